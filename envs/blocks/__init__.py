@@ -1,0 +1,1 @@
+"""A small deterministic world of blocks: terrain, landmarks, first-person physics, pictures."""

@@ -1,0 +1,520 @@
+"""Pictures of a grid of blocks: one ray a pixel walks from cell to cell, four where surfaces meet."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from envs.blocks.materials import TINTED, WATER
+from envs.blocks.terrain import SEA, noise
+from envs.blocks.textures import atlas
+
+FOV = 70.0  # degrees, both ways
+FOG_START, FOG_END = 12.0, 38.0  # blocks
+DIM_END = 14.0  # blocks that one sees under water
+# More rays in a pixel in which surfaces meet: a triangle about its middle (down, right).
+EXTRA_ROWS, EXTRA_COLS = (0.093, 0.258, -0.351), (0.348, -0.254, -0.080)
+EXTRA = 3
+BATCH = 512  # rays that are followed and painted together
+MOST_ROOM = 24  # side of the largest cube of air that a ray crosses at once
+
+TEXELS, FACES = atlas()
+# Light by face (-x, +x, -y, +y, -z, +z): six different shades, so that a corner always shows.
+LIGHT = np.array([0.66, 0.76, 0.52, 1.0, 0.84, 0.90])
+# Brightness of single blocks, by a sum of their coordinates; a few percent.
+VARY = 1.0 + 0.025 * np.random.default_rng(11).standard_normal(64).clip(-2, 2)
+_SUN_YAW, _SUN_HEIGHT = math.radians(-60.0), math.radians(28.0)
+SUN_X = -math.sin(_SUN_YAW) * math.cos(_SUN_HEIGHT)
+SUN_Y = math.sin(_SUN_HEIGHT)
+SUN_Z = math.cos(_SUN_YAW) * math.cos(_SUN_HEIGHT)
+SUN_FLAT = math.cos(_SUN_HEIGHT)
+
+
+def _clouds() -> NDArray[np.float64]:
+    """Cloud cover in [0, 1] on a torus of 64x64 knots."""
+    rng = np.random.default_rng(23)
+    field = noise(rng, (64, 64), 7) + 0.5 * noise(rng, (64, 64), 3)
+    ramp = np.minimum(1.0, np.minimum(np.arange(64), 63 - np.arange(64)) / 6)  # nothing on the seam
+    return np.clip((field - 0.78) * 3.5, 0, 1) * ramp[:, None] * ramp[None, :]
+
+
+CLOUDS = _clouds()
+
+
+@njit(cache=True)
+def room_field(grid):  # type: ignore[no-untyped-def]
+    """How far a ray may go at once: the side of the cube of air that begins in a cell, for each way out of it.
+
+    Args:
+        grid: uint8 (NX, NY, NZ) block numbers, 0 is air.
+    Returns:
+        uint8 (8, NX, NY, NZ), at most MOST_ROOM, 0 where the cell is not air; the octant's bits 4, 2, 1 are set
+        where the cube extends to growing x, y, z. Outside the grid counts as air.
+    """
+    nx, ny, nz = grid.shape
+    out = np.empty((8, nx, ny, nz), np.uint8)
+    for octant in range(8):
+        sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
+        for i in range(nx):
+            x = nx - 1 - i if sx > 0 else i
+            for j in range(ny):
+                y = ny - 1 - j if sy > 0 else j
+                for k in range(nz):
+                    z = nz - 1 - k if sz > 0 else k
+                    room = 0
+                    if grid[x, y, z] == 0:
+                        room = MOST_ROOM - 1
+                        for corner in range(1, 8):
+                            a, b, c = x + sx * (corner >> 2), y + sy * (corner >> 1 & 1), z + sz * (corner & 1)
+                            if a >= 0 and a < nx and b >= 0 and b < ny and c >= 0 and c < nz:
+                                room = min(room, out[octant, a, b, c])
+                        room += 1
+                    out[octant, x, y, z] = room
+    return out
+
+
+@njit(cache=True)
+def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
+    """Change one cell; keeps the rooms (never too large) and the column's top in step with it."""
+    grid[x, y, z] = block
+    nx, ny, nz = grid.shape
+    for octant in range(8):
+        if block == 0:
+            room[octant, x, y, z] = 1
+            continue
+        sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
+        for i in range(MOST_ROOM):
+            for j in range(MOST_ROOM):
+                for k in range(MOST_ROOM):
+                    a, b, c = x - sx * i, y - sy * j, z - sz * k
+                    if a >= 0 and a < nx and b >= 0 and b < ny and c >= 0 and c < nz:
+                        room[octant, a, b, c] = min(room[octant, a, b, c], max(i, max(j, k)))
+    tops[x, z] = 0
+    for b in range(ny - 1, -1, -1):
+        if grid[x, b, z] != 0 and grid[x, b, z] != WATER:
+            tops[x, z] = b
+            break
+
+
+# The walk and the painting are two loops over all rays: numba counts references of arrays handed to a
+# function atomically, which for a function called once a ray costs more than the ray.
+
+
+@njit(cache=True, error_model="numpy")
+def _walk(cells, room, shape, eye, count, rays, hits, depths):  # type: ignore[no-untyped-def]
+    """Follow rays to the first block that is not air, through water.
+
+    Args:
+        cells: uint8 (NX * NY * NZ,) blocks; room: uint8 (8 * NX * NY * NZ,) of `room_field`; shape: (NX, NY, NZ).
+        eye: where the rays start; rays: float64 (n, 3) of length 1.
+        hits: int64 (n, 5) to fill: cell x, y, z, its face (-1: nothing in sight), the face by which the ray
+            entered water (-1: it did not; 6: it starts there; plus 8 where it left the water again).
+        depths: float64 (n, 2) to fill: distance of the hit, and of the water.
+    """
+    nx, ny, nz = shape
+    ox, oy, oz = eye
+    step_x, step_y, volume = ny * nz, nz, nx * ny * nz
+    ex, ey, ez = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
+    for n in range(count):
+        dx, dy, dz = rays[n, 0], rays[n, 1], rays[n, 2]
+        px, py, pz = int(dx > 0), int(dy > 0), int(dz > 0)  # 1 where the ray goes up the axis
+        gx = 1.0 / max(dx, 1e-12) if px else 1.0 / min(dx, -1e-12)
+        gy = 1.0 / max(dy, 1e-12) if py else 1.0 / min(dy, -1e-12)
+        gz = 1.0 / max(dz, 1e-12) if pz else 1.0 / min(dz, -1e-12)
+        qx, qy, qz = 2 * px - 1, 2 * py - 1, 2 * pz - 1
+        ax, ay = qx * step_x, qy * step_y
+        octant = (4 * px + 2 * py + pz) * volume
+        t = 0.0
+        axis = 1
+        start = True
+        if oy >= ny and not py:  # from above the grid
+            t = (ny - oy) * gy + 1e-9
+            start = False
+        ix, iy, iz = ex, ey, ez
+        if not start:
+            ix, iy, iz = int(math.floor(ox + dx * t)), int(math.floor(oy + dy * t)), int(math.floor(oz + dz * t))
+        face, water = -1, -1
+        wet = False
+        water_t = 0.0
+        far = FOG_END
+        if ix < 0 or ix >= nx or iy < 0 or iy >= ny or iz < 0 or iz >= nz:
+            t = 1e9
+        at = ix * step_x + iy * step_y + iz
+        tx, ty, tz = (ix + px - ox) * gx, (iy + py - oy) * gy, (iz + pz - oz) * gz
+        while t <= far:
+            d = int(room[octant + at])
+            if d <= 1:
+                if d == 0:
+                    block = cells[at]
+                    if start:
+                        if block == WATER:
+                            wet = True
+                            water = 6
+                            far = DIM_END
+                    elif block != WATER or not wet:
+                        face = 1 - px if axis == 0 else (3 - py if axis == 1 else 5 - pz)
+                        if block != WATER:
+                            break
+                        wet = True
+                        if water < 0:
+                            water = face
+                            water_t = t
+                        face = -1
+                elif wet:
+                    wet = False
+                    water |= 8
+                start = False
+                if tx < ty and tx < tz:
+                    t, axis = tx, 0
+                    ix += qx
+                    if ix < 0 or ix >= nx:
+                        break
+                    at += ax
+                    tx = (ix + px - ox) * gx
+                elif ty < tz:
+                    t, axis = ty, 1
+                    iy += qy
+                    if iy < 0 or iy >= ny:
+                        break
+                    at += ay
+                    ty = (iy + py - oy) * gy
+                else:
+                    t, axis = tz, 2
+                    iz += qz
+                    if iz < 0 or iz >= nz:
+                        break
+                    at += qz
+                    tz = (iz + pz - oz) * gz
+                continue
+            if wet:
+                wet = False
+                water |= 8
+            start = False
+            # Leave the cube of d cells by the nearest of its three far faces.
+            bx, by, bz = ix + (d if px else 1 - d), iy + (d if py else 1 - d), iz + (d if pz else 1 - d)
+            tx, ty, tz = (bx - ox) * gx, (by - oy) * gy, (bz - oz) * gz
+            if tx < ty and tx < tz:
+                t, axis = tx, 0
+            elif ty < tz:
+                t, axis = ty, 1
+            else:
+                t, axis = tz, 2
+            # Rounding must not lead out of the cube by another face.
+            jx, jy, jz = int(math.floor(ox + dx * t)), int(math.floor(oy + dy * t)), int(math.floor(oz + dz * t))
+            ix = min(max(jx, ix), bx - 1) if px else max(min(jx, ix), bx)
+            iy = min(max(jy, iy), by - 1) if py else max(min(jy, iy), by)
+            iz = min(max(jz, iz), bz - 1) if pz else max(min(jz, iz), bz)
+            if axis == 0:
+                ix = bx - 1 + px
+            elif axis == 1:
+                iy = by - 1 + py
+            else:
+                iz = bz - 1 + pz
+            if ix < 0 or ix >= nx or iy < 0 or iy >= ny or iz < 0 or iz >= nz:
+                break
+            at = ix * step_x + iy * step_y + iz
+            tx, ty, tz = (ix + px - ox) * gx, (iy + py - oy) * gy, (iz + pz - oz) * gz
+        hits[n, 0], hits[n, 1], hits[n, 2], hits[n, 3], hits[n, 4] = ix, iy, iz, face, water
+        depths[n, 0], depths[n, 1] = t, water_t
+
+
+@njit(cache=True, error_model="numpy")
+def _sky(dx, dy, dz):  # type: ignore[no-untyped-def]
+    """Colour of the clear sky, which is the fog's colour too: warm at the horizon below the sun."""
+    warm = 0.5 + 0.5 * (dx * SUN_X + dz * SUN_Z) / ((math.sqrt(dx * dx + dz * dz) + 1e-9) * SUN_FLAT)
+    warm = warm * warm
+    up = min(1.0, max(0.0, 1.25 * dy))
+    s = 1.0 - (1.0 - up) * (1.0 - up)
+    return (
+        (178.0 + 58.0 * warm) * (1.0 - s) + 92.0 * s,
+        (200.0 + 14.0 * warm) * (1.0 - s) + 142.0 * s,
+        (226.0 - 38.0 * warm) * (1.0 - s) + 222.0 * s,
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _fog(t, near, far):  # type: ignore[no-untyped-def]
+    part = min(1.0, max(0.0, (t - near) / (far - near)))
+    return part * part * (3.0 - 2.0 * part)
+
+
+@njit(cache=True, error_model="numpy")
+def _texel(u, v, spread):  # type: ignore[no-untyped-def]
+    """Place in a picture's 341 texels for u, v in [0, 1); the squared footprint in texels picks the level."""
+    if spread > 128.0:
+        return 340
+    first, side = 0, 16
+    if spread > 32.0:
+        first, side = 336, 2
+    elif spread > 8.0:
+        first, side = 320, 4
+    elif spread > 2.0:
+        first, side = 256, 8
+    return first + min(side - 1, max(0, int(v * side))) * side + min(side - 1, max(0, int(u * side)))
+
+
+@njit(cache=True, error_model="numpy")
+def _on_face(face, x, y, z):  # type: ignore[no-untyped-def]
+    """u to the right and v down, in [0, 1], on a face seen from outside."""
+    fx, fy, fz = x - math.floor(x), y - math.floor(y), z - math.floor(z)
+    if face == 0:
+        return fz, 1.0 - fy
+    if face == 1:
+        return 1.0 - fz, 1.0 - fy
+    if face == 4:
+        return 1.0 - fx, 1.0 - fy
+    if face == 5:
+        return fx, 1.0 - fy
+    return fx, fz
+
+
+@njit(cache=True, error_model="numpy")
+def _paint(
+    grid, tops, tint, texels, faces, tinted, light, vary, clouds, eye, angle, count, rays, hits, depths, colours, keys
+):  # type: ignore[no-untyped-def]
+    """Colours float64 (n, 3) in 0..255 of rays that `_walk` followed, and a key (n,) of the surface each one met."""
+    nx, ny, nz = grid.shape
+    ox, oy, oz = eye
+    for n in range(count):
+        dx, dy, dz = rays[n, 0], rays[n, 1], rays[n, 2]
+        ix, iy, iz, face, water = hits[n, 0], hits[n, 1], hits[n, 2], hits[n, 3], hits[n, 4]
+        t = depths[n, 0]
+        key = 0
+        near, far = FOG_START, FOG_END
+        fog_r, fog_g, fog_b = _sky(dx, dy, dz)
+        submerged = water >= 0 and (water & 7) == 6
+        if submerged:
+            near, far = -3.0, DIM_END
+            fog_r, fog_g, fog_b = 48.0, 84.0, 148.0
+
+        # What the ray ends on: a block, the endless sea around the world, or the sky.
+        if face >= 0:
+            axis = face >> 1
+            ax, ay, az = ix, iy, iz  # the cell that the face looks into
+            if axis == 0:
+                slant = abs(dx)
+                plane = ix
+                ax += 2 * face - 1
+            elif axis == 1:
+                slant = abs(dy)
+                plane = iy
+                ay += 2 * face - 5
+            else:
+                slant = abs(dz)
+                plane = iz
+                az += 2 * face - 9
+            hx, hy, hz = ox + dx * t, oy + dy * t, oz + dz * t
+            if axis == 0:
+                hx = ix + 0.5
+            elif axis == 1:
+                hy = iy + 0.5
+            else:
+                hz = iz + 0.5
+            u, v = _on_face(face, hx, hy, hz)
+            spread = t * angle * 16.0
+            block = grid[ix, iy, iz]
+            picture = faces[block, face]
+            k = _texel(u, v, spread * spread / max(slant, 0.05))
+            shade = light[face] * vary[(ix * 7 + iy * 29 + iz * 13) & 63]
+            if ax >= 0 and ax < nx and az >= 0 and az < nz and ay < tops[ax, az]:
+                shade *= 0.74  # something is above it
+            if water >= 0 and water < 8:
+                shade *= 0.8
+            r, g, b = texels[picture, k, 0] * shade, texels[picture, k, 1] * shade, texels[picture, k, 2] * shade
+            if tinted[block]:
+                r, g, b = r * tint[ix, iz, 0], g * tint[ix, iz, 1], b * tint[ix, iz, 2]
+            fog = _fog(t, near, far)
+            r, g, b = r + (fog_r - r) * fog, g + (fog_g - g) * fog, b + (fog_b - b) * fog
+            key = ((picture * 8 + face) << 6) + plane + 1
+        else:
+            r, g, b = fog_r, fog_g, fog_b
+            sea = max(0.0, (SEA - oy) / dy) if dy < -1e-6 else 1e9
+            if submerged:
+                pass
+            elif t <= far and sea < far:
+                spread = sea * angle * 16.0
+                u, v = _on_face(3, ox + dx * sea, 0.0, oz + dz * sea)
+                k = _texel(u, v, spread * spread / max(-dy, 0.05))
+                picture = faces[WATER, 3]
+                mirror = 0.55 * (1.0 + dy) * (1.0 + dy)
+                mix = 1.0 - (1.0 - mirror) * (1.0 - _fog(sea, near, far))
+                r = 0.94 * texels[picture, k, 0] * (1.0 - mix) + fog_r * mix
+                g = 0.94 * texels[picture, k, 1] * (1.0 - mix) + fog_g * mix
+                b = 0.94 * texels[picture, k, 2] * (1.0 - mix) + fog_b * mix
+                key = 1 << 21
+            elif dy > 0.0 and water < 0:
+                if dy > 0.04:
+                    u = (ox + dx / dy * 44.0) / 448.0
+                    v = (oz + dz / dy * 44.0) / 448.0
+                    u, v = (u - math.floor(u)) * 64.0, (v - math.floor(v)) * 64.0
+                    i, j = int(u), int(v)
+                    fu, fv = u - i, v - j
+                    i, j = i & 63, j & 63
+                    cover = (clouds[i, j] * (1 - fu) + clouds[(i + 1) & 63, j] * fu) * (1 - fv)
+                    cover += (clouds[i, (j + 1) & 63] * (1 - fu) + clouds[(i + 1) & 63, (j + 1) & 63] * fu) * fv
+                    cover *= min(1.0, (dy - 0.04) * 5.0) * 0.85
+                    r, g, b = r + (250.0 - r) * cover, g + (250.0 - g) * cover, b + (252.0 - b) * cover
+                near_sun = dx * SUN_X + dy * SUN_Y + dz * SUN_Z
+                if near_sun > 0.85:
+                    glow = (near_sun - 0.85) / 0.15
+                    glow = max(glow * glow * glow * 0.6, min(1.0, max(0.0, (near_sun - 0.9925) * 900.0)))
+                    r, g, b = r + (255.0 - r) * glow, g + (244.0 - g) * glow, b + (190.0 - b) * glow
+
+        # The water's surface that it went through on the way.
+        if water >= 0 and not submerged:
+            entry = water & 7
+            t = depths[n, 1]
+            slant = abs(dy) if entry == 3 or entry == 2 else (abs(dx) if entry < 2 else abs(dz))
+            u, v = _on_face(entry, ox + dx * t, oy + dy * t, oz + dz * t)
+            spread = t * angle * 16.0
+            k = _texel(u, v, spread * spread / max(slant, 0.05))
+            picture = faces[WATER, entry]
+            grazing = 1.0 - abs(dy)
+            mirror = 0.55 * grazing * grazing
+            part = min(1.0, 0.66 + 0.4 * grazing)
+            mix = 1.0 - (1.0 - mirror) * (1.0 - _fog(t, near, far))
+            wr = texels[picture, k, 0] * (1.0 - mix) + fog_r * mix
+            wg = texels[picture, k, 1] * (1.0 - mix) + fog_g * mix
+            wb = texels[picture, k, 2] * (1.0 - mix) + fog_b * mix
+            r, g, b = r + (wr - r) * part, g + (wg - g) * part, b + (wb - b) * part
+            key += 1 << 22
+        colours[n, 0], colours[n, 1], colours[n, 2] = r, g, b
+        keys[n] = key
+
+
+@njit(cache=True, error_model="numpy")
+def _aim(view, rows, cols, count, size, rays):  # type: ignore[no-untyped-def]
+    """Directions (n, 3) of length 1 through places of the picture, counted in pixels."""
+    half = math.tan(math.radians(FOV) / 2)
+    fx, fy, fz, rx, ry, rz, ux, uy, uz = view
+    for n in range(count):
+        right = (cols[n] * 2.0 / size - 1.0) * half
+        up = (1.0 - rows[n] * 2.0 / size) * half
+        dx, dy, dz = fx + right * rx + up * ux, fy + right * ry + up * uy, fz + right * rz + up * uz
+        norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
+        rays[n, 0], rays[n, 1], rays[n, 2] = dx * norm, dy * norm, dz * norm
+
+
+@njit(cache=True, error_model="numpy")
+def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, eye, view, size, smooth, buffers):  # type: ignore[no-untyped-def]
+    total = size * size
+    angle = 2.0 * math.tan(math.radians(FOV) / 2) / size
+    cells, rooms = grid.reshape(-1), room.reshape(-1)
+    rows, cols, rays, hits, depths, colours, kinds, first, keys, mixed = buffers
+    out = np.empty((total, 3), np.uint8)
+    for start in range(0, total, BATCH):  # the rays of a batch stay in the cache
+        count = min(BATCH, total - start)
+        for n in range(count):
+            rows[n], cols[n] = (start + n) // size + 0.5, (start + n) % size + 0.5
+        _aim(view, rows, cols, count, size, rays)
+        _walk(cells, rooms, grid.shape, eye, count, rays, hits, depths)
+        _paint(
+            grid, tops, tint, texels, faces, tinted, light, vary, clouds,
+            eye, angle, count, rays, hits, depths, colours, kinds,
+        )  # fmt: skip
+        for n in range(count):
+            keys[start + n] = kinds[n]
+            for c in range(3):
+                first[start + n, c] = colours[n, c]
+                out[start + n, c] = np.uint8(min(255.0, colours[n, c] + 0.5))
+    if not smooth:
+        return out.reshape(size, size, 3)
+
+    # More rays where neighbouring pixels show different surfaces.
+    many = 0
+    for i in range(size):
+        for j in range(size):
+            n = i * size + j
+            k = keys[n]
+            mixed[many] = n
+            many += int(
+                (keys[n - size if i > 0 else n] != k)
+                | (keys[n - 1 if j > 0 else n] != k)
+                | (keys[n + size if i < size - 1 else n] != k)
+                | (keys[n + 1 if j < size - 1 else n] != k)
+            )
+    pixels = BATCH // EXTRA
+    for start in range(0, many, pixels):
+        count = min(pixels, many - start)
+        for m in range(count):
+            n = mixed[start + m]
+            for s in range(EXTRA):
+                rows[m * EXTRA + s] = n // size + 0.5 + EXTRA_ROWS[s]
+                cols[m * EXTRA + s] = n % size + 0.5 + EXTRA_COLS[s]
+        _aim(view, rows, cols, count * EXTRA, size, rays)
+        _walk(cells, rooms, grid.shape, eye, count * EXTRA, rays, hits, depths)
+        _paint(
+            grid, tops, tint, texels, faces, tinted, light, vary, clouds,
+            eye, angle, count * EXTRA, rays, hits, depths, colours, kinds,
+        )  # fmt: skip
+        for m in range(count):
+            n = mixed[start + m]
+            for c in range(3):
+                mean = first[n, c]
+                for s in range(EXTRA):
+                    mean += colours[m * EXTRA + s, c]
+                out[n, c] = np.uint8(min(255.0, mean / (1 + EXTRA) + 0.5))
+    return out.reshape(size, size, 3)
+
+
+class _Buffers(threading.local):
+    """Working memory by picture size, kept from call to call: fresh memory costs more than the rays do."""
+
+    def __init__(self) -> None:
+        self.by_size: dict[int, tuple[NDArray[Any], ...]] = {}
+
+    def get(self, size: int) -> tuple[NDArray[Any], ...]:
+        if size not in self.by_size:
+            total = size * size
+            self.by_size[size] = (
+                np.zeros(BATCH), np.zeros(BATCH), np.zeros((BATCH, 3)),  # rows, cols, rays
+                np.zeros((BATCH, 5), np.int64), np.zeros((BATCH, 2)),  # hits, depths
+                np.zeros((BATCH, 3)), np.zeros(BATCH, np.int64),  # colours, kinds
+                np.zeros((total, 3)), np.zeros(total, np.int64), np.zeros(total, np.int64),  # first, keys, mixed
+            )  # fmt: skip
+        return self.by_size[size]
+
+
+_buffers = _Buffers()
+
+
+def tops_of(grid: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """int64 (NX, NZ): y of the highest cell of each column that is neither air nor water, 0 where none."""
+    full = (grid != 0) & (grid != WATER)
+    return np.where(full.any(1), grid.shape[1] - 1 - np.argmax(full[:, ::-1], axis=1), 0).astype(np.int64)
+
+
+def draw(
+    grid: NDArray[np.uint8],
+    room: NDArray[np.uint8],
+    tops: NDArray[np.int64],
+    tint: NDArray[np.float32],
+    pose: NDArray[np.float64],
+    size: int,
+    smooth: bool = True,
+) -> NDArray[np.uint8]:
+    """Draw what a camera sees.
+
+    Args:
+        grid, room, tops: the blocks (NX, NY, NZ) and what `room_field` and `tops_of` make of them.
+        tint: float32 (NX, NZ, 3) hue of grass and leaves.
+        pose: (x, y, z, yaw, pitch) of the camera, in blocks and degrees.
+        size: height and width in pixels.
+        smooth: four rays instead of one in the pixels in which surfaces meet.
+    Returns:
+        uint8 (size, size, 3), row 0 at the top.
+    """
+    x, y, z = (float(v) for v in pose[:3])
+    yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
+    sy, cy, sp, cp = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+    forward, right, up = (-sy * cp, -sp, cy * cp), (-cy, 0.0, -sy), (-sy * sp, cp, cy * sp)
+    picture: NDArray[np.uint8] = _draw(
+        grid, room, tops, tint, TEXELS, FACES, TINTED, LIGHT, VARY, CLOUDS,
+        (x, y, z), (*forward, *right, *up), size, smooth, _buffers.get(size),
+    )  # fmt: skip
+    return picture

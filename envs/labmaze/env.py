@@ -1,0 +1,219 @@
+"""LabMaze: a DMLab-like world as a gymnasium environment, bit for bit determined by seed and actions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike, NDArray
+
+from envs import actions
+from envs.labmaze import maze, renderer
+
+DEGREES_PER_LOOK = 0.06  # 283 looks are one turn of TECO's data, 17 degrees
+FORWARD, STRAFE = 0.25, 0.20  # cells a step; a diagonal is no faster than FORWARD
+RADIUS = 0.25  # the player is a disc, cells
+MAX_PITCH = 60.0  # degrees, by actions; teleport may look straight up or down
+STANDING, CROUCHED = 0.5, 0.3  # height of the eye, cells
+JUMP_SPEED, GRAVITY = 0.12, 0.05  # cells a step (squared): five steps in the air, 0.21 cells high
+LOWEST, HIGHEST = 0.05, 0.95  # heights of the eye that can be drawn, cells
+
+
+class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
+    """Walk a 9x9 maze with DeepMind Lab's seven integers; one step is one decision, without momentum.
+
+    World units are cells of the maze, walls included, x to the right and z down its text.
+    Observation: ``pov`` uint8 (size, size, 3); with ``ids=True`` also ``ids`` int32 (size, size): sky 0, floor
+    1000 + index in ``textures.FLOORS``, wall 2000 + index in ``textures.WALLS``, decal 3000 + design (0..79); see the
+    module ``ids``. Info: ``pose`` float64 (5,) = x, y, z of the eye, yaw, pitch; ``world_seed``.
+
+    Args:
+        size: height and width of the picture in pixels, at least 1.
+        max_steps: truncate an episode after so many steps; None for never.
+        render_mode: None or "rgb_array".
+        ids: add the id picture to the observation.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012 (gymnasium's own attribute)
+    fov = 75.0
+    backend = "embedded"
+    family = "dmlab"
+    version = 1
+
+    def __init__(
+        self,
+        size: int = 64,
+        max_steps: int | None = None,
+        render_mode: str | None = None,
+        ids: bool = False,
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"LabMaze: expected size >= 1 pixel, found {size}")
+        if max_steps is not None and max_steps < 1:
+            raise ValueError(f"LabMaze: expected max_steps >= 1 or None, found {max_steps}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"LabMaze: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        self.size, self.max_steps, self.render_mode, self.ids = size, max_steps, render_mode, ids
+        parts: dict[str, spaces.Space[Any]] = {"pov": spaces.Box(0, 255, (size, size, 3), np.uint8)}
+        if ids:
+            parts["ids"] = spaces.Box(0, renderer.DECAL + 999, (size, size), np.int32)
+        self.observation_space = spaces.Dict(parts)
+        self.action_space = actions.space("dmlab")
+        self.maze: maze.Maze | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Make world ``seed``, or one drawn from the environment's generator; start it at ``options["pose"]``."""
+        super().reset(seed=seed)
+        world = int(self.np_random.integers(2**31 - 1)) if seed is None else seed
+        if self.maze is None or self.maze.seed != world:
+            self.maze = maze.draw(world)
+            self._scene = renderer.scene(self.maze)
+        x, z, yaw = self.maze.start
+        self._place((x, STANDING, z, yaw, 0.0))
+        if options is not None and options.get("pose") is not None:
+            self._place(options["pose"])
+        self._steps = 0
+        return self._observe(), self._info()
+
+    def step(
+        self, action: NDArray[np.int32]
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Look, then walk, then rise or fall. Values beyond the action space's bounds count as the bounds."""
+        self._expect_reset()
+        asked = np.asarray(action)
+        if asked.shape != (7,):
+            raise ValueError(f"LabMaze: expected an action of 7 integers, found shape {asked.shape}")
+        look, up, strafe, move, _fire, jump, crouch = (
+            min(max(int(value), low), high) for value, (low, high) in zip(asked, _BOUNDS, strict=True)
+        )
+        # Rounding makes opposite looks cancel exactly, so that a level camera comes back to level.
+        if look:
+            self._yaw = _wrap(round(self._yaw + look * DEGREES_PER_LOOK, 6))
+        if up:
+            self._pitch = min(max(round(self._pitch - up * DEGREES_PER_LOOK, 6), -MAX_PITCH), MAX_PITCH)
+        if strafe or move:
+            self._walk(strafe * STRAFE, move * FORWARD)
+        self._hop(bool(jump), bool(crouch))
+        self._steps += 1
+        truncated = self.max_steps is not None and self._steps >= self.max_steps
+        return self._observe(), 0.0, False, truncated, self._info()
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """The present picture, uint8 (size, size, 3), if made with ``render_mode="rgb_array"``."""
+        if self.render_mode is None:
+            return None
+        self._expect_reset()
+        return renderer.picture(self._scene, self._pose(), self.fov, self.size)
+
+    def teleport(self, pose: ArrayLike) -> dict[str, NDArray[Any]]:
+        """Put the eye at a pose (x, y, z in cells, yaw, pitch in degrees), at rest; return what it sees.
+
+        Raises:
+            ValueError: not five finite numbers, inside a wall or outside the maze, too high or low, |pitch| > 90.
+        """
+        self._expect_reset()
+        self._place(pose)
+        return self._observe()
+
+    def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
+        """Where one can stand: float32 (9, 9) indexed [x, z], 0 on open cells and nan in walls; cell 1; origin."""
+        world = self._expect_reset()
+        heights = np.where(world.wall.T, np.float32(np.nan), np.float32(0.0)).astype(np.float32)
+        return heights, 1.0, (0.0, 0.0)
+
+    def _expect_reset(self) -> maze.Maze:
+        if self.maze is None:
+            raise gymnasium.error.ResetNeeded("LabMaze has no world yet: call reset() first")
+        return self.maze
+
+    def _place(self, pose: ArrayLike) -> None:
+        world = self._expect_reset()
+        numbers = np.asarray(pose, np.float64)
+        if numbers.shape != (5,) or not np.isfinite(numbers).all():
+            raise ValueError(f"LabMaze pose: expected 5 finite numbers x, y, z, yaw, pitch, found {pose!r}")
+        x, y, z, yaw, pitch = (float(n) for n in numbers)
+        if not (0 <= x < maze.SIZE and 0 <= z < maze.SIZE) or world.wall[int(z), int(x)]:
+            raise ValueError(f"LabMaze pose: expected an open cell of the maze, found a wall at x={x}, z={z}")
+        if not LOWEST <= y <= HIGHEST:
+            raise ValueError(f"LabMaze pose: expected an eye height y of {LOWEST}..{HIGHEST} cells, found {y}")
+        if abs(pitch) > 90:
+            raise ValueError(f"LabMaze pose: expected a pitch of -90..90 degrees, found {pitch}")
+        self._x, self._y, self._z, self._yaw, self._pitch = x, y, z, _wrap(yaw), pitch
+        self._rising = 0.0
+
+    def _walk(self, right: float, forward: float) -> None:
+        """Move by so many cells, sliding along walls."""
+        length = math.hypot(right, forward)
+        if length > FORWARD:
+            right, forward = right * FORWARD / length, forward * FORWARD / length
+        sin, cos = math.sin(math.radians(self._yaw)), math.cos(math.radians(self._yaw))
+        wall = self._expect_reset().wall
+        x, z = _push_out(wall, self._x, self._z)
+        for _ in range(2):  # two halves, each shorter than the radius: no wall can be passed
+            x, z = x + (-forward * sin - right * cos) / 2, z + (forward * cos - right * sin) / 2
+            x, z = _push_out(wall, x, z)
+        self._x, self._z = x, z
+
+    def _hop(self, jump: bool, crouch: bool) -> None:
+        """One rule for jumping and crouching: what is above its rest falls to it, what is below stands up."""
+        rest = CROUCHED if crouch else STANDING
+        if jump and self._rising == 0.0 and self._y <= rest:
+            self._rising = JUMP_SPEED + GRAVITY
+        if self._y > rest or self._rising > 0.0:
+            self._rising -= GRAVITY
+            self._y = round(self._y + self._rising, 6)
+        if self._y <= rest:
+            self._y, self._rising = rest, 0.0
+
+    def _pose(self) -> NDArray[np.float64]:
+        return np.array([self._x, self._y, self._z, self._yaw, self._pitch])
+
+    def _observe(self) -> dict[str, NDArray[Any]]:
+        pose = self._pose()
+        seen: dict[str, NDArray[Any]] = {"pov": renderer.picture(self._scene, pose, self.fov, self.size)}
+        if self.ids:
+            seen["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
+        return seen
+
+    def _info(self) -> dict[str, Any]:
+        return {"pose": self._pose(), "world_seed": self._expect_reset().seed}
+
+
+_SPACE = actions.space("dmlab")
+_BOUNDS = [(int(low), int(high)) for low, high in zip(_SPACE.low, _SPACE.high, strict=True)]  # type: ignore[attr-defined]
+
+
+def _wrap(yaw: float) -> float:
+    """An angle in [-180, 180)."""
+    return yaw if -180.0 <= yaw < 180.0 else round((yaw + 180.0) % 360.0 - 180.0, 6)
+
+
+def _push_out(wall: NDArray[np.bool_], x: float, z: float) -> tuple[float, float]:
+    """Move a disc whose centre is in an open cell, or just within a wall, out of the walls around it."""
+    for _ in range(4):  # a corner needs two pushes
+        deepest, out_x, out_z = RADIUS - 1e-9, x, z
+        for cz in range(max(int(z) - 1, 0), min(int(z) + 2, maze.SIZE)):
+            for cx in range(max(int(x) - 1, 0), min(int(x) + 2, maze.SIZE)):
+                if not wall[cz, cx]:
+                    continue
+                near_x, near_z = min(max(x, cx), cx + 1.0), min(max(z, cz), cz + 1.0)
+                dx, dz = x - near_x, z - near_z
+                distance = math.hypot(dx, dz)
+                if distance >= deepest:
+                    continue
+                deepest = distance
+                if distance > 0.0:
+                    out_x, out_z = near_x + dx / distance * RADIUS, near_z + dz / distance * RADIUS
+                elif abs(x - cx - 0.5) > abs(z - cz - 0.5):
+                    out_x, out_z = (cx - RADIUS if x < cx + 0.5 else cx + 1.0 + RADIUS), z
+                else:
+                    out_x, out_z = x, (cz - RADIUS if z < cz + 0.5 else cz + 1.0 + RADIUS)
+        if (out_x, out_z) == (x, z):
+            break
+        x, z = out_x, out_z
+    return x, z

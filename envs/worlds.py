@@ -1,0 +1,63 @@
+"""A world to be played: the environment of a family, its recorder, and who plays it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+import envs  # noqa: F401  (registers the worlds)
+from envs import policies
+from envs.episode import Episode
+from envs.needle_macro import NeedleMacro
+from envs.recorder import Recorder
+
+IDS = {"minecraft": "worldsim/Blocks-v0", "dmlab": "worldsim/LabMaze-v0"}
+RECORDINGS = Path("recordings")  # where a recording goes that was given no folder
+
+
+class World:
+    """The true world of one run.
+
+    Args:
+        family: "minecraft" or "dmlab".
+        size: height and width of the picture in pixels.
+        seed: which world.
+        episode: the recording to replay, whose world, seed and size then count instead.
+        record: record everything into this folder.
+        recordable: whether a recording may be started later, into ``recordings/``.
+
+    Raises:
+        OSError: nothing can be recorded into that folder.
+        TypeError, ValueError: the episode was recorded with options that this world does not have.
+    """
+
+    def __init__(
+        self,
+        family: str,
+        size: int,
+        seed: int,
+        episode: Episode | None,
+        record: Path | None,
+        recordable: bool,
+    ) -> None:
+        kwargs = episode.meta["env_kwargs"] if episode else {"size": size}
+        self.env: gymnasium.Env[Any, Any] = gymnasium.make(IDS[family], disable_env_checker=True, **kwargs)
+        self.recorder: Recorder | None = None
+        if record or recordable:
+            self.env = self.recorder = Recorder(self.env, record or RECORDINGS, autostart=record is not None)
+        self.replay = policies.Replay(self.env, episode=episode) if episode else None
+        self.seed = self.replay.seed if self.replay else seed
+        self.options = self.replay.options if self.replay else None
+
+    def player(self, name: str, info: dict[str, Any]) -> policies.Policy:
+        """Who plays an episode that begins with this ``info``: the replay where there is one, or a policy."""
+        policy = self.replay or policies.make(name, self.env, self.seed)
+        policy.reset(info)
+        return policy
+
+    def needle(self, info: dict[str, Any]) -> NeedleMacro:
+        """A needle macro from the present moment, another one each time."""
+        return NeedleMacro(self.env, info, random.randrange(2**31))

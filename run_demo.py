@@ -1,0 +1,59 @@
+"""The front door: python run_demo.py --env minecraft|dmlab; a true world and its dream, side by side."""
+
+import sys
+
+from training.cli import command
+from worldsim.frontdoor.options import parse
+
+
+@command
+def main(words: list[str]) -> None:
+    """Parse, build, play."""
+    options = parse(words)
+    if not options.headless:
+        from worldsim.player.window import display_missing
+
+        if reason := display_missing():
+            options = options.without_display()
+            print(f"No window can be opened here ({reason}), so this run is headless.")
+
+    # the heavy imports come after the cheap refusals
+    from envs import actions
+    from envs.episode import Episode
+    from envs.worlds import World
+    from worldsim.actions import check_same
+    from worldsim.frontdoor import dreams
+    from worldsim.frontdoor.replayed import ReplayCheck
+    from worldsim.frontdoor.run import run
+    from worldsim.session import Session
+
+    spoken = actions.spec(actions.space(options.env), options.env)
+    episode = Episode(options.replay) if options.replay else None
+    if episode:
+        check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
+    loaded, dream = dreams.load(options)
+    check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
+    size, recordable = loaded.description.model.size, not options.headless
+    world = World(options.env, size, options.seed, episode, options.record, recordable)
+    session = Session(
+        world.env,
+        {"memory": dream()},
+        twin=dream,
+        recorder=world.recorder,
+        history_from=options.history_from,
+        blind=options.config.blind,
+    )
+    run(
+        options,
+        session,
+        make_policy=None if options.from_keyboard else lambda info: world.player(options.policy, info),
+        make_macro=lambda: world.needle(session.info),
+        about=dreams.about(options, loaded, world.seed),
+        seed=world.seed,
+        reset_options=world.options,
+        check=ReplayCheck(episode) if episode else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Collecting, training, evaluating and timing."""

@@ -1,0 +1,89 @@
+"""Training clips for the denoiser: a stretch of frames and the past before it, drawn from recorded episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.dataset import LatentEpisode
+
+
+@dataclass
+class Clip:
+    """A batch: frames (B, L, C, h, w), leading actions (B, L, A), poses (B, L, 5), the pose before the clip (B, 5)
+    and the motion that led to it (from ``before2``), and M frames of past with their validity (B, M)."""
+
+    latents: Tensor
+    actions: Tensor
+    poses: Tensor
+    before: Tensor
+    before2: Tensor
+    before_latents: Tensor
+    past_latents: Tensor
+    past_actions: Tensor
+    past_poses: Tensor
+    past_valid: Tensor
+    budget: int
+
+    def to(self, device: torch.device) -> Clip:
+        """Every tensor on the device."""
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()}
+        return Clip(**moved)
+
+
+@dataclass
+class ClipConfig:
+    """Lengths and budgets are drawn per batch, so that both dials are honest at play time.
+
+    ``pasts`` are frames of past before a clip; 0 trains the forgetful twin.
+    """
+
+    length: int = 16
+    batch: int = 8
+    pasts: tuple[int, ...] = (0, 8, 40, 104)
+    past_odds: tuple[float, ...] = (0.15, 0.15, 0.25, 0.45)
+    budgets: tuple[int, ...] = (8, 16, 32, 48)
+    budget_odds: tuple[float, ...] = (0.3, 0.4, 0.2, 0.1)
+
+
+def draw(episodes: list[LatentEpisode], config: ClipConfig, rng: np.random.Generator) -> Clip:
+    """One batch of clips."""
+    past = int(rng.choice(config.pasts, p=config.past_odds))
+    budget = int(rng.choice(config.budgets, p=config.budget_odds))
+    rows = []
+    for _ in range(config.batch):
+        episode = episodes[int(rng.integers(len(episodes)))]
+        # Two frames before a clip give its first motion; an early start has a short past, as play has.
+        start = int(rng.integers(2, len(episode.latents) - config.length + 1))
+        rows.append(_row(episode, start, config.length, past))
+    return Clip(*(torch.stack(column) for column in zip(*rows, strict=True)), budget=budget)
+
+
+def _row(episode: LatentEpisode, start: int, length: int, past: int) -> tuple[Tensor, ...]:
+    z, stop = episode.latents, start + length
+    poses = episode.poses if episode.poses is not None else torch.zeros(len(z), 5)
+    # Row i of ``led`` is the action that led to frame i; nothing led to the first.
+    led = torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions])
+    first = max(0, start - past)
+    missing = past - (start - first)
+
+    def padded(x: Tensor) -> Tensor:
+        part = x[first:start]
+        return torch.cat([part.new_zeros(missing, *part.shape[1:]), part]) if missing else part
+
+    valid = torch.arange(past) >= missing
+    return (
+        z[start:stop].float(),
+        led[start:stop],
+        poses[start:stop],
+        poses[start - 1],
+        poses[start - 2],
+        z[start - 1].float(),
+        padded(z).float(),
+        padded(led),
+        padded(poses),
+        valid,
+    )

@@ -1,0 +1,150 @@
+"""Collect episodes: python -m training.collect env=blocks policy=explore episodes=100 out=data workers=2
+
+env=blocks|labmaze, policy=explore|needle|mixed, steps=300 (per episode), size=64 (pixels),
+seed=0 (of the first episode; the others follow). What is there already is not collected again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from omegaconf import MISSING
+from tqdm import tqdm
+
+from envs import policies
+from envs.recorder import Recorder
+from training.cli import command
+from worldsim.config import load
+
+ENVS = {"blocks": "worldsim/Blocks-v0", "labmaze": "worldsim/LabMaze-v0"}
+POLICIES = ("explore", "needle", "mixed")
+
+
+@dataclass
+class CollectConfig:
+    """What to collect. Episode i plays world ``seed + i`` with a policy of the same seed."""
+
+    env: str = MISSING
+    out: str = MISSING
+    policy: str = "explore"
+    episodes: int = 100
+    steps: int = 300
+    size: int = 64
+    seed: int = 0
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        if self.env != MISSING and self.env not in ENVS:
+            raise ValueError(f"expected env={' or '.join(ENVS)}, found env={self.env}")
+        if self.policy not in POLICIES:
+            raise ValueError(f"expected policy={', '.join(POLICIES)}, found policy={self.policy}")
+        for name in ("episodes", "steps", "size", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} of at least 1, found {name}={getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"expected a seed of at least 0, found seed={self.seed}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One episode to be played."""
+
+    config: CollectConfig
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The episode's name, by which a second run knows that it is there."""
+        return f"{self.config.env}-{self.config.policy}-{self.seed:06d}"
+
+    @property
+    def policy(self) -> str:
+        """The policy of this seed; a mix is half explore, half needle."""
+        if self.config.policy != "mixed":
+            return self.config.policy
+        return "needle" if np.random.default_rng([self.seed, 1]).random() < 0.5 else "explore"
+
+
+def collect(config: CollectConfig) -> tuple[int, int]:
+    """Play and record what is missing in ``config.out``; returns (episodes recorded, episodes there before).
+
+    Ctrl-C lets the episodes being played end, seals them, and raises KeyboardInterrupt.
+    """
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = [Job(config, config.seed + i) for i in range(config.episodes)]
+    missing = [job for job in jobs if not (out / f"{job.name}.zip").exists()]
+    done = 0
+    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="episode", desc=str(out)) as bar:
+        if config.workers == 1 or len(missing) <= 1:
+            for job in missing:
+                play(job)
+                done += 1
+                bar.update()
+            return done, len(jobs) - len(missing)
+        os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(config.workers, len(missing)), context, _ignore_interrupt) as pool:
+            try:
+                for future in as_completed([pool.submit(play, job) for job in missing]):
+                    future.result()
+                    done += 1
+                    bar.update()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    return done, len(jobs) - len(missing)
+
+
+_worlds: dict[tuple[str, int], gymnasium.Env[Any, Any]] = {}
+
+
+def play(job: Job) -> Path:
+    """Play one episode, record it, and return its file."""
+    config, out = job.config, Path(job.config.out)
+    world = _worlds.get((config.env, config.size))
+    if world is None:
+        world = _worlds.setdefault(
+            (config.env, config.size), gymnasium.make(ENVS[config.env], size=config.size)
+        )
+    leftover = out / f"{job.name}.partial"
+    if leftover.exists():  # cut off by a crash; the same seed plays it again from the start
+        shutil.rmtree(leftover)
+    about = {"policy": job.policy, "policy_seed": job.seed}
+    recorder = Recorder(world, out, name=lambda _: job.name, extra=about, recover=False)
+    policy = policies.make(job.policy, world, job.seed)
+    observation, info = recorder.reset(seed=job.seed)
+    policy.reset(info)
+    for _ in range(config.steps):
+        observation, _, terminated, truncated, info = recorder.step(policy(observation, info))
+        if terminated or truncated:
+            break
+    recorder.stop()
+    return out / f"{job.name}.zip"
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal; the first one decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@command
+def main(args: list[str]) -> None:
+    """Parse, collect, count."""
+    config = load(CollectConfig, args)
+    recorded, before = collect(config)
+    print(f"{recorded} episodes recorded, {before} were there already, in {config.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Recorded episodes as training data: random frames, and whole episodes as latents, actions and poses."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from envs.episode import Episode
+from worldsim.actions import check_same
+from worldsim.autoencoders.conv import ConvAutoencoder
+from worldsim.frames import to_tensor
+
+
+class DataError(ValueError):
+    """A data folder that cannot be trained on."""
+
+
+def open_episodes(folder: Path) -> list[Episode]:
+    """Every sealed episode of a folder, by name; all of one world, size and action language.
+
+    Raises:
+        DataError: no folder, no episode in it, or episodes of different sizes or worlds.
+        ActionSpecMismatch: episodes of different action languages.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no folder of episodes at {folder}; make one with `python -m training.collect`")
+    episodes = [Episode(path) for path in sorted(folder.glob("*.zip"))]
+    if not episodes:
+        raise DataError(f"no episode (*.zip) in {folder}; make some with `python -m training.collect out={folder}`")
+    first = episodes[0].meta
+    for episode in episodes[1:]:
+        check_same(first["action_spec"], episode.meta["action_spec"], str(folder / "the first episode"), "a later one")
+        for key in ("size", "env_id", "fov"):
+            if episode.meta[key] != first[key]:
+                raise DataError(f"{folder} mixes episodes of {key} {first[key]} and {episode.meta[key]}")
+    return episodes
+
+
+class RandomFrames:
+    """Batches of single frames drawn over all episodes."""
+
+    def __init__(self, episodes: list[Episode]) -> None:
+        self.episodes = episodes
+
+    def batch(self, count: int, rng: np.random.Generator, run: int = 4) -> np.ndarray:
+        """uint8 (count, H, W, 3): stretches of ``run`` strided frames, so that few archives are opened."""
+        frames = []
+        for _ in range(count // run):
+            episode = self.episodes[int(rng.integers(len(self.episodes)))]
+            for i in rng.integers(0, len(episode), run):
+                frames.append(episode.frames(int(i), int(i) + 1))
+        return np.concatenate(frames)
+
+
+@dataclass
+class LatentEpisode:
+    """One episode for the denoiser: latents (N, C, h, w) half, actions (N-1, D), poses (N, 5) or None."""
+
+    latents: Tensor
+    actions: Tensor
+    poses: Tensor | None
+
+
+def latent_episodes(
+    episodes: list[Episode], autoencoder: ConvAutoencoder, cache: Path, device: torch.device, quiet: bool = False
+) -> list[LatentEpisode]:
+    """Encode every episode once; the latents are cached on disk under a name that holds the weights' hash."""
+    mark = fingerprint(autoencoder)
+    cache.mkdir(parents=True, exist_ok=True)
+    out = []
+    for episode in tqdm(episodes, "encoding", unit="episode", disable=quiet):
+        path = cache / f"{Path(episode.path).stem}-{mark}.npy"
+        if path.exists():
+            latents = np.load(path, allow_pickle=False)
+        else:
+            latents = _encode(episode, autoencoder, device)
+            new = path.with_suffix(".new.npy")
+            np.save(new, latents)
+            new.replace(path)
+        poses: Any = episode.poses
+        out.append(
+            LatentEpisode(
+                torch.from_numpy(latents),
+                torch.from_numpy(episode.action_vectors()),
+                None if poses is None else torch.from_numpy(np.asarray(poses, np.float32)),
+            )
+        )
+    return out
+
+
+@torch.no_grad()
+def _encode(episode: Episode, autoencoder: ConvAutoencoder, device: torch.device) -> np.ndarray:
+    frames = episode.frames(0, len(episode))
+    parts = [autoencoder.encode(to_tensor(frames[i : i + 64], device)) for i in range(0, len(frames), 64)]
+    return torch.cat(parts).half().cpu().numpy()
+
+
+def fingerprint(module: torch.nn.Module) -> str:
+    """Twelve hex digits of the weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,214 @@
+"""Measure a checkpoint on recorded, held-out episodes: how far ahead the dream holds, and what it remembers.
+
+    python -m training.evaluate checkpoint=NAME_OR_PATH ahead=EXPLORE_DIR needle=NEEDLE_DIR out=FILE.json
+
+*Ahead*: true context, then ``horizon`` frames dreamt blind under the recorded actions; SSIM and PSNR 1, 4, 16 and 64
+frames ahead, for the dream, for copying the last context frame, and for an untrained model over the same autoencoder.
+*Needle*: history from truth, 16 frames blind at a time (paper, section 6.1); SSIM of returning views by how many frames
+ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
+Episodes are recorded by `training.collect`, so that the numbers come from the same frames every time.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import MISSING
+from tqdm import tqdm
+
+from envs.episode import Episode
+from training.cli import command
+from training.dataset import open_episodes
+from worldsim import checkpoint
+from worldsim.actions import check_same
+from worldsim.checkpoint import LoadedModel
+from worldsim.config import load
+from worldsim.dream import DreamEnv
+from worldsim.frames import to_tensor, to_uint8
+from worldsim.metrics.ssim import psnr, ssim
+from worldsim.retrieval import RANGE_NAMES, RevisitFinder
+from worldsim.runtime import hardware, pick_device
+from worldsim.world_model import WorldModel
+
+HORIZONS = (1, 4, 16, 64)
+BLIND = 16
+
+
+@dataclass
+class Config:
+    checkpoint: str = MISSING
+    ahead: str = ""
+    needle: str = ""
+    out: str = ""
+    episodes: int = 0
+    context: int = 64
+    budget: int = 16
+    denoising_steps: int = 2
+    pose_from: str = "dream"
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+
+
+def interval(groups: list[list[float]], seed: int = 0) -> dict[str, Any]:
+    """Mean of all values with a 95% bootstrap interval over groups (episodes), n values and groups."""
+    groups = [g for g in groups if g]
+    values = [v for g in groups for v in g]
+    if not values:
+        return {"mean": None, "low": None, "high": None, "n": 0, "episodes": 0}
+    rng = np.random.default_rng(seed)
+    sums, counts = np.array([sum(g) for g in groups]), np.array([len(g) for g in groups])
+    draws = rng.integers(len(groups), size=(1000, len(groups)))
+    means = sums[draws].sum(1) / counts[draws].sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    rounded = [round(float(x), 4) for x in (np.mean(values), low, high)]
+    return dict(zip(("mean", "low", "high"), rounded, strict=True)) | {"n": len(values), "episodes": len(groups)}
+
+
+def untrained(loaded: LoadedModel) -> LoadedModel:
+    """The same model with random weights, over the trained autoencoder."""
+    torch.manual_seed(0)
+    model = WorldModel(loaded.model.config)
+    model.autoencoder.load_state_dict(loaded.model.autoencoder.state_dict())
+    device = next(loaded.model.parameters()).device
+    return LoadedModel(model.to(device).eval(), loaded.description, loaded.path)
+
+
+def _dream(loaded: LoadedModel, config: Config, **dials: Any) -> DreamEnv:
+    return DreamEnv(
+        loaded,
+        budget=config.budget,
+        denoising_steps=config.denoising_steps,
+        pose_from=config.pose_from,
+        seed=config.seed,
+        **dials,
+    )
+
+
+def measure_ahead(loaded: LoadedModel, episodes: list[Episode], config: Config) -> dict[str, Any]:
+    """SSIM and PSNR at each horizon for dream, copy and untrained: {who: {horizon: {"ssim", "psnr"}}}."""
+    dreams = {"dream": _dream(loaded, config), "untrained": _dream(untrained(loaded), config)}
+    scores: dict[tuple[str, int, str], list[list[float]]] = {}
+    for episode in tqdm(episodes, "ahead", unit="episode"):
+        row: dict[tuple[str, int, str], list[float]] = {}
+        step = config.context + max(HORIZONS)
+        for start in range(0, len(episode) - step, step):
+            first = start + config.context
+            true = episode.frames(start, start + step)
+            actions = episode.action_vectors()[start : start + step - 1]
+            poses = None if episode.poses is None else episode.poses[start : start + step]
+            past = {"frames": true[: config.context], "actions": list(actions[: config.context - 1])}
+            past |= {} if poses is None else {"poses": poses[: config.context]}
+            shown: dict[str, np.ndarray] = {"copy": true[config.context - 1]}
+            for dream in dreams.values():
+                dream.reset(seed=config.seed + first, options=past)
+            for ahead in range(1, max(HORIZONS) + 1):
+                i = config.context + ahead - 1
+                for name, dream in dreams.items():
+                    if poses is not None:
+                        dream.guide(poses[i])
+                    shown[name] = dream.step(actions[i - 1])[0]
+                if ahead in HORIZONS:
+                    for name, frame in shown.items():
+                        row.setdefault((name, ahead, "ssim"), []).append(ssim(true[i], frame))
+                        row.setdefault((name, ahead, "psnr"), []).append(psnr(true[i], frame))
+        for key, values in row.items():
+            scores.setdefault(key, []).append(values)
+    return {
+        name: {str(h): {k: interval(scores.get((name, h, k), [])) for k in ("ssim", "psnr")} for h in HORIZONS}
+        for name in ("dream", "copy", "untrained")
+    }
+
+
+def measure_needle(loaded: LoadedModel, episodes: list[Episode], config: Config) -> dict[str, Any]:
+    """SSIM of revisits by age range, memory and forgetful, history from truth: {range: {"memory", "forgetful"}}.
+
+    Also the autoencoder's own reconstruction of the same frames (the ceiling) and the view as it was (``recall``).
+    """
+    dreams = {"memory": _dream(loaded, config)}
+    dreams["forgetful"] = _dream(loaded, config, history=dreams["memory"].window)
+    scores: dict[tuple[str, str], list[list[float]]] = {}
+    for episode in tqdm(episodes, "needle", unit="episode"):
+        row: dict[tuple[str, str], list[float]] = {}
+        true, actions, poses = episode.frames(0, len(episode)), episode.action_vectors(), episode.poses
+        finder = RevisitFinder()
+        finder.add(true[0], None if poses is None else poses[0], 0)
+        for dream in dreams.values():
+            dream.reset(seed=config.seed, options={"frames": true[:1], "actions": []})
+        for i in range(1, len(true)):
+            revisit = finder.add(true[i], None if poses is None else poses[i], i)
+            shown = {}
+            for name, dream in dreams.items():
+                if poses is not None:
+                    dream.guide(poses[i])
+                shown[name] = dream.step(actions[i - 1])[0]
+            if revisit is not None:
+                shown["ceiling"] = _reconstruct(loaded, true[i])
+                shown["recall"] = revisit.thumbnail
+                for name, frame in shown.items():
+                    row.setdefault((revisit.range, name), []).append(ssim(true[i], frame))
+            if i % BLIND == 0:
+                past = None if poses is None else poses[i - BLIND + 1 : i + 1]
+                for dream in dreams.values():
+                    dream.correct(true[i - BLIND + 1 : i + 1], past)
+        for key, values in row.items():
+            scores.setdefault(key, []).append(values)
+    names = ("memory", "forgetful", "ceiling", "recall")
+    return {r: {name: interval(scores.get((r, name), [])) for name in names} for r in RANGE_NAMES}
+
+
+@torch.inference_mode()
+def _reconstruct(loaded: LoadedModel, frame: np.ndarray) -> np.ndarray:
+    autoencoder = loaded.model.autoencoder
+    x = to_tensor(frame[None], next(autoencoder.parameters()).device)
+    return to_uint8(autoencoder.decode(autoencoder.encode(x)))[0]
+
+
+def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    def cell(s: dict[str, Any]) -> str:
+        return "-" if s["mean"] is None else f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}] n={s['n']}"
+
+    return "\n".join(f"{name:22s} " + "  ".join(f"{k}: {cell(v)}" for k, v in cells.items()) for name, cells in rows)
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loaded = checkpoint.load(config.checkpoint, pick_device(config.device))
+    result: dict[str, Any] = {
+        "checkpoint": config.checkpoint,
+        "budget": config.budget,
+        "denoising_steps": config.denoising_steps,
+        "pose_from": config.pose_from,
+        "seed": config.seed,
+        "hardware": hardware(pick_device(config.device)),
+    }
+
+    def held_out(folder: str) -> list[Episode]:
+        episodes = open_episodes(Path(folder))
+        check_same(loaded.action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)
+        return episodes[: config.episodes or None]
+
+    if config.ahead:
+        result["ahead"] = measure_ahead(loaded, held_out(config.ahead), config)
+        print(_table((who, {h: v["ssim"] for h, v in rows.items()}) for who, rows in result["ahead"].items()))
+    if config.needle:
+        result["needle"] = measure_needle(loaded, held_out(config.needle), config)
+        print(_table(result["needle"].items()))
+    if config.out:
+        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What the world model minimises: denoising, drawing from memory, and dead reckoning, in one pass over a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.clips import Clip
+from worldsim import diffusion
+from worldsim.world_model import Past, WorldModel
+
+
+@dataclass
+class ObjectiveConfig:
+    """Weights, and how much the context is disturbed so that the dream bears its own errors."""
+
+    context_noise: float = 0.15
+    pose_noise: float = 0.02
+    guess: float = 1.0
+    odometry: float = 1.0
+
+
+class Objective(nn.Module):
+    """A world model with its losses; ``forward`` is what a distributed launcher wraps."""
+
+    def __init__(self, model: WorldModel, config: ObjectiveConfig) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+
+    def forward(self, clip: Clip, generator: torch.Generator) -> dict[str, Tensor]:
+        """Losses of one batch; all noise comes from the generator, so that a step can be repeated."""
+        m, c = self.model, self.config
+        z, device = clip.latents, clip.latents.device
+        b, length = z.shape[:2]
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator).to(device)
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator).to(device)
+
+        noisy_level = diffusion.sample_levels((b, length), generator).to(device)
+        clean_level = c.context_noise * uniform(b, length)
+        clean = diffusion.corrupt(z, normal(*z.shape), clean_level)
+        noisy = diffusion.corrupt(z, normal(*z.shape), noisy_level)
+        n_past = clip.past_latents.shape[1]
+        past_level = c.context_noise * uniform(b, n_past)
+        past = Past(
+            diffusion.corrupt(clip.past_latents, normal(*clip.past_latents.shape), past_level),
+            m.normalise(clip.past_actions),
+            clip.past_poses,
+            torch.arange(-n_past, 0, device=device),
+            clip.past_valid,
+        )
+        index = torch.arange(length, device=device)
+        memory = m.remember(past, clip.before, 0, clip.budget)
+        own = m.views(clean, clip.poses, index, torch.ones(b, length, dtype=torch.bool, device=device))
+        lag = index[:, None] - index[None]
+        recent = (lag > 0) & (lag <= m.denoiser.window)  # (L, L)
+        visible = torch.cat(
+            [memory.valid[:, None].expand(b, length, -1), recent[None].expand(b, length, length)], 2
+        )
+        jitter = torch.cat(
+            [c.pose_noise * m.scale * normal(b, length, 3), c.pose_noise * 20 * normal(b, length, 2)], -1
+        )
+        guess, read = m.read(memory + own, clip.poses + jitter, index, visible)
+        earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
+        moved = m.motion(earlier, clip.poses)
+        actions = m.normalise(clip.actions)
+        control = m.control(actions, moved, clip.poses[..., 4])
+        x0 = guess + m.denoiser.clip(clean, noisy, clean_level, noisy_level, control, read)
+        weight = diffusion.loss_weight(noisy_level)
+        weight = weight / weight.mean()
+        error = (x0.float() - z).square().mean((2, 3, 4))
+        denoise = (weight * error).mean()
+        drawn = F.mse_loss(guess.float(), z)
+        reckoning = self._reckoning(clip, actions, earlier, moved, clean, normal)
+        loss = denoise + c.guess * drawn + c.odometry * reckoning
+        return {"loss": loss, "denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
+
+    def _reckoning(self, clip: Clip, actions: Tensor, earlier: Tensor, moved: Tensor, clean: Tensor, normal) -> Tensor:  # type: ignore[no-untyped-def]
+        m = self.model
+        first = m.motion(clip.before2, clip.before)[:, None]
+        last = torch.cat([first, moved[:, :-1]], 1)
+        last = last * (1 + 0.05 * normal(*last.shape)) + 0.002 * normal(*last.shape)
+        seen = torch.cat([clip.before_latents[:, None], clean[:, :-1]], 1).detach()
+        delta, pitch = m.odometry(
+            seen.flatten(0, 1), actions.flatten(0, 1), last.flatten(0, 1), earlier[..., 4].flatten()
+        )
+        step = F.smooth_l1_loss(delta.float() * 10, moved.flatten(0, 1) * 10)
+        return step + 0.01 * F.smooth_l1_loss(pitch.float() / 10, earlier[..., 4].flatten() / 10)

@@ -1,0 +1,61 @@
+"""Training state on disk: weights, EMA and optimizer as safetensors, counters as JSON, replaced atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FILE = "state.safetensors"
+
+
+class StateError(ValueError):
+    """A training state that cannot be resumed from."""
+
+
+def save(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer, counters: dict[str, Any]) -> None:
+    """Write everything a run needs to go on; a kill at any moment leaves the old state or the new one."""
+    tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        for slot, value in slots.items():
+            tensors[f"optimizer/{index}/{slot}"] = torch.as_tensor(value)
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / (FILE + ".new")
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    save_file(tensors, new, metadata={"counters": json.dumps(counters)})
+    with new.open("rb") as f:
+        os.fsync(f.fileno())
+    new.replace(folder / FILE)
+
+
+def restore(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+    """Load what :func:`save` wrote into the parts and the optimizer; the counters, or None where there is nothing.
+
+    Raises:
+        StateError: the file is truncated or belongs to another model.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as f:
+            counters: dict[str, Any] = json.loads(f.metadata()["counters"])
+            tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+        for name, part in parts.items():
+            part.load_state_dict({k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")})
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, index, slot = key.split("/")
+                slots.setdefault(int(index), {})[slot] = value
+        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise StateError(f"{path} cannot be resumed from ({reason}); delete it or choose another out=") from None
+    return counters

@@ -1,0 +1,135 @@
+"""Train the convolutional autoencoder on recorded frames.
+
+    python -m training.train_autoencoder data=DIR held_out=DIR out=RUN seconds=900
+
+The same command after a kill goes on where it stopped. Writes RUN/autoencoder.safetensors (the EMA weights, with
+their configuration) and prints the held-out PSNR and SSIM as one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from omegaconf import MISSING
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.tensorboard import SummaryWriter
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from training.cli import command
+from training.dataset import RandomFrames, open_episodes
+from training.loop import LoopConfig, OptimizerConfig, precision, train
+from worldsim.autoencoders.conv import ConvAutoencoder
+from worldsim.checkpoint import save_autoencoder
+from worldsim.config import AutoencoderConfig, load
+from worldsim.frames import to_tensor, to_uint8
+from worldsim.metrics.ssim import psnr, ssim
+
+
+@dataclass
+class Config(LoopConfig):
+    data: str = MISSING
+    held_out: str = ""
+    out: str = MISSING
+    batch: int = 24
+    seed: int = 0
+    threads: int = 0
+    latent_noise: float = 0.1
+    ssim_weight: float = 0.5
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=2e-3, ema=0.99))
+
+
+class Reconstruction(nn.Module):
+    """Encode, measure and normalise the latents, disturb them a little, decode, compare."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.autoencoder = ConvAutoencoder(config.autoencoder)
+        self.noise, self.ssim_weight = config.latent_noise, config.ssim_weight
+
+    def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Frames (N, 3, H, W) and unit noise of the latents' shape to the losses."""
+        raw = self.autoencoder.encoder(x)
+        if self.training:
+            with torch.no_grad():
+                std = raw.std((0, 2, 3)).clamp_min(1e-3)
+                self.autoencoder.scale.lerp_(std, 0.05)
+        scale = self.autoencoder.scale[:, None, None]
+        y = self.autoencoder.decoder(raw + self.noise * scale * noise)
+        pixels = F.l1_loss(y, x)
+        similar = structural_similarity_index_measure(
+            y, x, gaussian_kernel=False, kernel_size=7, data_range=(-1.0, 1.0)
+        )
+        assert isinstance(similar, Tensor)
+        size = 1e-4 * raw.square().mean()
+        return {"loss": pixels + self.ssim_weight * (1 - similar) + size, "l1": pixels, "ssim": similar}
+
+
+@torch.no_grad()
+def measure(autoencoder: ConvAutoencoder, frames: np.ndarray) -> dict[str, float]:
+    """Mean PSNR (dB) and SSIM of frames (N, H, W, 3) against their reconstructions."""
+    device = next(autoencoder.parameters()).device
+    y = to_uint8(autoencoder.decode(autoencoder.encode(to_tensor(frames, device))))
+    pairs = list(zip(frames, y, strict=True))
+    return {
+        "psnr": float(np.mean([psnr(a, b) for a, b in pairs])),
+        "ssim": float(np.mean([ssim(a, b) for a, b in pairs])),
+        "n": len(pairs),
+    }
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    accelerator = Accelerator(mixed_precision=precision())
+    torch.manual_seed(config.seed)
+    episodes = open_episodes(Path(config.data))
+    held_out = open_episodes(Path(config.held_out)) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
+    if not config.held_out:
+        episodes = episodes[: -len(held_out)] or episodes
+    source = RandomFrames(episodes)
+    model = Reconstruction(config)
+    out = Path(config.out)
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((config.seed, step, accelerator.process_index))
+        x = to_tensor(source.batch(config.batch, rng), accelerator.device)
+        n, _, h, w = x.shape
+        noise = torch.from_numpy(rng.standard_normal((n, config.autoencoder.channels, h // 8, w // 8), np.float32))
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = wrapped(x, noise.to(x.device))
+        return losses
+
+    fixed = RandomFrames(held_out).batch(256, np.random.default_rng(0))
+
+    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
+        assert isinstance(ema, Reconstruction)
+        with torch.no_grad():
+            x = to_tensor(fixed[:8], accelerator.device)
+            y = ema.autoencoder.decode(ema.autoencoder.encode(x))
+        writer.add_images("held_out/true_above_decoded", torch.cat([x, y.clamp(-1, 1)]) / 2 + 0.5, step)
+
+    ema, counters = train(model, loss_of, out, accelerator, config.optimizer, config, sample)
+    assert isinstance(ema, Reconstruction)
+    ema.eval()
+    if accelerator.is_main_process:
+        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        result |= measure(ema.autoencoder, fixed)
+        save_autoencoder(out / "autoencoder.safetensors", ema.autoencoder, config.autoencoder)
+        (out / "autoencoder.json").write_text(json.dumps(result) + "\n")
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

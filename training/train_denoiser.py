@@ -1,0 +1,125 @@
+"""Train memory, denoiser and odometry on recorded episodes, over a trained autoencoder.
+
+    python -m training.train_denoiser data=DIR held_out=DIR autoencoder=RUN/autoencoder.safetensors out=RUN seconds=3600
+
+The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint, which `run_demo.py
+--checkpoint RUN/checkpoint` plays. `accelerate launch -m training.train_denoiser ...` runs it on many processes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from omegaconf import MISSING
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from training.cli import command
+from training.clips import ClipConfig, draw
+from training.dataset import LatentEpisode, latent_episodes, open_episodes
+from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.objective import Objective, ObjectiveConfig
+from worldsim.actions import check_same
+from worldsim.checkpoint import load_autoencoder, save
+from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
+from worldsim.world_model import WorldModel
+
+
+@dataclass
+class Config(LoopConfig):
+    data: str = MISSING
+    held_out: str = ""
+    autoencoder: str = MISSING
+    out: str = MISSING
+    seed: int = 0
+    threads: int = 0
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+def set_action_statistics(model: WorldModel, episodes: list[LatentEpisode]) -> None:
+    """Mean and deviation of every action dimension over the data; constant dimensions pass unscaled."""
+    actions = torch.cat([e.actions for e in episodes])
+    model.action_mean.copy_(actions.mean(0))
+    std = actions.std(0)
+    model.action_std.copy_(torch.where(std < 1e-3, torch.ones_like(std), std))
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    accelerator = Accelerator(mixed_precision=precision())
+    torch.manual_seed(config.seed)
+    autoencoder, autoencoder_config = load_autoencoder(Path(config.autoencoder))
+    autoencoder.to(accelerator.device)
+    sources = open_episodes(Path(config.data))
+    meta = sources[0].meta
+    held_sources = open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
+    if not config.held_out:
+        sources = sources[: -len(held_sources)] or sources
+    check_same(meta["action_spec"], held_sources[0].meta["action_spec"], config.data, config.held_out)
+    out = Path(config.out)
+    quiet = not accelerator.is_main_process
+    with accelerator.main_process_first():
+        episodes = latent_episodes(sources, autoencoder, out / "latents", accelerator.device, quiet)
+        held_out = latent_episodes(held_sources, autoencoder, out / "latents", accelerator.device, quiet)
+    model_config = ModelConfig(
+        size=int(meta["size"]),
+        fov=float(meta["fov"]),
+        action_dim=episodes[0].actions.shape[1],
+        autoencoder=autoencoder_config,
+        denoiser=config.denoiser,
+        memory=config.memory,
+    )
+    model = WorldModel(model_config)
+    model.autoencoder.load_state_dict(autoencoder.state_dict())
+    for parameter in model.autoencoder.parameters():
+        parameter.requires_grad_(False)
+    set_action_statistics(model, episodes)
+    objective = Objective(model, config.objective)
+
+    def losses_on(source: list[LatentEpisode], module: nn.Module, key: tuple[int, ...]) -> dict[str, Tensor]:
+        rng = np.random.default_rng(key)
+        clip = draw(source, config.clip, rng).to(accelerator.device)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = module(clip, generator)
+        return losses
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        return losses_on(episodes, wrapped, (config.seed, step, accelerator.process_index))
+
+    @torch.no_grad()
+    def held_out_losses(ema: nn.Module) -> dict[str, float]:
+        rows = [losses_on(held_out, ema, (7, i)) for i in range(8)]
+        return {k: float(torch.stack([r[k] for r in rows]).mean()) for k in rows[0]}
+
+    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
+        for name, value in held_out_losses(ema).items():
+            writer.add_scalar(f"held_out/{name}", value, step)
+
+    ema, counters = train(objective, loss_of, out, accelerator, config.optimizer, config, sample)
+    assert isinstance(ema, Objective)
+    if accelerator.is_main_process:
+        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
+        facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
+        save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The dream: everything needed to run a trained world model."""

@@ -1,0 +1,88 @@
+"""A small convolutional autoencoder: one frame to a grid of latents, 8 times smaller each way, and back."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.config import AutoencoderConfig
+
+DOWNSAMPLING = 8
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions around a skip; (N, C, H, W) to the same shape."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(8, channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2 = nn.GroupNorm(8, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        return x + cast(Tensor, self.conv2(F.silu(self.norm2(h))))
+
+
+class ConvAutoencoder(nn.Module):
+    """Frames (N, 3, H, W) in [-1, 1] to unit-variance latents (N, C, H/8, W/8) and back.
+
+    A space-to-depth input and a depth-to-space output keep every convolution at half resolution or
+    below, where a CPU is fast. ``scale`` holds the standard deviation of the raw latents per channel;
+    :meth:`encode` divides by it, so that a denoiser sees unit variance.
+    """
+
+    scale: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        a, b, c = config.encoder_widths
+        self.encoder = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(12, a, 3, padding=1),
+            ResBlock(a),
+            nn.Conv2d(a, b, 2, stride=2),
+            ResBlock(b),
+            nn.Conv2d(b, c, 2, stride=2),
+            ResBlock(c),
+            nn.GroupNorm(8, c),
+            nn.SiLU(),
+            nn.Conv2d(c, config.channels, 1),
+        )
+        a, b, c = config.decoder_widths
+        self.decoder = nn.Sequential(
+            nn.Conv2d(config.channels, c, 3, padding=1),
+            ResBlock(c),
+            ResBlock(c),
+            nn.Conv2d(c, 4 * b, 1),
+            nn.PixelShuffle(2),
+            ResBlock(b),
+            ResBlock(b),
+            nn.Conv2d(b, 4 * a, 1),
+            nn.PixelShuffle(2),
+            ResBlock(a),
+            nn.GroupNorm(8, a),
+            nn.SiLU(),
+            nn.Conv2d(a, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        self.register_buffer("scale", torch.ones(config.channels))
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] to latents (N, C, H/8, W/8), about unit variance.
+
+        Raises:
+            ValueError: the height or width is no multiple of 8.
+        """
+        if frames.shape[-1] % DOWNSAMPLING or frames.shape[-2] % DOWNSAMPLING:
+            raise ValueError(f"the autoencoder needs frames in multiples of 8 pixels, found {tuple(frames.shape)}")
+        return cast(Tensor, self.encoder(frames)) / self.scale[:, None, None]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (N, C, h, w) to frames (N, 3, 8h, 8w), about [-1, 1]."""
+        return cast(Tensor, self.decoder(latents * self.scale[:, None, None]))

@@ -1,0 +1,154 @@
+"""Typed configuration: a dataclass holds the defaults, YAML and ``key=value`` words override them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
+
+C = TypeVar("C")
+
+
+class ConfigError(ValueError):
+    """A configuration names a key that does not exist, or gives it a value that it cannot hold."""
+
+
+@dataclass
+class AutoencoderConfig:
+    """The convolutional autoencoder: latents are (channels, H/8, W/8)."""
+
+    channels: int = 16
+    encoder_widths: list[int] = field(default_factory=lambda: [32, 64, 128])
+    decoder_widths: list[int] = field(default_factory=lambda: [48, 96, 128])
+
+
+@dataclass
+class DenoiserConfig:
+    """The causal DiT: ``window`` clean frames of short-term context, ``patch`` latents a token each way."""
+
+    width: int = 192
+    depth: int = 6
+    heads: int = 3
+    patch: int = 2
+    window: int = 8
+
+
+@dataclass
+class MemoryConfig:
+    """Joint compression of the past to a budget of latents, and the ray reader over them.
+
+    ``scene_scale`` is the world's unit of position in its own units; ``reads`` is how many remembered
+    frames the reader looks at for one new frame.
+    """
+
+    width: int = 64
+    depth: int = 1
+    heads: int = 4
+    reads: int = 6
+    scene_scale: float = 1.0
+    histories: list[int] = field(default_factory=lambda: [8, 16, 48, 112])
+    budgets: list[int] = field(default_factory=lambda: [8, 16, 32, 48])
+
+
+@dataclass
+class ModelConfig:
+    """Everything that fixes the shape of a world model."""
+
+    size: int = 64
+    fov: float = 70.0
+    action_dim: int = 20
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+
+def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
+    """Build ``cls`` from its defaults, then the YAML file, then the ``key=value`` words, in that order.
+
+    Nested fields are written with dots: ``optimizer.lr=1e-3``. A field whose default is
+    ``omegaconf.MISSING`` must be given.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), a value of the wrong type, a required
+            field left out, a word that is not ``key=value``, a YAML file that is missing or broken.
+    """
+    config = OmegaConf.structured(cls)
+    if yaml is not None:
+        config = _merge(config, _read(yaml), str(yaml))
+    for word in args:
+        key, equals, _ = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"expected key=value, found {word!r}; the keys are {_listed(config)}")
+        try:
+            override = OmegaConf.from_dotlist([word])
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise ConfigError(f"{word!r}: {_first_line(error)}") from None
+        config = _merge(config, override, "the command line")
+    try:
+        built = OmegaConf.to_object(config)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}=... is required and was not given") from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from None
+    assert isinstance(built, cls)
+    return built
+
+
+def _read(path: Path) -> DictConfig:
+    try:
+        found = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file at {path}") from None
+    except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a readable YAML file: {_first_line(error)}") from None
+    if not isinstance(found, DictConfig):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, found a {type(found).__name__}")
+    return found
+
+
+def _merge(config: Any, override: DictConfig, source: str) -> Any:
+    known = list(_keys(config))
+    for key in _keys(override):
+        if not any(key == k or (key.startswith(f"{k}.") and _is_open(config, k)) for k in known):
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {_listed(config)}"
+            raise ConfigError(f"{source}: unknown key {key!r}; {hint}")
+    try:
+        return OmegaConf.merge(config, override)
+    except OmegaConfBaseException as error:
+        where = f"{error.full_key!r}: " if error.full_key else ""
+        raise ConfigError(f"{source}: {where}{_first_line(error)}") from None
+
+
+def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every dotted key, branches before their leaves."""
+    for key in config:
+        name = prefix + str(key)
+        yield name
+        child = config._get_node(key)
+        if isinstance(child, DictConfig) and not (child._is_none() or child._is_missing()):
+            yield from _keys(child, f"{name}.")
+
+
+def _is_open(config: DictConfig, key: str) -> bool:
+    """Whether the field is a free dictionary rather than a dataclass or a plain value."""
+    node: Any = config
+    for part in key.split("."):
+        node = node._get_node(part)
+    return isinstance(node, DictConfig) and not dataclasses.is_dataclass(OmegaConf.get_type(node))
+
+
+def _listed(config: DictConfig) -> str:
+    return ", ".join(_keys(config))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

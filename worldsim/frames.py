@@ -1,0 +1,19 @@
+"""The one crossing between pictures outside the model and tensors inside it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def to_tensor(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [-1, 1]."""
+    x = torch.from_numpy(np.ascontiguousarray(frames)).to(device)
+    return x.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def to_uint8(x: Tensor) -> np.ndarray:
+    """float (N, 3, H, W), about [-1, 1], to uint8 (N, H, W, 3)."""
+    y = ((x.float().clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)
+    return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,0 +1,166 @@
+"""What the command line of the front door asks for, read and checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from worldsim.config import load
+from worldsim.dials import MAX_STEPS
+from worldsim.session import BLIND
+from worldsim.tick import Source
+
+FAMILIES = ("minecraft", "dmlab")
+BACKENDS = ("embedded", "minerl", "luanti", "deepmind_lab")
+POLICIES = ("keyboard", "explore", "needle")
+HEADLESS_STEPS = 300
+
+
+class OptionError(ValueError):
+    """The command line asks for something that does not exist or does not go together."""
+
+
+@dataclass
+class PlayConfig:
+    """The ``key=value`` words of the front door.
+
+    ``history`` and ``budget`` None are the checkpoint's longest and the dream's own; ``tick_rate`` None is
+    the world's own pace; ``threads`` 0 leaves the number of CPU threads to torch.
+    """
+
+    history: int | None = None
+    budget: int | None = None
+    denoising_steps: int = 2
+    pose_from: str = "dream"
+    blind: int = BLIND
+    tick_rate: int | None = None
+    turn_rate: float = 120.0
+    mouse_degrees: float = 0.15
+    width: int = 1280
+    height: int = 800
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.pose_from not in ("dream", "true"):
+            raise OptionError(f"expected pose_from=dream or true, found pose_from={self.pose_from}")
+        if not 1 <= self.denoising_steps <= MAX_STEPS:
+            raise OptionError(f"expected denoising_steps from 1 to {MAX_STEPS}, found {self.denoising_steps}")
+        for name, value in vars(self).items():
+            if isinstance(value, int | float) and value <= 0 and name != "threads":
+                raise OptionError(f"expected {name} above 0, found {name}={value}")
+        if self.threads < 0:
+            raise OptionError(f"expected threads of at least 0, found threads={self.threads}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line, read."""
+
+    env: str
+    backend: str = "embedded"
+    compare: bool = False
+    history_from: Source = "dream"
+    record: Path | None = None
+    replay: Path | None = None
+    policy: str = "keyboard"
+    seed: int = 0
+    checkpoint: str | None = None
+    device: str = "auto"
+    headless: bool = False
+    steps: int | None = None
+    video: Path | None = None
+    report: Path | None = None
+    config: PlayConfig = field(default_factory=PlayConfig)
+
+    @property
+    def from_keyboard(self) -> bool:
+        """Whether the player's hands play."""
+        return self.policy == "keyboard" and self.replay is None
+
+    def without_display(self) -> Options:
+        """The same, played headless by the needle policy, leaving a video and a report here."""
+        return replace(
+            self,
+            headless=True,
+            history_from="true",
+            policy="needle" if self.policy == "keyboard" else self.policy,
+            steps=self.steps or (None if self.replay else HEADLESS_STEPS),
+            video=self.video or Path(f"worldsim-{self.env}.mp4"),
+            report=self.report or Path(f"worldsim-{self.env}.json"),
+        )
+
+
+def parse(words: list[str]) -> Options:
+    """Read the command line.
+
+    Live play remembers the dream's own frames and is played from the keyboard; a headless run has the past
+    true at every ``blind``-th frame, is played by the needle policy and ends after 300 steps, unless told
+    otherwise. ``--help`` prints and exits.
+
+    Raises:
+        OptionError: an unknown or missing option, or two that contradict each other.
+        ConfigError: a ``key=value`` word with an unknown key or a wrong value.
+    """
+    found = _parser().parse_intermixed_args(words)
+    if found.backend != "embedded":
+        raise OptionError(f"the {found.backend} backend is not part of this version; leave --backend out")
+    if found.headless and found.policy == "keyboard":
+        raise OptionError("--policy keyboard needs a window; leave out --headless or take explore or needle")
+    if found.replay and found.policy:
+        raise OptionError("--replay plays what was recorded; leave out --policy")
+    if found.steps is not None and found.steps < 1:
+        raise OptionError(f"expected --steps of at least 1, found {found.steps}")
+    if found.seed < 0:
+        raise OptionError(f"expected a --seed of at least 0, found {found.seed}")
+    if found.headless and found.steps is None and not found.replay:
+        found.steps = HEADLESS_STEPS
+    return Options(
+        env=found.env,
+        backend=found.backend,
+        compare=found.compare,
+        history_from=found.history_from or ("true" if found.headless else "dream"),
+        record=found.record,
+        replay=found.replay,
+        policy=found.policy or ("needle" if found.headless else "keyboard"),
+        seed=found.seed,
+        checkpoint=found.checkpoint,
+        device=found.device,
+        headless=found.headless,
+        steps=found.steps,
+        video=found.video,
+        report=found.report,
+        config=load(PlayConfig, found.overrides),
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"{message}; see python run_demo.py --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="run_demo.py",
+        description="Walk through a true world and, beside it, a diffusion model's dream of it.",
+        epilog=f"key=value words set {', '.join(PlayConfig.__annotations__)}.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--env", choices=FAMILIES, required=True, help="which world")
+    add("--backend", choices=BACKENDS, default="embedded", help="what draws the true world")
+    add("--compare", action="store_true", help="show the forgetful twin too: same weights, shortest history")
+    add("--history-from", choices=("true", "dream"), help="whose frames the dream remembers")
+    add("--record", type=Path, metavar="DIR", help="record everything that is played into this folder")
+    add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
+    add("--policy", choices=POLICIES, help="who plays")
+    add("--seed", type=int, default=0, help="which world to make")
+    add("--checkpoint", metavar="NAME_OR_PATH", help="the dream's weights; the shipped ones if left out")
+    add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
+    add("--headless", action="store_true", help="no window")
+    add("--steps", type=int, help="stop after this many")
+    add("--video", type=Path, metavar="FILE.mp4", help="write a video")
+    add("--report", type=Path, metavar="FILE.json", help="write the scores")
+    add("overrides", nargs="*", metavar="key=value", help="fields of the typed configuration")
+    return parser

@@ -1,0 +1,120 @@
+"""One run from beginning to end: its sinks, with a window or without, and what it leaves behind."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from worldsim.frontdoor.options import Options
+from worldsim.frontdoor.replayed import ReplayCheck
+from worldsim.report import Report
+from worldsim.session import Session
+from worldsim.video import VideoWriter
+
+MakePolicy = Callable[[dict[str, Any]], Callable[[Any, dict[str, Any]], Any]]
+
+
+def run(
+    options: Options,
+    session: Session,
+    *,
+    make_policy: MakePolicy | None,
+    make_macro: Callable[[], Any],
+    about: dict[str, Any],
+    seed: int | None,
+    reset_options: dict[str, Any] | None = None,
+    check: ReplayCheck | None = None,
+) -> None:
+    """Play ``session`` as ``options`` say; whatever ends it, the world is closed and the sinks are finished.
+
+    Args:
+        make_policy: makes who plays from the reset's ``info``; None for the player's hands.
+        make_macro: makes the needle macro from the present moment.
+        about: the head of the report.
+        seed, reset_options: of the session's reset.
+        check: compares a replay with its recording.
+
+    Raises:
+        OSError: the video or the report can not be written.
+    """
+    rate = options.config.tick_rate or _keymap(options).tick_rate
+    report = Report(about)
+    try:
+        if options.report:
+            options.report.open("a").close()  # says now, and not after the run, that it can not be written
+        video = VideoWriter(options.video, rate) if options.video else None
+        sinks = [sink for sink in (report, video, check) if sink is not None]
+        if options.compare:
+            session.set_compare(True)
+        try:
+            if options.headless:
+                _play_headless(options, session, make_policy, sinks, seed, reset_options)
+            else:
+                _play_in_window(options, session, make_policy, make_macro, sinks, seed, reset_options)
+        finally:
+            _finish(options, report, video, check)
+    finally:
+        session.close()
+
+
+def _play_headless(
+    options: Options,
+    session: Session,
+    make_policy: MakePolicy | None,
+    sinks: list[Any],
+    seed: int | None,
+    reset_options: dict[str, Any] | None,
+) -> None:
+    from worldsim.frontdoor.headless import play
+
+    assert make_policy is not None, "options give every headless run a policy"
+    play(session, make_policy, sinks, seed=seed, options=reset_options, steps=options.steps)
+
+
+def _play_in_window(
+    options: Options,
+    session: Session,
+    make_policy: MakePolicy | None,
+    make_macro: Callable[[], Any],
+    sinks: list[Any],
+    seed: int | None,
+    reset_options: dict[str, Any] | None,
+) -> None:
+    from worldsim.player.loop import Player
+
+    config = options.config
+    player = Player(
+        session,
+        _keymap(options),
+        f"worldsim: {options.env}",
+        size=(config.width, config.height),
+        tick_rate=config.tick_rate,
+        turn_rate=config.turn_rate,
+        mouse_degrees=config.mouse_degrees,
+        make_policy=make_policy,
+        make_macro=make_macro,
+        sinks=tuple(sinks),
+        limit=options.steps,
+    )
+    player.run(seed=seed, options=reset_options)
+
+
+def _keymap(options: Options) -> Any:
+    from worldsim.player.keymap import KEYMAPS
+
+    return KEYMAPS[options.env]()
+
+
+def _finish(options: Options, report: Report, video: VideoWriter | None, check: ReplayCheck | None) -> None:
+    if options.headless and report.steps:
+        print(report.table())
+    if check is not None and check.compared:
+        print(check.summary)
+    if options.report:
+        report.write(options.report)
+        print(f"report: {options.report}")
+    if video is not None:
+        video.close()
+        print(f"video: {options.video}")
+    sys.stdout.flush()

@@ -1,0 +1,36 @@
+"""Which remembered views matter for a pose: near ones first, none twice."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldsim.memory.geometry import view_distance
+
+CROWDING = 0.8
+REACH = 0.25
+INVALID = 1e6
+
+
+def relevant_views(poses: Tensor, valid: Tensor, target: Tensor, count: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Greedily choose views that lie near the target and apart from those already chosen.
+
+    Args:
+        poses: (B, N, 5) of the candidates; valid: (B, N) bool; target: (B, 5).
+        count: how many to choose; must not exceed N.
+
+    Returns:
+        indices (B, count), the most relevant LAST (so that keeping the last B keeps the best), and whether
+        each is valid (B, count).
+    """
+    cost = view_distance(poses, target[:, None], scale)  # (B, N)
+    cost = cost.masked_fill(~valid, INVALID)
+    chosen = []
+    for _ in range(count):
+        best = cost.argmin(1, keepdim=True)  # (B, 1)
+        chosen.append(best)
+        picked = poses.gather(1, best[..., None].expand(-1, -1, poses.shape[-1]))
+        cost = cost + CROWDING * torch.exp(-view_distance(poses, picked, scale) / REACH)
+        cost = cost.scatter(1, best, torch.inf)  # none is chosen twice, not even when only invalid ones are left
+    indices = torch.cat(chosen[::-1], 1)
+    return indices, valid.gather(1, indices)

@@ -1,0 +1,1 @@
+"""The window: pygame lives here and nowhere else; it draws ticks and knows no torch."""

@@ -1,0 +1,55 @@
+"""What a session asks of the things it is given: a dream and a recorder, by shape and not by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Dream(Protocol):
+    """A world model that can be walked through (``worldsim.dream.DreamEnv``)."""
+
+    history: int  # past frames that may reach the denoiser, one of ``histories``
+    budget: int  # latents the past is compressed into, one of ``budgets``
+    denoising_steps: int
+    pose_from: Any  # "dream", "true" or "none"
+
+    @property
+    def histories(self) -> Sequence[int]: ...
+    @property
+    def budgets(self) -> Sequence[int]: ...
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin from true context: frames uint8 (n, H, W, 3), actions float32 (n - 1, D), poses (n, 5)?"""
+        ...
+
+    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        """The next frame uint8 (H, W, 3), as gymnasium's step gives it."""
+        ...
+
+    def correct(self, frames: np.ndarray, poses: np.ndarray | None = None) -> None:
+        """Replace the newest n frames of the past by true ones, uint8 (n, H, W, 3)."""
+        ...
+
+    def guide(self, pose: np.ndarray) -> None:
+        """Tell the true pose (5,) of the next frame; asked only where ``pose_from`` is "true"."""
+        ...
+
+
+class Recording(Protocol):
+    """The wrapper that records the true world (``envs.recorder.Recorder``)."""
+
+    @property
+    def recording(self) -> bool: ...
+
+    def start(self) -> Any:
+        """Record from the present frame on."""
+        ...
+
+    def stop(self) -> Any:
+        """Seal what was recorded and give its path."""
+        ...

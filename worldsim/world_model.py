@@ -1,0 +1,151 @@
+"""The world model: autoencoder, memory, denoiser and odometry, wired once for training and for playing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from worldsim.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
+from worldsim.config import ModelConfig
+from worldsim.denoisers.causal_dit import CausalDiT
+from worldsim.memory.geometry import motion
+from worldsim.memory.joint import JointCompressor, place_features
+from worldsim.memory.reader import FrameEncoder, RayReader
+from worldsim.memory.selection import relevant_views
+from worldsim.odometry import Odometry
+
+
+@dataclass
+class Past:
+    """Past frames: latents (B, M, C, h, w), each one's leading action (B, M, A), pose (B, M, 5), index (M,), valid (B, M)."""
+
+    latents: Tensor
+    actions: Tensor
+    poses: Tensor
+    index: Tensor
+    valid: Tensor
+
+
+@dataclass
+class Views:
+    """Frames ready to be read: features (B, N, S, width), points (B, N, S, 3), poses (B, N, 5), index (B, N), valid (B, N)."""
+
+    features: Tensor
+    points: Tensor
+    poses: Tensor
+    index: Tensor
+    valid: Tensor
+
+    def __add__(self, other: Views) -> Views:
+        return Views(
+            torch.cat([self.features, other.features], 1),
+            torch.cat([self.points, other.points], 1),
+            torch.cat([self.poses, other.poses], 1),
+            torch.cat([self.index, other.index], 1),
+            torch.cat([self.valid, other.valid], 1),
+        )
+
+    def __len__(self) -> int:
+        return self.features.shape[1]
+
+    def newest(self, count: int) -> Views:
+        """The last ``count`` of them."""
+        return Views(*(x[:, -count:] for x in (self.features, self.points, self.poses, self.index, self.valid)))
+
+
+class WorldModel(nn.Module):
+    """Everything a checkpoint holds. Latents have unit variance; poses are the world's own units and degrees."""
+
+    action_mean: Tensor
+    action_std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        m, channels, action = config.memory, config.autoencoder.channels, config.action_dim
+        side = config.size // DOWNSAMPLING
+        self.grid = (side, side)
+        self.scale = m.scene_scale
+        self.autoencoder = ConvAutoencoder(config.autoencoder)
+        self.frame_encoder = FrameEncoder(channels, m.width)
+        self.compressor = JointCompressor(m.width, m.heads, m.depth, action, side * side)
+        self.reader = RayReader(channels, m.width, m.heads, self.grid, config.fov, m.scene_scale)
+        self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        self.odometry = Odometry(channels, self.grid, action, m.scene_scale)
+        self.register_buffer("action_mean", torch.zeros(action))
+        self.register_buffer("action_std", torch.ones(action))
+
+    def normalise(self, actions: Tensor) -> Tensor:
+        """Flattened actions (..., A) to zero mean and unit variance over the training data."""
+        return (actions - self.action_mean) / self.action_std
+
+    def control(self, actions: Tensor, moved: Tensor, pitch: Tensor) -> Tensor:
+        """What steers a frame: normalised leading action (..., A), motion (..., 5), pitch (...) in degrees."""
+        return torch.cat([actions, moved, pitch[..., None] / 60], -1)
+
+    def views(self, latents: Tensor, poses: Tensor, index: Tensor, valid: Tensor) -> Views:
+        """Frames as they are, uncompressed: latents (B, N, C, h, w), poses (B, N, 5), index (N,), valid (B, N)."""
+        b, n = latents.shape[:2]
+        features = self.frame_encoder(latents.flatten(0, 1)).unflatten(0, (b, n))
+        return Views(features, self.reader.points(features, poses), poses, index.expand(b, -1), valid)
+
+    def remember(self, past: Past, now: Tensor, now_index: int, budget: int) -> Views:
+        """Compress the past jointly to ``budget`` latents, the ones that matter for the pose ``now`` (B, 5)."""
+        b, m = past.latents.shape[:2]
+        if m == 0:
+            cells, width = self.grid[0] * self.grid[1], self.config.memory.width
+            empty = past.latents.new_zeros(b, 0, cells, width)
+            return Views(empty, empty[..., :3], past.poses, past.index.expand(b, -1), past.valid)
+        keep = min(budget, m)
+        features = self.frame_encoder(past.latents.flatten(0, 1)).unflatten(0, (b, m))
+        ages = (now_index - past.index).expand(b, -1)
+        places = place_features(past.poses, now, ages.float(), self.scale)
+        chosen, _ = relevant_views(past.poses, past.valid, now, keep, self.scale)
+        rank = torch.full((b, m), -1, device=chosen.device).scatter(
+            1, chosen, torch.arange(keep, device=chosen.device).expand(b, -1)
+        )
+        order = rank.argsort(dim=1, stable=True)  # the kept ones last, the most relevant the very last
+        valid, poses = past.valid.gather(1, order), _take(past.poses, order)
+        kept = self.compressor(_take(features, order), _take(past.actions, order), _take(places, order), valid, keep)
+        poses, index = poses[:, m - keep :], past.index.expand(b, -1).gather(1, order)[:, m - keep :]
+        return Views(kept, self.reader.points(kept, poses), poses, index, valid[:, m - keep :])
+
+    def read(self, views: Views, target: Tensor, index: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draw new frames from remembered ones.
+
+        Args:
+            views: N remembered frames; target: (B, T, 5), poses of the new frames; index: (T,), theirs.
+            visible: (B, T, N) bool, which remembered frames each new frame may see; default all valid ones.
+
+        Returns:
+            a guess of the latents (B, T, C, h, w), and guess and features stacked for the denoiser.
+        """
+        b, t = target.shape[:2]
+        n = len(views)
+        count = min(self.config.memory.reads, n)
+        if visible is None:
+            visible = views.valid[:, None].expand(b, t, n)
+        poses = views.poses[:, None].expand(b, t, n, 5).flatten(0, 1)
+        flat = target.flatten(0, 1)
+        chosen, valid = relevant_views(poses, visible.flatten(0, 1), flat, count, self.scale)  # (B T, R)
+        row = torch.arange(b, device=flat.device).repeat_interleave(t)[:, None]
+        ages = (index.repeat(b)[:, None] - views.index[row, chosen]).float()
+        guess, extra = self.reader(
+            views.features[row, chosen], views.points[row, chosen], views.poses[row, chosen], ages, valid, flat
+        )
+        guess = guess.unflatten(0, (b, t))
+        return guess, torch.cat([guess, extra.unflatten(0, (b, t))], 2)
+
+    def motion(self, before: Tensor, after: Tensor) -> Tensor:
+        """Change of pose in this model's units, (..., 5)."""
+        return motion(before, after, self.scale)
+
+
+def _take(x: Tensor, order: Tensor) -> Tensor:
+    """Reorder the second axis of x (B, M, ...) by order (B, K)."""
+    return x[torch.arange(len(x), device=x.device)[:, None], order]
+
+
+
