@@ -49,17 +49,42 @@ class ClipConfig:
     budget_odds: tuple[float, ...] = (0.3, 0.4, 0.2, 0.1)
 
 
-def draw(episodes: list[LatentEpisode], config: ClipConfig, rng: np.random.Generator) -> Clip:
-    """One batch of clips."""
-    past = int(rng.choice(config.pasts, p=config.past_odds))
-    budget = int(rng.choice(config.budgets, p=config.budget_odds))
-    rows = []
-    for _ in range(config.batch):
+class RowNoise:
+    """Random numbers of a batch, each row from its own generator.
+
+    So a batch is the same however it is divided over processes, and a step can be repeated exactly.
+    """
+
+    def __init__(self, seeds: list[int], device: torch.device) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.device = device
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers (rows, *shape)."""
+        return torch.stack([torch.randn(shape, generator=g) for g in self.generators]).to(self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), (rows, *shape)."""
+        return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
+
+
+def draw(
+    episodes: list[LatentEpisode], config: ClipConfig, seed: int, step: int, process: int, device: torch.device
+) -> tuple[Clip, RowNoise]:
+    """This process's share of the batch of a step, and its noise; ``config.batch`` rows."""
+    shared = np.random.default_rng((seed, step))
+    past = int(shared.choice(config.pasts, p=config.past_odds))
+    budget = int(shared.choice(config.budgets, p=config.budget_odds))
+    rows, seeds = [], []
+    for row in range(process * config.batch, (process + 1) * config.batch):
+        rng = np.random.default_rng((seed, step, row))
         episode = episodes[int(rng.integers(len(episodes)))]
         # Two frames before a clip give its first motion; an early start has a short past, as play has.
         start = int(rng.integers(2, len(episode.latents) - config.length + 1))
         rows.append(_row(episode, start, config.length, past))
-    return Clip(*(torch.stack(column) for column in zip(*rows, strict=True)), budget=budget)
+        seeds.append(int(rng.integers(2**62)))
+    clip = Clip(*(torch.stack(column) for column in zip(*rows, strict=True)), budget=budget)
+    return clip.to(device), RowNoise(seeds, device)
 
 
 def _row(episode: LatentEpisode, start: int, length: int, past: int) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.clips import Clip
+from training.clips import Clip, RowNoise
 from worldsim import diffusion
 from worldsim.world_model import Past, WorldModel
 
@@ -30,26 +30,20 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, clip: Clip, generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of one batch; all noise comes from the generator, so that a step can be repeated."""
+    def forward(self, clip: Clip, noise: RowNoise) -> dict[str, Tensor]:
+        """Losses of one batch, all means over its rows."""
         m, c = self.model, self.config
         z, device = clip.latents, clip.latents.device
         b, length = z.shape[:2]
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator).to(device)
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(shape, generator=generator).to(device)
-
-        noisy_level = diffusion.sample_levels((b, length), generator).to(device)
-        clean_level = c.context_noise * uniform(b, length)
-        clean = diffusion.corrupt(z, normal(*z.shape), clean_level)
-        noisy = diffusion.corrupt(z, normal(*z.shape), noisy_level)
+        size = z.shape[2:]
+        noisy_level = diffusion.sample_levels(noise.normal(length), noise.uniform(length))
+        clean_level = c.context_noise * noise.uniform(length)
+        clean = diffusion.corrupt(z, noise.normal(length, *size), clean_level)
+        noisy = diffusion.corrupt(z, noise.normal(length, *size), noisy_level)
         n_past = clip.past_latents.shape[1]
-        past_level = c.context_noise * uniform(b, n_past)
+        past_level = c.context_noise * noise.uniform(n_past)
         past = Past(
-            diffusion.corrupt(clip.past_latents, normal(*clip.past_latents.shape), past_level),
+            diffusion.corrupt(clip.past_latents, noise.normal(n_past, *size), past_level),
             m.normalise(clip.past_actions),
             clip.past_poses,
             torch.arange(-n_past, 0, device=device),
@@ -63,29 +57,29 @@ class Objective(nn.Module):
         visible = torch.cat(
             [memory.valid[:, None].expand(b, length, -1), recent[None].expand(b, length, length)], 2
         )
-        jitter = torch.cat(
-            [c.pose_noise * m.scale * normal(b, length, 3), c.pose_noise * 20 * normal(b, length, 2)], -1
-        )
-        guess, read = m.read(memory + own, clip.poses + jitter, index, visible)
+        jitter = torch.cat([m.scale * noise.normal(length, 3), 20 * noise.normal(length, 2)], -1)
+        guess, read = m.read(memory + own, clip.poses + c.pose_noise * jitter, index, visible)
         earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
         moved = m.motion(earlier, clip.poses)
         actions = m.normalise(clip.actions)
         control = m.control(actions, moved, clip.poses[..., 4])
         x0 = guess + m.denoiser.clip(clean, noisy, clean_level, noisy_level, control, read)
-        weight = diffusion.loss_weight(noisy_level)
-        weight = weight / weight.mean()
         error = (x0.float() - z).square().mean((2, 3, 4))
-        denoise = (weight * error).mean()
+        denoise = (diffusion.loss_weight(noisy_level) * error).mean()
         drawn = F.mse_loss(guess.float(), z)
-        reckoning = self._reckoning(clip, actions, earlier, moved, clean, normal)
+        reckoning = self._reckoning(clip, actions, earlier, moved, clean, noise)
         loss = denoise + c.guess * drawn + c.odometry * reckoning
         return {"loss": loss, "denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
 
-    def _reckoning(self, clip: Clip, actions: Tensor, earlier: Tensor, moved: Tensor, clean: Tensor, normal) -> Tensor:  # type: ignore[no-untyped-def]
-        m = self.model
+    def _reckoning(
+        self, clip: Clip, actions: Tensor, earlier: Tensor, moved: Tensor, clean: Tensor, noise: RowNoise
+    ) -> Tensor:
+        """Error of the predicted motion of every frame, and of the pitch its predecessor's picture suggests."""
+        m, length = self.model, clean.shape[1]
         first = m.motion(clip.before2, clip.before)[:, None]
         last = torch.cat([first, moved[:, :-1]], 1)
-        last = last * (1 + 0.05 * normal(*last.shape)) + 0.002 * normal(*last.shape)
+        # In play the last motion is itself a prediction, so here it is a little wrong.
+        last = last * (1 + 0.05 * noise.normal(length, 5)) + 0.002 * noise.normal(length, 5)
         seen = torch.cat([clip.before_latents[:, None], clean[:, :-1]], 1).detach()
         delta, pitch = m.odometry(
             seen.flatten(0, 1), actions.flatten(0, 1), last.flatten(0, 1), earlier[..., 4].flatten()

@@ -3,7 +3,8 @@
     python -m training.train_denoiser data=DIR held_out=DIR autoencoder=RUN/autoencoder.safetensors out=RUN seconds=3600
 
 The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint, which `run_demo.py
---checkpoint RUN/checkpoint` plays. `accelerate launch -m training.train_denoiser ...` runs it on many processes.
+--checkpoint RUN/checkpoint` plays. `torchrun --nproc_per_node N -m training.train_denoiser ...` runs it on N processes,
+each with clip.batch rows.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -30,6 +31,8 @@ from worldsim.actions import check_same
 from worldsim.checkpoint import load_autoencoder, save
 from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
 from worldsim.world_model import WorldModel
+
+HELD_OUT_SEED = 7
 
 
 @dataclass
@@ -60,7 +63,9 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     if config.threads:
         torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=precision())
+    # A batch without a past leaves the compressor out.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
     torch.manual_seed(config.seed)
     autoencoder, autoencoder_config = load_autoencoder(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
@@ -90,20 +95,18 @@ def main(args: list[str]) -> int:
     set_action_statistics(model, episodes)
     objective = Objective(model, config.objective)
 
-    def losses_on(source: list[LatentEpisode], module: nn.Module, key: tuple[int, ...]) -> dict[str, Tensor]:
-        rng = np.random.default_rng(key)
-        clip = draw(source, config.clip, rng).to(accelerator.device)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:
+        clip, noise = draw(source, config.clip, seed, step, accelerator.process_index, accelerator.device)
         with accelerator.autocast():
-            losses: dict[str, Tensor] = module(clip, generator)
+            losses: dict[str, Tensor] = module(clip, noise)
         return losses
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
-        return losses_on(episodes, wrapped, (config.seed, step, accelerator.process_index))
+        return losses_on(episodes, wrapped, config.seed, step)
 
     @torch.no_grad()
     def held_out_losses(ema: nn.Module) -> dict[str, float]:
-        rows = [losses_on(held_out, ema, (7, i)) for i in range(8)]
+        rows = [losses_on(held_out, ema, HELD_OUT_SEED, i) for i in range(8)]
         return {k: float(torch.stack([r[k] for r in rows]).mean()) for k in rows[0]}
 
     def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:

@@ -43,12 +43,18 @@ def reverse(z: Tensor, x0: Tensor, level: Tensor, target: Tensor) -> Tensor:
 
 
 def loss_weight(level: Tensor, floor: float = 0.4) -> Tensor:
-    """Weight of a squared x0 error: the velocity loss 1/t^2, held constant below ``floor``, 1 at pure noise."""
-    return level.clamp_min(floor).pow(-2)
+    """Weight of a squared x0 error: the velocity loss 1/t^2, held constant below ``floor``; 0.4 at pure noise.
+
+    The factor makes the mean weight about 1 under :func:`sample_levels`.
+    """
+    return 0.4 * level.clamp_min(floor).pow(-2)
 
 
-def sample_levels(shape: tuple[int, ...], generator: torch.Generator, mean: float = 0.8, std: float = 1.2) -> Tensor:
-    """Logit-normal noise levels, leaning to noise, with one in eight exactly at pure noise (few-step sampling)."""
-    t = torch.sigmoid(torch.randn(shape, generator=generator) * std + mean)
-    pure = torch.rand(shape, generator=generator) < 0.125
-    return torch.where(pure, torch.ones(()), t).clamp(0.02, 1.0)
+def sample_levels(normal: Tensor, uniform: Tensor, mean: float = 0.8, std: float = 1.2) -> Tensor:
+    """Logit-normal noise levels that lean to noise, one in eight exactly at pure noise, as few-step sampling meets it.
+
+    Args:
+        normal, uniform: standard normal and uniform numbers, of the shape of the levels.
+    """
+    t = torch.sigmoid(normal * std + mean).clamp(0.02, 1.0)
+    return torch.where(uniform < 0.125, torch.ones_like(t), t)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from worldsim.memory.geometry import POSE, move
+from worldsim.memory.geometry import POSE, motion, move
 
 HIDDEN = 128
 
@@ -52,4 +52,6 @@ class Odometry(nn.Module):
     def next_pose(self, pose: Tensor, latents: Tensor, actions: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
         """Integrate one step: the next pose (N, 5) and the motion (N, 5)."""
         delta, _ = self(latents, actions, last, pitch=pose[:, 4])
-        return move(pose, delta, self.scale), delta
+        after = move(pose, delta, self.scale)
+        # Where the pitch met its limit the motion made is smaller than the one predicted.
+        return after, motion(pose, after, self.scale)

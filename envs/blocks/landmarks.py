@@ -246,30 +246,32 @@ def _trees(world: World, rng: np.random.Generator) -> None:
 
 def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> None:
     """Stand on dry ground about the free square, where most can be seen, and look along an open direction."""
-    ways = [(0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1)]  # yaw 0, 45, 90, ...
-    best, start = -1e9, (near[0] + 0.5, NY - 1.0, near[1] + 0.5, 0.0)
-    for x in range(3, NX - 3):
-        for z in range(3, NZ - 3):
-            y = int(world.ground[x, z])
-            below = world.grid[x, y - 1, z]
-            if y + 3 >= NY or y < SEA or below in (AIR, WATER, *TREE_BLOCKS):
-                continue
-            if world.grid[x - 1 : x + 2, y + 1 :, z - 1 : z + 2].any() or world.grid[x, y, z]:
-                continue
-            views = [_open(world, x, y + 1, z, dx, dz) for dx, dz in ways]
-            score = sum(views) - 3.0 * max(0, abs(x - near[0]) + abs(z - near[1]) - 6) - 5.0 * max(0, y - SEA - 5)
-            if score > best:
-                far = [i for i, view in enumerate(views) if view >= 6] or [views.index(max(views))]
-                best = score
-                start = (x + 0.5, float(y), z + 0.5, far[(x * 5 + z * 3) % len(far)] * 45.0)
-    jitter = float(rng.integers(-1, 2)) * 15.0
-    world.spawn = (*start[:3], (start[3] + jitter + 180.0) % 360.0 - 180.0)
-
-
-def _open(world: World, x: int, y: int, z: int, dx: int, dz: int) -> int:
-    """Cells of air in a level direction, at most 12."""
-    for k in range(1, 13):
-        a, c = x + k * dx, z + k * dz
-        if not (0 <= a < NX and 0 <= c < NZ) or world.grid[a, y, c]:
-            return k - 1
-    return 12
+    ways = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))  # yaw 0, 45, 90, ...
+    grid, ground = world.grid, world.ground
+    full = np.pad(grid != AIR, ((1, 1), (0, 0), (1, 1)))
+    highest = np.where(full.any(1), NY - 1 - np.argmax(full[:, ::-1], axis=1), 0)  # (66, 66) y, 0 where none
+    around = np.max([highest[i : i + NX, k : k + NZ] for i in range(3) for k in range(3)], axis=0)
+    x, z = np.indices(ground.shape)
+    inner = (x >= 3) & (x < NX - 3) & (z >= 3) & (z < NZ - 3) & (ground >= SEA) & (ground + 3 < NY)
+    y = np.where(inner, ground, 1)
+    good = inner & (around <= y) & (grid[x, y, z] == AIR)
+    good &= ~np.isin(grid[x, y - 1, z], (AIR, WATER, *TREE_BLOCKS))
+    if not good.any():  # never seen; the middle of the free square, on top of all
+        world.spawn = (near[0] + 0.5, NY - 1.0, near[1] + 0.5, 0.0)
+        return
+    x, y, z = x[good], y[good], z[good]
+    views = np.zeros((len(ways), len(x)), np.int64)
+    for way, (dx, dz) in enumerate(ways):
+        clear = np.ones(len(x), np.bool_)
+        for k in range(1, 13):
+            a, c = x + k * dx, z + k * dz
+            clear &= (a >= 0) & (a < NX) & (c >= 0) & (c < NZ)
+            clear &= grid[a % NX, y + 1, c % NZ] == AIR
+            views[way] += clear
+    away = np.maximum(0, np.abs(x - near[0]) + np.abs(z - near[1]) - 6)
+    best = int(np.argmax(views.sum(0) - 3 * away - 5 * np.maximum(0, y - SEA - 5)))
+    far = np.flatnonzero(views[:, best] >= 6)
+    if len(far) == 0:
+        far = np.array([np.argmax(views[:, best])])
+    yaw = 45.0 * float(far[int(x[best] * 5 + z[best] * 3) % len(far)]) + 15.0 * float(rng.integers(-1, 2))
+    world.spawn = (x[best] + 0.5, float(y[best]), z[best] + 0.5, (yaw + 180.0) % 360.0 - 180.0)

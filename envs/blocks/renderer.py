@@ -101,6 +101,45 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
             break
 
 
+@njit(cache=True, error_model="numpy")
+def _sky(dx, dy, dz):  # type: ignore[no-untyped-def]
+    """Colour of the clear sky, which is the fog's colour too: warm at the horizon below the sun."""
+    warm = 0.5 + 0.5 * (dx * SUN_X + dz * SUN_Z) / ((math.sqrt(dx * dx + dz * dz) + 1e-9) * SUN_FLAT)
+    warm = warm * warm
+    up = min(1.0, max(0.0, 1.25 * dy))
+    s = 1.0 - (1.0 - up) * (1.0 - up)
+    return (
+        (178.0 + 58.0 * warm) * (1.0 - s) + 92.0 * s,
+        (200.0 + 14.0 * warm) * (1.0 - s) + 142.0 * s,
+        (226.0 - 38.0 * warm) * (1.0 - s) + 222.0 * s,
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _aim(view, rows, cols, count, size, rays):  # type: ignore[no-untyped-def]
+    """Directions of length 1 through places of the picture, counted in pixels, and their inverses.
+
+    Straight loops over separate arrays: the compiler makes several rays at once of them.
+    """
+    dxs, dys, dzs, gxs, gys, gzs, reds, greens, blues = rays
+    half = math.tan(math.radians(FOV) / 2)
+    fx, fy, fz, rx, ry, rz, ux, uy, uz = view
+    for n in range(count):
+        right = (cols[n] * 2.0 / size - 1.0) * half
+        up = (1.0 - rows[n] * 2.0 / size) * half
+        dx, dy, dz = fx + right * rx + up * ux, fy + right * ry + up * uy, fz + right * rz + up * uz
+        norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
+        dxs[n] = dx * norm
+        dys[n] = dy * norm
+        dzs[n] = dz * norm
+    for ds, gs in ((dxs, gxs), (dys, gys), (dzs, gzs)):
+        for n in range(count):
+            d = ds[n]
+            gs[n] = 1.0 / (max(d, 1e-12) if d > 0 else min(d, -1e-12))
+    for n in range(count):
+        reds[n], greens[n], blues[n] = _sky(dxs[n], dys[n], dzs[n])
+
+
 # The walk and the painting are two loops over all rays: numba counts references of arrays handed to a
 # function atomically, which for a function called once a ray costs more than the ray.
 
@@ -118,14 +157,13 @@ def _walk(cells, room, shape, eye, count, rays, hits, depths):  # type: ignore[n
     """
     nx, ny, nz = shape
     ox, oy, oz = eye
+    dxs, dys, dzs, gxs, gys, gzs, _, _, _ = rays
     step_x, step_y, volume = ny * nz, nz, nx * ny * nz
     ex, ey, ez = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
     for n in range(count):
-        dx, dy, dz = rays[n, 0], rays[n, 1], rays[n, 2]
+        dx, dy, dz = dxs[n], dys[n], dzs[n]
         px, py, pz = int(dx > 0), int(dy > 0), int(dz > 0)  # 1 where the ray goes up the axis
-        gx = 1.0 / max(dx, 1e-12) if px else 1.0 / min(dx, -1e-12)
-        gy = 1.0 / max(dy, 1e-12) if py else 1.0 / min(dy, -1e-12)
-        gz = 1.0 / max(dz, 1e-12) if pz else 1.0 / min(dz, -1e-12)
+        gx, gy, gz = gxs[n], gys[n], gzs[n]
         qx, qy, qz = 2 * px - 1, 2 * py - 1, 2 * pz - 1
         ax, ay = qx * step_x, qy * step_y
         octant = (4 * px + 2 * py + pz) * volume
@@ -224,20 +262,6 @@ def _walk(cells, room, shape, eye, count, rays, hits, depths):  # type: ignore[n
 
 
 @njit(cache=True, error_model="numpy")
-def _sky(dx, dy, dz):  # type: ignore[no-untyped-def]
-    """Colour of the clear sky, which is the fog's colour too: warm at the horizon below the sun."""
-    warm = 0.5 + 0.5 * (dx * SUN_X + dz * SUN_Z) / ((math.sqrt(dx * dx + dz * dz) + 1e-9) * SUN_FLAT)
-    warm = warm * warm
-    up = min(1.0, max(0.0, 1.25 * dy))
-    s = 1.0 - (1.0 - up) * (1.0 - up)
-    return (
-        (178.0 + 58.0 * warm) * (1.0 - s) + 92.0 * s,
-        (200.0 + 14.0 * warm) * (1.0 - s) + 142.0 * s,
-        (226.0 - 38.0 * warm) * (1.0 - s) + 222.0 * s,
-    )
-
-
-@njit(cache=True, error_model="numpy")
 def _fog(t, near, far):  # type: ignore[no-untyped-def]
     part = min(1.0, max(0.0, (t - near) / (far - near)))
     return part * part * (3.0 - 2.0 * part)
@@ -280,13 +304,14 @@ def _paint(
     """Colours float64 (n, 3) in 0..255 of rays that `_walk` followed, and a key (n,) of the surface each one met."""
     nx, ny, nz = grid.shape
     ox, oy, oz = eye
+    dxs, dys, dzs, _, _, _, reds, greens, blues = rays
     for n in range(count):
-        dx, dy, dz = rays[n, 0], rays[n, 1], rays[n, 2]
+        dx, dy, dz = dxs[n], dys[n], dzs[n]
         ix, iy, iz, face, water = hits[n, 0], hits[n, 1], hits[n, 2], hits[n, 3], hits[n, 4]
         t = depths[n, 0]
         key = 0
         near, far = FOG_START, FOG_END
-        fog_r, fog_g, fog_b = _sky(dx, dy, dz)
+        fog_r, fog_g, fog_b = reds[n], greens[n], blues[n]
         submerged = water >= 0 and (water & 7) == 6
         if submerged:
             near, far = -3.0, DIM_END
@@ -388,29 +413,20 @@ def _paint(
 
 
 @njit(cache=True, error_model="numpy")
-def _aim(view, rows, cols, count, size, rays):  # type: ignore[no-untyped-def]
-    """Directions (n, 3) of length 1 through places of the picture, counted in pixels."""
-    half = math.tan(math.radians(FOV) / 2)
-    fx, fy, fz, rx, ry, rz, ux, uy, uz = view
-    for n in range(count):
-        right = (cols[n] * 2.0 / size - 1.0) * half
-        up = (1.0 - rows[n] * 2.0 / size) * half
-        dx, dy, dz = fx + right * rx + up * ux, fy + right * ry + up * uy, fz + right * rz + up * uz
-        norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
-        rays[n, 0], rays[n, 1], rays[n, 2] = dx * norm, dy * norm, dz * norm
-
-
-@njit(cache=True, error_model="numpy")
 def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, eye, view, size, smooth, buffers):  # type: ignore[no-untyped-def]
     total = size * size
     angle = 2.0 * math.tan(math.radians(FOV) / 2) / size
     cells, rooms = grid.reshape(-1), room.reshape(-1)
     rows, cols, rays, hits, depths, colours, kinds, first, keys, mixed = buffers
     out = np.empty((total, 3), np.uint8)
+    i, j = 0, 0
     for start in range(0, total, BATCH):  # the rays of a batch stay in the cache
         count = min(BATCH, total - start)
         for n in range(count):
-            rows[n], cols[n] = (start + n) // size + 0.5, (start + n) % size + 0.5
+            rows[n], cols[n] = i + 0.5, j + 0.5
+            j += 1
+            if j == size:
+                i, j = i + 1, 0
         _aim(view, rows, cols, count, size, rays)
         _walk(cells, rooms, grid.shape, eye, count, rays, hits, depths)
         _paint(
@@ -431,7 +447,7 @@ def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, ey
         for j in range(size):
             n = i * size + j
             k = keys[n]
-            mixed[many] = n
+            mixed[many, 0], mixed[many, 1] = i, j
             many += int(
                 (keys[n - size if i > 0 else n] != k)
                 | (keys[n - 1 if j > 0 else n] != k)
@@ -442,10 +458,9 @@ def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, ey
     for start in range(0, many, pixels):
         count = min(pixels, many - start)
         for m in range(count):
-            n = mixed[start + m]
             for s in range(EXTRA):
-                rows[m * EXTRA + s] = n // size + 0.5 + EXTRA_ROWS[s]
-                cols[m * EXTRA + s] = n % size + 0.5 + EXTRA_COLS[s]
+                rows[m * EXTRA + s] = mixed[start + m, 0] + 0.5 + EXTRA_ROWS[s]
+                cols[m * EXTRA + s] = mixed[start + m, 1] + 0.5 + EXTRA_COLS[s]
         _aim(view, rows, cols, count * EXTRA, size, rays)
         _walk(cells, rooms, grid.shape, eye, count * EXTRA, rays, hits, depths)
         _paint(
@@ -453,7 +468,7 @@ def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, ey
             eye, angle, count * EXTRA, rays, hits, depths, colours, kinds,
         )  # fmt: skip
         for m in range(count):
-            n = mixed[start + m]
+            n = mixed[start + m, 0] * size + mixed[start + m, 1]
             for c in range(3):
                 mean = first[n, c]
                 for s in range(EXTRA):
@@ -472,10 +487,10 @@ class _Buffers(threading.local):
         if size not in self.by_size:
             total = size * size
             self.by_size[size] = (
-                np.zeros(BATCH), np.zeros(BATCH), np.zeros((BATCH, 3)),  # rows, cols, rays
+                np.zeros(BATCH), np.zeros(BATCH), tuple(np.zeros(BATCH) for _ in range(9)),  # rows, cols, rays
                 np.zeros((BATCH, 5), np.int64), np.zeros((BATCH, 2)),  # hits, depths
                 np.zeros((BATCH, 3)), np.zeros(BATCH, np.int64),  # colours, kinds
-                np.zeros((total, 3)), np.zeros(total, np.int64), np.zeros(total, np.int64),  # first, keys, mixed
+                np.zeros((total, 3)), np.zeros(total, np.int64), np.zeros((total, 2), np.int64),  # first, keys, mixed
             )  # fmt: skip
         return self.by_size[size]
 

@@ -1,7 +1,7 @@
 """Eighty wall decals, drawn by formula: sixteen glyphs on plates in five pairs of colours.
 
-Design ``d`` is glyph ``d % 16`` in colours ``d // 16``. A plate covers the middle 58% of a wall face, so that a
-decal two cells away is still a dozen pixels wide in a 64x64 picture.
+Design ``d`` is glyph ``d % 16`` in colours ``d // 16``. A plate covers the middle 58% of a wall face, so that
+a decal two cells away is still a dozen pixels wide in a 64x64 picture.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
-from envs.labmaze import maze, renderer
+from envs.labmaze import decals, maze, renderer, scene
 
 DEGREES_PER_LOOK = 0.06  # 283 looks are one turn of TECO's data, 17 degrees
 FORWARD, STRAFE = 0.25, 0.20  # cells a step; a diagonal is no faster than FORWARD
@@ -26,9 +26,10 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
     """Walk a 9x9 maze with DeepMind Lab's seven integers; one step is one decision, without momentum.
 
     World units are cells of the maze, walls included, x to the right and z down its text.
-    Observation: ``pov`` uint8 (size, size, 3); with ``ids=True`` also ``ids`` int32 (size, size): sky 0, floor
-    1000 + index in ``textures.FLOORS``, wall 2000 + index in ``textures.WALLS``, decal 3000 + design (0..79); see the
-    module ``ids``. Info: ``pose`` float64 (5,) = x, y, z of the eye, yaw, pitch; ``world_seed``.
+    Observation: ``pov`` uint8 (size, size, 3); with ``ids=True`` also ``ids`` int32 (size, size): sky 0,
+    floor 1000 + index in ``textures.FLOORS``, wall 2000 + index in ``textures.WALLS``, decal 3000 + design
+    (0..79); the module ``ids`` reads them. Info: ``pose`` float64 (5,) = x, y, z of the eye, yaw, pitch;
+    ``world_seed``, whose reset gives this world again.
 
     Args:
         size: height and width of the picture in pixels, at least 1.
@@ -59,20 +60,21 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         self.size, self.max_steps, self.render_mode, self.ids = size, max_steps, render_mode, ids
         parts: dict[str, spaces.Space[Any]] = {"pov": spaces.Box(0, 255, (size, size, 3), np.uint8)}
         if ids:
-            parts["ids"] = spaces.Box(0, renderer.DECAL + 999, (size, size), np.int32)
-        self.observation_space = spaces.Dict(parts)
+            parts["ids"] = spaces.Box(0, scene.DECAL + decals.COUNT - 1, (size, size), np.int32)
+        self.observation_space = spaces.Dict(parts)  # type: ignore[assignment]
         self.action_space = actions.space("dmlab")
         self.maze: maze.Maze | None = None
+        self._x = self._y = self._z = self._yaw = self._pitch = self._rising = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Make world ``seed``, or one drawn from the environment's generator; start it at ``options["pose"]``."""
+        """Make world ``seed``, or one from the environment's generator; start at ``options["pose"]``."""
         super().reset(seed=seed)
         world = int(self.np_random.integers(2**31 - 1)) if seed is None else seed
         if self.maze is None or self.maze.seed != world:
             self.maze = maze.draw(world)
-            self._scene = renderer.scene(self.maze)
+            self._scene = scene.paint(self.maze)
         x, z, yaw = self.maze.start
         self._place((x, STANDING, z, yaw, 0.0))
         if options is not None and options.get("pose") is not None:
@@ -114,14 +116,14 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         """Put the eye at a pose (x, y, z in cells, yaw, pitch in degrees), at rest; return what it sees.
 
         Raises:
-            ValueError: not five finite numbers, inside a wall or outside the maze, too high or low, |pitch| > 90.
+            ValueError: not five finite numbers, in a wall or outside, too high or too low, or |pitch| > 90.
         """
         self._expect_reset()
         self._place(pose)
         return self._observe()
 
     def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
-        """Where one can stand: float32 (9, 9) indexed [x, z], 0 on open cells and nan in walls; cell 1; origin."""
+        """Heights float32 (9, 9) indexed [x, z], 0 where open, nan in walls; the cell size 1; the origin."""
         world = self._expect_reset()
         heights = np.where(world.wall.T, np.float32(np.nan), np.float32(0.0)).astype(np.float32)
         return heights, 1.0, (0.0, 0.0)
@@ -140,7 +142,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if not (0 <= x < maze.SIZE and 0 <= z < maze.SIZE) or world.wall[int(z), int(x)]:
             raise ValueError(f"LabMaze pose: expected an open cell of the maze, found a wall at x={x}, z={z}")
         if not LOWEST <= y <= HIGHEST:
-            raise ValueError(f"LabMaze pose: expected an eye height y of {LOWEST}..{HIGHEST} cells, found {y}")
+            raise ValueError(f"LabMaze pose: expected an eye height of {LOWEST}..{HIGHEST} cells, found {y}")
         if abs(pitch) > 90:
             raise ValueError(f"LabMaze pose: expected a pitch of -90..90 degrees, found {pitch}")
         self._x, self._y, self._z, self._yaw, self._pitch = x, y, z, _wrap(yaw), pitch

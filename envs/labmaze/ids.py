@@ -1,6 +1,7 @@
 """Reading id pictures: which kind of thing a pixel shows, and which one of its kind.
 
-An id is 0 for sky, 1000 + index in ``textures.FLOORS``, 2000 + index in ``textures.WALLS``, or 3000 + decal design.
+An id is 0 for sky, 1000 + index in ``textures.FLOORS``, 2000 + index in ``textures.WALLS``, or 3000 + design
+of a decal.
 """
 
 from __future__ import annotations

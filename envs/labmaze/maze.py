@@ -19,7 +19,7 @@ NO_DECAL = -1
 
 @dataclasses.dataclass(frozen=True)
 class Maze:
-    """What a seed determines. Arrays are indexed [z, x] in cells; z grows down the maze's text, x to its right."""
+    """What a seed determines. Arrays are indexed [z, x] in cells: z down the maze's text, x to its right."""
 
     seed: int
     wall: NDArray[np.bool_]  # (9, 9): True where there is a wall

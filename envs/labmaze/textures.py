@@ -1,9 +1,10 @@
 """DeepMind Lab's wall, floor and sky pictures, read from the labmaze package and prefiltered.
 
 A texture is kept as a *ripmap*: one 256x256 sheet holding the 128x128 picture halved 0..7 times in each
-direction independently, level (lv, lu) at row ``256 - (256 >> lv)`` and column ``256 - (256 >> lu)``. A wall seen
-at a grazing angle is then filtered along the wall and stays sharp upwards. The renderer reads *packed* texels: red,
-green and blue 21 bits apart in one int64, so that one multiplication weighs all three and all arithmetic is exact.
+direction independently, level (lv, lu) at row ``256 - (256 >> lv)`` and column ``256 - (256 >> lu)``. A wall
+seen at a grazing angle is then filtered along the wall and stays sharp upwards. The renderer reads *packed*
+texels: red, green and blue 21 bits apart in one int64, so that one multiplication weighs all three and all
+arithmetic is exact.
 """
 
 from __future__ import annotations
@@ -98,21 +99,32 @@ def pack(rgb: NDArray[np.uint8]) -> NDArray[np.int64]:
     return wide[..., 0] | wide[..., 1] << 21 | wide[..., 2] << 42
 
 
-def ripmaps(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Prefilter pictures, uint8 (N, 128, 128, 3) -> packed ripmaps int64 (N, 256, 256)."""
-    n = len(pictures)
-    sheet = np.zeros((n, 2 * SIDE, 2 * SIDE, 3), np.uint8)
-    rows = pictures.astype(np.float32)
+@functools.cache
+def wall_sheet(index: int, light: float) -> NDArray[np.int64]:
+    """The ripmap of wall ``index`` at a brightness of 0..1."""
+    return ripmap(wall(index), light)
+
+
+@functools.cache
+def floor_sheet(index: int) -> NDArray[np.int64]:
+    """The ripmap of floor ``index``."""
+    return ripmap(floor(index))
+
+
+def ripmap(picture: NDArray[np.uint8], light: float = 1.0) -> NDArray[np.int64]:
+    """Dim a picture, uint8 (128, 128, 3), and prefilter it -> packed ripmap, int64 (256, 256)."""
+    sheet = np.zeros((2 * SIDE, 2 * SIDE, 3), np.uint8)
+    rows = np.floor(picture * light + 0.5).astype(np.float32)
     for lv in range(LEVELS):
         top, height = _place(lv)
         level = rows
         for lu in range(LEVELS):
             left, width = _place(lu)
-            sheet[:, top : top + height, left : left + width] = np.floor(level + 0.5)
+            sheet[top : top + height, left : left + width] = level + np.float32(0.5)  # rounds to nearest
             if lu + 1 < LEVELS:
-                level = (level[:, :, 0::2] + level[:, :, 1::2]) * np.float32(0.5)
+                level = (level[:, 0::2] + level[:, 1::2]) * np.float32(0.5)
         if lv + 1 < LEVELS:
-            rows = (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.5)
+            rows = (rows[0::2] + rows[1::2]) * np.float32(0.5)
     return pack(sheet)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_world import Drum, LastFrameDream, NoteRecorder, act
 
+from tests.worldsim.small_world import Drum, LastFrameDream, NoteRecorder, act
 from worldsim.session import Session
 from worldsim.tick import Tick
 

@@ -148,17 +148,14 @@ def _bars(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
 
 
 def _badge(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
-    age, tick = board.badge_age, board.returned
+    age, tick, wide = board.badge_age, board.returned, card.width - 2 * _PAD
     if age is None or tick is None or tick.revisit is None:
-        text(
-            on, "no view seen again yet", (card.left + _PAD, card.top + 38), 18, FAINT, card.width - 2 * _PAD
-        )
+        text(on, "no view seen again yet", (card.left + _PAD, card.top + 38), 18, FAINT, wide)
         return
     when = "now" if age == 0 else f"{age} frames ago"
     text(on, when, (card.left + _PAD + 60, card.top + _PAD), 20, TEXT if age == 0 else FAINT)
     side = min(96, card.width - 2 * _PAD)
     on.blit(picture(tick.revisit.thumbnail, (side, side)), (card.left + _PAD, card.top + 38))
-    wide = card.width - 2 * _PAD
     y = card.top + 38 + side + 8
     text(on, f"seen {tick.revisit.age} frames before", (card.left + _PAD, y), 19, TEXT, wide)
     for i, view in enumerate(tick.dreams.values()):

@@ -120,8 +120,12 @@ class Hands:
     def hold(self, held: frozenset[str], stick: tuple[float, float] = (0.0, 0.0)) -> None:
         """What is held now, of MOVES and TURNS; the stick's (right, down) in [-1, 1]."""
         with self._lock:
-            self._tapped |= held - self._held  # so that a tap between two ticks counts
             self._held, self._stick = held, stick
+
+    def tap(self, name: str) -> None:
+        """Something was pressed: it counts for one tick, even if it is let go before that."""
+        with self._lock:
+            self._tapped.add(name)
 
     def move_mouse(self, right: float, down: float) -> None:
         """The mouse moved, in pixels."""

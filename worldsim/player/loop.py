@@ -192,7 +192,7 @@ class Player:
             self._running = False
         elif event.type == pygame.KEYDOWN:
             if event.key in _HELD_KEYS:
-                self._down[event.key] = _HELD_KEYS[event.key]
+                self._press(event.key, _HELD_KEYS[event.key])
             elif event.key in self._commands:
                 self._commands[event.key]()
         elif event.type == pygame.KEYUP:
@@ -216,7 +216,11 @@ class Player:
         if not self._window.captured:
             self._window.capture_mouse(True)  # the click that captures does nothing in the world
         elif button in _MOUSE_BUTTONS:
-            self._down[-button] = _MOUSE_BUTTONS[button]
+            self._press(-button, _MOUSE_BUTTONS[button])
+
+    def _press(self, button: int, name: str) -> None:
+        self._down[button] = name
+        self._hands.tap(name)
 
     def _pause(self) -> None:
         paused = self._stepper.paused

@@ -1,0 +1,239 @@
+"""The front door: what a newcomer's command leaves behind, and one sentence for every wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import run_demo
+from envs.actions import space, spec
+from envs.episode import Episode, EpisodeWriter
+from tests.worldsim.small_model import small_checkpoint
+
+ROOT = Path(run_demo.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _demo(*words: object) -> int:
+    return run_demo.main([str(w) for w in words])
+
+
+def _refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    """Run, expect exit code 2 and one sentence, and return it."""
+    assert _demo(*words) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("error: ")
+    return told[0]
+
+
+def _environment(**changes: str) -> dict[str, str]:
+    drop = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    kept = {k: v for k, v in os.environ.items() if k not in drop}
+    return {**kept, "PYTHONPATH": str(ROOT), **changes}
+
+
+# -- what it leaves behind -------------------------------------------------------------------------
+
+
+def test_a_headless_run_leaves_the_report_and_a_video(
+    checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--env", "minecraft", "--headless", "--policy", "needle", "--steps", 30, "--compare", "--seed", 5)
+    files = ("--report", here / "r.json", "--video", here / "v.mp4")
+    assert _demo(*words, *files, "--checkpoint", checkpoint, "budget=4") == 0
+    report = json.loads((here / "r.json").read_text())
+    _check_report(report)
+    assert (report["env"], report["seed"], report["steps"]) == ("minecraft", 5, 30)
+    assert list(report["dreams"]) == ["memory", "forgetful"]
+    assert [d["history"] for d in report["dreams"].values()] == [20, 4]
+    assert {d["history_from"] for d in report["dreams"].values()} == {"true"}
+    assert "forgetful" in capsys.readouterr().out
+    with av.open(str(here / "v.mp4")) as video:
+        shapes = [frame.to_ndarray(format="rgb24").shape for frame in video.decode(video=0)]
+    assert len(shapes) == 31  # the true context frame, then every step
+    assert shapes[0][1] > 3 * 300
+
+
+def _check_report(report: dict[str, Any]) -> None:
+    head = {"env", "backend", "seed", "steps", "device", "threads", "dtype", "checkpoint", "context"}
+    assert set(report) == head | {"fps", "step_ms", "dreams"}
+    assert set(report["fps"]) == {"median", "p1"}
+    assert set(report["step_ms"]) == {"p50", "p95", "p99"}
+    for dream in report["dreams"].values():
+        assert {"history", "budget", "history_from", "pose_from", "psnr", "ssim", "retrieval"} <= set(dream)
+        assert list(dream["retrieval"]) == ["0-16", "16-48", "48-112"]
+        assert all(set(r) == {"ssim", "n"} for r in dream["retrieval"].values())
+
+
+def test_a_recording_replays_bit_for_bit(
+    checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--env", "minecraft", "--headless", "--checkpoint", checkpoint)
+    assert _demo(*common, "--policy", "explore", "--steps", 12, "--record", here / "rec", "--seed", 7) == 0
+    (recorded,) = (here / "rec").glob("*.zip")
+    assert len(Episode(recorded)) == 13
+    capsys.readouterr()
+    assert _demo(*common, "--replay", recorded) == 0
+    assert "13 of 13 frames, all as recorded, bit for bit" in capsys.readouterr().out
+
+
+def test_without_a_display_it_says_so_and_plays_headless(checkpoint: Path, here: Path) -> None:
+    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--steps", "8"]
+    done = subprocess.run(
+        [*words, "--checkpoint", str(checkpoint)],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "No window can be opened here" in done.stdout
+    assert json.loads((here / "worldsim-minecraft.json").read_text())["steps"] == 8
+    assert (here / "worldsim-minecraft.mp4").stat().st_size > 1000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_ctrl_c_seals_the_recording_and_exits_with_130(checkpoint: Path, here: Path) -> None:
+    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--headless", "--steps", "100000"]
+    files = ["--record", str(here / "rec"), "--report", str(here / "r.json"), "--checkpoint", str(checkpoint)]
+    run = subprocess.Popen(
+        [*words, *files], env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and len(list(here.glob("rec/*.partial/frames/*.png"))) < 5:
+        assert run.poll() is None, run.stderr.read() if run.stderr else ""
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 130, told
+    assert "Traceback" not in told
+    (recorded,) = (here / "rec").glob("*.zip")
+    assert len(Episode(recorded)) >= 5
+    assert json.loads((here / "r.json").read_text())["steps"] >= 4
+
+
+def test_a_live_window_plays_and_ends_after_its_steps(checkpoint: Path, here: Path) -> None:
+    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--steps", "6"]
+    done = subprocess.run(
+        [*words, "--checkpoint", str(checkpoint), "--report", str(here / "r.json")],
+        env=_environment(SDL_VIDEODRIVER="dummy", SDL_AUDIODRIVER="dummy"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((here / "r.json").read_text())
+    assert report["steps"] == 6
+    assert report["dreams"]["memory"]["history_from"] == "dream"
+
+
+# -- one sentence for every wrong input ------------------------------------------------------------
+
+
+def test_an_unknown_env_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "doom" in _refused(capsys, "--env", "doom")
+
+
+def test_a_backend_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "minerl" in _refused(capsys, "--env", "minecraft", "--backend", "minerl")
+
+
+def test_a_misspelt_config_key_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'history'" in _refused(capsys, "--env", "minecraft", "--headless", "histroy=8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--headless", "history=long"],
+        ["--headless", "denoising_steps=0"],
+        ["--headless", "--policy", "keyboard"],
+        ["--headless", "--steps", "0"],
+        ["--headless", "--seed", "-1"],
+        ["--headless", "--device", "tpu"],
+        ["--headless", "--replay", "x.zip", "--policy", "needle"],
+    ],
+)
+def test_values_that_can_not_be_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    _refused(capsys, "--env", "minecraft", *words)
+
+
+def test_a_missing_checkpoint_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nowhere" in _refused(capsys, "--env", "minecraft", "--headless", "--checkpoint", "nowhere")
+
+
+def test_a_truncated_checkpoint_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = small_checkpoint(here / "cut") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    _refused(capsys, "--env", "minecraft", "--headless", "--checkpoint", here / "cut")
+
+
+def test_a_foreign_checkpoint_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "foreign").mkdir()
+    (here / "foreign" / "config.yaml").write_text("layers: 12\n")
+    _refused(capsys, "--env", "minecraft", "--headless", "--checkpoint", here / "foreign")
+
+
+def test_a_checkpoint_of_the_other_family_is_refused_and_both_are_named(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = _refused(capsys, "--env", "dmlab", "--headless", "--checkpoint", checkpoint)
+    assert "minecraft" in told
+    assert "dmlab" in told
+
+
+def test_an_episode_of_another_action_spec_is_refused(
+    checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = {"env_id": "worldsim/LabMaze-v0", "env_kwargs": {}, "seed": 1, "size": 32, "family": "dmlab"}
+    meta["action_spec"] = spec(space("dmlab"), "dmlab")
+    writer = EpisodeWriter(here, "other", meta)
+    frame = np.zeros((32, 32, 3), np.uint8)
+    writer.first(frame, np.zeros(5))
+    writer.add(np.zeros(7, np.int32), frame, np.zeros(5), 0.0, False, False)
+    told = _refused(
+        capsys, "--env", "minecraft", "--headless", "--replay", writer.seal(), "--checkpoint", checkpoint
+    )
+    assert "dmlab" in told
+    assert "minecraft" in told
+
+
+def test_a_file_that_is_no_episode_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "notes.zip").write_bytes(b"not a zip")
+    _refused(capsys, "--env", "minecraft", "--headless", "--replay", here / "notes.zip")
+    _refused(capsys, "--env", "minecraft", "--headless", "--replay", here / "missing.zip")
+
+
+@pytest.mark.parametrize("option", ["--report", "--video", "--record"])
+def test_where_nothing_can_be_written_is_refused_before_the_run(
+    option: str, checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "file").write_text("a file, no folder")  # root may write everywhere, but not below a file
+    words = ("--env", "minecraft", "--headless", "--steps", 3, "--checkpoint", checkpoint)
+    assert "file" in _refused(capsys, *words, option, here / "file" / "x")
+
+
+def test_help_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _demo("--help") == 0
+    assert "--history-from" in capsys.readouterr().out

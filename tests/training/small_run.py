@@ -1,0 +1,45 @@
+"""A few recorded episodes and the command lines that train on them in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium
+
+import envs  # noqa: F401
+from envs import policies
+from envs.recorder import Recorder
+
+SIZE = 32
+SMALL_AUTOENCODER = [
+    "autoencoder.channels=8",
+    "autoencoder.encoder_widths=[8,8,16]",
+    "autoencoder.decoder_widths=[8,8,16]",
+]
+SMALL_DENOISER = [
+    "denoiser.width=32",
+    "denoiser.depth=1",
+    "denoiser.heads=2",
+    "denoiser.window=4",
+    "memory.width=16",
+    "memory.heads=2",
+    "memory.reads=3",
+    "clip.length=6",
+    "clip.batch=2",
+    "clip.pasts=[0,12]",
+    "clip.past_odds=[0.3,0.7]",
+    "clip.budgets=[4]",
+    "clip.budget_odds=[1.0]",
+]
+
+
+def record(folder: Path, episodes: int = 2, steps: int = 40, name: str = "worldsim/LabMaze-v0") -> Path:
+    for seed in range(episodes):
+        env = Recorder(gymnasium.make(name, size=SIZE), folder)
+        obs, info = env.reset(seed=seed)
+        policy = policies.make("explore", env, seed)
+        policy.reset(info)
+        for _ in range(steps):
+            obs, _, _, _, info = env.step(policy(obs, info))
+        env.close()
+    return folder

@@ -1,0 +1,94 @@
+"""A checkpoint loads as it was saved, or is refused in one sentence that says what to do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.worldsim.small_model import SPEC, small_checkpoint, small_model
+
+from worldsim import checkpoint
+from worldsim.actions import ActionSpecMismatch, check_same, space_from_spec, vector
+from worldsim.checkpoint import CONFIG, WEIGHTS, CheckpointError
+
+
+def _refusal(path: Path | str) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.load(str(path))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_weights_and_description_come_back(tmp_path: Path) -> None:
+    loaded = checkpoint.load(str(small_checkpoint(tmp_path, env_id="worldsim/Blocks-v0")))
+    assert loaded.description.env_id == "worldsim/Blocks-v0"
+    assert loaded.action_spec == SPEC
+    for (name, saved), (_, found) in zip(
+        small_model().state_dict().items(), loaded.model.state_dict().items(), strict=True
+    ):
+        torch.testing.assert_close(saved, found, atol=2e-3, rtol=2e-3, msg=name)
+    assert not loaded.model.training
+
+
+def test_a_missing_checkpoint_names_the_shipped_ones(tmp_path: Path) -> None:
+    assert "expected a folder" in _refusal(tmp_path / "nothing")
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    weights = small_checkpoint(tmp_path) / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert "fetch or train it again" in _refusal(tmp_path)
+
+
+def test_foreign_files_are_refused_and_never_unpickled(tmp_path: Path) -> None:
+    small_checkpoint(tmp_path)
+    torch.save({"x": torch.ones(1)}, tmp_path / WEIGHTS)
+    assert "fetch or train it again" in _refusal(tmp_path)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    config = small_checkpoint(tmp_path) / CONFIG
+    config.write_text(config.read_text().replace("width: 32", "width: 64"))
+    assert "config.yaml" in _refusal(tmp_path)
+
+
+def test_a_misspelt_field_is_refused(tmp_path: Path) -> None:
+    config = small_checkpoint(tmp_path) / CONFIG
+    config.write_text(config.read_text().replace("env_id", "env_idd"))
+    assert "env_id" in _refusal(tmp_path)
+
+
+def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
+    config = small_checkpoint(tmp_path) / CONFIG
+    config.write_text(config.read_text().replace("format: 1", "format: 9"))
+    assert "update worldsim" in _refusal(tmp_path)
+
+
+def test_no_weights_is_said(tmp_path: Path) -> None:
+    (small_checkpoint(tmp_path) / WEIGHTS).unlink()
+    assert WEIGHTS in _refusal(tmp_path)
+
+
+def test_the_action_space_is_rebuilt_from_its_description() -> None:
+    from envs.actions import noop, space, spec
+
+    for family in ("minecraft", "dmlab"):
+        original = space(family)
+        rebuilt = space_from_spec(spec(original, family))
+        assert rebuilt == original
+        assert vector(rebuilt, noop(family)).shape == vector(original, original.sample()).shape
+    with pytest.raises(ActionSpecMismatch, match=r"A speaks minecraft.* but B speaks dmlab"):
+        check_same(spec(space("minecraft"), "minecraft"), spec(space("dmlab"), "dmlab"), "A", "B")
+
+
+def test_an_autoencoder_file_comes_back_or_is_refused(tmp_path: Path) -> None:
+    model = small_model()
+    path = tmp_path / "autoencoder.safetensors"
+    checkpoint.save_autoencoder(path, model.autoencoder, model.config.autoencoder)
+    again, config = checkpoint.load_autoencoder(path)
+    assert config == model.config.autoencoder
+    x = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(again.encode(x), model.autoencoder.encode(x))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match="train it again"):
+        checkpoint.load_autoencoder(path)

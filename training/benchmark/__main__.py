@@ -1,0 +1,30 @@
+"""Time a part of worldsim: python -m training.benchmark NAME [key=value ...]
+
+envs    frames per second of the embedded worlds   size=64 steps=3000 repeats=3
+
+The last line is one JSON object that names the hardware.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+from training.cli import command
+
+NAMES = ("envs",)  # each a module of this package with run(args) -> dict
+
+
+@command
+def main(args: list[str]) -> None:
+    """Run the benchmark named first and print what it found."""
+    if not args or args[0] not in NAMES:
+        raise ValueError(f"expected a benchmark of {', '.join(NAMES)}, found {args[0] if args else 'none'}")
+    found: dict[str, Any] = importlib.import_module(f"training.benchmark.{args[0]}").run(args[1:])
+    print(json.dumps({"benchmark": args[0], **found}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
