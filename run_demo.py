@@ -3,7 +3,9 @@
 import sys
 
 from training.cli import command
-from worldsim.frontdoor.options import parse
+from worldsim.frontdoor.options import parse, usage
+
+__doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
 
 @command
@@ -14,10 +16,9 @@ def main(words: list[str]) -> None:
         from worldsim.player.window import display_missing
 
         if reason := display_missing():
-            options = options.without_display()
             print(f"No window can be opened here ({reason}), so this run is headless.")
+            options = options.without_display()
 
-    # the heavy imports come after the cheap refusals
     from envs import actions
     from envs.episode import Episode
     from envs.worlds import World
@@ -33,8 +34,8 @@ def main(words: list[str]) -> None:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
     loaded, dream = dreams.load(options)
     check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
-    size, recordable = loaded.description.model.size, not options.headless
-    world = World(options.env, size, options.seed, episode, options.record, recordable)
+    size = loaded.description.model.size
+    world = World(options.env, size, options.seed, episode, options.record, recordable=not options.headless)
     session = Session(
         world.env,
         {"memory": dream()},

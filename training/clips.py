@@ -27,6 +27,7 @@ class Clip:
     past_poses: Tensor
     past_valid: Tensor
     budget: int
+    dreamt: bool
 
     def to(self, device: torch.device) -> Clip:
         """Every tensor on the device."""
@@ -38,7 +39,8 @@ class Clip:
 class ClipConfig:
     """Lengths and budgets are drawn per batch, so that both dials are honest at play time.
 
-    ``pasts`` are frames of past before a clip; 0 trains the forgetful twin.
+    ``pasts`` are frames of past before a clip; 0 trains the forgetful twin. A batch whose context is ``dreamt`` sees
+    the model's own frames instead of true ones from somewhere in the clip on.
     """
 
     length: int = 16
@@ -47,6 +49,7 @@ class ClipConfig:
     past_odds: tuple[float, ...] = (0.15, 0.15, 0.25, 0.45)
     budgets: tuple[int, ...] = (8, 16, 32, 48)
     budget_odds: tuple[float, ...] = (0.3, 0.4, 0.2, 0.1)
+    dreamt_odds: float = 0.5
 
 
 class RowNoise:
@@ -75,6 +78,7 @@ def draw(
     shared = np.random.default_rng((seed, step))
     past = int(shared.choice(config.pasts, p=config.past_odds))
     budget = int(shared.choice(config.budgets, p=config.budget_odds))
+    dreamt = bool(shared.random() < config.dreamt_odds)
     rows, seeds = [], []
     for row in range(process * config.batch, (process + 1) * config.batch):
         rng = np.random.default_rng((seed, step, row))
@@ -83,7 +87,7 @@ def draw(
         start = int(rng.integers(2, len(episode.latents) - config.length + 1))
         rows.append(_row(episode, start, config.length, past))
         seeds.append(int(rng.integers(2**62)))
-    clip = Clip(*(torch.stack(column) for column in zip(*rows, strict=True)), budget=budget)
+    clip = Clip(*(torch.stack(column) for column in zip(*rows, strict=True)), budget=budget, dreamt=dreamt)
     return clip.to(device), RowNoise(seeds, device)
 
 

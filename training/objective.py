@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from training.clips import Clip, RowNoise
 from worldsim import diffusion
-from worldsim.world_model import Past, WorldModel
+from worldsim.world_model import Past, Views, WorldModel
 
 
 @dataclass
@@ -49,27 +49,47 @@ class Objective(nn.Module):
             torch.arange(-n_past, 0, device=device),
             clip.past_valid,
         )
-        index = torch.arange(length, device=device)
         memory = m.remember(past, clip.before, 0, clip.budget)
-        own = m.views(clean, clip.poses, index, torch.ones(b, length, dtype=torch.bool, device=device))
+        jitter = torch.cat([m.scale * noise.normal(length, 3), 20 * noise.normal(length, 2)], -1)
+        earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
+        moved = m.motion(earlier, clip.poses)
+        actions = m.normalise(clip.actions)
+        control = m.control(actions, moved, clip.poses[..., 4])
+
+        def predict(context: Tensor, noisy: Tensor, noisy_level: Tensor) -> tuple[Tensor, Tensor]:
+            guess, read = self._read(memory, context, clip.poses, c.pose_noise * jitter)
+            return guess, guess + m.denoiser.clip(context, noisy, clean_level, noisy_level, control, read)
+
+        context = clean
+        if clip.dreamt:
+            # Frames dreamt in one step from true ones stand in for true ones from a random frame on, so that the
+            # model meets its own errors and learns to trust its memory more than itself.
+            with torch.no_grad():
+                pure = torch.ones_like(noisy_level)
+                dreamt = predict(clean, noise.normal(length, *size), pure)[1]
+            first = (length * noise.uniform(1)).long()
+            own = torch.arange(length, device=device)[None] >= first  # (B, L)
+            context = torch.where(own[..., None, None, None], dreamt.to(clean.dtype), clean)
+        guess, x0 = predict(context, noisy, noisy_level)
+        error = (x0.float() - z).square().mean((2, 3, 4))
+        denoise = (diffusion.loss_weight(noisy_level) * error).mean()
+        drawn = F.mse_loss(guess.float(), z)
+        reckoning = self._reckoning(clip, actions, earlier, moved, context, noise)
+        loss = denoise + c.guess * drawn + c.odometry * reckoning
+        return {"loss": loss, "denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
+
+    def _read(self, memory: Views, context: Tensor, poses: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
+        """What every frame of a clip draws from memory and from the ``window`` frames before it."""
+        m = self.model
+        b, length = context.shape[:2]
+        index = torch.arange(length, device=context.device)
+        own = m.views(context, poses, index, torch.ones(b, length, dtype=torch.bool, device=context.device))
         lag = index[:, None] - index[None]
         recent = (lag > 0) & (lag <= m.denoiser.window)  # (L, L)
         visible = torch.cat(
             [memory.valid[:, None].expand(b, length, -1), recent[None].expand(b, length, length)], 2
         )
-        jitter = torch.cat([m.scale * noise.normal(length, 3), 20 * noise.normal(length, 2)], -1)
-        guess, read = m.read(memory + own, clip.poses + c.pose_noise * jitter, index, visible)
-        earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
-        moved = m.motion(earlier, clip.poses)
-        actions = m.normalise(clip.actions)
-        control = m.control(actions, moved, clip.poses[..., 4])
-        x0 = guess + m.denoiser.clip(clean, noisy, clean_level, noisy_level, control, read)
-        error = (x0.float() - z).square().mean((2, 3, 4))
-        denoise = (diffusion.loss_weight(noisy_level) * error).mean()
-        drawn = F.mse_loss(guess.float(), z)
-        reckoning = self._reckoning(clip, actions, earlier, moved, clean, noise)
-        loss = denoise + c.guess * drawn + c.odometry * reckoning
-        return {"loss": loss, "denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
+        return m.read(memory + own, poses + jitter, index, visible)
 
     def _reckoning(
         self, clip: Clip, actions: Tensor, earlier: Tensor, moved: Tensor, clean: Tensor, noise: RowNoise

@@ -188,7 +188,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         lap("odometry")
         assert self._memory is not None and self._recent is not None
         index = torch.tensor([self._count], device=self.device)
-        guess, read = m.read(self._memory + self._recent, pose[:, None], index)
+        # Frames that left the short window since the last compression are not in the memory yet.
+        recent = self._recent.newest(min(self.history, self.window + self._age))
+        guess, read = m.read(self._memory + recent, pose[:, None], index)
         lap("read")
         control = m.control(led[None, None], moved[:, None], pose[:, None, 4])
 
@@ -296,7 +298,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         m.denoiser.commit(latent, level, control, self._cache, index)
         one = torch.ones(1, 1, dtype=torch.bool, device=self.device)
         view = m.views(latent, pose, torch.tensor([index], device=self.device), one)
-        self._recent = view if self._recent is None else (self._recent + view).newest(self.window)
+        self._recent = view if self._recent is None else (self._recent + view).newest(self.window + REFRESH)
 
     def _refresh(self) -> None:
         """Compress what lies behind the short window."""

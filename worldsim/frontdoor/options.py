@@ -135,6 +135,11 @@ def parse(words: list[str]) -> Options:
     )
 
 
+def usage() -> str:
+    """What ``--help`` prints."""
+    return _parser().format_help()
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise OptionError(f"{message}; see python run_demo.py --help")

@@ -111,7 +111,7 @@ def _finish(options: Options, report: Report, video: VideoWriter | None, check: 
         print(report.table())
     if check is not None and check.compared:
         print(check.summary)
-    if options.report:
+    if options.report and report.steps:
         report.write(options.report)
         print(f"report: {options.report}")
     if video is not None:
