@@ -11,7 +11,9 @@ from worldsim.memory.geometry import cell_rays, rotation
 SIZE = 64
 
 
-def _carried(frame: np.ndarray, before: torch.Tensor, after: torch.Tensor, fov: float) -> tuple[np.ndarray, np.ndarray]:
+def _carried(
+    frame: np.ndarray, before: torch.Tensor, after: torch.Tensor, fov: float
+) -> tuple[np.ndarray, np.ndarray]:
     """What the first frame says of the second view, for a camera that only turned; and where it says anything."""
     rays = cell_rays(SIZE, SIZE, fov)
     world = rays @ rotation(after).T

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ class Clip:
 
     def to(self, device: torch.device) -> Clip:
         """Every tensor on the device."""
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in self.__dict__.items()}
-        return Clip(**moved)
+        tensors = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
 
 
 @dataclass
@@ -72,7 +73,12 @@ class RowNoise:
 
 
 def draw(
-    episodes: list[LatentEpisode], config: ClipConfig, seed: int, step: int, process: int, device: torch.device
+    episodes: list[LatentEpisode],
+    config: ClipConfig,
+    seed: int,
+    step: int,
+    process: int,
+    device: torch.device,
 ) -> tuple[Clip, RowNoise]:
     """This process's share of the batch of a step, and its noise; ``config.batch`` rows."""
     shared = np.random.default_rng((seed, step))
@@ -87,7 +93,8 @@ def draw(
         start = int(rng.integers(2, len(episode.latents) - config.length + 1))
         rows.append(_row(episode, start, config.length, past))
         seeds.append(int(rng.integers(2**62)))
-    clip = Clip(*(torch.stack(column) for column in zip(*rows, strict=True)), budget=budget, dreamt=dreamt)
+    columns: list[Any] = [torch.stack(column) for column in zip(*rows, strict=True)]
+    clip = Clip(*columns, budget, dreamt)
     return clip.to(device), RowNoise(seeds, device)
 
 

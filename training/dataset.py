@@ -33,10 +33,17 @@ def open_episodes(folder: Path) -> list[Episode]:
         raise DataError(f"no folder of episodes at {folder}; make one with `python -m training.collect`")
     episodes = [Episode(path) for path in sorted(folder.glob("*.zip"))]
     if not episodes:
-        raise DataError(f"no episode (*.zip) in {folder}; make some with `python -m training.collect out={folder}`")
+        raise DataError(
+            f"no episode (*.zip) in {folder}; make some with `python -m training.collect out={folder}`"
+        )
     first = episodes[0].meta
     for episode in episodes[1:]:
-        check_same(first["action_spec"], episode.meta["action_spec"], str(folder / "the first episode"), "a later one")
+        check_same(
+            first["action_spec"],
+            episode.meta["action_spec"],
+            str(folder / "the first episode"),
+            "a later one",
+        )
         for key in ("size", "env_id", "fov"):
             if episode.meta[key] != first[key]:
                 raise DataError(f"{folder} mixes episodes of {key} {first[key]} and {episode.meta[key]}")
@@ -69,7 +76,11 @@ class LatentEpisode:
 
 
 def latent_episodes(
-    episodes: list[Episode], autoencoder: ConvAutoencoder, cache: Path, device: torch.device, quiet: bool = False
+    episodes: list[Episode],
+    autoencoder: ConvAutoencoder,
+    cache: Path,
+    device: torch.device,
+    quiet: bool = False,
 ) -> list[LatentEpisode]:
     """Encode every episode once; the latents are cached on disk under a name that holds the weights' hash."""
     mark = fingerprint(autoencoder)

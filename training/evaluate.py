@@ -69,7 +69,10 @@ def interval(groups: list[list[float]], seed: int = 0) -> dict[str, Any]:
     means = sums[draws].sum(1) / counts[draws].sum(1)
     low, high = np.quantile(means, [0.025, 0.975])
     rounded = [round(float(x), 4) for x in (np.mean(values), low, high)]
-    return dict(zip(("mean", "low", "high"), rounded, strict=True)) | {"n": len(values), "episodes": len(groups)}
+    return dict(zip(("mean", "low", "high"), rounded, strict=True)) | {
+        "n": len(values),
+        "episodes": len(groups),
+    }
 
 
 def untrained(loaded: LoadedModel) -> LoadedModel:
@@ -122,7 +125,9 @@ def measure_ahead(loaded: LoadedModel, episodes: list[Episode], config: Config) 
         for key, values in row.items():
             scores.setdefault(key, []).append(values)
     return {
-        name: {str(h): {k: interval(scores.get((name, h, k), [])) for k in ("ssim", "psnr")} for h in HORIZONS}
+        name: {
+            str(h): {k: interval(scores.get((name, h, k), [])) for k in ("ssim", "psnr")} for h in HORIZONS
+        }
         for name in ("dream", "copy", "untrained")
     }
 
@@ -175,7 +180,9 @@ def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
     def cell(s: dict[str, Any]) -> str:
         return "-" if s["mean"] is None else f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}] n={s['n']}"
 
-    return "\n".join(f"{name:22s} " + "  ".join(f"{k}: {cell(v)}" for k, v in cells.items()) for name, cells in rows)
+    return "\n".join(
+        f"{name:22s} " + "  ".join(f"{k}: {cell(v)}" for k, v in cells.items()) for name, cells in rows
+    )
 
 
 @command

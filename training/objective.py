@@ -34,7 +34,7 @@ class Objective(nn.Module):
         """Losses of one batch, all means over its rows."""
         m, c = self.model, self.config
         z, device = clip.latents, clip.latents.device
-        b, length = z.shape[:2]
+        length = z.shape[1]
         size = z.shape[2:]
         noisy_level = diffusion.sample_levels(noise.normal(length), noise.uniform(length))
         clean_level = c.context_noise * noise.uniform(length)

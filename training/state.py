@@ -19,7 +19,9 @@ class StateError(ValueError):
     """A training state that cannot be resumed from."""
 
 
-def save(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer, counters: dict[str, Any]) -> None:
+def save(
+    folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer, counters: dict[str, Any]
+) -> None:
     """Write everything a run needs to go on; a kill at any moment leaves the old state or the new one."""
     tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
     for index, slots in optimizer.state_dict()["state"].items():
@@ -34,7 +36,9 @@ def save(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optim
     new.replace(folder / FILE)
 
 
-def restore(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def restore(
+    folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> dict[str, Any] | None:
     """Load what :func:`save` wrote into the parts and the optimizer; the counters, or None where there is nothing.
 
     Raises:
@@ -48,7 +52,9 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Op
             counters: dict[str, Any] = json.loads(f.metadata()["counters"])
             tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
         for name, part in parts.items():
-            part.load_state_dict({k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")})
+            part.load_state_dict(
+                {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")}
+            )
         slots: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("optimizer/"):
@@ -57,5 +63,7 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Op
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise StateError(f"{path} cannot be resumed from ({reason}); delete it or choose another out=") from None
+        raise StateError(
+            f"{path} cannot be resumed from ({reason}); delete it or choose another out="
+        ) from None
     return counters

@@ -94,7 +94,9 @@ def main(args: list[str]) -> int:
     accelerator = Accelerator(mixed_precision=precision())
     torch.manual_seed(config.seed)
     episodes = open_episodes(Path(config.data))
-    held_out = open_episodes(Path(config.held_out)) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
+    held_out = (
+        open_episodes(Path(config.held_out)) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
+    )
     if not config.held_out:
         episodes = episodes[: -len(held_out)] or episodes
     source = RandomFrames(episodes)
@@ -105,7 +107,9 @@ def main(args: list[str]) -> int:
         rng = np.random.default_rng((config.seed, step, accelerator.process_index))
         x = to_tensor(source.batch(config.batch, rng), accelerator.device)
         n, _, h, w = x.shape
-        noise = torch.from_numpy(rng.standard_normal((n, config.autoencoder.channels, h // 8, w // 8), np.float32))
+        noise = torch.from_numpy(
+            rng.standard_normal((n, config.autoencoder.channels, h // 8, w // 8), np.float32)
+        )
         with accelerator.autocast():
             losses: dict[str, Tensor] = wrapped(x, noise.to(x.device))
         return losses

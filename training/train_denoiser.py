@@ -71,7 +71,9 @@ def main(args: list[str]) -> int:
     autoencoder.to(accelerator.device)
     sources = open_episodes(Path(config.data))
     meta = sources[0].meta
-    held_sources = open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
+    held_sources = (
+        open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
+    )
     if not config.held_out:
         sources = sources[: -len(held_sources)] or sources
     check_same(meta["action_spec"], held_sources[0].meta["action_spec"], config.data, config.held_out)

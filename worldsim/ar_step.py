@@ -6,6 +6,7 @@ Initialisation (Algorithm 2) of an interactive dream is true context, so it live
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def autoregressive_step(
     if z.shape[1] != schedule.window:
         raise ValueError(f"expected {schedule.window} frames in the window, found {z.shape[1]}")
     levels = path(schedule, steps).to(z.device)
-    for now, then in zip(levels, levels[1:], strict=False):
+    for now, then in pairwise(levels):
         now, then = now.expand(len(z), -1), then.expand(len(z), -1)
         z = diffusion.reverse(z, denoise(z, now), now, then)
     return z[:, : schedule.stride], z[:, schedule.stride :]

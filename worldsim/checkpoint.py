@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from worldsim.autoencoders.conv import ConvAutoencoder
-from worldsim.config import AutoencoderConfig, ConfigError, ModelConfig, load as load_config
+from worldsim.config import AutoencoderConfig, ConfigError, ModelConfig
+from worldsim.config import load as load_config
 from worldsim.world_model import WorldModel
 
 FORMAT = 1
@@ -44,10 +45,14 @@ def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
         model = ConvAutoencoder(config)
         model.load_state_dict(tensors)
     except FileNotFoundError:
-        raise CheckpointError(f"no autoencoder at {path}; train one with `python -m training.train_autoencoder`") from None
+        raise CheckpointError(
+            f"no autoencoder at {path}; train one with `python -m training.train_autoencoder`"
+        ) from None
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} holds no whole autoencoder ({reason}); train it again or fetch it again") from None
+        raise CheckpointError(
+            f"{path} holds no whole autoencoder ({reason}); train it again or fetch it again"
+        ) from None
     return model.eval(), config
 
 

@@ -76,7 +76,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     @history.setter
     def history(self, value: int) -> None:
         if not self.window <= value <= max(self.histories):
-            raise DreamError(f"history: expected {self.window} to {max(self.histories)} frames, found {value}")
+            raise DreamError(
+                f"history: expected {self.window} to {max(self.histories)} frames, found {value}"
+            )
         self._history, self._stale = value, True
 
     @property
@@ -127,7 +129,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._frame: np.ndarray | None = None
 
     @torch.inference_mode()
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin from true context.
 
         Args:
@@ -142,11 +146,20 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         given = options or {}
         size = self.model.config.size
         frames = np.asarray(given.get("frames", np.full((1, size, size, 3), 128, np.uint8)))
-        if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
-            raise DreamError(f"context frames: expected uint8 (n, {size}, {size}, 3), found {frames.dtype} {frames.shape}")
+        if (
+            frames.ndim != 4
+            or frames.shape[1:] != (size, size, 3)
+            or frames.dtype != np.uint8
+            or not len(frames)
+        ):
+            raise DreamError(
+                f"context frames: expected uint8 (n, {size}, {size}, 3), found {frames.dtype} {frames.shape}"
+            )
         actions = given.get("actions", [])
         if len(actions) != len(frames) - 1:
-            raise DreamError(f"context of {len(frames)} frames needs {len(frames) - 1} actions, found {len(actions)}")
+            raise DreamError(
+                f"context of {len(frames)} frames needs {len(frames) - 1} actions, found {len(actions)}"
+            )
         keep = max(self.histories) + REPLAYED
         start = max(0, len(frames) - keep)
         led = [torch.zeros(self.model.config.action_dim, device=self.device)]
@@ -168,8 +181,11 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             DreamError: no reset came before.
         """
         if not self._latents:
-            raise DreamError("a dream needs reset(options={'frames': ..., 'actions': ...}) before its first step")
-        m, ms, clock = self.model, {}, time.perf_counter()
+            raise DreamError(
+                "a dream needs reset(options={'frames': ..., 'actions': ...}) before its first step"
+            )
+        m, clock = self.model, time.perf_counter()
+        ms: dict[str, float] = {}
 
         def lap(phase: str) -> None:
             nonlocal clock
@@ -238,7 +254,11 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
 
     def _vector(self, action: Any) -> Tensor:
         flat = action
-        if not (isinstance(action, np.ndarray) and action.dtype == np.float32 and action.shape == (self.model.config.action_dim,)):
+        if not (
+            isinstance(action, np.ndarray)
+            and action.dtype == np.float32
+            and action.shape == (self.model.config.action_dim,)
+        ):
             flat = vector(self.action_space, action)
         return self.model.normalise(torch.as_tensor(flat, device=self.device))
 
@@ -250,7 +270,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         return torch.cat([pose[:, :3], wrap(pose[:, 3:4]), pose[:, 4:]], 1)
 
     def _reckon(self, first: int, true: np.ndarray | None) -> None:
-        """Poses of the frames from ``first`` on: the true ones where they are to be used, dead reckoning otherwise."""
+        """Poses of the frames from ``first`` on: true ones where they are to be used, else dead reckoning."""
         m = self.model
         if true is not None and self.pose_from == "true":
             rows = torch.as_tensor(np.asarray(true, np.float32), device=self.device)
@@ -310,7 +330,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         shape = (0, *self._latents[0].shape)
         past = Past(
             torch.stack(self._latents[kept])[None] if stop > first else self._latents[0].new_zeros(1, *shape),
-            torch.stack(self._actions[kept])[None] if stop > first else self._actions[0].new_zeros(1, 0, len(self._actions[0])),
+            torch.stack(self._actions[kept])[None]
+            if stop > first
+            else self._actions[0].new_zeros(1, 0, len(self._actions[0])),
             torch.stack(self._poses[kept])[None] if stop > first else self._poses[0].new_zeros(1, 0, POSE),
             torch.arange(self._count - n + first, self._count - n + stop, device=self.device),
             torch.ones(1, stop - first, dtype=torch.bool, device=self.device),

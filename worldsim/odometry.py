@@ -21,12 +21,20 @@ class Odometry(nn.Module):
         self.scale = scale
         cells = (grid[0] // 2) * (grid[1] // 2)
         self.see = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, padding=1), nn.SiLU(), nn.Conv2d(32, 32, 2, stride=2), nn.SiLU(), nn.Flatten()
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(32, 32, 2, stride=2),
+            nn.SiLU(),
+            nn.Flatten(),
         )
         inside = 32 * cells + action_dim + POSE + 1
         self.direct = nn.Linear(action_dim + POSE + 1, POSE)
         self.correct = nn.Sequential(
-            nn.Linear(inside, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, POSE)
+            nn.Linear(inside, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.SiLU(),
+            nn.Linear(HIDDEN, POSE),
         )
         self.pitch = nn.Linear(32 * cells, 1)
         last = self.correct[-1]
@@ -49,7 +57,9 @@ class Odometry(nn.Module):
         delta = self.direct(known) + self.correct(torch.cat([seen, known], -1))
         return delta, self.pitch(seen)[:, 0] * 60
 
-    def next_pose(self, pose: Tensor, latents: Tensor, actions: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    def next_pose(
+        self, pose: Tensor, latents: Tensor, actions: Tensor, last: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Integrate one step: the next pose (N, 5) and the motion (N, 5)."""
         delta, _ = self(latents, actions, last, pitch=pose[:, 4])
         after = move(pose, delta, self.scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 Levels = Sequence[float]
 TOLERANCE = 1e-6
@@ -14,7 +15,7 @@ class ScheduleError(ValueError):
 
 def monotonicity(window: int, stride: int, levels_in: Levels, levels_out: Levels) -> bool:
     """Levels do not fall along the window, and every frame leaves cleaner than it came."""
-    rising = all(a <= b + TOLERANCE for levels in (levels_in, levels_out) for a, b in zip(levels, levels[1:], strict=False))
+    rising = all(a <= b + TOLERANCE for levels in (levels_in, levels_out) for a, b in pairwise(levels))
     return rising and all(o < i for i, o in zip(levels_in, levels_out, strict=True))
 
 
@@ -63,4 +64,6 @@ def require(window: int, stride: int, levels_in: Levels, levels_out: Levels) -> 
         )
     for name, check in LEVEL_CHECKS.items():
         if not check(window, stride, levels_in, levels_out):
-            raise ScheduleError(f"{name} does not hold for L_in {tuple(levels_in)}, L_out {tuple(levels_out)}")
+            raise ScheduleError(
+                f"{name} does not hold for L_in {tuple(levels_in)}, L_out {tuple(levels_out)}"
+            )

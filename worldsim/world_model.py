@@ -19,7 +19,10 @@ from worldsim.odometry import Odometry
 
 @dataclass
 class Past:
-    """Past frames: latents (B, M, C, h, w), each one's leading action (B, M, A), pose (B, M, 5), index (M,), valid (B, M)."""
+    """Past frames to be compressed.
+
+    latents (B, M, C, h, w), each one's leading action (B, M, A), poses (B, M, 5), index (M,), valid (B, M).
+    """
 
     latents: Tensor
     actions: Tensor
@@ -30,7 +33,10 @@ class Past:
 
 @dataclass
 class Views:
-    """Frames ready to be read: features (B, N, S, width), points (B, N, S, 3), poses (B, N, 5), index (B, N), valid (B, N)."""
+    """Frames ready to be read.
+
+    features (B, N, S, width), points (B, N, S, 3), poses (B, N, 5), index (B, N), valid (B, N).
+    """
 
     features: Tensor
     points: Tensor
@@ -52,7 +58,9 @@ class Views:
 
     def newest(self, count: int) -> Views:
         """The last ``count`` of them."""
-        return Views(*(x[:, -count:] for x in (self.features, self.points, self.poses, self.index, self.valid)))
+        return Views(
+            *(x[:, -count:] for x in (self.features, self.points, self.poses, self.index, self.valid))
+        )
 
 
 class WorldModel(nn.Module):
@@ -108,11 +116,15 @@ class WorldModel(nn.Module):
         )
         order = rank.argsort(dim=1, stable=True)  # the kept ones last, the most relevant the very last
         valid, poses = past.valid.gather(1, order), _take(past.poses, order)
-        kept = self.compressor(_take(features, order), _take(past.actions, order), _take(places, order), valid, keep)
+        kept = self.compressor(
+            _take(features, order), _take(past.actions, order), _take(places, order), valid, keep
+        )
         poses, index = poses[:, m - keep :], past.index.expand(b, -1).gather(1, order)[:, m - keep :]
         return Views(kept, self.reader.points(kept, poses), poses, index, valid[:, m - keep :])
 
-    def read(self, views: Views, target: Tensor, index: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def read(
+        self, views: Views, target: Tensor, index: Tensor, visible: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Draw new frames from remembered ones.
 
         Args:
@@ -133,7 +145,12 @@ class WorldModel(nn.Module):
         row = torch.arange(b, device=flat.device).repeat_interleave(t)[:, None]
         ages = (index.repeat(b)[:, None] - views.index[row, chosen]).float()
         guess, extra = self.reader(
-            views.features[row, chosen], views.points[row, chosen], views.poses[row, chosen], ages, valid, flat
+            views.features[row, chosen],
+            views.points[row, chosen],
+            views.poses[row, chosen],
+            ages,
+            valid,
+            flat,
         )
         guess = guess.unflatten(0, (b, t))
         return guess, torch.cat([guess, extra.unflatten(0, (b, t))], 2)
@@ -146,6 +163,3 @@ class WorldModel(nn.Module):
 def _take(x: Tensor, order: Tensor) -> Tensor:
     """Reorder the second axis of x (B, M, ...) by order (B, K)."""
     return x[torch.arange(len(x), device=x.device)[:, None], order]
-
-
-

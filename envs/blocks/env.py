@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from envs import actions
 from envs.blocks import physics
 from envs.blocks.materials import AIR, BEDROCK, BLOCK, SOLID, TREE_BLOCKS, WATER
-from envs.blocks.renderer import FOV, draw, set_block, room_field, tops_of
+from envs.blocks.renderer import FOV, draw, room_field, set_block, tops_of
 from envs.blocks.terrain import SIZE, generate
 
 SIZES = (8, 1024)  # smallest and largest picture
@@ -44,8 +44,14 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
     version = 1
 
     def __init__(self, size: int = 64, max_steps: int | None = None, render_mode: str | None = None) -> None:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not SIZES[0] <= size <= SIZES[1]:
-            raise ValueError(f"Blocks: expected size to be an int from {SIZES[0]} to {SIZES[1]}, found {size!r}")
+        if (
+            isinstance(size, bool)
+            or not isinstance(size, int | np.integer)
+            or not SIZES[0] <= size <= SIZES[1]
+        ):
+            raise ValueError(
+                f"Blocks: expected size to be an int from {SIZES[0]} to {SIZES[1]}, found {size!r}"
+            )
         whole = isinstance(max_steps, int | np.integer) and not isinstance(max_steps, bool)
         if max_steps is not None and not (whole and max_steps > 0):
             raise ValueError(f"Blocks: expected max_steps to be None or an int above 0, found {max_steps!r}")
@@ -139,7 +145,9 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
     def _place(self, pose: ArrayLike) -> None:
         p = np.asarray(pose, np.float64)
         if p.shape != (5,) or not np.isfinite(p).all():
-            raise ValueError(f"Blocks: expected a pose of five finite numbers (x, y, z, yaw, pitch), found {pose!r}")
+            raise ValueError(
+                f"Blocks: expected a pose of five finite numbers (x, y, z, yaw, pitch), found {pose!r}"
+            )
         limits = (SIZE[0], SIZE[1] + HEADROOM, SIZE[2])
         if not all(0 <= v < n for v, n in zip(p[:3], limits, strict=True)):
             raise ValueError(f"Blocks: expected a position from 0 to below {limits}, found {p[:3].tolist()}")

@@ -48,7 +48,9 @@ class Site:
         self.y = min(max(heights[len(heights) // 2], SEA), NY - 18)
         for x, z in columns:
             self.world.grid[x, self.y :, z] = AIR
-            self.world.grid[x, max(1, min(int(self.world.ground[x, z]), self.y - 1)) : self.y, z] = BLOCK["dirt"]
+            self.world.grid[x, max(1, min(int(self.world.ground[x, z]), self.y - 1)) : self.y, z] = BLOCK[
+                "dirt"
+            ]
             self.world.grid[x, self.y - 1, z] = floor
             self.world.ground[x, z] = self.y
 
@@ -94,7 +96,15 @@ def _sites(world: World, rng: np.random.Generator) -> tuple[list[Site], tuple[in
 
 def _house(s: Site, rng: np.random.Generator, main: int, other: int) -> None:
     a, b, tall = int(rng.integers(2, 4)), int(rng.integers(2, 4)), int(rng.integers(3, 5))
-    walls = (main, main, BLOCK["planks"], BLOCK["brick"], BLOCK["quartz"], BLOCK["sandstone"], BLOCK["cobble"])
+    walls = (
+        main,
+        main,
+        BLOCK["planks"],
+        BLOCK["brick"],
+        BLOCK["quartz"],
+        BLOCK["sandstone"],
+        BLOCK["cobble"],
+    )
     wall = int(rng.choice(walls))
     post = BLOCK["log"] if rng.random() < 0.6 else BLOCK["dark_planks"]
     s.level(a + 1, b + 1, BLOCK["gravel"])
@@ -188,7 +198,9 @@ def _pyramid(s: Site, rng: np.random.Generator, main: int, other: int) -> None:
     s.level(half, half, BLOCK["sand"])
     for w in range(half + 1):
         k = half - w
-        s.fill(range(-k, k + 1), range(w, w + 1), range(-k, k + 1), BLOCK["sandstone"] if w % 2 == 0 else main)
+        s.fill(
+            range(-k, k + 1), range(w, w + 1), range(-k, k + 1), BLOCK["sandstone"] if w % 2 == 0 else main
+        )
     s.fill(range(1), range(half + 1, half + 3), range(1), other)
 
 
@@ -210,12 +222,21 @@ def _path(world: World, a: Site, b: Site) -> None:
     points += [(b.x, z) for z in range(min(a.z, b.z), max(a.z, b.z) + 1)]
     for x, z in points:
         y = int(world.ground[x, z])
-        if y > SEA and world.grid[x, y - 1, z] in (BLOCK["grass"], BLOCK["sand"]) and world.grid[x, y, z] == AIR:
+        if (
+            y > SEA
+            and world.grid[x, y - 1, z] in (BLOCK["grass"], BLOCK["sand"])
+            and world.grid[x, y, z] == AIR
+        ):
             world.grid[x, y - 1, z] = BLOCK["gravel"]
 
 
 def _trees(world: World, rng: np.random.Generator) -> None:
-    kinds = (("log", "leaves"), ("birch_log", "birch_leaves"), ("log", "autumn_leaves"), ("log", "dark_leaves"))
+    kinds = (
+        ("log", "leaves"),
+        ("birch_log", "birch_leaves"),
+        ("log", "autumn_leaves"),
+        ("log", "dark_leaves"),
+    )
     regions = rng.integers(0, len(kinds), (4, 4))  # a wood has one kind of tree
     for _ in range(110):
         x, z = int(rng.integers(2, NX - 2)), int(rng.integers(2, NZ - 2))

@@ -77,7 +77,8 @@ def _held(grid, solid, body, dx, dz):  # type: ignore[no-untyped-def]
         int(math.floor(body[0] + dx - HALF_WIDTH + EPS)), int(math.floor(body[0] + dx + HALF_WIDTH - EPS)) + 1
     ):
         for c in range(
-            int(math.floor(body[2] + dz - HALF_WIDTH + EPS)), int(math.floor(body[2] + dz + HALF_WIDTH - EPS)) + 1
+            int(math.floor(body[2] + dz - HALF_WIDTH + EPS)),
+            int(math.floor(body[2] + dz + HALF_WIDTH - EPS)) + 1,
         ):
             if _blocked(grid, solid, a, y, c):
                 return True

@@ -21,6 +21,7 @@ DIM_END = 14.0  # blocks that one sees under water
 EXTRA_ROWS, EXTRA_COLS = (0.093, 0.258, -0.351), (0.348, -0.254, -0.080)
 EXTRA = 3
 BATCH = 512  # rays that are followed and painted together
+OUTSIDE, NEVER = 255, 1e9
 MOST_ROOM = 24  # side of the largest cube of air that a ray crosses at once
 
 TEXELS, FACES = atlas()
@@ -53,26 +54,26 @@ def room_field(grid):  # type: ignore[no-untyped-def]
     Args:
         grid: uint8 (NX, NY, NZ) block numbers, 0 is air.
     Returns:
-        uint8 (8, NX, NY, NZ), at most MOST_ROOM, 0 where the cell is not air; the octant's bits 4, 2, 1 are set
-        where the cube extends to growing x, y, z. Outside the grid counts as air.
+        uint8 (8, NX + 2, NY + 2, NZ + 2), with a margin of one cell that says OUTSIDE: at most MOST_ROOM, 0 where
+        the cell is not air; the octant's bits 4, 2, 1 are set where the cube extends to growing x, y, z.
     """
     nx, ny, nz = grid.shape
-    out = np.empty((8, nx, ny, nz), np.uint8)
+    out = np.full((8, nx + 2, ny + 2, nz + 2), OUTSIDE, np.uint8)
     for octant in range(8):
         sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
         for i in range(nx):
-            x = nx - 1 - i if sx > 0 else i
+            x = nx - i if sx > 0 else 1 + i
             for j in range(ny):
-                y = ny - 1 - j if sy > 0 else j
+                y = ny - j if sy > 0 else 1 + j
                 for k in range(nz):
-                    z = nz - 1 - k if sz > 0 else k
+                    z = nz - k if sz > 0 else 1 + k
                     room = 0
-                    if grid[x, y, z] == 0:
+                    if grid[x - 1, y - 1, z - 1] == 0:
                         room = MOST_ROOM - 1
                         for corner in range(1, 8):
                             a, b, c = x + sx * (corner >> 2), y + sy * (corner >> 1 & 1), z + sz * (corner & 1)
-                            if a >= 0 and a < nx and b >= 0 and b < ny and c >= 0 and c < nz:
-                                room = min(room, out[octant, a, b, c])
+                            beside = out[octant, a, b, c]
+                            room = min(room, 0 if beside == OUTSIDE else beside)
                         room += 1
                     out[octant, x, y, z] = room
     return out
@@ -85,7 +86,7 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
     nx, ny, nz = grid.shape
     for octant in range(8):
         if block == 0:
-            room[octant, x, y, z] = 1
+            room[octant, x + 1, y + 1, z + 1] = 1
             continue
         sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
         for i in range(MOST_ROOM):
@@ -93,7 +94,9 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
                 for k in range(MOST_ROOM):
                     a, b, c = x - sx * i, y - sy * j, z - sz * k
                     if a >= 0 and a < nx and b >= 0 and b < ny and c >= 0 and c < nz:
-                        room[octant, a, b, c] = min(room[octant, a, b, c], max(i, max(j, k)))
+                        room[octant, a + 1, b + 1, c + 1] = min(
+                            room[octant, a + 1, b + 1, c + 1], max(i, max(j, k))
+                        )
     tops[x, z] = 0
     for b in range(ny - 1, -1, -1):
         if grid[x, b, z] != 0 and grid[x, b, z] != WATER:
@@ -134,8 +137,7 @@ def _aim(view, rows, cols, count, size, rays):  # type: ignore[no-untyped-def]
         dzs[n] = dz * norm
     for ds, gs in ((dxs, gxs), (dys, gys), (dzs, gzs)):
         for n in range(count):
-            d = ds[n]
-            gs[n] = 1.0 / (max(d, 1e-12) if d > 0 else min(d, -1e-12))
+            gs[n] = 1.0 / max(abs(ds[n]), 1e-12)
     for n in range(count):
         reds[n], greens[n], blues[n] = _sky(dxs[n], dys[n], dzs[n])
 
@@ -145,119 +147,110 @@ def _aim(view, rows, cols, count, size, rays):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _walk(cells, room, shape, eye, count, rays, hits, depths):  # type: ignore[no-untyped-def]
+def _walk(grid, room, eye, count, rays, hits, depths):  # type: ignore[no-untyped-def]
     """Follow rays to the first block that is not air, through water.
 
+    Each ray is walked in a mirrored world in which it goes up all three axes.
+
     Args:
-        cells: uint8 (NX * NY * NZ,) blocks; room: uint8 (8 * NX * NY * NZ,) of `room_field`; shape: (NX, NY, NZ).
-        eye: where the rays start; rays: float64 (n, 3) of length 1.
+        grid: uint8 (NX, NY, NZ) blocks; room: uint8 (n,), what `room_field` makes of them, in one row.
+        eye: where the rays start; count: how many; rays: their directions and inverses, from `_aim`.
         hits: int64 (n, 5) to fill: cell x, y, z, its face (-1: nothing in sight), the face by which the ray
             entered water (-1: it did not; 6: it starts there; plus 8 where it left the water again).
         depths: float64 (n, 2) to fill: distance of the hit, and of the water.
     """
-    nx, ny, nz = shape
-    ox, oy, oz = eye
+    nx, ny, nz = grid.shape
     dxs, dys, dzs, gxs, gys, gzs, _, _, _ = rays
-    step_x, step_y, volume = ny * nz, nz, nx * ny * nz
-    ex, ey, ez = int(math.floor(ox)), int(math.floor(oy)), int(math.floor(oz))
+    step_x, step_y, volume = (ny + 2) * (nz + 2), nz + 2, (nx + 2) * (ny + 2) * (nz + 2)
+    ex, ey, ez = int(math.floor(eye[0])), int(math.floor(eye[1])), int(math.floor(eye[2]))
+    within = ex >= 0 and ex < nx and ey >= 0 and ey < ny and ez >= 0 and ez < nz
     for n in range(count):
-        dx, dy, dz = dxs[n], dys[n], dzs[n]
-        px, py, pz = int(dx > 0), int(dy > 0), int(dz > 0)  # 1 where the ray goes up the axis
+        px, py, pz = dxs[n] > 0, dys[n] > 0, dzs[n] > 0
+        dx, dy, dz = abs(dxs[n]), abs(dys[n]), abs(dzs[n])
         gx, gy, gz = gxs[n], gys[n], gzs[n]
-        qx, qy, qz = 2 * px - 1, 2 * py - 1, 2 * pz - 1
-        ax, ay = qx * step_x, qy * step_y
-        octant = (4 * px + 2 * py + pz) * volume
-        t = 0.0
-        axis = 1
-        start = True
-        if oy >= ny and not py:  # from above the grid
-            t = (ny - oy) * gy + 1e-9
-            start = False
-        ix, iy, iz = ex, ey, ez
-        if not start:
-            ix, iy, iz = int(math.floor(ox + dx * t)), int(math.floor(oy + dy * t)), int(math.floor(oz + dz * t))
-        face, water = -1, -1
-        wet = False
-        water_t = 0.0
-        far = FOG_END
-        if ix < 0 or ix >= nx or iy < 0 or iy >= ny or iz < 0 or iz >= nz:
-            t = 1e9
-        at = ix * step_x + iy * step_y + iz
-        tx, ty, tz = (ix + px - ox) * gx, (iy + py - oy) * gy, (iz + pz - oz) * gz
+        # The eye and its cell, counted from the margin on the side that the ray comes from.
+        ox, ix = (eye[0] + 1, ex + 1) if px else (nx + 1 - eye[0], nx - ex)
+        oy, iy = (eye[1] + 1, ey + 1) if py else (ny + 1 - eye[1], ny - ey)
+        oz, iz = (eye[2] + 1, ez + 1) if pz else (nz + 1 - eye[2], nz - ez)
+        ax, ay, az = (step_x if px else -step_x), (step_y if py else -step_y), (1 if pz else -1)
+        base = (4 * int(px) + 2 * int(py) + int(pz)) * volume
+        base += (0 if px else (nx + 1) * step_x) + (0 if py else (ny + 1) * step_y) + (0 if pz else nz + 1)
+        t, axis, far = 0.0, 1, FOG_END
+        face, water, water_t, wet = -1, -1, 0.0, False
+        if not within:
+            t = (eye[1] - ny) * gy + 1e-9  # comes down into the grid from above, or never
+            ix, iy, iz = int(ox + dx * t), int(oy + dy * t), int(oz + dz * t)
+            if py or ix < 1 or ix > nx or iy < 1 or iy > ny or iz < 1 or iz > nz:
+                t = NEVER
+        at = base + ix * ax + iy * ay + iz * az
+        tx, ty, tz = (ix + 1 - ox) * gx, (iy + 1 - oy) * gy, (iz + 1 - oz) * gz
+        start = within
         while t <= far:
-            d = int(room[octant + at])
+            d = int(room[at])
             if d <= 1:
                 if d == 0:
-                    block = cells[at]
+                    a, b, c = (ix - 1 if px else nx - ix), (iy - 1 if py else ny - iy), (iz - 1 if pz else nz - iz)
+                    is_water = grid[a, b, c] == WATER
+                    entry = 1 - int(px) if axis == 0 else (3 - int(py) if axis == 1 else 5 - int(pz))
                     if start:
-                        if block == WATER:
-                            wet = True
-                            water = 6
-                            far = DIM_END
-                    elif block != WATER or not wet:
-                        face = 1 - px if axis == 0 else (3 - py if axis == 1 else 5 - pz)
-                        if block != WATER:
-                            break
+                        if is_water:
+                            wet, water, far = True, 6, DIM_END
+                    elif not is_water:
+                        face = entry
+                        break
+                    elif not wet:
                         wet = True
                         if water < 0:
-                            water = face
-                            water_t = t
-                        face = -1
+                            water, water_t = entry, t
                 elif wet:
                     wet = False
                     water |= 8
                 start = False
                 if tx < ty and tx < tz:
                     t, axis = tx, 0
-                    ix += qx
-                    if ix < 0 or ix >= nx:
-                        break
+                    ix += 1
                     at += ax
-                    tx = (ix + px - ox) * gx
+                    tx = (ix + 1 - ox) * gx
                 elif ty < tz:
                     t, axis = ty, 1
-                    iy += qy
-                    if iy < 0 or iy >= ny:
-                        break
+                    iy += 1
                     at += ay
-                    ty = (iy + py - oy) * gy
+                    ty = (iy + 1 - oy) * gy
                 else:
                     t, axis = tz, 2
-                    iz += qz
-                    if iz < 0 or iz >= nz:
-                        break
-                    at += qz
-                    tz = (iz + pz - oz) * gz
+                    iz += 1
+                    at += az
+                    tz = (iz + 1 - oz) * gz
                 continue
+            if d == OUTSIDE:
+                break
             if wet:
                 wet = False
                 water |= 8
             start = False
-            # Leave the cube of d cells by the nearest of its three far faces.
-            bx, by, bz = ix + (d if px else 1 - d), iy + (d if py else 1 - d), iz + (d if pz else 1 - d)
+            # Leave the cube of d cells by the nearest of its three far faces; rounding must not lead out of it
+            # by another one.
+            bx, by, bz = ix + d, iy + d, iz + d
             tx, ty, tz = (bx - ox) * gx, (by - oy) * gy, (bz - oz) * gz
             if tx < ty and tx < tz:
                 t, axis = tx, 0
+                ix = bx
+                iy = min(max(int(oy + dy * t), iy), by - 1)
+                iz = min(max(int(oz + dz * t), iz), bz - 1)
             elif ty < tz:
                 t, axis = ty, 1
+                iy = by
+                ix = min(max(int(ox + dx * t), ix), bx - 1)
+                iz = min(max(int(oz + dz * t), iz), bz - 1)
             else:
                 t, axis = tz, 2
-            # Rounding must not lead out of the cube by another face.
-            jx, jy, jz = int(math.floor(ox + dx * t)), int(math.floor(oy + dy * t)), int(math.floor(oz + dz * t))
-            ix = min(max(jx, ix), bx - 1) if px else max(min(jx, ix), bx)
-            iy = min(max(jy, iy), by - 1) if py else max(min(jy, iy), by)
-            iz = min(max(jz, iz), bz - 1) if pz else max(min(jz, iz), bz)
-            if axis == 0:
-                ix = bx - 1 + px
-            elif axis == 1:
-                iy = by - 1 + py
-            else:
-                iz = bz - 1 + pz
-            if ix < 0 or ix >= nx or iy < 0 or iy >= ny or iz < 0 or iz >= nz:
-                break
-            at = ix * step_x + iy * step_y + iz
-            tx, ty, tz = (ix + px - ox) * gx, (iy + py - oy) * gy, (iz + pz - oz) * gz
-        hits[n, 0], hits[n, 1], hits[n, 2], hits[n, 3], hits[n, 4] = ix, iy, iz, face, water
+                iz = bz
+                ix = min(max(int(ox + dx * t), ix), bx - 1)
+                iy = min(max(int(oy + dy * t), iy), by - 1)
+            at = base + ix * ax + iy * ay + iz * az
+            tx, ty, tz = (ix + 1 - ox) * gx, (iy + 1 - oy) * gy, (iz + 1 - oz) * gz
+        hits[n, 0], hits[n, 1], hits[n, 2] = ix - 1 if px else nx - ix, iy - 1 if py else ny - iy, iz - 1 if pz else nz - iz
+        hits[n, 3], hits[n, 4] = face, water
         depths[n, 0], depths[n, 1] = t, water_t
 
 
@@ -299,7 +292,23 @@ def _on_face(face, x, y, z):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _paint(
-    grid, tops, tint, texels, faces, tinted, light, vary, clouds, eye, angle, count, rays, hits, depths, colours, keys
+    grid,
+    tops,
+    tint,
+    texels,
+    faces,
+    tinted,
+    light,
+    vary,
+    clouds,
+    eye,
+    angle,
+    count,
+    rays,
+    hits,
+    depths,
+    colours,
+    keys,
 ):  # type: ignore[no-untyped-def]
     """Colours float64 (n, 3) in 0..255 of rays that `_walk` followed, and a key (n,) of the surface each one met."""
     nx, ny, nz = grid.shape
@@ -350,7 +359,11 @@ def _paint(
                 shade *= 0.74  # something is above it
             if water >= 0 and water < 8:
                 shade *= 0.8
-            r, g, b = texels[picture, k, 0] * shade, texels[picture, k, 1] * shade, texels[picture, k, 2] * shade
+            r, g, b = (
+                texels[picture, k, 0] * shade,
+                texels[picture, k, 1] * shade,
+                texels[picture, k, 2] * shade,
+            )
             if tinted[block]:
                 r, g, b = r * tint[ix, iz, 0], g * tint[ix, iz, 1], b * tint[ix, iz, 2]
             fog = _fog(t, near, far)
@@ -381,7 +394,9 @@ def _paint(
                     fu, fv = u - i, v - j
                     i, j = i & 63, j & 63
                     cover = (clouds[i, j] * (1 - fu) + clouds[(i + 1) & 63, j] * fu) * (1 - fv)
-                    cover += (clouds[i, (j + 1) & 63] * (1 - fu) + clouds[(i + 1) & 63, (j + 1) & 63] * fu) * fv
+                    cover += (
+                        clouds[i, (j + 1) & 63] * (1 - fu) + clouds[(i + 1) & 63, (j + 1) & 63] * fu
+                    ) * fv
                     cover *= min(1.0, (dy - 0.04) * 5.0) * 0.85
                     r, g, b = r + (250.0 - r) * cover, g + (250.0 - g) * cover, b + (252.0 - b) * cover
                 near_sun = dx * SUN_X + dy * SUN_Y + dz * SUN_Z
@@ -413,10 +428,12 @@ def _paint(
 
 
 @njit(cache=True, error_model="numpy")
-def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, eye, view, size, smooth, buffers):  # type: ignore[no-untyped-def]
+def _draw(
+    grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, eye, view, size, smooth, buffers
+):  # type: ignore[no-untyped-def]
     total = size * size
     angle = 2.0 * math.tan(math.radians(FOV) / 2) / size
-    cells, rooms = grid.reshape(-1), room.reshape(-1)
+    rooms = room.reshape(-1)
     rows, cols, rays, hits, depths, colours, kinds, first, keys, mixed = buffers
     out = np.empty((total, 3), np.uint8)
     i, j = 0, 0
@@ -428,7 +445,7 @@ def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, ey
             if j == size:
                 i, j = i + 1, 0
         _aim(view, rows, cols, count, size, rays)
-        _walk(cells, rooms, grid.shape, eye, count, rays, hits, depths)
+        _walk(grid, rooms, eye, count, rays, hits, depths)
         _paint(
             grid, tops, tint, texels, faces, tinted, light, vary, clouds,
             eye, angle, count, rays, hits, depths, colours, kinds,
@@ -462,7 +479,7 @@ def _draw(grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, ey
                 rows[m * EXTRA + s] = mixed[start + m, 0] + 0.5 + EXTRA_ROWS[s]
                 cols[m * EXTRA + s] = mixed[start + m, 1] + 0.5 + EXTRA_COLS[s]
         _aim(view, rows, cols, count * EXTRA, size, rays)
-        _walk(cells, rooms, grid.shape, eye, count * EXTRA, rays, hits, depths)
+        _walk(grid, rooms, eye, count * EXTRA, rays, hits, depths)
         _paint(
             grid, tops, tint, texels, faces, tinted, light, vary, clouds,
             eye, angle, count * EXTRA, rays, hits, depths, colours, kinds,

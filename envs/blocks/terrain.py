@@ -60,7 +60,9 @@ def _ramp(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.flo
 def _ground(rng: np.random.Generator) -> World:
     nx, ny, nz = SIZE
     x, z = np.meshgrid(np.arange(nx), np.arange(nz), indexing="ij")
-    border = np.minimum.reduce([x, nx - 1 - x, z, nz - 1 - z]).astype(np.float64)  # (64, 64) cells to the edge
+    border = np.minimum.reduce([x, nx - 1 - x, z, nz - 1 - z]).astype(
+        np.float64
+    )  # (64, 64) cells to the edge
 
     height = 7.0 + 6.5 * noise(rng, (nx, nz), 24) + 1.5 * noise(rng, (nx, nz), 9)
     peaks = _ramp(noise(rng, (nx, nz), 17), 0.66, 0.88) * 10
@@ -73,7 +75,7 @@ def _ground(rng: np.random.Generator) -> World:
     y = np.arange(ny)[None, :, None]
     wild = np.clip((peaks + rim) / 7, 0, 1)[:, None, :]
     bend = (noise(rng, SIZE, 6) - 0.5) * 7 * wild
-    solid = (y + 0.5 < height[:, None, :] + bend)  # (64, 32, 64)
+    solid = y + 0.5 < height[:, None, :] + bend  # (64, 32, 64)
     tunnels = np.abs(noise(rng, SIZE, 9) - 0.5) + np.abs(noise(rng, SIZE, 9) - 0.5) < 0.075
     solid &= ~(tunnels & (y > SEA) & (height[:, None, :] > SEA + 3))
     solid[:, 0] = True

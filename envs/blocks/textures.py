@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from envs.blocks.materials import BLOCK, COLOURS, NAMES, PICTURES
 
 SIDE = 16
-MIP_OFFSETS = np.array([0, 256, 320, 336, 340], np.int64)  # where levels 16, 8, 4, 2, 1 start in a row of texels
+MIP_OFFSETS = np.array(
+    [0, 256, 320, 336, 340], np.int64
+)  # where levels 16, 8, 4, 2, 1 start in a row of texels
 TEXELS = 341
 Picture = NDArray[np.float64]
 ROW, COL = np.mgrid[0:SIDE, 0:SIDE]
@@ -50,9 +52,13 @@ def _flat(colour: tuple[float, ...]) -> Picture:
     return np.broadcast_to(np.array(colour, np.float64), (SIDE, SIDE, 3)).copy()
 
 
-def _grain(rng: np.random.Generator, colour: tuple[float, ...], fine: float = 0.025, coarse: float = 0.04) -> Picture:
+def _grain(
+    rng: np.random.Generator, colour: tuple[float, ...], fine: float = 0.025, coarse: float = 0.04
+) -> Picture:
     """A colour with fine and coarse noise, given as parts of its brightness."""
-    noise = fine * rng.standard_normal((SIDE, SIDE)) + coarse * np.kron(rng.standard_normal((4, 4)), np.ones((4, 4)))
+    noise = fine * rng.standard_normal((SIDE, SIDE)) + coarse * np.kron(
+        rng.standard_normal((4, 4)), np.ones((4, 4))
+    )
     return _flat(colour) * (1 + noise[..., None])
 
 
@@ -113,7 +119,9 @@ def _window(rng: np.random.Generator) -> Picture:
 
 def _bookshelf(rng: np.random.Generator) -> Picture:
     out = _flat((150, 112, 66))
-    spines = np.array([(150, 50, 44), (50, 76, 140), (70, 116, 60), (196, 164, 70), (110, 62, 120)], np.float64)
+    spines = np.array(
+        [(150, 50, 44), (50, 76, 140), (70, 116, 60), (196, 164, 70), (110, 62, 120)], np.float64
+    )
     for top in (2, 9):
         for col in range(1, 15, 2):
             out[top : top + 5, col : col + 2] = spines[rng.integers(len(spines))] * rng.uniform(0.85, 1.1)
@@ -168,7 +176,7 @@ def _block(name: str, rng: np.random.Generator) -> tuple[Picture, Picture, Pictu
         top = _grain(rng, (108, 158, 66), 0.03, 0.045)
         side = dirt.copy()
         fringe = 3 + rng.integers(0, 3, SIDE)
-        side[ROW < fringe[None, :]] = top[ROW < fringe[None, :]] * 0.95
+        side[fringe[None, :] > ROW] = top[fringe[None, :] > ROW] * 0.95
         return side, top, dirt
     if name == "bookshelf":
         board = _planks(rng, (166, 128, 78))
@@ -181,7 +189,9 @@ def _block(name: str, rng: np.random.Generator) -> tuple[Picture, Picture, Pictu
     makers: dict[str, Callable[[], Picture]] = {
         "water": lambda: _grain(rng, (62, 104, 178), 0.01, 0.05),
         "dirt": lambda: dirt,
-        "stone": lambda: _darken(_grain(rng, (128, 128, 130), 0.025, 0.05), (ROW % 8 == 7) & (COL % 11 < 6), 0.88),
+        "stone": lambda: _darken(
+            _grain(rng, (128, 128, 130), 0.025, 0.05), (ROW % 8 == 7) & (COL % 11 < 6), 0.88
+        ),
         "sand": lambda: _grain(rng, (218, 206, 158), 0.025, 0.025),
         "snow": lambda: _grain(rng, (238, 242, 248), 0.01, 0.015),
         "gravel": lambda: _grain(rng, (158, 146, 132), 0.05, 0.06),

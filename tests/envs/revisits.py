@@ -1,4 +1,4 @@
-"""How often an episode shows again what it showed before: ages of returning views, by brute force over poses."""
+"""How often an episode shows again what it showed before, by brute force over its poses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ RANGES = {"0-16": (1, 16), "16-48": (16, 48), "48-112": (48, 112)}
 
 
 def ages(poses: np.ndarray) -> np.ndarray:
-    """For each of the (T, 5) poses how many frames ago this view was last seen before it was left; 0 if never.
+    """For each of the (T, 5) poses how long ago its view was last seen before it was left; 0 if never.
 
     The same view: within half a unit, 8 degrees of yaw and of pitch. Left: a frame between them further
     than 1.5 units or 25 degrees away.

@@ -44,7 +44,9 @@ def floor(height: int = 1) -> np.ndarray:
     return grid
 
 
-def walk(grid: np.ndarray, ticks: int, start: tuple[float, float, float] = (5.5, 1.0, 5.5), **keys: Any) -> np.ndarray:
+def walk(
+    grid: np.ndarray, ticks: int, start: tuple[float, float, float] = (5.5, 1.0, 5.5), **keys: Any
+) -> np.ndarray:
     """Bodies (ticks + 1, 7) of a player who holds keys, looking to +z."""
     body = np.array([*start, 0.0, 0.0, 0.0, 1.0])
     out = [body.copy()]
@@ -184,7 +186,9 @@ def test_the_picture_is_the_pinhole_image_of_the_pose() -> None:
 # The player's body
 
 
-@pytest.mark.parametrize(("keys", "speed"), [({}, 4.317), ({"sprint": True}, 5.612), ({"sneak": True}, 1.295)])
+@pytest.mark.parametrize(
+    ("keys", "speed"), [({}, 4.317), ({"sprint": True}, 5.612), ({"sneak": True}, 1.295)]
+)
 def test_speeds_are_those_of_minecraft(keys: dict[str, bool], speed: float) -> None:
     bodies = walk(floor(), 80, forward=1.0, **keys)
     assert (bodies[80, 2] - bodies[60, 2]) == pytest.approx(speed, abs=0.005)
@@ -234,7 +238,7 @@ def test_water_slows_carries_and_lets_out_at_the_bank() -> None:
     sinking = walk(grid, 60, (5.5, 4.0, 5.5))
     assert 1.0 <= sinking[20, 1] < 4.0
     swimming = walk(grid, 100, (5.5, 1.0, 5.5), jump=True)
-    assert 5.0 < swimming[60:, 1].min() and swimming[60:, 1].max() < 6.5
+    assert swimming[60:, 1].min() > 5.0 and swimming[60:, 1].max() < 6.5
     assert walk(grid, 200, (5.5, 3.0, 15.5), forward=1.0, jump=True)[-1, 2] > 25
 
 
@@ -298,9 +302,13 @@ def test_pictures_follow_edits_as_if_the_world_had_been_made_so() -> None:
         else:
             set_block(grid, room, tops, x, y + 1, z, int(rng.choice(WOOLS)))
     fresh = room_field(grid)
-    assert np.array_equal(tops, tops_of(grid)) and (room <= fresh).all() and ((room == 0) == (fresh == 0)).all()
+    assert (
+        np.array_equal(tops, tops_of(grid)) and (room <= fresh).all() and ((room == 0) == (fresh == 0)).all()
+    )
     for _ in range(12):
-        pose = np.array([*rng.uniform((2, 14, 2), (62, 30, 62)), rng.uniform(-180, 180), rng.uniform(-40, 60)])
+        pose = np.array(
+            [*rng.uniform((2, 14, 2), (62, 30, 62)), rng.uniform(-180, 180), rng.uniform(-40, 60)]
+        )
         new = draw(grid, fresh, tops_of(grid), world.tint, pose, 48)
         assert np.array_equal(draw(grid, room, tops, world.tint, pose, 48), new)
 
@@ -319,7 +327,11 @@ def test_a_world_has_ground_to_walk_and_things_to_remember(seed: int) -> None:
     assert SOLID[below] and y >= SEA and physics.free(world.grid, SOLID, x, y, z)
     squares = SIZE[0] // GRID
     landmark = np.isin(world.grid, (*WOOLS, *SIGNS, BLOCK["planks"], BLOCK["quartz"])).any(1)
-    seen = [landmark[i : i + 2 * squares, j : j + 2 * squares].any() for i in range(0, 44, 4) for j in range(0, 44, 4)]
+    seen = [
+        landmark[i : i + 2 * squares, j : j + 2 * squares].any()
+        for i in range(0, 44, 4)
+        for j in range(0, 44, 4)
+    ]
     assert np.mean(seen) > 0.98
 
 

@@ -156,7 +156,7 @@ def test_frames_outside_of_the_episode_are_an_index_error(tmp_path: Path, index:
 def test_an_episode_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
     path = _write(tmp_path).seal()
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
-    with pytest.raises(EpisodeError, match="only the beginning|no whole episode"):
+    with pytest.raises(EpisodeError, match=r"only the beginning|no whole episode"):
         Episode(path)
 
 

@@ -52,20 +52,20 @@ def test_explore_begins_with_a_full_turn_and_then_covers_ground(family: str) -> 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_explore_finds_the_gap_in_the_wall(family: str) -> None:
-    sides = [np.ptp(_play(Flatland(family), "explore", seed, steps=600)[0][:, 0] > 6) for seed in range(3)]
-    assert any(sides)
+    x = np.concatenate([_play(Flatland(family), "explore", seed, steps=600)[0][:, 0] for seed in range(3)])
+    assert x.min() < 6 < 7 < x.max()
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_needle_returns_at_every_age(world: str) -> None:
-    env = gymnasium.make(world, size=16)
+    env = gymnasium.make(world, size=8)
     found = shares([_play(env, "needle", seed)[0] for seed in range(6)])
     assert min(found.values()) > 0.05, found  # over 40 episodes each range has at least a tenth
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_explore_moves_and_is_hardly_ever_blocked(world: str) -> None:
-    env = gymnasium.make(world, size=16)
+    env = gymnasium.make(world, size=8)
     walked, blocked = 0, 0
     for seed in range(3):
         poses, actions = _play(env, "explore", seed)

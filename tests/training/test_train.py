@@ -1,4 +1,4 @@
-"""Training learns, resumes after a kill as if nothing had happened, and does not care how many processes share a batch."""
+"""Training learns, resumes after a kill as if nothing had happened, and divides a batch over processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from tests.training.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
 from torch import Tensor, nn
 
+from tests.training.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
 from training import state, train_autoencoder, train_denoiser
 from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode
@@ -33,11 +33,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def autoencoder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("autoencoder")
-    assert train_autoencoder.main([f"data={data}", f"out={out}", "steps=30", "batch=8", *SMALL_AUTOENCODER]) == 0
+    assert (
+        train_autoencoder.main([f"data={data}", f"out={out}", "steps=30", "batch=8", *SMALL_AUTOENCODER]) == 0
+    )
     return out / "autoencoder.safetensors"
 
 
-def test_the_recorded_folder_trains_a_model_that_dreams(data: Path, autoencoder: Path, tmp_path: Path) -> None:
+def test_the_recorded_folder_trains_a_model_that_dreams(
+    data: Path, autoencoder: Path, tmp_path: Path
+) -> None:
     words = [f"data={data}", f"autoencoder={autoencoder}", f"out={tmp_path}", "steps=3", *SMALL_DENOISER]
     assert train_denoiser.main(words) == 0
     loaded = checkpoint.load(str(tmp_path / "checkpoint"))
@@ -67,7 +71,9 @@ class _Line(nn.Module):
 
 
 def _loss(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
-    return {"loss": wrapped(torch.from_numpy(np.random.default_rng(step).normal(size=(8, 4)).astype(np.float32)))}
+    return {
+        "loss": wrapped(torch.from_numpy(np.random.default_rng(step).normal(size=(8, 4)).astype(np.float32)))
+    }
 
 
 def _fit(out: Path, stop: int | None = None, steps: int = 12) -> dict[str, Tensor]:
@@ -129,7 +135,9 @@ def test_a_clips_actions_lead_to_its_frames_and_its_past_ends_before_it() -> Non
     counted = torch.arange(n, dtype=torch.float32)
     poses = counted[:, None].expand(n, 5)
     # Action i leads from frame i to frame i + 1, and carries the number of the frame it leads to.
-    episode = LatentEpisode(counted[:, None, None, None].expand(n, 2, 4, 4), counted[1:, None].expand(n - 1, 3), poses)
+    episode = LatentEpisode(
+        counted[:, None, None, None].expand(n, 2, 4, 4), counted[1:, None].expand(n - 1, 3), poses
+    )
     config = ClipConfig(batch=8, length=6, pasts=(20,), past_odds=(1.0,))
     clip, _ = draw([episode], config, 0, 0, 0, torch.device("cpu"))
     assert torch.equal(clip.latents[:, :, 0, 0, 0], clip.actions[:, :, 0])

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tests.worldsim.small_model import WINDOW, small_model
 from torch.nn import functional as F
 
+from tests.worldsim.small_model import WINDOW, small_model
 from worldsim.denoisers.causal_dit import MOTION_FEATURES, CausalDiT
 from worldsim.denoisers.layers import Cache
 
@@ -36,7 +36,9 @@ def test_playing_frame_by_frame_equals_the_training_pass(net: CausalDiT) -> None
     cache = Cache()
     for i in range(LENGTH):
         one = slice(i, i + 1)
-        y = net.denoise(x["noisy"][:, one], x["noisy_level"][:, one], x["control"][:, one], x["read"][:, one], cache, i)
+        y = net.denoise(
+            x["noisy"][:, one], x["noisy_level"][:, one], x["control"][:, one], x["read"][:, one], cache, i
+        )
         torch.testing.assert_close(y, whole[:, one], atol=1e-4, rtol=1e-3)
         net.commit(x["clean"][:, one], x["clean_level"][:, one], x["control"][:, one], cache, i)
         assert cache.keys[0].shape[2] == min(i + 1, WINDOW) * net.tokens
@@ -96,7 +98,12 @@ def test_frame_ten_thousand_is_as_exact_as_frame_ten(net: CausalDiT) -> None:
             one = slice(i, i + 1)
             net.commit(x["clean"][:, one], x["clean_level"][:, one], x["control"][:, one], cache, first + i)
         return net.denoise(
-            x["noisy"][:, 6:7], x["noisy_level"][:, 6:7], x["control"][:, 6:7], x["read"][:, 6:7], cache, first + 6
+            x["noisy"][:, 6:7],
+            x["noisy_level"][:, 6:7],
+            x["control"][:, 6:7],
+            x["read"][:, 6:7],
+            cache,
+            first + 6,
         )
 
     torch.testing.assert_close(play(0), play(10_000), atol=1e-4, rtol=1e-3)

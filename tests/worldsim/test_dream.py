@@ -1,12 +1,12 @@
-"""A dream is a gymnasium environment with dials: it repeats exactly, keeps its budget, and turns forgetful on request."""
+"""A dream is a gymnasium environment with dials: it repeats, keeps its budget, and forgets on request."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.worldsim.small_model import SIZE, SPEC, WINDOW, small_loaded
 
+from tests.worldsim.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream import REFRESH, DreamEnv, DreamError
@@ -144,7 +144,12 @@ def test_a_long_dream_keeps_no_more_than_its_longest_history(loaded: LoadedModel
 
 @pytest.mark.parametrize(
     ("dial", "value", "says"),
-    [("history", 500, "4 to 20"), ("budget", 0, "1 to 20"), ("denoising_steps", 0, "1 to 64"), ("pose_from", "x", "dream")],
+    [
+        ("history", 500, "4 to 20"),
+        ("budget", 0, "1 to 20"),
+        ("denoising_steps", 0, "1 to 64"),
+        ("pose_from", "x", "dream"),
+    ],
 )
 def test_a_dial_out_of_range_says_its_range(loaded: LoadedModel, dial: str, value: object, says: str) -> None:
     with pytest.raises(DreamError, match=says):

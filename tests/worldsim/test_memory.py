@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from tests.worldsim.small_model import small_config, small_model
 
+from tests.worldsim.small_model import small_config, small_model
 from worldsim.memory.geometry import cell_rays, motion, move, rotation, view_distance, wrap
 from worldsim.memory.joint import JointCompressor
 from worldsim.memory.reader import RayReader
@@ -131,7 +131,9 @@ def test_a_ray_finds_the_cell_that_saw_along_it() -> None:
     cosine = torch.cosine_similarity(found[sure].flatten(1), values[cell[sure]].flatten(1))
     assert cosine.min() > 0.7
     assert captured[1][0, :, 36].max() > 0.9  # found
-    assert captured[1][0, world @ rotation(seen[0, 0])[:, 2] < 0.5, 36].max() < 0.2  # nothing behind the old view
+    assert (
+        captured[1][0, world @ rotation(seen[0, 0])[:, 2] < 0.5, 36].max() < 0.2
+    )  # nothing behind the old view
 
 
 @torch.no_grad()

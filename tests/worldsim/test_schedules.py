@@ -31,7 +31,9 @@ def test_special_cases_coincide() -> None:
         ("constant pace", (0.1, 0.6, 1.0), (0.0, 0.1, 0.6)),
     ],
 )
-def test_a_broken_condition_is_named(name: str, levels_in: tuple[float, ...], levels_out: tuple[float, ...]) -> None:
+def test_a_broken_condition_is_named(
+    name: str, levels_in: tuple[float, ...], levels_out: tuple[float, ...]
+) -> None:
     with pytest.raises(ScheduleError, match=name):
         Schedule(3, 1, levels_in, levels_out)
 

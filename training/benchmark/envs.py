@@ -19,7 +19,7 @@ from worldsim.runtime import hardware
 
 @dataclass
 class EnvsConfig:
-    """``repeats`` runs of ``steps`` steps each at ``size`` x ``size`` pixels; the median and the best count."""
+    """``repeats`` runs of ``steps`` steps each, at ``size`` x ``size`` pixels."""
 
     size: int = 64
     steps: int = 3000

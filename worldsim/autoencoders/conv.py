@@ -80,7 +80,9 @@ class ConvAutoencoder(nn.Module):
             ValueError: the height or width is no multiple of 8.
         """
         if frames.shape[-1] % DOWNSAMPLING or frames.shape[-2] % DOWNSAMPLING:
-            raise ValueError(f"the autoencoder needs frames in multiples of 8 pixels, found {tuple(frames.shape)}")
+            raise ValueError(
+                f"the autoencoder needs frames in multiples of 8 pixels, found {tuple(frames.shape)}"
+            )
         return cast(Tensor, self.encoder(frames)) / self.scale[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A causal diffusion transformer over latent frames: past frames come first as clean context, cached as keys and values.
+"""A causal diffusion transformer over latent frames; past frames are clean context, cached as keys and values.
 
 Training sees a clip twice in one pass, a clean copy and a noisy copy: clean frame i sees the ``window`` clean frames
 that end with it, noisy frame i sees itself and the ``window`` clean frames before it. So every frame of a clip is a
@@ -22,10 +22,18 @@ MOTION_FEATURES = 6
 class CausalDiT(nn.Module):
     """Predicts clean latents of each frame from its noisy latents, its context and what was read from memory."""
 
-    def __init__(self, config: DenoiserConfig, channels: int, extra: int, grid: tuple[int, int], action_dim: int) -> None:
+    def __init__(
+        self, config: DenoiserConfig, channels: int, extra: int, grid: tuple[int, int], action_dim: int
+    ) -> None:
         super().__init__()
         width, p = config.width, config.patch
-        self.window, self.patch, self.channels, self.extra, self.grid = config.window, p, channels, extra, grid
+        self.window, self.patch, self.channels, self.extra, self.grid = (
+            config.window,
+            p,
+            channels,
+            extra,
+            grid,
+        )
         self.heads = config.heads
         self.tokens = (grid[0] // p) * (grid[1] // p)
         self.inside = nn.Linear((channels + extra) * p * p, width)
@@ -94,7 +102,7 @@ class CausalDiT(nn.Module):
         return self._masks[key]
 
     def _attend_in_clip(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of a clip's clean and noisy copies (B, heads, 2 L S, head), only where the mask can let it through."""
+        """Attention of a clip's clean and noisy copies (B, heads, 2 L S, head), over the window only."""
         b, heads, n, head = q.shape
         s, w = self.tokens, self.window
         length = n // (2 * s)
@@ -103,15 +111,27 @@ class CausalDiT(nn.Module):
             x = x.view(b, heads, 2, length, s, head)
             clean = F.pad(x[:, :, 0], (0, 0, 0, 0, w, 0))  # (B, heads, w + L, S, head)
             parts = [clean[:, :, i : i + length] for i in range(w + 1)]
-            return torch.cat([*parts, x[:, :, 1]], 3).transpose(1, 2).flatten(0, 1)  # (B L, heads, (w + 2) S, head)
+            return (
+                torch.cat([*parts, x[:, :, 1]], 3).transpose(1, 2).flatten(0, 1)
+            )  # (B L, heads, (w + 2) S, head)
 
-        mine = q.view(b, heads, 2, length, s, head).permute(0, 3, 1, 2, 4, 5).reshape(b * length, heads, 2 * s, head)
+        mine = (
+            q.view(b, heads, 2, length, s, head)
+            .permute(0, 3, 1, 2, 4, 5)
+            .reshape(b * length, heads, 2 * s, head)
+        )
         mask = self._mask(length, q.device).repeat(b, 1, 1, 1)
         y = F.scaled_dot_product_attention(mine, around(k), around(v), attn_mask=mask)
         return y.view(b, length, heads, 2, s, head).permute(0, 2, 3, 1, 4, 5).reshape(b, heads, n, head)
 
     def clip(
-        self, clean: Tensor, noisy: Tensor, clean_level: Tensor, noisy_level: Tensor, control: Tensor, read: Tensor
+        self,
+        clean: Tensor,
+        noisy: Tensor,
+        clean_level: Tensor,
+        noisy_level: Tensor,
+        control: Tensor,
+        read: Tensor,
     ) -> Tensor:
         """Denoise every frame of a clip against the clean frames before it.
 
@@ -125,13 +145,17 @@ class CausalDiT(nn.Module):
         """
         length = clean.shape[1]
         x = torch.cat([self._embed(clean, None, 0), self._embed(noisy, read, 1)], 1)
-        condition = self._condition(torch.cat([clean_level, noisy_level], 1), torch.cat([control, control], 1))
+        condition = self._condition(
+            torch.cat([clean_level, noisy_level], 1), torch.cat([control, control], 1)
+        )
         turn = self._turn(torch.arange(length, device=clean.device).repeat(2))
         for block in self.blocks:
             x = block(x, condition, turn, self._attend_in_clip)
         return self._finish(x[:, length:], condition[:, length:])
 
-    def denoise(self, z: Tensor, level: Tensor, control: Tensor, read: Tensor, cache: Cache, frame: int) -> Tensor:
+    def denoise(
+        self, z: Tensor, level: Tensor, control: Tensor, read: Tensor, cache: Cache, frame: int
+    ) -> Tensor:
         """The network's output for one noisy frame (B, 1, C, h, w) after the cached ones."""
         x = self._embed(z, read, 1)
         condition = self._condition(level, control)

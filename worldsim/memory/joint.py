@@ -54,7 +54,9 @@ class JointCompressor(nn.Module):
         self.temporal = nn.ModuleList(Attention(width, heads) for _ in range(depth))
         self.spatial = nn.ModuleList(Attention(width, heads) for _ in range(depth))
         self.mlp = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            nn.Sequential(
+                nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            )
             for _ in range(depth)
         )
         for mlp in self.mlp:

@@ -42,7 +42,9 @@ class RayReader(nn.Module):
     rays: Tensor
     sharpness: Tensor
 
-    def __init__(self, channels: int, width: int, heads: int, grid: tuple[int, int], fov: float, scale: float) -> None:
+    def __init__(
+        self, channels: int, width: int, heads: int, grid: tuple[int, int], fov: float, scale: float
+    ) -> None:
         super().__init__()
         self.heads, self.scale, self.channels = heads, scale, channels
         cells = grid[0] * grid[1]
@@ -94,7 +96,9 @@ class RayReader(nn.Module):
             nearness = (distance / self.scale + 0.1).log().flatten(1, 2)  # (N, R S, 1)
             moved = (poses[..., :3] - target[:, None, :3]).norm(dim=-1) / self.scale
             bias = self.bias(features).flatten(1, 2)  # (N, R S, heads)
-            bias = bias - self.nearness * nearness - (self.parallax * moved[..., None]).repeat_interleave(s, 1)
+            bias = (
+                bias - self.nearness * nearness - (self.parallax * moved[..., None]).repeat_interleave(s, 1)
+            )
             bias = bias - (self.ageing * ages[..., None] / 16).repeat_interleave(s, 1)
             bias = bias.masked_fill(~valid.repeat_interleave(s, 1)[..., None], -1e4)
             key = self.key(features).view(n, r * s, heads, CONTENT)

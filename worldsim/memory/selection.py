@@ -12,7 +12,9 @@ REACH = 0.25
 INVALID = 1e6
 
 
-def relevant_views(poses: Tensor, valid: Tensor, target: Tensor, count: int, scale: float) -> tuple[Tensor, Tensor]:
+def relevant_views(
+    poses: Tensor, valid: Tensor, target: Tensor, count: int, scale: float
+) -> tuple[Tensor, Tensor]:
     """Greedily choose views that lie near the target and apart from those already chosen.
 
     Args:
@@ -31,6 +33,8 @@ def relevant_views(poses: Tensor, valid: Tensor, target: Tensor, count: int, sca
         chosen.append(best)
         picked = poses.gather(1, best[..., None].expand(-1, -1, poses.shape[-1]))
         cost = cost + CROWDING * torch.exp(-view_distance(poses, picked, scale) / REACH)
-        cost = cost.scatter(1, best, torch.inf)  # none is chosen twice, not even when only invalid ones are left
+        cost = cost.scatter(
+            1, best, torch.inf
+        )  # none is chosen twice, not even when only invalid ones are left
     indices = torch.cat(chosen[::-1], 1)
     return indices, valid.gather(1, indices)

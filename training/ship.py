@@ -1,0 +1,161 @@
+"""Put a measured checkpoint where `run_demo.py` finds it, with a card that says what it is and what it scored.
+
+python -m training.ship checkpoint=RUN/checkpoint name=blocks scores=scores.json data="what it was trained on"
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from training.cli import command
+from worldsim import checkpoint
+from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, LoadedModel
+from worldsim.config import load
+
+LARGEST = 40 * 2**20
+
+
+@dataclass
+class Config:
+    checkpoint: str = MISSING
+    name: str = MISSING
+    scores: str = MISSING
+    data: str = MISSING
+    autoencoder: str = ""
+    hardware: str = ""
+    note: str = ""
+
+
+def _cell(score: dict[str, Any]) -> str:
+    if score["mean"] is None:
+        return "-"
+    return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def _ahead(scores: dict[str, Any]) -> list[str]:
+    horizons = list(scores["dream"])
+    lines = [
+        "| SSIM, frames ahead | " + " | ".join(horizons) + " |",
+        "|---" * (len(horizons) + 1) + "|",
+    ]
+    for who, label in (
+        ("dream", "dream"),
+        ("copy", "copy of the last context frame"),
+        ("untrained", "untrained model"),
+    ):
+        lines.append(f"| {label} | " + " | ".join(_cell(scores[who][h]["ssim"]) for h in horizons) + " |")
+    counted = scores["dream"][horizons[0]]["ssim"]
+    return [*lines, "", f"n = {counted['n']} starts in {counted['episodes']} episodes."]
+
+
+def _needle(scores: dict[str, Any]) -> list[str]:
+    lines = [
+        "| SSIM of returning views, last seen | memory | forgetful twin | autoencoder alone | the view as it was "
+        "| n (episodes) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for ages, row in scores.items():
+        cells = [_cell(row[name]) for name in ("memory", "forgetful", "ceiling", "recall")]
+        lines.append(
+            f"| {ages} frames ago | "
+            + " | ".join(cells)
+            + f" | {row['memory']['n']} ({row['memory']['episodes']}) |"
+        )
+    return lines
+
+
+def card(config: Config, loaded: LoadedModel, scores: dict[str, Any]) -> str:
+    """The card's Markdown."""
+    collect, held = f"python -m training.collect env={config.name}", f"data/{config.name}_held"
+    d, training = loaded.description, loaded.description.training
+    parameters = sum(p.numel() for p in loaded.model.parameters()) / 1e6
+    lines = [
+        f"# {config.name}",
+        "",
+        f"A dream of `{d.env_id}` (version {d.env_version}, {d.model.size}x{d.model.size}), "
+        f"{parameters:.1f} M parameters. Play it: `python run_demo.py --env {d.family}`.",
+        "",
+        f"- Data: {config.data}",
+        f"- Code: commit {_commit()}",
+        f"- Denoiser, memory and odometry: {training.get('steps')} steps in {training.get('seconds')} s, "
+        "held-out losses "
+        f"`{json.dumps(training.get('held_out'))}`",
+    ]
+    if config.autoencoder:
+        lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
+    if config.hardware:
+        lines.append(f"- Trained on: {config.hardware}")
+    lines += [
+        "",
+        "## Scores",
+        "",
+        f"Held-out worlds; {scores['denoising_steps']} denoising steps, budget {scores['budget']}, pose from the "
+        f"{scores['pose_from']}; brackets are 95% bootstrap intervals over episodes; measured on "
+        f"{scores['hardware']}.",
+        "",
+    ]
+    if "ahead" in scores:
+        lines += [
+            "How far ahead the dream holds, blind, after 64 true frames:",
+            "",
+            *_ahead(scores["ahead"]),
+            "",
+        ]
+    if "needle" in scores:
+        lines += [
+            "What it remembers (history from truth, 16 frames blind at a time):",
+            "",
+            *_needle(scores["needle"]),
+            "",
+        ]
+    lines += [
+        "The command:",
+        "",
+        "```",
+        f"{collect} policy=explore episodes=24 out={held}_explore seed=900000",
+        f"{collect} policy=needle episodes=40 out={held}_needle seed=910000",
+        f"python -m training.evaluate checkpoint={config.name} ahead={held}_explore needle={held}_needle",
+        "```",
+    ]
+    if config.note:
+        lines += ["", config.note]
+    return "\n".join(lines) + "\n"
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    loaded = checkpoint.load(config.checkpoint)
+    size = (loaded.path / WEIGHTS).stat().st_size
+    if size > LARGEST:
+        raise ValueError(
+            f"{loaded.path / WEIGHTS} has {size / 2**20:.0f} MiB; a shipped checkpoint has at most 40"
+        )
+    scores = json.loads(Path(config.scores).read_text())
+    target = SHIPPED / config.name
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS, CONFIG):
+        if (loaded.path / name).resolve() != (target / name).resolve():
+            shutil.copyfile(loaded.path / name, target / name)
+    (target / CARD).write_text(card(config, loaded, scores))
+    print(f"{target}: {size / 2**20:.1f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
