@@ -52,16 +52,18 @@ class WalkMap:
         i, j = column
         return self._heights[i][j] if 0 <= i < self.shape[0] and 0 <= j < self.shape[1] else math.nan
 
-    def reachable(self, start: Cell, radius: int, up: float = 1.0, down: float = 1.0) -> dict[Cell, Cell]:
+    def reachable(
+        self, start: Cell, radius: int, up: float = 1.0, down: float = 1.0, goal: Cell | None = None
+    ) -> dict[Cell, Cell]:
         """Every column within ``radius`` steps of ``start``, each with the one before it on a shortest path.
 
         A step goes to one of the four neighbours, at most ``up`` higher and ``down`` lower. Columns come
         in the order of their distance; ``start`` is its own predecessor and counts even if it is no place
-        to stand (the walker may be in mid-air over it).
+        to stand (the walker may be in mid-air over it). With a ``goal`` the search ends once that is found.
         """
         before, steps = {start: start}, {start: 0}
         queue = deque([start])
-        while queue:
+        while queue and goal not in before:
             here = queue.popleft()
             if steps[here] == radius:
                 continue

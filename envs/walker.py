@@ -175,8 +175,8 @@ class Walker:
             down: the deepest step to take; 1 keeps to paths that lead back as well.
         """
         start = self.map.column(self.here)
-        before = self.map.reachable(start, radius=64, down=down)
         goal = self.map.column(there)
+        before = self.map.reachable(start, radius=64, down=down, goal=goal)
         if goal not in before:
             return False
         points = [*[self.map.centre(c) for c in self.map.path(before, goal)][:-1], there]

@@ -229,7 +229,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     def correct(self, frames: np.ndarray, poses: np.ndarray | None = None) -> None:
         """Replace the newest len(frames) frames of the dream's past by true ones, (n, H, W, 3).
 
-        The pose is reckoned anew along the true frames; true poses (n, 5) are used only where ``pose_from`` is ``true``.
+        The pose is reckoned anew along the true frames; true poses (n, 5) are used where ``pose_from`` is ``true``.
 
         Raises:
             DreamError: more frames than the dream has.

@@ -32,8 +32,8 @@ _SHEET = 2 * _TEXELS
 _TOP_LEVEL = textures.LEVELS - 2
 _FRACTION = 5  # bits of a bilinear weight
 _STEPS = 1 << _FRACTION
-_FIELD = (1 << 21) - 1  # one colour of a packed sum
 _SHIFT = 2 * _FRACTION + 2  # the weights of four samples sum to 2**12
+_HALF = 1 << (_SHIFT - 1)
 _SKY_TEXELS = textures.SKY_SIDE
 _FAR = 1e30
 # Level whose texels are nearest in size to a pixel's footprint, by footprint in eighths of a texel.
@@ -263,9 +263,13 @@ def level(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent,
                 )
                 level = _level_for(t_wall * detail)
                 depth_x, depth_z = abs(hx) / y * detail, abs(hz) / y * detail
-                for i in range(sky_stop, floor_start):
-                    if wall_start <= i < wall_stop:
-                        continue
+                i = sky_stop - 1
+                while True:
+                    i += 1
+                    if i == wall_start:
+                        i = wall_stop
+                    if i >= floor_start:
+                        break
                     if i < top[k]:
                         total[i] += _sky(sky, hx, first_v - i * pixel, hz)
                         continue
@@ -297,10 +301,11 @@ def _face_columns(face_sheet, face, x, z, hx, hz, t, sin, cos, detail):
 
 @_inline
 def _unpack(total, out, i, j):
-    half = 1 << (_SHIFT - 1)
-    out[i, j, 0] = ((total & _FIELD) + half) >> _SHIFT
-    out[i, j, 1] = (((total >> 21) & _FIELD) + half) >> _SHIFT
-    out[i, j, 2] = (((total >> 42) & _FIELD) + half) >> _SHIFT
+    """Round the sum of four samples to a pixel: no colour carries into the next."""
+    total += _HALF | _HALF << 21 | _HALF << 42
+    out[i, j, 0] = total >> _SHIFT & 255
+    out[i, j, 1] = total >> (21 + _SHIFT) & 255
+    out[i, j, 2] = total >> (42 + _SHIFT) & 255
 
 
 @_jit

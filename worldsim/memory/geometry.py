@@ -43,7 +43,7 @@ def wrap(degrees: Tensor) -> Tensor:
 
 
 def motion(before: Tensor, after: Tensor, scale: float) -> Tensor:
-    """Change of pose (..., 5) seen from the level camera: right, up, forward over ``scale``; yaw, pitch in 15 degrees."""
+    """Change of pose (..., 5) seen from the level camera: right, up, forward over ``scale``, turns / 15."""
     level = before.clone()
     level[..., 4] = 0
     step = torch.einsum("...ij,...i->...j", rotation(level), after[..., :3] - before[..., :3]) / scale
