@@ -41,7 +41,8 @@ class ClipConfig:
     """Lengths and budgets are drawn per batch, so that both dials are honest at play time.
 
     ``pasts`` are frames of past before a clip; 0 trains the forgetful twin. A batch whose context is ``dreamt`` sees
-    the model's own frames instead of true ones from somewhere in the clip on.
+    the model's own frames instead of true ones from somewhere in the clip on. ``returning_odds`` of the clips hold a
+    view that comes back after more than 16 frames, which uniform starts seldom do.
     """
 
     length: int = 16
@@ -51,6 +52,7 @@ class ClipConfig:
     budgets: tuple[int, ...] = (8, 16, 32, 48)
     budget_odds: tuple[float, ...] = (0.3, 0.4, 0.2, 0.1)
     dreamt_odds: float = 0.5
+    returning_odds: float = 0.6
 
 
 class RowNoise:
@@ -90,7 +92,11 @@ def draw(
         rng = np.random.default_rng((seed, step, row))
         episode = episodes[int(rng.integers(len(episodes)))]
         # Two frames before a clip give its first motion; an early start has a short past, as play has.
-        start = int(rng.integers(2, len(episode.latents) - config.length + 1))
+        last = len(episode.latents) - config.length
+        start = int(rng.integers(2, last + 1))
+        if len(episode.returns) and rng.random() < config.returning_odds:
+            back = int(rng.choice(episode.returns))
+            start = min(max(2, back - int(rng.integers(config.length))), last)
         rows.append(_row(episode, start, config.length, past))
         seeds.append(int(rng.integers(2**62)))
     columns: list[Any] = [torch.stack(column) for column in zip(*rows, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from envs.episode import Episode
 from worldsim.actions import check_same
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.frames import to_tensor
+from worldsim.retrieval import RevisitFinder
 
 
 class DataError(ValueError):
@@ -68,11 +69,24 @@ class RandomFrames:
 
 @dataclass
 class LatentEpisode:
-    """One episode for the denoiser: latents (N, C, h, w) half, actions (N-1, D), poses (N, 5) or None."""
+    """One episode for the denoiser: latents (N, C, h, w) half, actions (N-1, D), poses (N, 5) or None.
+
+    ``returns`` are the frames whose view was last seen more than 16 frames ago.
+    """
 
     latents: Tensor
     actions: Tensor
     poses: Tensor | None
+    returns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def returning_frames(poses: np.ndarray | None, older_than: int = 16) -> np.ndarray:
+    """Indices of the frames of (N, 5) poses that are revisits of more than ``older_than`` frames' age."""
+    if poses is None:
+        return np.zeros(0, np.int64)
+    finder, picture = RevisitFinder(), np.zeros((8, 8, 3), np.uint8)
+    found = [finder.add(picture, pose, i) for i, pose in enumerate(poses)]
+    return np.array([i for i, r in enumerate(found) if r is not None and r.age > older_than], np.int64)
 
 
 def latent_episodes(
@@ -101,6 +115,7 @@ def latent_episodes(
                 torch.from_numpy(latents),
                 torch.from_numpy(episode.action_vectors()),
                 None if poses is None else torch.from_numpy(np.asarray(poses, np.float32)),
+                returning_frames(poses),
             )
         )
     return out

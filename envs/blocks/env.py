@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from envs import actions
 from envs.blocks import physics
 from envs.blocks.materials import AIR, BEDROCK, BLOCK, SOLID, TREE_BLOCKS, WATER
-from envs.blocks.renderer import FOV, draw, room_field, set_block, tops_of
+from envs.blocks.renderer import FOV, draw
+from envs.blocks.room import room_field, set_block, tops_of
 from envs.blocks.terrain import SIZE, generate
 
 SIZES = (8, 1024)  # smallest and largest picture
@@ -32,6 +33,8 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         size: height and width of the picture in pixels.
         max_steps: truncate an episode after this many steps; None for never.
         render_mode: None or ``rgb_array``.
+        smooth: four rays in the pixels in which surfaces meet; without it pictures are jagged, and made in
+            little more than half the time.
 
     Raises:
         ValueError: a size, max_steps or render_mode that cannot be.
@@ -43,7 +46,13 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
     family = "minecraft"
     version = 1
 
-    def __init__(self, size: int = 64, max_steps: int | None = None, render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        size: int = 64,
+        max_steps: int | None = None,
+        render_mode: str | None = None,
+        smooth: bool = True,
+    ) -> None:
         if (
             isinstance(size, bool)
             or not isinstance(size, int | np.integer)
@@ -60,6 +69,7 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self.size = int(size)
         self.max_steps = None if max_steps is None else int(max_steps)
         self.render_mode = render_mode
+        self.smooth = bool(smooth)
         pov = gymnasium.spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
         self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
         self.action_space = actions.space("minecraft")
@@ -162,7 +172,7 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         return {"pose": self._pose(), "seed": self.world_seed}
 
     def _look(self) -> Observation:
-        self._pov = draw(self.grid, self._room, self._tops, self._tint, self._pose(), self.size)
+        self._pov = draw(self.grid, self._room, self._tops, self._tint, self._pose(), self.size, self.smooth)
         return {"pov": self._pov.copy()}
 
     def _aim(self) -> NDArray[np.int64]:

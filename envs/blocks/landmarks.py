@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.blocks.materials import AIR, BLOCK, SIGNS, TREE_BLOCKS, WATER, WOOLS
 from envs.blocks.terrain import SEA, SIZE, World
@@ -55,13 +57,16 @@ class Site:
             self.world.ground[x, z] = self.y
 
 
+Maker = Callable[[Site, np.random.Generator, int, int], None]
+
+
 def build(world: World, rng: np.random.Generator) -> None:
     """Put landmarks, paths, trees and the start into a world, in place."""
     sites, spawn = _sites(world, rng)
-    makers: list[Callable[[Site, np.random.Generator, int, int], None]] = (
-        [_house] * 9 + [_tower] * 7 + [_wall] * 6 + [_signboard] * 6 + [_pillar] * 4
-        + [_arch] * 2 + [_pyramid] * 2 + [_mushroom] * 2
+    shares: tuple[tuple[Maker, int], ...] = (
+        (_house, 9), (_tower, 7), (_wall, 6), (_signboard, 6), (_pillar, 4), (_arch, 2), (_pyramid, 2), (_mushroom, 2),
     )  # fmt: skip
+    makers = [maker for maker, share in shares for _ in range(share)]
     order = rng.permutation(len(makers))
     first, second = rng.permutation(len(WOOLS)), rng.permutation(len(WOOLS))
     for i, site in enumerate(sites):
@@ -70,7 +75,7 @@ def build(world: World, rng: np.random.Generator) -> None:
         if other == main:
             other = WOOLS[(WOOLS.index(main) + 3) % len(WOOLS)]
         makers[order[i % len(makers)]](site, rng, main, other)
-    for a, b in zip(sites[:-1], sites[1:], strict=True):
+    for a, b in pairwise(sites):
         if abs(a.x - b.x) + abs(a.z - b.z) < 24:
             _path(world, a, b)
     _trees(world, rng)
@@ -269,7 +274,7 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
     """Stand on dry ground about the free square, where most can be seen, and look along an open direction."""
     ways = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))  # yaw 0, 45, 90, ...
     grid, ground = world.grid, world.ground
-    full = np.pad(grid != AIR, ((1, 1), (0, 0), (1, 1)))
+    full: NDArray[np.bool_] = np.pad(grid != AIR, ((1, 1), (0, 0), (1, 1)))
     highest = np.where(full.any(1), NY - 1 - np.argmax(full[:, ::-1], axis=1), 0)  # (66, 66) y, 0 where none
     around = np.max([highest[i : i + NX, k : k + NZ] for i in range(3) for k in range(3)], axis=0)
     x, z = np.indices(ground.shape)

@@ -1,4 +1,7 @@
-"""Pictures of a grid of blocks: one ray a pixel walks from cell to cell, four where surfaces meet."""
+"""Pictures of a grid of blocks: one ray a pixel walks from cell to cell, four where surfaces meet.
+
+The compiled functions stay together in this file, because numba's cache notices changes in a function's own file only.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from envs.blocks.materials import TINTED, WATER
+from envs.blocks.room import OUTSIDE
 from envs.blocks.terrain import SEA, noise
 from envs.blocks.textures import atlas
 
@@ -21,8 +25,7 @@ DIM_END = 14.0  # blocks that one sees under water
 EXTRA_ROWS, EXTRA_COLS = (0.093, 0.258, -0.351), (0.348, -0.254, -0.080)
 EXTRA = 3
 BATCH = 512  # rays that are followed and painted together
-OUTSIDE, NEVER = 255, 1e9
-MOST_ROOM = 24  # side of the largest cube of air that a ray crosses at once
+NEVER = 1e9  # a distance beyond all sight
 
 TEXELS, FACES = atlas()
 # Light by face (-x, +x, -y, +y, -z, +z): six different shades, so that a corner always shows.
@@ -45,63 +48,6 @@ def _clouds() -> NDArray[np.float64]:
 
 
 CLOUDS = _clouds()
-
-
-@njit(cache=True)
-def room_field(grid):  # type: ignore[no-untyped-def]
-    """How far a ray may go at once: the side of the cube of air that begins in a cell, for each way out of it.
-
-    Args:
-        grid: uint8 (NX, NY, NZ) block numbers, 0 is air.
-    Returns:
-        uint8 (8, NX + 2, NY + 2, NZ + 2), with a margin of one cell that says OUTSIDE: at most MOST_ROOM, 0 where
-        the cell is not air; the octant's bits 4, 2, 1 are set where the cube extends to growing x, y, z.
-    """
-    nx, ny, nz = grid.shape
-    out = np.full((8, nx + 2, ny + 2, nz + 2), OUTSIDE, np.uint8)
-    for octant in range(8):
-        sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
-        for i in range(nx):
-            x = nx - i if sx > 0 else 1 + i
-            for j in range(ny):
-                y = ny - j if sy > 0 else 1 + j
-                for k in range(nz):
-                    z = nz - k if sz > 0 else 1 + k
-                    room = 0
-                    if grid[x - 1, y - 1, z - 1] == 0:
-                        room = MOST_ROOM - 1
-                        for corner in range(1, 8):
-                            a, b, c = x + sx * (corner >> 2), y + sy * (corner >> 1 & 1), z + sz * (corner & 1)
-                            beside = out[octant, a, b, c]
-                            room = min(room, 0 if beside == OUTSIDE else beside)
-                        room += 1
-                    out[octant, x, y, z] = room
-    return out
-
-
-@njit(cache=True)
-def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
-    """Change one cell; keeps the rooms (never too large) and the column's top in step with it."""
-    grid[x, y, z] = block
-    nx, ny, nz = grid.shape
-    for octant in range(8):
-        if block == 0:
-            room[octant, x + 1, y + 1, z + 1] = 1
-            continue
-        sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
-        for i in range(MOST_ROOM):
-            for j in range(MOST_ROOM):
-                for k in range(MOST_ROOM):
-                    a, b, c = x - sx * i, y - sy * j, z - sz * k
-                    if a >= 0 and a < nx and b >= 0 and b < ny and c >= 0 and c < nz:
-                        room[octant, a + 1, b + 1, c + 1] = min(
-                            room[octant, a + 1, b + 1, c + 1], max(i, max(j, k))
-                        )
-    tops[x, z] = 0
-    for b in range(ny - 1, -1, -1):
-        if grid[x, b, z] != 0 and grid[x, b, z] != WATER:
-            tops[x, z] = b
-            break
 
 
 @njit(cache=True, error_model="numpy")
@@ -189,7 +135,11 @@ def _walk(grid, room, eye, count, rays, hits, depths):  # type: ignore[no-untype
             d = int(room[at])
             if d <= 1:
                 if d == 0:
-                    a, b, c = (ix - 1 if px else nx - ix), (iy - 1 if py else ny - iy), (iz - 1 if pz else nz - iz)
+                    a, b, c = (
+                        (ix - 1 if px else nx - ix),
+                        (iy - 1 if py else ny - iy),
+                        (iz - 1 if pz else nz - iz),
+                    )
                     is_water = grid[a, b, c] == WATER
                     entry = 1 - int(px) if axis == 0 else (3 - int(py) if axis == 1 else 5 - int(pz))
                     if start:
@@ -249,7 +199,9 @@ def _walk(grid, room, eye, count, rays, hits, depths):  # type: ignore[no-untype
                 iy = min(max(int(oy + dy * t), iy), by - 1)
             at = base + ix * ax + iy * ay + iz * az
             tx, ty, tz = (ix + 1 - ox) * gx, (iy + 1 - oy) * gy, (iz + 1 - oz) * gz
-        hits[n, 0], hits[n, 1], hits[n, 2] = ix - 1 if px else nx - ix, iy - 1 if py else ny - iy, iz - 1 if pz else nz - iz
+        hits[n, 0] = ix - 1 if px else nx - ix
+        hits[n, 1] = iy - 1 if py else ny - iy
+        hits[n, 2] = iz - 1 if pz else nz - iz
         hits[n, 3], hits[n, 4] = face, water
         depths[n, 0], depths[n, 1] = t, water_t
 
@@ -310,8 +262,8 @@ def _paint(
     colours,
     keys,
 ):  # type: ignore[no-untyped-def]
-    """Colours float64 (n, 3) in 0..255 of rays that `_walk` followed, and a key (n,) of the surface each one met."""
-    nx, ny, nz = grid.shape
+    """Colours (n, 3) in 0..255 of rays that `_walk` followed, and keys (n,) of the surfaces that they met."""
+    nx, _, nz = grid.shape
     ox, oy, oz = eye
     dxs, dys, dzs, _, _, _, reds, greens, blues = rays
     for n in range(count):
@@ -498,9 +450,9 @@ class _Buffers(threading.local):
     """Working memory by picture size, kept from call to call: fresh memory costs more than the rays do."""
 
     def __init__(self) -> None:
-        self.by_size: dict[int, tuple[NDArray[Any], ...]] = {}
+        self.by_size: dict[int, tuple[Any, ...]] = {}
 
-    def get(self, size: int) -> tuple[NDArray[Any], ...]:
+    def get(self, size: int) -> tuple[Any, ...]:
         if size not in self.by_size:
             total = size * size
             self.by_size[size] = (
@@ -513,12 +465,6 @@ class _Buffers(threading.local):
 
 
 _buffers = _Buffers()
-
-
-def tops_of(grid: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """int64 (NX, NZ): y of the highest cell of each column that is neither air nor water, 0 where none."""
-    full = (grid != 0) & (grid != WATER)
-    return np.where(full.any(1), grid.shape[1] - 1 - np.argmax(full[:, ::-1], axis=1), 0).astype(np.int64)
 
 
 def draw(

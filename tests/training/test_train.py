@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tests.training.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
 from training import state, train_autoencoder, train_denoiser
 from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode
+from training.dataset import LatentEpisode, returning_frames
 from training.loop import LoopConfig, OptimizerConfig, train
 from worldsim import checkpoint
 from worldsim.dream import DreamEnv
@@ -150,6 +150,26 @@ def test_a_clips_actions_lead_to_its_frames_and_its_past_ends_before_it() -> Non
     for row in range(8):
         kept = clip.past_latents[row, clip.past_valid[row], 0, 0, 0]
         assert torch.equal(kept, torch.arange(max(0.0, float(first[row]) - 20), float(first[row])))
+
+
+def test_clips_hold_returning_views_as_often_as_asked() -> None:
+    """A camera that looks away and back: nearly every clip drawn for its returns holds one."""
+    yaw = np.zeros(120)
+    yaw[20:50] = 90
+    yaw[70:100] = 90
+    poses = np.zeros((120, 5))
+    poses[:, 3] = yaw
+    poses[:, 0] = np.arange(120) * 0.002  # a camera that rests is scored once only
+    returns = returning_frames(poses)
+    assert set(returns.tolist()) >= {50, 70, 100}
+    assert returns.min() == 50
+    episode = _latents(120)[0]
+    episode = LatentEpisode(episode.latents, episode.actions, torch.from_numpy(poses.astype(np.float32)), returns[:1])
+    held = []
+    for step in range(20):
+        clip, _ = draw([episode], ClipConfig(batch=4, length=6, returning_odds=1.0), 0, step, 0, torch.device("cpu"))
+        held += [bool(((p[:, 0] - 0.1).abs() < 1e-4).any()) for p in clip.poses]
+    assert all(held)
 
 
 def _run(words: list[str], processes: int) -> subprocess.CompletedProcess[str]:
