@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
@@ -22,14 +23,16 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from envs.episode import Episode
 from training.cli import command
 from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
 from worldsim.actions import check_same
-from worldsim.checkpoint import load_autoencoder, save
+from worldsim.checkpoint import Description, LoadedModel, load_autoencoder, save
 from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
+from worldsim.dream import DreamEnv
 from worldsim.world_model import WorldModel
 
 HELD_OUT_SEED = 7
@@ -56,6 +59,18 @@ def set_action_statistics(model: WorldModel, episodes: list[LatentEpisode]) -> N
     model.action_mean.copy_(actions.mean(0))
     std = actions.std(0)
     model.action_std.copy_(torch.where(std < 1e-3, torch.ones_like(std), std))
+
+
+def _dreamt(loaded: LoadedModel, episode: Episode, context: int = 64, ahead: int = 16) -> np.ndarray:
+    """A picture for the eye: true frames above frames dreamt blind after ``context`` true ones."""
+    first = max(1, min(context, len(episode) - ahead))
+    true, actions = episode.frames(0, len(episode)), list(episode.action_vectors())
+    dream = DreamEnv(loaded)
+    dream.reset(seed=0, options={"frames": true[:first], "actions": actions[: first - 1]})
+    dreamt = [dream.step(action)[0] for action in actions[first - 1 : first - 1 + ahead]]
+    return np.concatenate(
+        [np.concatenate(list(row), 1) for row in (true[first : first + len(dreamt)], dreamt)]
+    )
 
 
 @command
@@ -114,6 +129,11 @@ def main(args: list[str]) -> int:
     def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
         for name, value in held_out_losses(ema).items():
             writer.add_scalar(f"held_out/{name}", value, step)
+        assert isinstance(ema, Objective)
+        loaded = LoadedModel(ema.model, Description(action_spec=meta["action_spec"]), out)
+        writer.add_image(
+            "held_out/true_above_dreamt", _dreamt(loaded, held_sources[0]), step, dataformats="HWC"
+        )
 
     ema, counters = train(objective, loss_of, out, accelerator, config.optimizer, config, sample)
     assert isinstance(ema, Objective)

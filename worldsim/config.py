@@ -73,16 +73,19 @@ def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
     """Build ``cls`` from its defaults, then the YAML file, then the ``key=value`` words, in that order.
 
     Nested fields are written with dots: ``optimizer.lr=1e-3``. A field whose default is
-    ``omegaconf.MISSING`` must be given.
+    ``omegaconf.MISSING`` must be given. The word ``config=FILE.yaml`` names a YAML file to read first.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a value of the wrong type, a required
             field left out, a word that is not ``key=value``, a YAML file that is missing or broken.
     """
     config = OmegaConf.structured(cls)
-    if yaml is not None:
-        config = _merge(config, _read(yaml), str(yaml))
+    files = [Path(word.removeprefix("config=")) for word in args if word.startswith("config=")]
+    for file in [yaml, *files] if yaml is not None else files:
+        config = _merge(config, _read(file), str(file))
     for word in args:
+        if word.startswith("config="):
+            continue
         key, equals, _ = word.partition("=")
         if not equals or not key:
             raise ConfigError(f"expected key=value, found {word!r}; the keys are {_listed(config)}")

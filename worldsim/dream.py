@@ -118,7 +118,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._latents: list[Tensor] = []  # each (C, h, w); the newest is last
         self._actions: list[Tensor] = []  # the action that led to each, normalised (A,)
         self._poses: list[Tensor] = []  # each (5,)
-        self._motion = torch.zeros(1, POSE)
+        self._motion = torch.zeros(1, POSE, device=self.device)
         self._count = 0  # frames since the beginning; the newest frame's index is count - 1
         self._cache = Cache()
         self._recent: Views | None = None

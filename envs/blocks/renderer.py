@@ -243,7 +243,7 @@ def _on_face(face, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _paint(
+def _paint(  # type: ignore[no-untyped-def]
     grid,
     tops,
     tint,
@@ -380,7 +380,7 @@ def _paint(
 
 
 @njit(cache=True, error_model="numpy")
-def _draw(
+def _draw(  # type: ignore[no-untyped-def]
     grid, room, tops, tint, texels, faces, tinted, light, vary, clouds, eye, view, size, smooth, buffers
 ):  # type: ignore[no-untyped-def]
     total = size * size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -337,7 +337,7 @@ def test_a_world_has_ground_to_walk_and_things_to_remember(seed: int) -> None:
     below = world.grid[int(x), int(y) - 1, int(z)]
     assert SOLID[below] and y >= SEA and physics.free(world.grid, SOLID, x, y, z)
     squares = SIZE[0] // GRID
-    landmark = np.isin(world.grid, (*WOOLS, *SIGNS, BLOCK["planks"], BLOCK["quartz"])).any(1)
+    landmark = np.any(np.isin(world.grid, (*WOOLS, *SIGNS, BLOCK["planks"], BLOCK["quartz"])), axis=1)
     seen = [
         landmark[i : i + 2 * squares, j : j + 2 * squares].any()
         for i in range(0, 44, 4)

@@ -43,7 +43,8 @@ def test_the_recorded_folder_trains_a_model_that_dreams(
     data: Path, autoencoder: Path, tmp_path: Path
 ) -> None:
     words = [f"data={data}", f"autoencoder={autoencoder}", f"out={tmp_path}", "steps=3", *SMALL_DENOISER]
-    assert train_denoiser.main(words) == 0
+    assert train_denoiser.main([*words, "sample_every=0"]) == 0
+    assert list((tmp_path / "tensorboard").glob("events*"))
     loaded = checkpoint.load(str(tmp_path / "checkpoint"))
     assert loaded.description.env_id == "worldsim/LabMaze-v0"
     assert loaded.description.training["steps"] == 3
@@ -164,10 +165,14 @@ def test_clips_hold_returning_views_as_often_as_asked() -> None:
     assert set(returns.tolist()) >= {50, 70, 100}
     assert returns.min() == 50
     episode = _latents(120)[0]
-    episode = LatentEpisode(episode.latents, episode.actions, torch.from_numpy(poses.astype(np.float32)), returns[:1])
+    episode = LatentEpisode(
+        episode.latents, episode.actions, torch.from_numpy(poses.astype(np.float32)), returns[:1]
+    )
     held = []
     for step in range(20):
-        clip, _ = draw([episode], ClipConfig(batch=4, length=6, returning_odds=1.0), 0, step, 0, torch.device("cpu"))
+        clip, _ = draw(
+            [episode], ClipConfig(batch=4, length=6, returning_odds=1.0), 0, step, 0, torch.device("cpu")
+        )
         held += [bool(((p[:, 0] - 0.1).abs() < 1e-4).any()) for p in clip.poses]
     assert all(held)
 
