@@ -199,8 +199,8 @@ def _push_out(wall: NDArray[np.bool_], x: float, z: float) -> tuple[float, float
     """Move a disc whose centre is in an open cell, or just within a wall, out of the walls around it."""
     for _ in range(4):  # a corner needs two pushes
         deepest, out_x, out_z = RADIUS - 1e-9, x, z
-        for cz in range(max(int(z) - 1, 0), min(int(z) + 2, maze.SIZE)):
-            for cx in range(max(int(x) - 1, 0), min(int(x) + 2, maze.SIZE)):
+        for cz in range(int(z - RADIUS), int(z + RADIUS) + 1):
+            for cx in range(int(x - RADIUS), int(x + RADIUS) + 1):
                 if not wall[cz, cx]:
                     continue
                 near_x, near_z = min(max(x, cx), cx + 1.0), min(max(z, cz), cz + 1.0)

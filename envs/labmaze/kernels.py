@@ -32,6 +32,7 @@ _SHEET = 2 * _TEXELS
 _TOP_LEVEL = textures.LEVELS - 2
 _FRACTION = 5  # bits of a bilinear weight
 _STEPS = 1 << _FRACTION
+_CELL_BITS = _FRACTION + _TEXELS.bit_length() - 1  # bits of a place in a cell, at level 0
 _SHIFT = 2 * _FRACTION + 2  # the weights of four samples sum to 2**12
 _HALF = 1 << (_SHIFT - 1)
 _SKY_TEXELS = textures.SKY_SIDE
@@ -90,10 +91,16 @@ def _level_for(eighths):
 @_jit
 def _wrapped(place, level):
     """Two neighbouring texels on the sheet and the weight of the second, for a place 0..1 that repeats."""
-    count = _TEXELS >> level
-    fixed = int(place * (count << _FRACTION)) + (count << _FRACTION) - (_STEPS >> 1)
+    return _repeated(int(place * ((_TEXELS >> level) << _FRACTION)), level)
+
+
+@_jit
+def _repeated(fixed, level):
+    """As ``_wrapped``, for a place in bilinear steps."""
+    last = (_TEXELS >> level) - 1
+    fixed -= _STEPS >> 1
     start, first = _SHEET - (_SHEET >> level), fixed >> _FRACTION
-    return start + (first & (count - 1)), start + ((first + 1) & (count - 1)), fixed & (_STEPS - 1)
+    return start + (first & last), start + ((first + 1) & last), fixed & (_STEPS - 1)
 
 
 @_jit
@@ -234,18 +241,22 @@ def level(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent,
         width_x, width_z = abs(cos) * detail, abs(sin) * detail
         depth_x, depth_z = abs(hx) / y * detail, abs(hz) / y * detail
         level_x = level_z = _TOP_LEVEL  # they fall with the distance, from row to row
+        steps_x = steps_z = float(_STEPS * _TEXELS >> _TOP_LEVEL)  # bilinear steps along a cell
         for i in range(floor_start, size):
             t = reach[_CENTRE, i]
-            fx, fz = x + t * hx, z + t * hz
-            cx, cz = int(fx), int(fz)
             wide, deep = t * max(width_x, t * depth_x), t * max(width_z, t * depth_z)
             while level_x > 0 and wide < _LEAST[level_x]:
                 level_x -= 1
+                steps_x *= 2.0
             while level_z > 0 and deep < _LEAST[level_z]:
                 level_z -= 1
-            row0, row1, row_weight = _wrapped(fz - cz, level_z)
-            col0, col1, col_weight = _wrapped(fx - cx, level_x)
-            base = floor_sheet[np.uintp(cz * SIZE + cx)] * _SHEET
+                steps_z *= 2.0
+            # As _wrapped, for the cell and the place in it at once: scaling by a power of two is exact.
+            fixed_x, fixed_z = int((x + t * hx) * steps_x), int((z + t * hz) * steps_z)
+            cell = (fixed_z >> (_CELL_BITS - level_z)) * SIZE + (fixed_x >> (_CELL_BITS - level_x))
+            base = floor_sheet[np.uintp(cell)] * _SHEET
+            col0, col1, col_weight = _repeated(fixed_x, level_x)
+            row0, row1, row_weight = _repeated(fixed_z, level_z)
             row0, row1 = (base + row0) * _SHEET, (base + row1) * _SHEET
             total[i] = _SAMPLES * _blend(sheets, row0, row1, row_weight, col0, col1, col_weight)
             if total[i] < 0:

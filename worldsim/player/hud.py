@@ -75,7 +75,7 @@ def _camera(on: pygame.Surface, box: pygame.Rect, intent: Intent | None) -> None
 def _pace(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
     tick, y = board.tick, card.top + 100
     pygame.draw.line(on, LINE, (card.left + _PAD, y - 7), (card.right - _PAD, y - 7))
-    pace = "" if board.pace is None else f"{board.pace:.1f} frames/s"
+    pace = "- frames/s" if board.pace is None else f"{board.pace:.1f} frames/s"
     text(on, pace, (card.left + _PAD, y), 24, TEXT)
     text(on, f"true {tick.true_ms:.1f} ms", (card.left + card.width * 0.55, y + 3), 18, FAINT)
     wide = card.width - 2 * _PAD

@@ -228,7 +228,7 @@ class Player:
             paused.clear()
         else:
             paused.set()
-        self._board.pause()
+        self._board.pause(paused.is_set())
 
     def _step_once(self) -> None:
         if self._stepper.paused.is_set():

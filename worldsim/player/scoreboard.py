@@ -26,6 +26,7 @@ class Scoreboard:
         self._tallies: dict[tuple[object, ...], Tally] = {}
         self._count = 0  # ticks ever, while Tick.index begins anew with an episode
         self._returned_at = 0
+        self._paused = False
         self._starts: deque[float] = deque(maxlen=PACE + 1)
 
     def add(self, tick: Tick) -> None:
@@ -43,14 +44,15 @@ class Scoreboard:
         if tick.revisit is not None:
             self.returned, self._returned_at = tick, self._count
 
-    def pause(self) -> None:
+    def pause(self, on: bool) -> None:
         """Time stands still: the pace is measured anew afterwards."""
+        self._paused = on
         self._starts.clear()
 
     @property
     def pace(self) -> float | None:
-        """Ticks a second over the last second or so, None until it is known."""
-        if len(self._starts) < 3 or self._starts[-1] <= self._starts[0]:
+        """Ticks a second over the last second or so, None in a pause and until it is known."""
+        if self._paused or len(self._starts) < 3 or self._starts[-1] <= self._starts[0]:
             return None
         return (len(self._starts) - 1) / (self._starts[-1] - self._starts[0])
 

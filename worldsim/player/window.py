@@ -202,5 +202,5 @@ class Window:
                 text(self.screen, words, (right, rect.top - HEAD + 9), 22, colour)
                 right -= 14
                 if colour == RECORDING:
-                    pygame.draw.circle(self.screen, colour, (right + 6, rect.top - HEAD + 16), 6)
+                    pygame.draw.circle(self.screen, colour, (right + 5, rect.top - HEAD + 16), 5)
                     right -= 14
