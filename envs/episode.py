@@ -24,7 +24,8 @@ from envs.episode_format import (
     frame_name,
     take_action,
 )
-from envs.episode_writer import EpisodeWriter, seal_partials
+from envs.episode_sealing import seal_partials
+from envs.episode_writer import EpisodeWriter
 
 __all__ = ["Episode", "EpisodeError", "EpisodeWriter", "seal_partials"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 
-from envs.walker import Move, Script, Walker
+from envs.moves import Move
+from envs.walker import Script, Walker
 
 
 class Explore(Walker):

@@ -7,8 +7,9 @@ from collections.abc import Generator
 
 import numpy as np
 
+from envs.moves import Move
 from envs.navigation import wrap
-from envs.walker import Move, Script, Walker
+from envs.walker import Script, Walker
 
 RANGES = ((4, 12), (18, 40), (48, 80))  # how old, in frames, the view may be when it returns
 

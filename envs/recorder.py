@@ -13,7 +13,8 @@ import gymnasium
 import numpy as np
 
 from envs.actions import spec
-from envs.episode_writer import EpisodeWriter, seal_partials
+from envs.episode_sealing import seal_partials
+from envs.episode_writer import EpisodeWriter
 
 
 class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -4,68 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 
-from envs.actions import noop
+from envs.moves import GAITS, Move, to_action
 from envs.navigation import Cell, Point, WalkMap, wrap, yaw_towards
 
-DEGREES_PER_PIXEL = 0.06  # DeepMind Lab's look actions
 EYE = 1.62  # blocks between a Minecraft player's feet and eyes
 
-
-@dataclass(frozen=True)
-class Move:
-    """One tick of intention: degrees to turn (right) and tilt (down), and what is pressed."""
-
-    turn: float = 0.0
-    tilt: float = 0.0
-    forward: int = 0
-    strafe: int = 0
-    jump: bool = False
-    sprint: bool = False
-    sneak: bool = False
-    attack: bool = False
-    use: bool = False
-
-
 Script = Generator[Move, None, bool]
-
-
-def to_action(family: str, move: Move) -> Any:
-    """The raw action of a family for a move."""
-    action = noop(family)
-    if family == "minecraft":
-        action |= {"forward": int(move.forward > 0), "back": int(move.forward < 0)}
-        action |= {"right": int(move.strafe > 0), "left": int(move.strafe < 0)}
-        action |= {n: int(getattr(move, n)) for n in ("jump", "sprint", "sneak", "attack", "use")}
-        action["camera"] = np.array([move.tilt, move.turn], np.float32)
-        return action
-    pixels = [round(move.turn / DEGREES_PER_PIXEL), round(-move.tilt / DEGREES_PER_PIXEL)]
-    action[:2] = np.clip(pixels, -512, 512)
-    action[2:] = (move.strafe, move.forward, move.attack, move.jump, move.sneak)
-    return action
-
-
-@dataclass(frozen=True)
-class Gait:
-    """How a family's body moves: units and degrees per tick, half width, how near counts as there."""
-
-    speed: float
-    turn: float
-    tilt: float
-    width: float
-    near: float
-    smooth: bool
-
-
-GAITS = {
-    "minecraft": Gait(speed=0.216, turn=12.0, tilt=6.0, width=0.35, near=0.25, smooth=True),
-    "dmlab": Gait(speed=0.25, turn=16.98, tilt=4.0, width=0.3, near=0.15, smooth=False),
-}
 
 
 class Walker:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from fractions import Fraction
@@ -66,7 +67,8 @@ class VideoWriter:
 
     def _raise_if_failed(self) -> None:
         if self._error is not None:
-            raise OSError(f"could not write the video {self.path}: {self._error}") from self._error
+            code = getattr(self._error, "errno", None) or errno.EIO
+            raise OSError(code, f"could not write the video ({self._error})", str(self.path)) from self._error
 
     def _run(self) -> None:
         try:

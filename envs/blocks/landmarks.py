@@ -123,7 +123,8 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
     if not good.any():  # never seen; the middle of the free square, on top of all
         world.spawn = (near[0] + 0.5, NY - 1.0, near[1] + 0.5, 0.0)
         return
-    x, y, z = x[good], y[good], z[good]
+    x, z = np.nonzero(good)
+    y = ground[x, z]
     views = np.zeros((len(ways), len(x)), np.int64)
     for way, (dx, dz) in enumerate(ways):
         clear = np.ones(len(x), np.bool_)
@@ -134,8 +135,6 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
             views[way] += clear
     away = np.maximum(0, np.abs(x - near[0]) + np.abs(z - near[1]) - 6)
     best = int(np.argmax(views.sum(0) - 3 * away - 5 * np.maximum(0, y - SEA - 5)))
-    far = np.flatnonzero(views[:, best] >= 6)
-    if len(far) == 0:
-        far = np.array([np.argmax(views[:, best])])
+    far = np.flatnonzero(views[:, best] >= 6).tolist() or [int(np.argmax(views[:, best]))]
     yaw = 45.0 * float(far[int(x[best] * 5 + z[best] * 3) % len(far)]) + 15.0 * float(rng.integers(-1, 2))
     world.spawn = (x[best] + 0.5, float(y[best]), z[best] + 0.5, (yaw + 180.0) % 360.0 - 180.0)

@@ -75,6 +75,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if self.maze is None or self.maze.seed != world:
             self.maze = maze.draw(world)
             self._scene = scene.paint(self.maze)
+            self._solid: list[list[bool]] = self.maze.wall.tolist()
         x, z, yaw = self.maze.start
         self._place((x, STANDING, z, yaw, 0.0))
         if options is not None and options.get("pose") is not None:
@@ -91,7 +92,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if asked.shape != (7,):
             raise ValueError(f"LabMaze: expected an action of 7 integers, found shape {asked.shape}")
         look, up, strafe, move, _fire, jump, crouch = (
-            min(max(int(value), low), high) for value, (low, high) in zip(asked, _BOUNDS, strict=True)
+            min(max(int(value), low), high) for value, (low, high) in zip(asked.tolist(), _BOUNDS, strict=True)
         )
         # Rounding makes opposite looks cancel exactly, so that a level camera comes back to level.
         if look:
@@ -154,7 +155,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if length > FORWARD:
             right, forward = right * FORWARD / length, forward * FORWARD / length
         sin, cos = math.sin(math.radians(self._yaw)), math.cos(math.radians(self._yaw))
-        wall = self._expect_reset().wall
+        wall = self._solid
         x, z = _push_out(wall, self._x, self._z)
         for _ in range(2):  # two halves, each shorter than the radius: no wall can be passed
             x, z = x + (-forward * sin - right * cos) / 2, z + (forward * cos - right * sin) / 2
@@ -195,13 +196,13 @@ def _wrap(yaw: float) -> float:
     return yaw if -180.0 <= yaw < 180.0 else round((yaw + 180.0) % 360.0 - 180.0, 6)
 
 
-def _push_out(wall: NDArray[np.bool_], x: float, z: float) -> tuple[float, float]:
+def _push_out(wall: list[list[bool]], x: float, z: float) -> tuple[float, float]:
     """Move a disc whose centre is in an open cell, or just within a wall, out of the walls around it."""
     for _ in range(4):  # a corner needs two pushes
         deepest, out_x, out_z = RADIUS - 1e-9, x, z
         for cz in range(int(z - RADIUS), int(z + RADIUS) + 1):
             for cx in range(int(x - RADIUS), int(x + RADIUS) + 1):
-                if not wall[cz, cx]:
+                if not wall[cz][cx]:
                     continue
                 near_x, near_z = min(max(x, cx), cx + 1.0), min(max(z, cz), cz + 1.0)
                 dx, dz = x - near_x, z - near_z

@@ -368,5 +368,5 @@ def test_textures_are_soft_and_their_mips_are_means() -> None:
     assert texels.shape[1:] == (TEXELS, 3) and texels.dtype == np.uint8 and faces.shape == (256, 6)
     for name in ("stone", "grass", "sand", "snow", "white_wool", "planks"):
         top = texels[faces[BLOCK[name], 3]].astype(float)
-        assert top[:256].mean(1).std() < 0.12 * top[:256].mean()
+        assert top[:256].mean(1).std() < 0.18 * top[:256].mean()
         assert np.abs(top[340] - top[:256].mean(0)).max() < 2

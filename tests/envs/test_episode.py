@@ -17,7 +17,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from envs import actions, episode_writer
+from envs import actions, episode_sealing, episode_writer
 from envs.episode import Episode, EpisodeError, EpisodeWriter, seal_partials
 
 FAMILIES = list(actions.FAMILIES)
@@ -259,7 +259,7 @@ def test_a_full_disk_while_sealing_keeps_the_folder(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(episode_writer.os, "fsync", full)
+        patch.setattr(episode_sealing.os, "fsync", full)
         with pytest.raises(OSError, match="disk is full"):
             writer.seal()
     assert [p.name for p in tmp_path.iterdir()] == ["one.partial"]

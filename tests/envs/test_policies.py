@@ -10,8 +10,9 @@ import pytest
 
 import envs  # noqa: F401
 from envs import policies
+from envs.moves import Move, to_action
 from envs.navigation import WalkMap, wrap, yaw_towards
-from envs.walker import Move, Walker, to_action
+from envs.walker import Walker
 from tests.envs.flatland import Flatland
 from tests.envs.revisits import ages, shares
 
