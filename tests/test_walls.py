@@ -9,6 +9,8 @@ ROOT = Path(__file__).parent.parent
 
 def test_nobody_imports_through_a_wall() -> None:
     code = "from importlinter.cli import lint_imports_command as run; run()"
-    done = subprocess.run([sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
     assert "4 kept, 0 broken" in done.stdout

@@ -32,7 +32,7 @@ class Clip:
 
     def to(self, device: torch.device) -> Clip:
         """Every tensor on the device."""
-        tensors = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
+        tensors: dict[str, Any] = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
         return replace(self, **tensors)
 
 
@@ -99,12 +99,12 @@ def draw(
             start = min(max(2, back - int(rng.integers(config.length))), last)
         rows.append(_row(episode, start, config.length, past))
         seeds.append(int(rng.integers(2**62)))
-    columns: list[Any] = [torch.stack(column) for column in zip(*rows, strict=True)]
-    clip = Clip(*columns, budget, dreamt)
+    columns: dict[str, Any] = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    clip = Clip(**columns, budget=budget, dreamt=dreamt)
     return clip.to(device), RowNoise(seeds, device)
 
 
-def _row(episode: LatentEpisode, start: int, length: int, past: int) -> tuple[Tensor, ...]:
+def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str, Tensor]:
     z, stop = episode.latents, start + length
     poses = episode.poses if episode.poses is not None else torch.zeros(len(z), 5)
     # Row i of ``led`` is the action that led to frame i; nothing led to the first.
@@ -117,15 +117,15 @@ def _row(episode: LatentEpisode, start: int, length: int, past: int) -> tuple[Te
         return torch.cat([part.new_zeros(missing, *part.shape[1:]), part]) if missing else part
 
     valid = torch.arange(past) >= missing
-    return (
-        z[start:stop].float(),
-        led[start:stop],
-        poses[start:stop],
-        poses[start - 1],
-        poses[start - 2],
-        z[start - 1].float(),
-        padded(z).float(),
-        padded(led),
-        padded(poses),
-        valid,
-    )
+    return {
+        "latents": z[start:stop].float(),
+        "actions": led[start:stop],
+        "poses": poses[start:stop],
+        "before": poses[start - 1],
+        "before2": poses[start - 2],
+        "before_latents": z[start - 1].float(),
+        "past_latents": padded(z).float(),
+        "past_actions": padded(led),
+        "past_poses": padded(poses),
+        "past_valid": valid,
+    }

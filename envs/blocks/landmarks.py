@@ -115,6 +115,8 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
         np.any(full, axis=1), NY - 1 - np.argmax(full[:, ::-1], axis=1), 0
     )  # (66, 66) y, 0 where none
     around = np.max([highest[i : i + NX, k : k + NZ] for i in range(3) for k in range(3)], axis=0)
+    x: np.ndarray
+    z: np.ndarray
     x, z = np.indices(ground.shape)
     inner = (x >= 3) & (x < NX - 3) & (z >= 3) & (z < NZ - 3) & (ground >= SEA) & (ground + 3 < NY)
     y = np.where(inner, ground, 1)

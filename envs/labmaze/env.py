@@ -92,7 +92,8 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if asked.shape != (7,):
             raise ValueError(f"LabMaze: expected an action of 7 integers, found shape {asked.shape}")
         look, up, strafe, move, _fire, jump, crouch = (
-            min(max(int(value), low), high) for value, (low, high) in zip(asked.tolist(), _BOUNDS, strict=True)
+            min(max(int(value), low), high)
+            for value, (low, high) in zip(asked.tolist(), _BOUNDS, strict=True)
         )
         # Rounding makes opposite looks cancel exactly, so that a level camera comes back to level.
         if look:
