@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.blocks.buildings import Site, arch, house, mushroom, pillar, pyramid, signboard, tower, wall
 from envs.blocks.materials import AIR, BLOCK, TREE_BLOCKS, WATER, WOOLS
@@ -115,18 +116,18 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
         np.any(full, axis=1), NY - 1 - np.argmax(full[:, ::-1], axis=1), 0
     )  # (66, 66) y, 0 where none
     around = np.max([highest[i : i + NX, k : k + NZ] for i in range(3) for k in range(3)], axis=0)
-    x: np.ndarray
-    z: np.ndarray
-    x, z = np.indices(ground.shape)
+    cells = np.indices(ground.shape)
+    x, z = cells[0], cells[1]
     inner = (x >= 3) & (x < NX - 3) & (z >= 3) & (z < NZ - 3) & (ground >= SEA) & (ground + 3 < NY)
-    y = np.where(inner, ground, 1)
-    good = inner & (around <= y) & (grid[x, y, z] == AIR)
-    good &= ~np.isin(grid[x, y - 1, z], (AIR, WATER, *TREE_BLOCKS))
+    feet = np.where(inner, ground, 1)
+    good = inner & (around <= feet) & (grid[x, feet, z] == AIR)
+    good &= ~np.isin(grid[x, feet - 1, z], (AIR, WATER, *TREE_BLOCKS))
     if not good.any():  # never seen; the middle of the free square, on top of all
         world.spawn = (near[0] + 0.5, NY - 1.0, near[1] + 0.5, 0.0)
         return
-    x, z = np.nonzero(good)
-    y = ground[x, z]
+    places = np.argwhere(good)  # (n, 2)
+    x, z = places[:, 0], places[:, 1]
+    y: NDArray[np.int64] = ground[good]
     views = np.zeros((len(ways), len(x)), np.int64)
     for way, (dx, dz) in enumerate(ways):
         clear = np.ones(len(x), np.bool_)
@@ -139,4 +140,4 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
     best = int(np.argmax(views.sum(0) - 3 * away - 5 * np.maximum(0, y - SEA - 5)))
     far = np.flatnonzero(views[:, best] >= 6).tolist() or [int(np.argmax(views[:, best]))]
     yaw = 45.0 * float(far[int(x[best] * 5 + z[best] * 3) % len(far)]) + 15.0 * float(rng.integers(-1, 2))
-    world.spawn = (x[best] + 0.5, float(y[best]), z[best] + 0.5, (yaw + 180.0) % 360.0 - 180.0)
+    world.spawn = (float(x[best]) + 0.5, float(y[best]), float(z[best]) + 0.5, (yaw + 180.0) % 360.0 - 180.0)

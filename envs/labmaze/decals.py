@@ -40,12 +40,8 @@ def design(index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         raise IndexError(f"expected a decal design in 0..{COUNT - 1}, found {index}")
     glyph = GLYPHS[index % len(GLYPHS)]
     plate_colour, ink_colour = PLATE_AND_INK[index // len(GLYPHS)]
-    line = ((np.arange(SIDE * _OVERSAMPLE) + 0.5) / (SIDE * _OVERSAMPLE) * 2.0 - 1.0) / EXTENT
-    x, y = np.meshgrid(line, -line)  # the plate spans -1..1, y up
-    plate = _plate(x, y)
-    ink = _ink(glyph, x / 0.78, y / 0.78) & plate
-    opacity = _average(plate)
-    cover = _average(ink)[..., None] / np.maximum(opacity, 1e-6)[..., None]
+    opacity = _plate()[1]
+    cover = _inked(glyph)[..., None] / np.maximum(opacity, 1e-6)[..., None]
     colour = cover * np.array(ink_colour, np.float32) + (1 - cover) * np.array(plate_colour, np.float32)
     return colour.astype(np.float32), opacity
 
@@ -68,10 +64,27 @@ def _average(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
     return (blocks.sum(axis=(1, 3)) / np.float32(_OVERSAMPLE**2)).astype(np.float32)
 
 
-def _plate(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """A square with rounded corners."""
+def _canvas() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coordinates of the points of a face; the plate spans -1..1, y up."""
+    line = ((np.arange(SIDE * _OVERSAMPLE) + 0.5) / (SIDE * _OVERSAMPLE) * 2.0 - 1.0) / EXTENT
+    x, y = np.meshgrid(line, -line)
+    return x, y
+
+
+@functools.cache
+def _inked(glyph: str) -> NDArray[np.float32]:
+    """How much of each texel a glyph covers."""
+    x, y = _canvas()
+    return _average(_ink(glyph, x / 0.78, y / 0.78) & _plate()[0])
+
+
+@functools.cache
+def _plate() -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """A square with rounded corners: its points, and how much of each texel it covers."""
+    x, y = _canvas()
     dx, dy = np.maximum(np.abs(x) - 0.75, 0), np.maximum(np.abs(y) - 0.75, 0)
-    return dx * dx + dy * dy <= 0.25**2
+    inside = dx * dx + dy * dy <= 0.25**2
+    return inside, _average(inside)
 
 
 def _ink(glyph: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
