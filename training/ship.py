@@ -122,12 +122,25 @@ def card(config: Config, loaded: LoadedModel, scores: dict[str, Any]) -> str:
         "```",
         f"{collect} policy=explore episodes=24 out={held}_explore seed=900000",
         f"{collect} policy=needle episodes=40 out={held}_needle seed=910000",
-        f"python -m training.evaluate checkpoint={config.name} ahead={held}_explore needle={held}_needle",
+        *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
         "```",
     ]
     if config.note:
         lines += ["", config.note]
     return "\n".join(lines) + "\n"
+
+
+def _words(scores: dict[str, Any], held: str) -> list[str]:
+    """What to give `training.evaluate` for these scores."""
+    dials = f"budget={scores['budget']} denoising_steps={scores['denoising_steps']} pose_from={scores['pose_from']}"
+    words = []
+    if "ahead" in scores:
+        count = max(s["ssim"]["episodes"] for s in scores["ahead"]["dream"].values())
+        words.append(f"ahead={held}_explore episodes={count} {dials}")
+    if "needle" in scores:
+        count = max(row["memory"]["episodes"] for row in scores["needle"].values())
+        words.append(f"needle={held}_needle episodes={count} {dials}")
+    return words
 
 
 def _commit() -> str:

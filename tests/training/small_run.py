@@ -33,13 +33,19 @@ SMALL_DENOISER = [
 ]
 
 
-def record(folder: Path, episodes: int = 2, steps: int = 40, name: str = "worldsim/LabMaze-v0") -> Path:
+def record(
+    folder: Path,
+    episodes: int = 2,
+    steps: int = 40,
+    name: str = "worldsim/LabMaze-v0",
+    policy: str = "explore",
+) -> Path:
     for seed in range(episodes):
         env = Recorder(gymnasium.make(name, size=SIZE), folder)
         obs, info = env.reset(seed=seed)
-        policy = policies.make("explore", env, seed)
-        policy.reset(info)
+        player = policies.make(policy, env, seed)
+        player.reset(info)
         for _ in range(steps):
-            obs, _, _, _, info = env.step(policy(obs, info))
+            obs, _, _, _, info = env.step(player(obs, info))
         env.close()
     return folder
