@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _demo(*words: object) -> int:
-    return run_demo.main([*map(str, words), "threads=1"] if words[0] == "--env" else list(map(str, words)))
+    return run_demo.main([str(w) for w in words])
 
 
 def _refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -111,7 +111,7 @@ def test_a_recording_replays_bit_for_bit(
 
 
 def test_without_a_display_it_says_so_and_plays_headless(checkpoint: Path, here: Path) -> None:
-    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--steps", "8", "threads=1"]
+    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--steps", "8"]
     done = subprocess.run(
         [*words, "--checkpoint", str(checkpoint)],
         env=_environment(),
@@ -135,7 +135,6 @@ def test_ctrl_c_seals_the_recording_and_exits_with_130(checkpoint: Path, here: P
         "--headless",
         "--steps",
         "100000",
-        "threads=1",
     ]
     files = ["--record", str(here / "rec"), "--report", str(here / "r.json"), "--checkpoint", str(checkpoint)]
     run = subprocess.Popen(
@@ -155,7 +154,7 @@ def test_ctrl_c_seals_the_recording_and_exits_with_130(checkpoint: Path, here: P
 
 
 def test_a_live_window_plays_and_ends_after_its_steps(checkpoint: Path, here: Path) -> None:
-    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--steps", "6", "threads=1"]
+    words = [sys.executable, str(ROOT / "run_demo.py"), "--env", "minecraft", "--steps", "6"]
     done = subprocess.run(
         [*words, "--checkpoint", str(checkpoint), "--report", str(here / "r.json")],
         env=_environment(SDL_VIDEODRIVER="dummy", SDL_AUDIODRIVER="dummy"),

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from worldsim.past import TruePast
-from worldsim.protocols import Dream, Recording
+from worldsim.protocols import MAX_STEPS, Dream, Recording
 from worldsim.tick import Source
 
-MAX_STEPS = 8  # denoising steps
 MEMORY, FORGETFUL = "memory", "forgetful"  # the names of the dream and of its twin
 
 

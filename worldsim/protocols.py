@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+BLIND = 16  # frames dreamt between two looks at the true past (the paper's protocol)
+MAX_STEPS = 8  # denoising steps a player can turn up to
+
 
 class Dream(Protocol):
     """A world model that can be walked through (``worldsim.dream.DreamEnv``)."""

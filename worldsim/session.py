@@ -11,11 +11,9 @@ import numpy as np
 from worldsim.dials import Dials
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.past import TruePast
-from worldsim.protocols import Dream, Recording
+from worldsim.protocols import BLIND, Dream, Recording
 from worldsim.retrieval import SPAN, RevisitFinder, retrieved
 from worldsim.tick import DreamView, Revisit, Source, Tick, band
-
-BLIND = 16  # frames dreamt between two looks at the true past (the paper's protocol)
 
 
 class Session(Dials):

@@ -124,9 +124,11 @@ def test_the_scoreboard_keeps_settings_apart_and_the_last_revisit() -> None:
     assert board.returned is board.tick
     session.set_history(16)
     board.add(session.step(act(yaw=40)))
-    assert board.tally("memory").count("0-16") == 0
+    assert (board.scored("memory").history, board.tally("memory").count("0-16")) == (112, 3)
     assert board.badge_age == 1
-    assert [ago for ago, _ in board.trace("memory")] == [4, 3, 2, 1, 0]
+    board.add(session.step(act(yaw=-40)))
+    assert (board.scored("memory").history, board.tally("memory").count("0-16")) == (16, 1)
+    assert [ago for ago, _ in board.trace("memory")] == [5, 4, 3, 2, 1, 0]
 
 
 # -- stepper ---------------------------------------------------------------------------------------

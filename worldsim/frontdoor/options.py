@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from worldsim.config import load
-from worldsim.dials import MAX_STEPS
-from worldsim.session import BLIND
+from worldsim.protocols import BLIND, MAX_STEPS
 from worldsim.tick import Source
 
 FAMILIES = ("minecraft", "dmlab")
@@ -27,7 +26,8 @@ class PlayConfig:
     """The ``key=value`` words of the front door.
 
     ``history`` and ``budget`` None are the checkpoint's longest and the dream's own; ``tick_rate`` None is
-    the world's own pace; ``threads`` 0 leaves the number of CPU threads to torch.
+    the world's own pace; ``threads`` are torch's on the CPU, 0 leaves them to torch: the shipped models are too
+    small to gain from a second one.
     """
 
     history: int | None = None
@@ -40,7 +40,7 @@ class PlayConfig:
     mouse_degrees: float = 0.15
     width: int = 1280
     height: int = 800
-    threads: int = 0
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if self.pose_from not in ("dream", "true"):

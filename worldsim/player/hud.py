@@ -125,7 +125,11 @@ def _trace(on: pygame.Surface, plot: pygame.Rect, board: Scoreboard, name: str, 
 
 def _bars(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
     names = list(board.tick.dreams)
-    plot = pygame.Rect(card.left + _PAD, card.top + 52, card.width - 2 * _PAD, card.height - 52 - 62)
+    if names:
+        view = board.scored(names[0])
+        setting = f"history {view.history}, budget {view.budget}, past: {view.history_from}"
+        text(on, setting, (card.left + _PAD, card.top + 32), 17, FAINT, card.width - 2 * _PAD)
+    plot = pygame.Rect(card.left + _PAD, card.top + 62, card.width - 2 * _PAD, card.height - 62 - 62)
     for level in (0.0, FORGOTTEN_BELOW, SAME_FROM):
         y = plot.bottom - level * plot.height
         pygame.draw.line(on, LINE, (plot.left, y), (plot.right, y))

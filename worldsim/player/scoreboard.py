@@ -16,7 +16,8 @@ class Scoreboard:
     """A sink of ticks. Everything it says is about ticks up to ``tick``, the one on the screen.
 
     Retrieval is counted apart for every setting a dream was in (history, budget, denoising steps, past,
-    pose), and what is shown belongs to the present setting: turning a dial does not mix two memories.
+    pose): turning a dial does not mix two memories. What is shown belongs to the setting in which a view
+    was last seen again, so that what a needle macro found stays on the board after it.
     """
 
     def __init__(self, first: Tick) -> None:
@@ -24,6 +25,7 @@ class Scoreboard:
         self.returned: Tick | None = None  # the last tick that was a revisit
         self._traces: dict[str, deque[tuple[int, DreamView]]] = {}
         self._tallies: dict[tuple[object, ...], Tally] = {}
+        self._scored: dict[str, DreamView] = {}
         self._count = 0  # ticks ever, while Tick.index begins anew with an episode
         self._returned_at = 0
         self._paused = False
@@ -41,6 +43,7 @@ class Scoreboard:
             self._traces.setdefault(name, deque(maxlen=TRACE)).append((self._count, view))
             if tick.revisit is not None and tick.action is not None:
                 self._tallies.setdefault(_setting(view), Tally()).add(tick.revisit.range, view.ssim)
+                self._scored[name] = view
         if tick.revisit is not None:
             self.returned, self._returned_at = tick, self._count
 
@@ -66,9 +69,13 @@ class Scoreboard:
         """(ticks before the present one, view) of a dream, oldest first."""
         return [(self._count - at, view) for at, view in self._traces.get(name, ())]
 
+    def scored(self, name: str) -> DreamView:
+        """The dream's view at the last revisit, in whose setting its retrieval is shown."""
+        return self._scored.get(name, self.tick.dreams[name])
+
     def tally(self, name: str) -> Tally:
-        """The retrieval of a dream in its present setting."""
-        return self._tallies.get(_setting(self.tick.dreams[name]), Tally())
+        """The retrieval of a dream in that setting."""
+        return self._tallies.get(_setting(self.scored(name)), Tally())
 
 
 def _setting(view: DreamView) -> tuple[object, ...]:
