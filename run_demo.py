@@ -34,7 +34,7 @@ def main(words: list[str]) -> None:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
     loaded, dream = dreams.load(options)
     check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
-    size = loaded.description.model.size
+    size = loaded.model.config.size
     world = World(options.env, size, options.seed, episode, options.record, recordable=not options.headless)
     session = Session(
         world.env,

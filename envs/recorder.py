@@ -26,7 +26,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     Args:
         env: observations hold the picture under "pov"; ``info["pose"]`` is recorded where there is one.
-        directory: made if missing.
+        directory: made if missing, when recording starts or, with autostart, at once.
         autostart: record from every reset; otherwise from ``start()``, with the actions before it as prelude.
         name: names an episode from its meta; without it FAMILY-SEED-TIME.
         extra: more entries for meta.json.
@@ -52,8 +52,9 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._now: tuple[np.ndarray, Any] | None = None
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.recovered = seal_partials(self.directory) if recover else []
+        if autostart:  # says now, and not at the first reset, that it cannot be made
+            self.directory.mkdir(parents=True, exist_ok=True)
+        self.recovered = seal_partials(self.directory) if recover and self.directory.is_dir() else []
 
     @property
     def recording(self) -> bool:
@@ -72,6 +73,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._now is None:
             raise ValueError("nothing to record yet: call reset() before start()")
         meta = self._meta()
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._writer = EpisodeWriter(self.directory, self._name(meta), meta, self._since_reset)
         self._writer.first(*self._now)
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from envs.episode import Episode
 from worldsim.actions import check_same
 from worldsim.autoencoders.conv import ConvAutoencoder
+from worldsim.autoencoders.sd3 import Sd3Autoencoder
 from worldsim.frames import to_tensor
 from worldsim.retrieval import RevisitFinder
 
@@ -91,7 +92,7 @@ def returning_frames(poses: np.ndarray | None, older_than: int = 16) -> np.ndarr
 
 def latent_episodes(
     episodes: list[Episode],
-    autoencoder: ConvAutoencoder,
+    autoencoder: ConvAutoencoder | Sd3Autoencoder,
     cache: Path,
     device: torch.device,
     quiet: bool = False,
@@ -122,7 +123,9 @@ def latent_episodes(
 
 
 @torch.no_grad()
-def _encode(episode: Episode, autoencoder: ConvAutoencoder, device: torch.device) -> np.ndarray:
+def _encode(
+    episode: Episode, autoencoder: ConvAutoencoder | Sd3Autoencoder, device: torch.device
+) -> np.ndarray:
     frames = episode.frames(0, len(episode))
     parts = [autoencoder.encode(to_tensor(frames[i : i + 64], device)) for i in range(0, len(frames), 64)]
     return torch.cat(parts).half().cpu().numpy()

@@ -6,7 +6,9 @@
 frames ahead, for the dream, for copying the last context frame, and for an untrained model over the same autoencoder.
 *Needle*: history from truth, 16 frames blind at a time (paper, section 6.1); SSIM of returning views by how many frames
 ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
-Episodes are recorded by `training.collect`, so that the numbers come from the same frames every time.
+With ``method=NAME`` (or ``all`` of them) the checkpoint is a video model (`training.train_video`), played by that
+method, which may know the recorded actions of the frames to come. Episodes are recorded by `training.collect`, so that
+the numbers come from the same frames every time.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +28,22 @@ from tqdm import tqdm
 from envs.episode import Episode
 from training.cli import command
 from training.dataset import open_episodes
-from worldsim import checkpoint
+from worldsim import checkpoint, methods
 from worldsim.actions import check_same
-from worldsim.checkpoint import LoadedModel
+from worldsim.checkpoint import Loaded
 from worldsim.config import load
 from worldsim.dream import DreamEnv
 from worldsim.frames import to_tensor, to_uint8
+from worldsim.method_dream import MethodDream
+from worldsim.methods import method
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.retrieval import RANGE_NAMES, RevisitFinder
 from worldsim.runtime import hardware, pick_device
-from worldsim.world_model import WorldModel
 
 HORIZONS = (1, 4, 16, 64)
 BLIND = 16
+ALL = "all"  # every preset, one after the other
+PLANNED = 64  # actions to come that a method with a long window may know
 
 
 @dataclass
@@ -52,6 +57,7 @@ class Config:
     budget: int = 16
     denoising_steps: int = 2
     pose_from: str = "dream"
+    method: str = ""
     seed: int = 0
     device: str = "auto"
     threads: int = 0
@@ -75,16 +81,20 @@ def interval(groups: list[list[float]], seed: int = 0) -> dict[str, Any]:
     }
 
 
-def untrained(loaded: LoadedModel) -> LoadedModel:
+def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
     """The same model with random weights, over the trained autoencoder."""
     torch.manual_seed(0)
-    model = WorldModel(loaded.model.config)
+    model = type(loaded.model)(loaded.model.config)
     model.autoencoder.load_state_dict(loaded.model.autoencoder.state_dict())
     device = next(loaded.model.parameters()).device
-    return LoadedModel(model.to(device).eval(), loaded.description, loaded.path)
+    return Loaded(model.to(device).eval(), loaded.description, loaded.path)
 
 
-def _dream(loaded: LoadedModel, config: Config, **dials: Any) -> DreamEnv:
+def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> DreamEnv | MethodDream:
+    if config.method:
+        played = MethodDream(loaded, method(config.method), config.seed)
+        played.history = dials.get("history", played.history)
+        return played
     return DreamEnv(
         loaded,
         budget=config.budget,
@@ -95,9 +105,33 @@ def _dream(loaded: LoadedModel, config: Config, **dials: Any) -> DreamEnv:
     )
 
 
-def measure_ahead(loaded: LoadedModel, episodes: list[Episode], config: Config) -> dict[str, Any]:
-    """SSIM and PSNR at each horizon for dream, copy and untrained: {who: {horizon: {"ssim", "psnr"}}}."""
-    dreams = {"dream": _dream(loaded, config), "untrained": _dream(untrained(loaded), config)}
+def _step(
+    dreams: dict[str, DreamEnv | MethodDream], actions: np.ndarray, i: int, pose: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Frame i + 1 of every dream, to which actions[i] leads; a method may know the actions after it."""
+    shown: dict[str, np.ndarray] = {}
+    plain = {name: dream for name, dream in dreams.items() if isinstance(dream, DreamEnv)}
+    for dream in plain.values():
+        if pose is not None:
+            dream.guide(pose)
+    if plain:
+        steps = DreamEnv.together(list(plain.values()), actions[i])
+        shown |= {name: step[0] for name, step in zip(plain, steps, strict=True)}
+    for name, dream in dreams.items():
+        if isinstance(dream, MethodDream):
+            dream.plan(list(actions[i + 1 : i + 1 + PLANNED]))
+            shown[name] = dream.step(actions[i])[0]
+    return {name: shown[name] for name in dreams}
+
+
+def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) -> dict[str, Any]:
+    """SSIM and PSNR at each horizon for dream, copy and untrained: {who: {horizon: {"ssim", "psnr"}}}.
+
+    A method is not measured untrained: that says nothing of the method.
+    """
+    dreams = {"dream": _dream(loaded, config)}
+    if not config.method:
+        dreams["untrained"] = _dream(untrained(loaded), config)
     scores: dict[tuple[str, int, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "ahead", unit="episode"):
         row: dict[tuple[str, int, str], list[float]] = {}
@@ -114,10 +148,7 @@ def measure_ahead(loaded: LoadedModel, episodes: list[Episode], config: Config) 
                 dream.reset(seed=config.seed + first, options=past)
             for ahead in range(1, max(HORIZONS) + 1):
                 i = config.context + ahead - 1
-                for name, dream in dreams.items():
-                    if poses is not None:
-                        dream.guide(poses[i])
-                    shown[name] = dream.step(actions[i - 1])[0]
+                shown |= _step(dreams, actions, i - 1, None if poses is None else poses[i])
                 if ahead in HORIZONS:
                     for name, frame in shown.items():
                         row.setdefault((name, ahead, "ssim"), []).append(ssim(true[i], frame))
@@ -129,10 +160,11 @@ def measure_ahead(loaded: LoadedModel, episodes: list[Episode], config: Config) 
             str(h): {k: interval(scores.get((name, h, k), [])) for k in ("ssim", "psnr")} for h in HORIZONS
         }
         for name in ("dream", "copy", "untrained")
+        if name in dreams or name == "copy"
     }
 
 
-def measure_needle(loaded: LoadedModel, episodes: list[Episode], config: Config) -> dict[str, Any]:
+def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config) -> dict[str, Any]:
     """SSIM of revisits by age range, memory and forgetful, history from truth: {range: {"memory", "forgetful"}}.
 
     Also the autoencoder's own reconstruction of the same frames (the ceiling) and the view as it was (``recall``).
@@ -149,11 +181,7 @@ def measure_needle(loaded: LoadedModel, episodes: list[Episode], config: Config)
             dream.reset(seed=config.seed, options={"frames": true[:1], "actions": []})
         for i in range(1, len(true)):
             revisit = finder.add(true[i], None if poses is None else poses[i], i)
-            shown = {}
-            for name, dream in dreams.items():
-                if poses is not None:
-                    dream.guide(poses[i])
-                shown[name] = dream.step(actions[i - 1])[0]
+            shown = _step(dreams, actions, i - 1, None if poses is None else poses[i])
             if revisit is not None:
                 shown["ceiling"] = _reconstruct(loaded, true[i])
                 shown["recall"] = revisit.thumbnail
@@ -170,7 +198,7 @@ def measure_needle(loaded: LoadedModel, episodes: list[Episode], config: Config)
 
 
 @torch.inference_mode()
-def _reconstruct(loaded: LoadedModel, frame: np.ndarray) -> np.ndarray:
+def _reconstruct(loaded: Loaded[Any], frame: np.ndarray) -> np.ndarray:
     autoencoder = loaded.model.autoencoder
     x = to_tensor(frame[None], next(autoencoder.parameters()).device)
     return to_uint8(autoencoder.decode(autoencoder.encode(x)))[0]
@@ -190,27 +218,47 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(config.checkpoint, pick_device(config.device))
+    device = pick_device(config.device)
+    loaded: Loaded[Any] = (
+        checkpoint.load_video(config.checkpoint, device)
+        if config.method
+        else checkpoint.load(config.checkpoint, device)
+    )
     result: dict[str, Any] = {
         "checkpoint": config.checkpoint,
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
         "pose_from": config.pose_from,
         "seed": config.seed,
-        "hardware": hardware(pick_device(config.device)),
+        "hardware": hardware(device),
     }
+    if config.method:
+        result |= {"method": config.method, "pose_from": "none"}
+        del result["budget"], result["denoising_steps"]  # the method's own
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(Path(folder))
         check_same(loaded.action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)
         return episodes[: config.episodes or None]
 
-    if config.ahead:
-        result["ahead"] = measure_ahead(loaded, held_out(config.ahead), config)
-        print(_table((who, {h: v["ssim"] for h, v in rows.items()}) for who, rows in result["ahead"].items()))
-    if config.needle:
-        result["needle"] = measure_needle(loaded, held_out(config.needle), config)
-        print(_table(result["needle"].items()))
+    def measured(config: Config) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if config.ahead:
+            found["ahead"] = measure_ahead(loaded, held_out(config.ahead), config)
+            rows = found["ahead"].items()
+            print(_table((who, {h: v["ssim"] for h, v in row.items()}) for who, row in rows))
+        if config.needle:
+            found["needle"] = measure_needle(loaded, held_out(config.needle), config)
+            print(_table(found["needle"].items()))
+        return found
+
+    if config.method == ALL:
+        result["methods"] = {}
+        for name in methods.names():
+            print(name)
+            result["methods"][name] = measured(replace(config, method=name))
+    else:
+        result |= measured(config)
     if config.out:
         Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))

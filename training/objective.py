@@ -42,8 +42,9 @@ class Objective(nn.Module):
         noisy = diffusion.corrupt(z, noise.normal(length, *size), noisy_level)
         n_past = clip.past_latents.shape[1]
         past_level = c.context_noise * noise.uniform(n_past)
+        past_latents = diffusion.corrupt(clip.past_latents, noise.normal(n_past, *size), past_level)
         past = Past(
-            diffusion.corrupt(clip.past_latents, noise.normal(n_past, *size), past_level),
+            m.features(past_latents) if n_past else past_latents.new_zeros(len(z), 0, *m.cells),
             m.normalise(clip.past_actions),
             clip.past_poses,
             torch.arange(-n_past, 0, device=device),

@@ -100,7 +100,8 @@ def main(args: list[str]) -> int:
     if not config.held_out:
         episodes = episodes[: -len(held_out)] or episodes
     source = RandomFrames(episodes)
-    model = Reconstruction(config)
+    # A third faster on a CPU. (torch's annotations leave this keyword out.)
+    model = Reconstruction(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     out = Path(config.out)
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:

@@ -4,7 +4,8 @@
 
 The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint, which `run_demo.py
 --checkpoint RUN/checkpoint` plays. `torchrun --nproc_per_node N -m training.train_denoiser ...` runs it on N processes,
-each with clip.batch rows.
+each with clip.batch rows. `init=CHECKPOINT` begins from the weights of another checkpoint, for instance one over an
+earlier version of the autoencoder; the autoencoder itself and the action statistics are this run's own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
 from worldsim.actions import check_same
-from worldsim.checkpoint import Description, LoadedModel, load_autoencoder, save
+from worldsim.checkpoint import CheckpointError, Description, Loaded, LoadedModel, load_autoencoder, save
+from worldsim.checkpoint import load as load_checkpoint
 from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
 from worldsim.dream import DreamEnv
 from worldsim.world_model import WorldModel
@@ -44,6 +46,7 @@ class Config(LoopConfig):
     held_out: str = ""
     autoencoder: str = MISSING
     out: str = MISSING
+    init: str = ""
     seed: int = 0
     threads: int = 0
     clip: ClipConfig = field(default_factory=ClipConfig)
@@ -53,12 +56,28 @@ class Config(LoopConfig):
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
-def set_action_statistics(model: WorldModel, episodes: list[LatentEpisode]) -> None:
+def action_statistics(episodes: list[LatentEpisode]) -> tuple[Tensor, Tensor]:
     """Mean and deviation of every action dimension over the data; constant dimensions pass unscaled."""
     actions = torch.cat([e.actions for e in episodes])
-    model.action_mean.copy_(actions.mean(0))
     std = actions.std(0)
-    model.action_std.copy_(torch.where(std < 1e-3, torch.ones_like(std), std))
+    return actions.mean(0), torch.where(std < 1e-3, torch.ones_like(std), std)
+
+
+def begin_from(model: WorldModel, name_or_path: str) -> None:
+    """Take over the weights of a checkpoint, but for its autoencoder and action statistics.
+
+    Raises:
+        CheckpointError: no such checkpoint, or one of another shape.
+    """
+    other = load_checkpoint(name_or_path).model
+    own = ("autoencoder.", "action_mean", "action_std")
+    weights = {k: v for k, v in other.state_dict().items() if not k.startswith(own)}
+    try:
+        model.load_state_dict(model.state_dict() | weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"init={name_or_path} does not fit this model: {error}".splitlines()[0]
+        ) from None
 
 
 def _dreamt(loaded: LoadedModel, episode: Episode, context: int = 64, ahead: int = 16) -> np.ndarray:
@@ -109,7 +128,9 @@ def main(args: list[str]) -> int:
     model.autoencoder.load_state_dict(autoencoder.state_dict())
     for parameter in model.autoencoder.parameters():
         parameter.requires_grad_(False)
-    set_action_statistics(model, episodes)
+    model.action_mean, model.action_std = action_statistics(episodes)
+    if config.init:
+        begin_from(model, config.init)
     objective = Objective(model, config.objective)
 
     def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:
@@ -130,7 +151,7 @@ def main(args: list[str]) -> int:
         for name, value in held_out_losses(ema).items():
             writer.add_scalar(f"held_out/{name}", value, step)
         assert isinstance(ema, Objective)
-        loaded = LoadedModel(ema.model, Description(action_spec=meta["action_spec"]), out)
+        loaded = Loaded(ema.model, Description(action_spec=meta["action_spec"]), out)
         writer.add_image(
             "held_out/true_above_dreamt", _dreamt(loaded, held_sources[0]), step, dataformats="HWC"
         )

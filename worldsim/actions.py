@@ -35,6 +35,14 @@ def vector(space: spaces.Space[Any], action: Any) -> np.ndarray:
     return np.asarray(spaces.flatten(space, action), np.float32)
 
 
+def as_vector(space: spaces.Space[Any], action: Any) -> np.ndarray:
+    """:func:`vector` of a raw action; an action that is float32 (D,) already passes as it is."""
+    size = spaces.flatdim(space)
+    if isinstance(action, np.ndarray) and action.dtype == np.float32 and action.shape == (size,):
+        return action
+    return vector(space, action)
+
+
 def check_same(a: ActionSpec, b: ActionSpec, what_a: str, what_b: str) -> None:
     """Refuse to mix action languages.
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from omegaconf import OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.config import AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
+from worldsim.frames import to_tensor
+from worldsim.video_model import VideoModel, VideoModelConfig
 from worldsim.world_model import WorldModel
 
 FORMAT = 1
@@ -58,7 +63,7 @@ def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
 
 @dataclass
 class Description:
-    """The contents of a checkpoint's config.yaml."""
+    """The contents of a checkpoint's config.yaml; its ``kind`` is ``world`` (``model``) or ``video`` (``video``)."""
 
     format: int = FORMAT
     env_id: str = ""
@@ -67,16 +72,29 @@ class Description:
     backend: str = ""
     action_spec: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    kind: str = "world"
     model: ModelConfig = field(default_factory=ModelConfig)
+    video: VideoModelConfig = field(default_factory=VideoModelConfig)
+
+
+M = TypeVar("M", WorldModel, VideoModel)
 
 
 @dataclass
-class LoadedModel:
-    """A trained world model and what it says about itself."""
+class Loaded(Generic[M]):
+    """A trained model and what it says about itself."""
 
-    model: WorldModel
+    model: M
     description: Description
     path: Path
+    _encoded: tuple[np.ndarray, Tensor] | None = field(default=None, init=False, repr=False)
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """Latents (n, C, h, w) of frames uint8 (n, H, W, 3); dreams that share the weights ask for the same ones."""
+        if self._encoded is None or not np.array_equal(self._encoded[0], frames):
+            x = to_tensor(frames, next(self.model.parameters()).device)
+            self._encoded = np.array(frames), self.model.autoencoder.encode(x)
+        return self._encoded[1]
 
     @property
     def action_spec(self) -> dict[str, Any]:
@@ -84,16 +102,24 @@ class LoadedModel:
         return self.description.action_spec
 
 
-def save(folder: Path, model: WorldModel, facts: dict[str, Any]) -> None:
+LoadedModel = Loaded[WorldModel]
+
+
+def save(folder: Path, model: WorldModel | VideoModel, facts: dict[str, Any]) -> None:
     """Write a checkpoint folder; weights in half precision, which a dream does not notice.
 
     ``facts`` fill :class:`Description`. A card beside them is written by whoever measured the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.detach().cpu().half().contiguous() for k, v in _own(model).items()}
     save_file(tensors, folder / (WEIGHTS + ".new"), metadata={"format": str(FORMAT)})
-    description = OmegaConf.structured(Description(**facts, model=model.config))
-    (folder / CONFIG).write_text(OmegaConf.to_yaml(description))
+    world = isinstance(model, WorldModel)
+    shape: dict[str, Any] = {"model": model.config} if world else {"kind": "video", "video": model.config}
+    description = OmegaConf.structured(Description(**facts, **shape))
+    written = OmegaConf.masked_copy(
+        description, [k for k in description if k != ("video" if world else "model")]
+    )
+    (folder / CONFIG).write_text(OmegaConf.to_yaml(written))
     (folder / (WEIGHTS + ".new")).replace(folder / WEIGHTS)
 
 
@@ -113,11 +139,48 @@ def resolve(name_or_path: str) -> Path:
     )
 
 
+def load_any(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[Any]:
+    """Load a checkpoint folder of either kind; see :func:`load` and :func:`load_video`."""
+    video = describe(name_or_path)[1].kind == "video"
+    return load_video(name_or_path, device) if video else load(name_or_path, device)
+
+
 def load(name_or_path: str, device: torch.device | str = "cpu") -> LoadedModel:
-    """Load a checkpoint folder, ready to dream.
+    """Load the checkpoint folder of a world model, ready to dream.
 
     Raises:
         CheckpointError: missing, truncated, foreign or newer than this program; one sentence.
+    """
+    folder, description = describe(name_or_path)
+    if description.kind != "world":
+        raise CheckpointError(
+            f"{folder} holds a {description.kind} model, which needs a method; name one with method=NAME"
+        )
+    model = _filled(folder, lambda: WorldModel(description.model))
+    return Loaded(model.to(device).eval(), description, folder)
+
+
+def load_video(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[VideoModel]:
+    """Load the checkpoint folder of a video model, which any method can play.
+
+    Raises:
+        CheckpointError: as :func:`load`, or a checkpoint of a world model.
+    """
+    folder, description = describe(name_or_path)
+    if description.kind != "video":
+        raise CheckpointError(
+            f"{folder} holds a {description.kind} model, which plays by its own method; leave method=NAME out, "
+            "or train a video model with `python -m training.train_video`"
+        )
+    model = _filled(folder, lambda: VideoModel(description.video))
+    return Loaded(model.to(device).eval(), description, folder)
+
+
+def describe(name_or_path: str) -> tuple[Path, Description]:
+    """The folder of a checkpoint and what its config.yaml says, without its weights.
+
+    Raises:
+        CheckpointError: missing, foreign or newer than this program.
     """
     folder = resolve(name_or_path)
     try:
@@ -128,15 +191,41 @@ def load(name_or_path: str, device: torch.device | str = "cpu") -> LoadedModel:
         raise CheckpointError(
             f"{folder} has format {description.format}, newer than the {FORMAT} this program reads; update worldsim"
         )
+    return folder, description
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint folder by name, in single precision.
+
+    Raises:
+        CheckpointError: there are none, or the file is truncated.
+    """
     try:
-        tensors = load_file(folder / WEIGHTS)
-        model = WorldModel(description.model)
-        model.load_state_dict({k: v.float() for k, v in tensors.items()})
+        return {k: v.float() for k, v in load_file(folder / WEIGHTS).items()}
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; fetch the checkpoint again") from None
-    except (SafetensorError, RuntimeError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is not whole ({reason}); fetch or train it again"
+        ) from None
+
+
+def _own(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that a checkpoint holds: all but those that a library has."""
+    elsewhere = getattr(model, "kept_elsewhere", "")
+    return {k: v for k, v in model.state_dict().items() if not elsewhere or not k.startswith(elsewhere)}
+
+
+def _filled(folder: Path, build: Callable[[], M]) -> M:
+    tensors = weights(folder)
+    try:
+        model = build()
+        rest = model.state_dict().keys() - _own(model).keys()
+        model.load_state_dict(tensors | {k: v for k, v in model.state_dict().items() if k in rest})
+    except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{folder / WEIGHTS}: expected the weights that {CONFIG} describes, found {reason}; fetch or train it again"
         ) from None
-    return LoadedModel(model.to(device).eval(), description, folder)
+    return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -11,25 +11,17 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from worldsim.actions import space_from_spec, vector
-from worldsim.ar_step import autoregressive_step
+from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import LoadedModel
-from worldsim.denoisers.layers import Cache
-from worldsim.frames import to_tensor, to_uint8
+from worldsim.dream_context import DreamError, check_context
+from worldsim.dream_past import REPLAYED, DreamPast
+from worldsim.imagine import REFRESH, Mind, imagine
 from worldsim.memory.geometry import POSE, wrap
-from worldsim.schedules import next_frame
-from worldsim.world_model import Past, Views
 
-REFRESH = 8
-"""Frames between two compressions of the memory."""
-CONTEXT_LEVEL = 0.05
-"""Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
-REPLAYED = 16
-"""Frames whose keys and values are computed again when the past is replaced."""
+__all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
 
-
-class DreamError(ValueError):
-    """A dial of a dream was turned to something its model was not trained for."""
+Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
+"""What gymnasium's step gives."""
 
 
 class DreamEnv(gymnasium.Env[np.ndarray, Any]):
@@ -60,9 +52,10 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.action_space = space_from_spec(loaded.action_spec)
         self.observation_space = spaces.Box(0, 255, (config.size, config.size, 3), np.uint8)
         self.render_mode = "rgb_array"
-        self._schedule = next_frame()
         self._seed = seed
-        self._clear()
+        self._mind = Mind(DreamPast(keep=max(self.histories) + REPLAYED))
+        self._guide: Tensor | None = None
+        self._frame: np.ndarray | None = None
         self.history = max(self.histories) if history is None else history
         self.budget = budget
         self.denoising_steps = denoising_steps
@@ -71,7 +64,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     @property
     def history(self) -> int:
         """Past frames that may reach the denoiser."""
-        return self._history
+        return self._mind.history
 
     @history.setter
     def history(self, value: int) -> None:
@@ -79,29 +72,29 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             raise DreamError(
                 f"history: expected {self.window} to {max(self.histories)} frames, found {value}"
             )
-        self._history, self._stale = value, True
+        self._mind.history, self._mind.stale = value, True
 
     @property
     def budget(self) -> int:
         """Memory latents that the frames older than the short window are compressed to."""
-        return self._budget
+        return self._mind.budget
 
     @budget.setter
     def budget(self, value: int) -> None:
         if not 1 <= value <= max(self.histories):
             raise DreamError(f"budget: expected 1 to {max(self.histories)} memory latents, found {value}")
-        self._budget, self._stale = value, True
+        self._mind.budget, self._mind.stale = value, True
 
     @property
     def denoising_steps(self) -> int:
         """Network calls a frame takes."""
-        return self._steps
+        return self._mind.steps
 
     @denoising_steps.setter
     def denoising_steps(self, value: int) -> None:
         if not 1 <= value <= 64:
             raise DreamError(f"denoising steps: expected 1 to 64, found {value}")
-        self._steps = value
+        self._mind.steps = value
 
     @property
     def pose_from(self) -> str:
@@ -113,20 +106,6 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         if value not in ("dream", "true"):
             raise DreamError(f"pose_from: expected dream or true, found {value!r}")
         self._pose_from = value
-
-    def _clear(self) -> None:
-        self._latents: list[Tensor] = []  # each (C, h, w); the newest is last
-        self._actions: list[Tensor] = []  # the action that led to each, normalised (A,)
-        self._poses: list[Tensor] = []  # each (5,)
-        self._motion = torch.zeros(1, POSE, device=self.device)
-        self._count = 0  # frames since the beginning; the newest frame's index is count - 1
-        self._cache = Cache()
-        self._recent: Views | None = None
-        self._memory: Views | None = None
-        self._age = 0
-        self._stale = True
-        self._guide: Tensor | None = None
-        self._frame: np.ndarray | None = None
 
     @torch.inference_mode()
     def reset(
@@ -142,88 +121,55 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             DreamError: frames of another size, or a number of actions that does not fit.
         """
         super().reset(seed=seed)
-        self._clear()
         given = options or {}
-        size = self.model.config.size
-        frames = np.asarray(given.get("frames", np.full((1, size, size, 3), 128, np.uint8)))
-        if (
-            frames.ndim != 4
-            or frames.shape[1:] != (size, size, 3)
-            or frames.dtype != np.uint8
-            or not len(frames)
-        ):
-            raise DreamError(
-                f"context frames: expected uint8 (n, {size}, {size}, 3), found {frames.dtype} {frames.shape}"
-            )
-        actions = given.get("actions", [])
-        if len(actions) != len(frames) - 1:
-            raise DreamError(
-                f"context of {len(frames)} frames needs {len(frames) - 1} actions, found {len(actions)}"
-            )
+        frames, actions = check_context(given, self.model.config.size)
         keep = max(self.histories) + REPLAYED
         start = max(0, len(frames) - keep)
         led = [torch.zeros(self.model.config.action_dim, device=self.device)]
-        led += [self._vector(a) for a in list(actions)[start:]]
-        self._random = torch.Generator().manual_seed(self._seed if seed is None else seed)
-        self._latents = list(self._encode(frames[start:]))
-        self._actions, self._count = led, len(self._latents)
+        led += [self._vector(a) for a in actions[start:]]
+        past = DreamPast(keep, latents=list(self.loaded.encode(frames[start:])), led=led)
+        past.count = len(past)
+        self._mind.past, self._mind.stale, self._guide = past, True, None
+        self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)
         poses = given.get("poses")
         self._reckon(0, None if poses is None else np.asarray(poses)[start:])
-        self._replay()
+        past.encode_features(self.model)
+        past.replay(self.model)
         self._frame = frames[-1]
         return frames[-1], self._info({})
 
-    @torch.inference_mode()
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> Step:
         """Imagine the frame that the action leads to: uint8 (H, W, 3).
 
         Raises:
             DreamError: no reset came before.
         """
-        if not self._latents:
+        return self.together([self], action)[0]
+
+    @staticmethod
+    @torch.inference_mode()
+    def together(dreams: Sequence[DreamEnv], action: Any) -> list[Step]:
+        """Step several dreams with one action, those of one model in one pass; what :meth:`step` would give each.
+
+        ``info["ms"]`` of a dream is its share of the pass: the time of each phase over the number of dreams.
+
+        Raises:
+            DreamError: no reset came before.
+        """
+        first = dreams[0]
+        if not all(dream._mind.fits(first._mind) and dream.model is first.model for dream in dreams):
+            return [dream.step(action) for dream in dreams]
+        if not len(first._mind.past):
             raise DreamError(
                 "a dream needs reset(options={'frames': ..., 'actions': ...}) before its first step"
             )
-        m, clock = self.model, time.perf_counter()
-        ms: dict[str, float] = {}
-
-        def lap(phase: str) -> None:
-            nonlocal clock
-            now = time.perf_counter()
-            ms[phase] = ms.get(phase, 0.0) + (now - clock) * 1e3
-            clock = now
-
-        if self._stale or self._age >= REFRESH:
-            self._refresh()
-        lap("compress")
-        led, before = self._vector(action), self._poses[-1][None]
-        pose, moved = m.odometry.next_pose(before, self._latents[-1][None], led[None], self._motion)
-        if self.pose_from == "true" and self._guide is not None:
-            pose, self._guide = self._continue(self._guide[None]), None
-            moved = m.motion(before, pose)
-        lap("odometry")
-        assert self._memory is not None and self._recent is not None
-        index = torch.tensor([self._count], device=self.device)
-        # Frames that left the short window since the last compression are not in the memory yet.
-        recent = self._recent.newest(min(self.history, self.window + self._age))
-        guess, read = m.read(self._memory + recent, pose[:, None], index)
-        lap("read")
-        control = m.control(led[None, None], moved[:, None], pose[:, None, 4])
-
-        def denoise(z: Tensor, level: Tensor) -> Tensor:
-            return guess + m.denoiser.denoise(z, level, control, read, self._cache, self._count)
-
-        noise = torch.randn(guess.shape, generator=self._random).to(self.device)
-        clean, _ = autoregressive_step(denoise, guess[:, :0], noise, self._schedule, self.denoising_steps)
-        lap("denoise")
-        frame = to_uint8(m.autoencoder.decode(clean[:, 0]))[0]
-        lap("decode")
-        self._append(clean[0, 0], led, pose[0], moved)
-        self._commit(len(self._latents) - 1, self._count - 1)
-        self._age += 1
-        lap("commit")
-        self._frame = frame
-        return frame, 0.0, False, False, self._info(ms)
+        led = first._vector(action)
+        guides = [dream._guide if dream.pose_from == "true" else None for dream in dreams]
+        frames, ms = imagine(first.model, [dream._mind for dream in dreams], led, guides)
+        for dream, frame in zip(dreams, frames, strict=True):
+            dream._guide, dream._frame = None, frame
+        share = {phase: spent / len(dreams) for phase, spent in ms.items()}
+        return [(frame, 0.0, False, False, d._info(share)) for d, frame in zip(dreams, frames, strict=True)]
 
     @torch.inference_mode()
     def correct(self, frames: np.ndarray, poses: np.ndarray | None = None) -> None:
@@ -234,117 +180,61 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         Raises:
             DreamError: more frames than the dream has.
         """
-        n = min(len(frames), len(self._latents))
-        if len(frames) > self._count:
-            raise DreamError(f"cannot replace {len(frames)} frames of a dream that has {self._count}")
+        past = self._mind.past
+        n = min(len(frames), len(past))
+        if len(frames) > past.count:
+            raise DreamError(f"cannot replace {len(frames)} frames of a dream that has {past.count}")
         if n == 0:
             return
-        self._latents[-n:] = list(self._encode(frames[-n:]))
-        self._reckon(len(self._latents) - n, None if poses is None else poses[-n:])
-        self._replay()
+        past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
+        self._reckon(len(past) - n, None if poses is None else poses[-n:])
+        if n > REPLAYED:
+            past.encode_features(self.model)
+        past.replay(self.model)
+        self._mind.stale = True
         self._frame = frames[-1]
 
     def guide(self, pose: np.ndarray) -> None:
         """Give the true pose (5,) of the next frame; used where ``pose_from`` is ``true``."""
-        self._guide = torch.as_tensor(np.asarray(pose, np.float32), device=self.device)
+        row = torch.as_tensor(np.asarray(pose, np.float32), device=self.device)
+        self._guide = torch.cat([row[:3], wrap(row[3:4]), row[4:]])
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """The newest frame."""
         return self._frame
 
     def _vector(self, action: Any) -> Tensor:
-        flat = action
-        if not (
-            isinstance(action, np.ndarray)
-            and action.dtype == np.float32
-            and action.shape == (self.model.config.action_dim,)
-        ):
-            flat = vector(self.action_space, action)
+        flat = as_vector(self.action_space, action)
         return self.model.normalise(torch.as_tensor(flat, device=self.device))
-
-    def _encode(self, frames: np.ndarray) -> Tensor:
-        return self.model.autoencoder.encode(to_tensor(frames, self.device))
-
-    def _continue(self, pose: Tensor) -> Tensor:
-        """A true pose (1, 5) with its angles wrapped as the dream keeps them."""
-        return torch.cat([pose[:, :3], wrap(pose[:, 3:4]), pose[:, 4:]], 1)
 
     def _reckon(self, first: int, true: np.ndarray | None) -> None:
         """Poses of the frames from ``first`` on: true ones where they are to be used, else dead reckoning."""
-        m = self.model
+        m, past = self.model, self._mind.past
         if true is not None and self.pose_from == "true":
-            rows = torch.as_tensor(np.asarray(true, np.float32), device=self.device)
-            self._poses[first:] = list(rows)
-            if len(self._poses) > 1:
-                self._motion = m.motion(self._poses[-2][None], self._poses[-1][None])
+            past.poses[first:] = list(torch.as_tensor(np.asarray(true, np.float32), device=self.device))
+            if len(past) > 1:
+                past.motion = m.motion(past.poses[-2][None], past.poses[-1][None])
             return
+        seen = m.odometry.look(torch.stack(past.latents[max(0, first - 1) :]))
+        none = torch.zeros(1, POSE, device=self.device)
+        past.motion = none
         if first == 0:
-            zero = torch.zeros(1, device=self.device)
-            none = torch.zeros(1, POSE, device=self.device)
-            _, pitch = m.odometry(self._latents[0][None], self._actions[0][None], none, zero)
-            self._poses = [torch.cat([torch.zeros(4, device=self.device), pitch.clamp(-90, 90)])]
-            self._motion, first = none, 1
+            pitch = m.odometry.pitch_of(seen[:1]).clamp(-90, 90)
+            past.poses, first = [torch.cat([torch.zeros(4, device=self.device), pitch])], 1
         elif first > 1:
-            self._motion = m.motion(self._poses[first - 2][None], self._poses[first - 1][None])
-        del self._poses[first:]
-        for i in range(first, len(self._latents)):
-            pose, self._motion = m.odometry.next_pose(
-                self._poses[-1][None], self._latents[i - 1][None], self._actions[i][None], self._motion
+            past.motion = m.motion(past.poses[first - 2][None], past.poses[first - 1][None])
+        del past.poses[first:]
+        for i, look in zip(range(first, len(past)), seen, strict=False):
+            pose, past.motion = m.odometry.next_pose(
+                past.poses[-1][None], look[None], past.led[i][None], past.motion
             )
-            self._poses.append(pose[0])
-
-    def _replay(self) -> None:
-        """Compute keys, values and features of the newest frames again."""
-        self._cache, self._recent = Cache(), None
-        first = max(0, len(self._latents) - REPLAYED)
-        for i in range(first, len(self._latents)):
-            self._commit(i, self._count - len(self._latents) + i)
-        self._stale = True
-
-    def _append(self, latent: Tensor, led: Tensor, pose: Tensor, moved: Tensor) -> None:
-        for kept, new in ((self._latents, latent), (self._actions, led), (self._poses, pose)):
-            kept.append(new)
-            del kept[: -(max(self.histories) + REPLAYED)]
-        self._motion = moved
-        self._count += 1
-
-    def _commit(self, i: int, index: int) -> None:
-        """Frame i of those kept becomes context: keys and values for the denoiser, points for the reader."""
-        m = self.model
-        pose, before = self._poses[i][None, None], self._poses[max(0, i - 1)][None, None]
-        control = m.control(self._actions[i][None, None], m.motion(before, pose), pose[..., 4])
-        latent = self._latents[i][None, None]
-        level = torch.full((1, 1), CONTEXT_LEVEL, device=self.device)
-        m.denoiser.commit(latent, level, control, self._cache, index)
-        one = torch.ones(1, 1, dtype=torch.bool, device=self.device)
-        view = m.views(latent, pose, torch.tensor([index], device=self.device), one)
-        self._recent = view if self._recent is None else (self._recent + view).newest(self.window + REFRESH)
-
-    def _refresh(self) -> None:
-        """Compress what lies behind the short window."""
-        n = len(self._latents)
-        first, stop = max(0, n - self.history), max(0, n - self.window)
-        first = min(first, stop)
-        # A forgetful dream (or a young one) has nothing to compress; empty tensors keep one path for both.
-        kept = slice(first, stop)
-        shape = (0, *self._latents[0].shape)
-        past = Past(
-            torch.stack(self._latents[kept])[None] if stop > first else self._latents[0].new_zeros(1, *shape),
-            torch.stack(self._actions[kept])[None]
-            if stop > first
-            else self._actions[0].new_zeros(1, 0, len(self._actions[0])),
-            torch.stack(self._poses[kept])[None] if stop > first else self._poses[0].new_zeros(1, 0, POSE),
-            torch.arange(self._count - n + first, self._count - n + stop, device=self.device),
-            torch.ones(1, stop - first, dtype=torch.bool, device=self.device),
-        )
-        self._memory = self.model.remember(past, self._poses[-1][None], self._count, self.budget)
-        self._age, self._stale = 0, False
+            past.poses.append(pose[0])
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:
-        latents = 0 if self._memory is None else len(self._memory)
+        mind = self._mind
         return {
-            "pose": self._poses[-1].double().cpu().numpy(),
-            "memory_frames": min(self.history, len(self._latents)),
-            "memory_latents": latents,
+            "pose": mind.past.poses[-1].double().cpu().numpy(),
+            "memory_frames": min(mind.history, len(mind.past)),
+            "memory_latents": 0 if mind.memory is None else len(mind.memory),
             "ms": ms,
         }

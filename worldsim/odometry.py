@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -52,16 +54,25 @@ class Odometry(nn.Module):
             motion (N, 5), as :func:`worldsim.memory.geometry.motion` defines it, and the pitch (N,) in degrees
             that the picture itself suggests.
         """
-        seen = self.see(latents)
-        known = torch.cat([actions, last, pitch[:, None] / 60], -1)
-        delta = self.direct(known) + self.correct(torch.cat([seen, known], -1))
-        return delta, self.pitch(seen)[:, 0] * 60
+        seen = self.look(latents)
+        return self.reckon(seen, actions, last, pitch), self.pitch_of(seen)
 
-    def next_pose(
-        self, pose: Tensor, latents: Tensor, actions: Tensor, last: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Integrate one step: the next pose (N, 5) and the motion (N, 5)."""
-        delta, _ = self(latents, actions, last, pitch=pose[:, 4])
+    def look(self, latents: Tensor) -> Tensor:
+        """What the picture tells: latents (N, C, h, w) to features (N, D)."""
+        return cast(Tensor, self.see(latents))
+
+    def pitch_of(self, seen: Tensor) -> Tensor:
+        """The pitch (N,) in degrees that the pictures suggest; from :meth:`look`."""
+        return cast(Tensor, self.pitch(seen)[:, 0] * 60)
+
+    def reckon(self, seen: Tensor, actions: Tensor, last: Tensor, pitch: Tensor) -> Tensor:
+        """The motion (N, 5) that actions make; ``seen`` (N, D) is from :meth:`look`."""
+        known = torch.cat([actions, last, pitch[:, None] / 60], -1)
+        return cast(Tensor, self.direct(known) + self.correct(torch.cat([seen, known], -1)))
+
+    def next_pose(self, pose: Tensor, seen: Tensor, actions: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Integrate one step: the next pose (N, 5) and the motion (N, 5); ``seen`` is from :meth:`look`."""
+        delta = self.reckon(seen, actions, last, pitch=pose[:, 4])
         after = move(pose, delta, self.scale)
         # Where the pitch met its limit the motion made is smaller than the one predicted.
         return after, motion(pose, after, self.scale)

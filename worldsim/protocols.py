@@ -12,7 +12,10 @@ MAX_STEPS = 8  # denoising steps a player can turn up to
 
 
 class Dream(Protocol):
-    """A world model that can be walked through (``worldsim.dream.DreamEnv``)."""
+    """A world model that can be walked through (``worldsim.dream.DreamEnv``).
+
+    A class of dreams may offer ``together(dreams, action)``, which steps several in one pass; a session uses it.
+    """
 
     history: int  # past frames that may reach the denoiser, one of ``histories``
     budget: int  # latents the past is compressed into, one of ``budgets``

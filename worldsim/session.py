@@ -79,13 +79,9 @@ class Session(Dials):
         self._index, self._over = self._index + 1, bool(terminated or truncated)
         self._past.add(action, self.observation, self.info)
         dreamt = {}
-        for name, dream in self._dreams.items():
-            began = time.perf_counter()
-            if dream.pose_from == "true" and self._past.pose is not None:
-                dream.guide(self._past.pose)
-            frame, _, _, _, info = dream.step(action)
+        for name, (frame, info, ms) in self._dream(action).items():
             self._blind[name] += 1
-            dreamt[name] = frame, info, _ms_since(began) + correct_ms[name]
+            dreamt[name] = frame, info, ms + correct_ms[name]
         return self._tick(action, dreamt, true_ms, started)
 
     def close(self) -> None:
@@ -93,6 +89,26 @@ class Session(Dials):
         self.env.close()
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _dream(self, action: Any) -> dict[str, tuple[np.ndarray, dict[str, Any], float]]:
+        """Every dream's next frame, its info and its milliseconds: of a shared pass, its share."""
+        began, dreams = time.perf_counter(), list(self._dreams.values())
+        for dream in dreams:
+            if dream.pose_from == "true" and self._past.pose is not None:
+                dream.guide(self._past.pose)
+        together = getattr(dreams[0], "together", None) if len({type(d) for d in dreams}) == 1 else None
+        if together is not None:
+            steps = together(dreams, action)
+            spent = [_ms_since(began) / len(dreams)] * len(dreams)
+        else:
+            steps, spent = [], []
+            for dream in dreams:
+                began = time.perf_counter()
+                steps.append(dream.step(action))
+                spent.append(_ms_since(began))
+        return {
+            name: (step[0], step[4], ms) for name, step, ms in zip(self._dreams, steps, spent, strict=True)
+        }
 
     def _begin(self, name: str) -> tuple[np.ndarray, dict[str, Any], float]:
         began = time.perf_counter()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from worldsim.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
 from worldsim.config import ModelConfig
@@ -21,10 +23,10 @@ from worldsim.odometry import Odometry
 class Past:
     """Past frames to be compressed.
 
-    latents (B, M, C, h, w), each one's leading action (B, M, A), poses (B, M, 5), index (M,), valid (B, M).
+    features (B, M, S, width), each one's leading action (B, M, A), poses (B, M, 5), index (M,), valid (B, M).
     """
 
-    latents: Tensor
+    features: Tensor
     actions: Tensor
     poses: Tensor
     index: Tensor
@@ -56,11 +58,21 @@ class Views:
     def __len__(self) -> int:
         return self.features.shape[1]
 
-    def newest(self, count: int) -> Views:
-        """The last ``count`` of them."""
-        return Views(
-            *(x[:, -count:] for x in (self.features, self.points, self.poses, self.index, self.valid))
-        )
+
+def together(rows: list[Views]) -> Views:
+    """Views of several dreams as one batch; shorter rows are filled up with invalid frames, which nobody reads."""
+    longest = max(len(row) for row in rows)
+
+    def filled(values: list[Tensor]) -> Tensor:
+        return torch.cat([F.pad(x, (0, 0) * (x.dim() - 2) + (0, longest - x.shape[1])) for x in values])
+
+    return Views(
+        filled([row.features for row in rows]),
+        filled([row.points for row in rows]),
+        filled([row.poses for row in rows]),
+        filled([row.index for row in rows]),
+        filled([row.valid for row in rows]),
+    )
 
 
 class WorldModel(nn.Module):
@@ -75,6 +87,7 @@ class WorldModel(nn.Module):
         m, channels, action = config.memory, config.autoencoder.channels, config.action_dim
         side = config.size // DOWNSAMPLING
         self.grid = (side, side)
+        self.cells = (side * side, m.width)  # shape of one frame's features
         self.scale = m.scene_scale
         self.autoencoder = ConvAutoencoder(config.autoencoder)
         self.frame_encoder = FrameEncoder(channels, m.width)
@@ -93,21 +106,25 @@ class WorldModel(nn.Module):
         """What steers a frame: normalised leading action (..., A), motion (..., 5), pitch (...) in degrees."""
         return torch.cat([actions, moved, pitch[..., None] / 60], -1)
 
+    def features(self, latents: Tensor) -> Tensor:
+        """What the reader and the compressor see of frames: latents (B, N, C, h, w) to (B, N, S, width)."""
+        b, n = latents.shape[:2]
+        return cast(Tensor, self.frame_encoder(latents.flatten(0, 1))).unflatten(0, (b, n))
+
     def views(self, latents: Tensor, poses: Tensor, index: Tensor, valid: Tensor) -> Views:
         """Frames as they are, uncompressed: latents (B, N, C, h, w), poses (B, N, 5), index (N,), valid (B, N)."""
-        b, n = latents.shape[:2]
-        features = self.frame_encoder(latents.flatten(0, 1)).unflatten(0, (b, n))
-        return Views(features, self.reader.points(features, poses), poses, index.expand(b, -1), valid)
+        features = self.features(latents)
+        return Views(
+            features, self.reader.points(features, poses), poses, index.expand(len(latents), -1), valid
+        )
 
     def remember(self, past: Past, now: Tensor, now_index: int, budget: int) -> Views:
         """Compress the past jointly to ``budget`` latents, the ones that matter for the pose ``now`` (B, 5)."""
-        b, m = past.latents.shape[:2]
+        b, m = past.features.shape[:2]
         if m == 0:
-            cells, width = self.grid[0] * self.grid[1], self.config.memory.width
-            empty = past.latents.new_zeros(b, 0, cells, width)
+            empty = past.features
             return Views(empty, empty[..., :3], past.poses, past.index.expand(b, -1), past.valid)
         keep = min(budget, m)
-        features = self.frame_encoder(past.latents.flatten(0, 1)).unflatten(0, (b, m))
         ages = (now_index - past.index).expand(b, -1)
         places = place_features(past.poses, now, ages.float(), self.scale)
         chosen, _ = relevant_views(past.poses, past.valid, now, keep, self.scale)
@@ -117,7 +134,7 @@ class WorldModel(nn.Module):
         order = rank.argsort(dim=1, stable=True)  # the kept ones last, the most relevant the very last
         valid, poses = past.valid.gather(1, order), _take(past.poses, order)
         kept = self.compressor(
-            _take(features, order), _take(past.actions, order), _take(places, order), valid, keep
+            _take(past.features, order), _take(past.actions, order), _take(places, order), valid, keep
         )
         poses, index = poses[:, m - keep :], past.index.expand(b, -1).gather(1, order)[:, m - keep :]
         return Views(kept, self.reader.points(kept, poses), poses, index, valid[:, m - keep :])

@@ -57,6 +57,17 @@ def test_start_and_stop_cut_a_piece_out_with_the_actions_before_it(tmp_path: Pat
     np.testing.assert_array_equal(episode.frames(1, 6), frames)
 
 
+def test_a_recorder_that_only_may_record_makes_no_folder_before_it_does(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    recorder = Recorder(Flatland(), folder, autostart=False)
+    recorder.reset(seed=0)
+    _play(recorder, 2)
+    assert not folder.exists()
+    recorder.start()
+    _play(recorder, 2)
+    assert recorder.stop() is not None and len(list(folder.iterdir())) == 1
+
+
 def test_a_recording_without_a_step_leaves_nothing(tmp_path: Path) -> None:
     recorder = Recorder(Flatland(), tmp_path)
     recorder.reset(seed=0)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.training.small_run import record
-from tests.worldsim.small_model import small_checkpoint
+from tests.worldsim.small_model import SPEC, small_checkpoint
+from tests.worldsim.small_video import small_video
 from training import evaluate, ship
+from worldsim import checkpoint, methods
 
 
 def test_an_interval_holds_the_mean_and_narrows_with_agreement() -> None:
@@ -57,3 +59,27 @@ def test_a_card_carries_the_numbers_and_the_command(
     assert "training.evaluate checkpoint=small needle=" in card
     assert "budget=4 denoising_steps=1 pose_from=dream" in card
     assert (tmp_path / "small" / "model.safetensors").exists()
+
+
+def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "HORIZONS", (1, 4))
+    monkeypatch.setattr(methods, "names", lambda: ["art_v", "soft_compression"])
+    monkeypatch.setattr(ship, "SHIPPED", tmp_path)
+    data = record(tmp_path / "data", episodes=1, steps=30, name="worldsim/Blocks-v0")
+    checkpoint.save(
+        tmp_path / "model", small_video().model, {"family": "minecraft", "action_spec": SPEC, "training": {}}
+    )
+    out = tmp_path / "scores.json"
+    words = [f"checkpoint={tmp_path / 'model'}", f"ahead={data}", f"out={out}", "context=8"]
+    assert evaluate.main([*words, "method=all"]) == 0
+    found = json.loads(out.read_text())["methods"]
+    assert found.keys() == {"art_v", "soft_compression"}
+    assert found["art_v"]["ahead"].keys() == {"dream", "copy"}
+    words = [f"checkpoint={tmp_path / 'model'}", "name=small_methods", f"scores={out}", "data=one"]
+    assert ship.main(words) == 0
+    card = (tmp_path / "small_methods" / "card.md").read_text()
+    for name, row in found.items():
+        assert f"| `{name}` | {row['ahead']['dream']['1']['ssim']['mean']:.3f}" in card
+    assert "method=all" in card

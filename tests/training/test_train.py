@@ -17,12 +17,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.training.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
+from tests.worldsim.small_model import SPEC, small_config, small_model
 from training import state, train_autoencoder, train_denoiser
 from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode, returning_frames
 from training.loop import LoopConfig, OptimizerConfig, train
+from training.train_denoiser import begin_from
 from worldsim import checkpoint
+from worldsim.checkpoint import CheckpointError
 from worldsim.dream import DreamEnv
+from worldsim.world_model import WorldModel
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,20 @@ def _fit(out: Path, stop: int | None = None, steps: int = 12) -> dict[str, Tenso
     options = OptimizerConfig(warmup=3)
     train(model, loss, out, Accelerator(cpu=True), options, LoopConfig(seconds=1e9, steps=steps))
     return load_file(out / state.FILE)
+
+
+def test_a_run_may_begin_from_another_checkpoint_but_keeps_its_own_autoencoder(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "other", small_model(1), {"family": "minecraft", "action_spec": SPEC})
+    model, fresh = small_model(2), small_model(2)
+    begin_from(model, str(tmp_path / "other"))
+    for name, tensor in model.state_dict().items():
+        own = name.startswith(("autoencoder.", "action_"))
+        expected = (fresh if own else small_model(1)).state_dict()[name]
+        torch.testing.assert_close(tensor, expected, atol=1e-3, rtol=1e-2)
+    other_shape = small_config()
+    other_shape.denoiser.depth = 1
+    with pytest.raises(CheckpointError, match="does not fit"):
+        begin_from(WorldModel(other_shape), str(tmp_path / "other"))
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:

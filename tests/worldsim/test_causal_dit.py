@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from tests.worldsim.small_model import WINDOW, small_model
 from worldsim.denoisers.causal_dit import MOTION_FEATURES, CausalDiT
 from worldsim.denoisers.layers import Cache
+from worldsim.denoisers.protocol import DenoiserError
 
 LENGTH = 10
 
@@ -107,3 +108,93 @@ def test_frame_ten_thousand_is_as_exact_as_frame_ten(net: CausalDiT) -> None:
         )
 
     torch.testing.assert_close(play(0), play(10_000), atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_committing_frames_at_once_equals_one_by_one(net: CausalDiT) -> None:
+    x = _inputs(net)
+    one_by_one, at_once = Cache(), Cache()
+
+    def commit(cache: Cache, first: int, stop: int) -> None:
+        part = slice(first, stop)
+        net.commit(x["clean"][:, part], x["clean_level"][:, part], x["control"][:, part], cache, first)
+
+    for i in range(LENGTH):
+        commit(one_by_one, i, i + 1)
+    for first, stop in ((0, 2), (2, LENGTH)):
+        commit(at_once, first, stop)
+    for a, b in zip(one_by_one.keys + one_by_one.values, at_once.keys + at_once.values, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("before", [0, 2, WINDOW, LENGTH - 2])
+@torch.no_grad()
+def test_committing_and_denoising_in_one_pass_equals_one_after_the_other(net: CausalDiT, before: int) -> None:
+    x = _inputs(net)
+    caches = [Cache(), Cache()]
+    for i in range(before):
+        one = slice(i, i + 1)
+        for cache in caches:
+            net.commit(x["clean"][:, one], x["clean_level"][:, one], x["control"][:, one], cache, i)
+    now, then = slice(before, before + 1), slice(before + 1, before + 2)
+    clean = (x["clean"][:, now], x["clean_level"][:, now], x["control"][:, now])
+    noisy = (x["noisy"][:, then], x["noisy_level"][:, then], x["control"][:, then])
+    net.commit(*clean, caches[0], before)
+    apart = net.denoise(*noisy, x["read"][:, then], caches[0], before + 1)
+    joined = net.advance(clean, noisy, x["read"][:, then], caches[1], before)
+    torch.testing.assert_close(joined, apart, atol=1e-5, rtol=1e-4)
+    for a, b in zip(caches[0].keys + caches[0].values, caches[1].keys + caches[1].values, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def _protocol(net: CausalDiT, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    x = _inputs(net)
+    return x["noisy"][:, :count], x["noisy_level"][:, :count], x["control"][:, :count], x["read"][:, :count]
+
+
+@torch.no_grad()
+def test_forward_of_one_frame_is_denoising_with_nothing_cached(net: CausalDiT) -> None:
+    z, level, control, read = _protocol(net, 1)
+    alone = net.denoise(z, level, control, read, Cache(), 0)
+    torch.testing.assert_close(net(z, level, control, beside=read), alone, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("causal", [True, False])
+def test_forward_lets_a_frame_see_later_ones_only_if_not_causal(net: CausalDiT, causal: bool) -> None:
+    either = CausalDiT.__new__(CausalDiT)
+    either.__dict__ = {**net.__dict__, "causal": causal}
+    z, level, control, _ = _protocol(net, 6)
+    before = either(z, level, control)
+    z = z.clone()
+    z[:, 3] += 1.0
+    changed = (before != either(z, level, control)).flatten(2).any(2).all(0)
+    assert changed.tolist() == [not causal] * 3 + [True] * 3
+
+
+@torch.no_grad()
+def test_what_lies_behind_a_causal_frame_does_not_move_it(net: CausalDiT) -> None:
+    z, level, control, read = _protocol(net, 8)
+    whole = net(z, level, control, beside=read)
+    part = net(z[:, :5], level[:, :5], control[:, :5], beside=read[:, :5])
+    torch.testing.assert_close(whole[:, :5], part, atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_frames_that_do_not_exist_are_seen_by_none(net: CausalDiT) -> None:
+    z, level, control, _ = _protocol(net, 5)
+    valid = torch.tensor([[False, False, True, True, True], [True] * 5])
+    seen = net(z, level, control, valid=valid)
+    alone = net(z[:1, 2:], level[:1, 2:], control[:1, 2:])
+    torch.testing.assert_close(seen[:1, 2:], alone, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(seen[1:], net(z[1:], level[1:], control[1:]), atol=1e-4, rtol=1e-3)
+
+
+def test_cross_attention_is_built_only_when_asked_for(net: CausalDiT) -> None:
+    config, torso = small_model().config.denoiser, set(net.state_dict())
+    sizes = (net.channels, net.extra, net.grid, 20)
+    assert set(CausalDiT(config, *sizes).state_dict()) == torso
+    asked = CausalDiT(config, *sizes, memory_width=8)
+    assert {name.split(".")[0] for name in set(asked.state_dict()) - torso} == {"across"}
+    with pytest.raises(DenoiserError, match="memory_width"):
+        net(*_protocol(net, 2)[:3], memory=torch.zeros(2, 1, 8))

@@ -115,12 +115,44 @@ def test_correcting_the_past_equals_having_had_it(loaded: LoadedModel) -> None:
     dream.correct(frames[-16:])
     fresh = DreamEnv(loaded)
     fresh.reset(seed=1, options={"frames": frames, "actions": actions})
-    for a, b in zip(dream._latents, fresh._latents, strict=True):
+    for a, b in zip(dream._mind.past.latents, fresh._mind.past.latents, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-    for a, b in zip(dream._poses, fresh._poses, strict=True):
+    for a, b in zip(dream._mind.past.poses, fresh._mind.past.poses, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
-    for a, b in zip(dream._cache.keys, fresh._cache.keys, strict=True):
+    for a, b in zip(dream._mind.past.cache.keys, fresh._mind.past.cache.keys, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("context", [1, 3, N])
+def test_dreams_stepped_together_dream_what_each_would_alone(loaded: LoadedModel, context: int) -> None:
+    """A batch of the dream and its forgetful twin gives the frames of both, from the first frame to a full memory."""
+    given = _context(n=context)
+    pair = [DreamEnv(loaded), DreamEnv(loaded, history=WINDOW)]
+    alone = [DreamEnv(loaded), DreamEnv(loaded, history=WINDOW)]
+    for dream in pair + alone:
+        dream.reset(seed=3, options=given)
+    pair[0].action_space.seed(1)
+    for i in range(2 * REFRESH + 3):
+        action = pair[0].action_space.sample()
+        if i == REFRESH:
+            frames = np.asarray(_context(7)["frames"])[:REFRESH]
+            for dream in pair + alone:
+                dream.correct(frames)
+        together = DreamEnv.together(pair, action)
+        for (frame, *_, info), dream in zip(together, alone, strict=True):
+            one, *_, single = dream.step(action)
+            assert np.abs(frame.astype(int) - one).max() <= 1
+            assert np.allclose(info["pose"], single["pose"], atol=1e-4)
+            assert info["memory_latents"] == single["memory_latents"]
+
+
+def test_dreams_that_do_not_fit_together_are_stepped_apart(loaded: LoadedModel) -> None:
+    pair = [DreamEnv(loaded), DreamEnv(loaded, denoising_steps=3)]
+    alone = DreamEnv(loaded)
+    for dream in [*pair, alone]:
+        dream.reset(seed=3, options=_context())
+    action = alone.action_space.sample()
+    assert np.array_equal(DreamEnv.together(pair, action)[0][0], alone.step(action)[0])
 
 
 def test_a_true_pose_is_used_only_where_it_was_asked_for(loaded: LoadedModel) -> None:
@@ -137,9 +169,9 @@ def test_a_long_dream_keeps_no_more_than_its_longest_history(loaded: LoadedModel
     dream = DreamEnv(loaded, denoising_steps=1)
     dream.reset(options=_context())
     _play(dream, 60)
-    sizes = [len(dream._latents), dream._cache.keys[0].shape[2]]
+    sizes = [len(dream._mind.past), dream._mind.past.cache.keys[0].shape[2]]
     _play(dream, 60)
-    assert sizes == [len(dream._latents), dream._cache.keys[0].shape[2]] == [20 + 16, WINDOW * 4]
+    assert sizes == [len(dream._mind.past), dream._mind.past.cache.keys[0].shape[2]] == [20 + 16, WINDOW * 4]
 
 
 @pytest.mark.parametrize(

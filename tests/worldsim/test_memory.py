@@ -155,7 +155,7 @@ def test_reading_depends_on_relative_poses_only() -> None:
             q[..., 3] = wrap(p[..., 3] + turn)
             return q
 
-        past = Past(latents, torch.zeros(1, 6, 20), moved(poses), index, valid)
+        past = Past(model.features(latents), torch.zeros(1, 6, 20), moved(poses), index, valid)
         views = model.remember(past, moved(target)[:, 0], 6, 4)
         return model.read(views, moved(target), torch.tensor([6]))[0]
 

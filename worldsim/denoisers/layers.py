@@ -1,4 +1,4 @@
-"""Layers that denoisers share: noise-level embedding, rotary time, a modulated transformer block with a cache."""
+"""Layers that denoisers share: noise-level embedding, rotary time, a modulated block with a cache, memory."""
 
 from __future__ import annotations
 
@@ -89,3 +89,51 @@ class Block(nn.Module):
         x = x + a[2] * self.out(y.transpose(1, 2).reshape(b, t, s, width))
         h = F.layer_norm(x, (width,)) * (1 + a[3]) + a[4]
         return cast(Tensor, x + a[5] * self.down(F.gelu(self.up(h), approximate="tanh")))
+
+
+class CrossAttention(nn.Module):
+    """What the tokens of frames find in the tokens of a memory; zero at the start of training, and without memory."""
+
+    def __init__(self, width: int, heads: int, memory_width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(memory_width, 2 * width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, memory: Tensor, valid: Tensor | None = None) -> Tensor:
+        """x (B, L, width), memory (B, N, D), valid (B, N) bool -> the update of x, (B, L, width).
+
+        It is exactly zero where a row of the batch has no valid token.
+        """
+        if memory.shape[1] == 0:
+            return torch.zeros_like(x)
+        b, length, width = x.shape
+        q = self.q(self.norm(x)).view(b, length, self.heads, -1).transpose(1, 2)
+        k, v = self.kv(memory).view(b, memory.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if valid is None:
+            y = F.scaled_dot_product_attention(q, k, v)
+            return cast(Tensor, self.out(y.transpose(1, 2).reshape(b, length, width)))
+        some = valid.any(1)[:, None]  # (B, 1); a row with nothing looks at everything and is then dropped
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=(valid | ~some)[:, None, None])
+        y = self.out(y.transpose(1, 2).reshape(b, length, width))
+        return y.where(some[..., None], torch.zeros_like(y))
+
+
+def frames_seen(count: int, valid: Tensor | None, causal: bool, device: torch.device) -> Tensor | None:
+    """Which frames see which, (B or 1, T, T) bool, queries first; None where every frame sees every frame.
+
+    A frame that does not exist is seen by none but itself, which keeps its own (unread) output finite.
+    """
+    if valid is None and not causal:
+        return None
+    seen = torch.ones(1, count, count, dtype=torch.bool, device=device)
+    if causal:
+        seen = seen.tril()
+    if valid is not None:
+        itself = torch.eye(count, dtype=torch.bool, device=device)
+        seen = seen & (valid[:, None] | itself)
+    return seen

@@ -8,38 +8,59 @@ from typing import Any
 import torch
 
 from worldsim import checkpoint
-from worldsim.checkpoint import LoadedModel
+from worldsim.checkpoint import Loaded
 from worldsim.dream import DreamEnv
 from worldsim.frontdoor.options import Options
+from worldsim.method_dream import MethodDream
+from worldsim.methods import method
+from worldsim.protocols import Dream
 from worldsim.runtime import pick_device
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
+FOR_METHODS = {"minecraft": "blocks_methods", "dmlab": "labmaze_methods"}  # the video model that methods play
+STEPS = 2  # denoising steps of a world model, unless told otherwise
 
 
-def load(options: Options) -> tuple[LoadedModel, Callable[[], DreamEnv]]:
+def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]]:
     """The trained model, and what makes a dream of it; dreams share the weights.
 
     Raises:
-        CheckpointError, DeviceError, DreamError: it is not there, not whole, or was not trained for this.
+        CheckpointError, DeviceError, DreamError, MethodError: it is not there, not whole, or was not trained for this.
     """
     config = options.config
     if config.threads:
         torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(options.checkpoint or SHIPPED[options.env], pick_device(options.device))
+    device = pick_device(options.device)
+    if config.method:
+        played = method(config.method)
+        video = checkpoint.load_video(options.checkpoint or FOR_METHODS[options.env], device)
+
+        def by_method() -> MethodDream:
+            return _turned(MethodDream(video, played), options)
+
+        return video, by_method
+    loaded = checkpoint.load(options.checkpoint or SHIPPED[options.env], device)
 
     def dream() -> DreamEnv:
-        steps, pose_from = config.denoising_steps, config.pose_from
-        made = DreamEnv(loaded, config.history, denoising_steps=steps, pose_from=pose_from)
-        if config.budget is not None:
-            made.budget = config.budget
-        return made
+        return _turned(DreamEnv(loaded, denoising_steps=STEPS), options)
 
     return loaded, dream
 
 
-def about(options: Options, loaded: LoadedModel, seed: int) -> dict[str, Any]:
+def _turned(dream: Any, options: Options) -> Any:
+    """The dream with every dial that was asked for turned to it."""
+    config = options.config
+    for dial in ("history", "budget", "denoising_steps"):
+        if (value := getattr(config, dial)) is not None:
+            setattr(dream, dial, value)
+    dream.pose_from = config.pose_from
+    return dream
+
+
+def about(options: Options, loaded: Loaded[Any], seed: int) -> dict[str, Any]:
     """The head of the report; ``context`` is how many true frames a dream begins from."""
     weights = next(loaded.model.parameters())
+    played = {"method": options.config.method} if options.config.method else {}
     return {
         "env": options.env,
         "backend": options.backend,
@@ -49,5 +70,6 @@ def about(options: Options, loaded: LoadedModel, seed: int) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dtype": str(weights.dtype).removeprefix("torch."),
         "checkpoint": options.checkpoint or loaded.path.name,
+        **played,
         "context": 1,
     }

@@ -27,12 +27,13 @@ class PlayConfig:
 
     ``history`` and ``budget`` None are the checkpoint's longest and the dream's own; ``tick_rate`` None is
     the world's own pace; ``threads`` are torch's on the CPU, 0 leaves them to torch: the shipped models are too
-    small to gain from a second one.
+    small to gain from a second one. ``method`` names a method of Meta-ARVDM (assets/configs/methods), or a YAML file of
+    one, to play a video model by.
     """
 
     history: int | None = None
     budget: int | None = None
-    denoising_steps: int = 2
+    denoising_steps: int | None = None
     pose_from: str = "dream"
     blind: int = BLIND
     tick_rate: int | None = None
@@ -41,11 +42,12 @@ class PlayConfig:
     width: int = 1280
     height: int = 800
     threads: int = 1
+    method: str = ""
 
     def __post_init__(self) -> None:
         if self.pose_from not in ("dream", "true"):
             raise OptionError(f"expected pose_from=dream or true, found pose_from={self.pose_from}")
-        if not 1 <= self.denoising_steps <= MAX_STEPS:
+        if self.denoising_steps is not None and not 1 <= self.denoising_steps <= MAX_STEPS:
             raise OptionError(f"expected denoising_steps from 1 to {MAX_STEPS}, found {self.denoising_steps}")
         for name, value in vars(self).items():
             if isinstance(value, int | float) and value <= 0 and name != "threads":

@@ -63,6 +63,15 @@ def move(before: Tensor, delta: Tensor, scale: float) -> Tensor:
 
 def view_distance(a: Tensor, b: Tensor, scale: float) -> Tensor:
     """How far two views are apart: the angle between headings in radians plus the distance over ``scale``."""
-    fa, fb = rotation(a)[..., 2], rotation(b)[..., 2]
-    angle = torch.acos((fa * fb).sum(-1).clamp(-1, 1))
-    return angle + (a[..., :3] - b[..., :3]).norm(dim=-1) / scale
+    return stand_distance(stand(a, scale), stand(b, scale))
+
+
+def stand(poses: Tensor, scale: float) -> Tensor:
+    """Where a view is taken and where it looks: poses (..., 5) to position over ``scale`` and heading (..., 6)."""
+    return torch.cat([poses[..., :3] / scale, rotation(poses)[..., 2]], -1)
+
+
+def stand_distance(a: Tensor, b: Tensor) -> Tensor:
+    """:func:`view_distance` of two views given as :func:`stand` gives them."""
+    angle = torch.acos((a[..., 3:] * b[..., 3:]).sum(-1).clamp(-1, 1))
+    return angle + (a[..., :3] - b[..., :3]).norm(dim=-1)

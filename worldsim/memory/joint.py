@@ -2,47 +2,23 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from worldsim.memory.attention import Attention, Layers, attend, perceptron
 from worldsim.memory.geometry import motion
+from worldsim.memory.protocol import MemoryVariantConfig, compressor
+from worldsim.memory.tokens import Patches, Unpatch, age_embedding, ages
 
 POSE_FEATURES = 8
 
 
-class Attention(nn.Module):
-    """Pre-norm attention in which the last ``keep`` items of a sequence look at all of it."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(width)
-        self.q = nn.Linear(width, width)
-        self.kv = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, x: Tensor, keep: int, mask: Tensor | None = None) -> Tensor:
-        """x (N, L, width), mask (N, L) of items that may be seen; the update of the last ``keep`` items."""
-        n, length, width = x.shape
-        h = self.norm(x)
-        q = self.q(h[:, length - keep :]).view(n, keep, self.heads, -1).transpose(1, 2)
-        k, v = self.kv(h).view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = None if mask is None else mask[:, None, None, :]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-        return cast(Tensor, self.out(y.transpose(1, 2).reshape(n, keep, width)))
-
-
 class JointCompressor(nn.Module):
-    """Past frames and their actions, attending together over time and space; the last B of both are kept.
+    """For the ray reader: features of past frames and their actions attend together over time and space.
 
-    Frames come ordered so that the ones to keep are last: by time, as in the paper, or by relevance to the view
-    (:func:`worldsim.memory.selection.relevant_views`), which keeps what the next frames need. In the last layer only
-    the kept rows are computed, since nobody reads the others.
+    The last B of both are kept. Frames come ordered so that the ones to keep are last: by time, as in the paper, or
+    by relevance to the view (:func:`worldsim.memory.selection.relevant_views`), which keeps what the next frames need.
+    In the last layer only the kept rows are computed, since nobody reads the others.
     """
 
     def __init__(self, width: int, heads: int, depth: int, action_dim: int, cells: int) -> None:
@@ -53,15 +29,7 @@ class JointCompressor(nn.Module):
         nn.init.normal_(self.position, std=0.02)
         self.temporal = nn.ModuleList(Attention(width, heads) for _ in range(depth))
         self.spatial = nn.ModuleList(Attention(width, heads) for _ in range(depth))
-        self.mlp = nn.ModuleList(
-            nn.Sequential(
-                nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-            )
-            for _ in range(depth)
-        )
-        for mlp in self.mlp:
-            last = cast(nn.Sequential, mlp)[3]
-            nn.init.zeros_(cast(nn.Linear, last).weight)
+        self.mlp = nn.ModuleList(perceptron(width) for _ in range(depth))
 
     def forward(self, frames: Tensor, actions: Tensor, places: Tensor, valid: Tensor, budget: int) -> Tensor:
         """Compress M frames to the last ``budget``.
@@ -73,22 +41,14 @@ class JointCompressor(nn.Module):
         Returns:
             (B, min(budget, M), S, width), the kept frames with their kept action token added to every cell.
         """
-        b, m, s, width = frames.shape
+        m, s = frames.shape[1:3]
         where = self.place(places)[:, :, None]
         tokens = torch.cat([frames, self.action(actions)[:, :, None]], 2)  # (B, M, S + 1, width)
         depth = len(self.temporal)
         for i in range(depth):
             keep = min(budget, m) if i == depth - 1 else m
-            # Position and place steer attention only; the kept content stays what the frame encoder made of it.
-            steered = tokens + self.position + where
-            over_time = steered.transpose(1, 2).reshape(b * (s + 1), m, width)
-            # A frame always sees itself, so that an empty memory stays finite.
-            mask = valid | ~valid.any(1, keepdim=True)
-            update = self.temporal[i](over_time, keep, mask.repeat_interleave(s + 1, 0))
-            tokens = tokens[:, m - keep :] + update.view(b, s + 1, keep, width).transpose(1, 2)
-            over_space = (tokens + self.position).reshape(b * keep, s + 1, width)
-            tokens = tokens + self.spatial[i](over_space, s + 1).view(b, keep, s + 1, width)
-            tokens = tokens + self.mlp[i](tokens)
+            modules = self.temporal[i], self.spatial[i], self.mlp[i]
+            tokens = attend(tokens, self.position, where, valid, keep, *modules)
         return tokens[:, :, :s] + tokens[:, :, s:]
 
 
@@ -100,3 +60,40 @@ def place_features(poses: Tensor, now: Tensor, ages: Tensor, scale: float) -> Te
     pitch = torch.deg2rad(poses[..., 4])
     rest = torch.stack([yaw.sin(), yaw.cos(), pitch.sin(), pitch.cos(), ages / 112], -1)
     return torch.cat([near, rest], -1)
+
+
+@compressor("joint")
+class Joint(nn.Module):
+    """For a way into the denoiser: latents and their actions in, the last B of both out.
+
+    An action is one more token of its frame, so that feed-forward, spatial and temporal attention treat them alike.
+    At the start of training both come out as they went in.
+    """
+
+    def __init__(
+        self, config: MemoryVariantConfig, channels: int, action_dim: int, grid: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        cells = (grid[0] // config.patch) * (grid[1] // config.patch)
+        self.inside = Patches(channels, config.width, config.patch)
+        self.action = nn.Linear(action_dim, config.width)
+        self.layers = Layers(config.width, config.heads, config.depth, cells + 1)
+        self.outside = Unpatch(config.width, channels, config.patch, grid)
+        self.action_outside = nn.Linear(config.width, action_dim, bias=False)
+        nn.init.zeros_(self.outside.conv.weight)
+        nn.init.zeros_(self.action_outside.weight)
+
+    def forward(
+        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`worldsim.memory.protocol.Compressor.forward`."""
+        m = frames.shape[1]
+        keep = min(budget, m)
+        last = slice(m - keep, m)
+        if keep == 0:
+            return frames[:, last], actions[:, last], valid[:, last]
+        tokens = torch.cat([self.inside(frames), self.action(actions)[:, :, None]], 2)  # (B, M, S + 1, width)
+        where = age_embedding(ages(m, frames.device), tokens.shape[-1])[:, None]
+        tokens = self.layers(tokens, where, valid, keep)
+        kept = frames[:, last] + self.outside(tokens[:, :, :-1])
+        return kept, actions[:, last] + self.action_outside(tokens[:, :, -1]), valid[:, last]

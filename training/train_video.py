@@ -1,0 +1,160 @@
+"""Train a video model of Meta-ARVDM on recorded episodes, over a trained autoencoder, with mixed noise levels.
+
+    python -m training.train_video data=DIR held_out=DIR autoencoder=RUN/autoencoder.safetensors out=RUN seconds=3600
+
+The defaults are the paper's recipe (section 6.1.1: v prediction, fused SNR with decay 0.96, Adam, clipping at 1.0,
+noise clipped at 6.0). `model.memory.way=channel model.memory.compressor=modulated`, `model.denoiser=unet3d` and so on
+choose the variant. One run serves every method: `run_demo.py method=NAME --checkpoint RUN/checkpoint`.
+`init=CHECKPOINT` begins from all weights of another checkpoint that have the same name and shape. The same command
+after a kill goes on. `autoencoder=sd3:SOURCE` takes the paper's latents, the stable-diffusion-3 VAE (extra sd3).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from omegaconf import MISSING
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from training.cli import command
+from training.clips import ClipConfig, draw
+from training.dataset import LatentEpisode, latent_episodes, open_episodes
+from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.train_denoiser import HELD_OUT_SEED, action_statistics
+from training.video_objective import VideoObjective, VideoObjectiveConfig, draw_setting
+from worldsim.actions import check_same
+from worldsim.autoencoders.conv import ConvAutoencoder
+from worldsim.autoencoders.sd3 import Sd3Autoencoder
+from worldsim.checkpoint import CheckpointError, load_autoencoder, resolve, save, weights
+from worldsim.config import AutoencoderConfig, load
+from worldsim.video_model import SD3, VideoModel, VideoModelConfig
+
+
+@dataclass
+class Config(LoopConfig):
+    data: str = MISSING
+    held_out: str = ""
+    autoencoder: str = MISSING
+    out: str = MISSING
+    init: str = ""
+    seed: int = 0
+    threads: int = 0
+    clip: ClipConfig = field(
+        default_factory=lambda: ClipConfig(
+            batch=4, pasts=(0, 16, 48, 64), past_odds=(0.1, 0.3, 0.4, 0.2), dreamt_odds=0.0
+        )
+    )
+    objective: VideoObjectiveConfig = field(default_factory=VideoObjectiveConfig)
+    model: VideoModelConfig = field(default_factory=VideoModelConfig)
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(lr=5e-4, weight_decay=0.0, betas=(0.9, 0.999))
+    )
+
+
+def open_autoencoder(word: str) -> tuple[ConvAutoencoder | Sd3Autoencoder, AutoencoderConfig]:
+    """The trained autoencoder of a file, or the stable-diffusion-3 VAE of ``sd3:SOURCE``.
+
+    Raises:
+        CheckpointError, Sd3Error: it is not there or not whole.
+    """
+    if word.startswith(SD3):
+        vae = Sd3Autoencoder.load(word.removeprefix(SD3))
+        return vae, AutoencoderConfig(channels=vae.channels)
+    return load_autoencoder(Path(word))
+
+
+def begin_from(model: VideoModel, name_or_path: str) -> int:
+    """Take over every weight of another checkpoint that has the same name and shape; how many there were.
+
+    Raises:
+        CheckpointError: no such checkpoint, or nothing in it fits.
+    """
+    mine = model.state_dict()
+    own = ("autoencoder.", "action_mean", "action_std")
+    fitting = {
+        k: v
+        for k, v in weights(resolve(name_or_path)).items()
+        if k in mine and v.shape == mine[k].shape and not k.startswith(own)
+    }
+    if not fitting:
+        raise CheckpointError(f"init={name_or_path}: none of its weights fit this model; leave init out")
+    model.load_state_dict(mine | fitting)
+    return len(fitting)
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    # A step without references, or with uncompressed ones, leaves parts of the memory out.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
+    torch.manual_seed(config.seed)
+    autoencoder, autoencoder_config = open_autoencoder(config.autoencoder)
+    autoencoder.to(accelerator.device)
+    sources = open_episodes(Path(config.data))
+    meta = sources[0].meta
+    held = open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
+    if not config.held_out:
+        sources = sources[: -len(held)] or sources
+    check_same(meta["action_spec"], held[0].meta["action_spec"], config.data, config.held_out)
+    out = Path(config.out)
+    quiet = not accelerator.is_main_process
+    with accelerator.main_process_first():
+        episodes = latent_episodes(sources, autoencoder, out / "latents", accelerator.device, quiet)
+        held_out = latent_episodes(held, autoencoder, out / "latents", accelerator.device, quiet)
+    shape = config.model
+    shape.size, shape.autoencoder = int(meta["size"]), autoencoder_config
+    if config.autoencoder.startswith(SD3):
+        shape.latents = config.autoencoder
+    shape.action_dim = episodes[0].actions.shape[1]
+    model = VideoModel(shape)
+    model.autoencoder.load_state_dict(autoencoder.state_dict())
+    for parameter in model.autoencoder.parameters():
+        parameter.requires_grad_(False)
+    model.action_mean, model.action_std = action_statistics(episodes)
+    if config.init:
+        begin_from(model, config.init)
+    objective = VideoObjective(model, config.objective)
+
+    def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:
+        clip, noise = draw(source, config.clip, seed, step, accelerator.process_index, accelerator.device)
+        setting = draw_setting(config.objective, clip.past_latents.shape[1], seed, step)
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = module(clip, noise, setting)
+        return losses
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        return losses_on(episodes, wrapped, config.seed, step)
+
+    @torch.no_grad()
+    def held_out_losses(ema: nn.Module) -> dict[str, float]:
+        rows = [losses_on(held_out, ema, HELD_OUT_SEED, i) for i in range(16)]
+        return {k: float(torch.stack([r[k] for r in rows]).mean()) for k in rows[0]}
+
+    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
+        for name, value in held_out_losses(ema).items():
+            writer.add_scalar(f"held_out/{name}", value, step)
+
+    ema, counters = train(objective, loss_of, out, accelerator, config.optimizer, config, sample)
+    assert isinstance(ema, VideoObjective)
+    if accelerator.is_main_process:
+        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
+        facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
+        save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

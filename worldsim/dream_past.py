@@ -1,0 +1,108 @@
+"""The past of one dream: its newest frames as latents, as features to be read, and as keys and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from worldsim.denoisers.layers import Cache
+from worldsim.memory.geometry import POSE
+from worldsim.world_model import Past, Views, WorldModel
+
+CONTEXT_LEVEL = 0.05
+"""Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
+REPLAYED = 16
+"""Frames whose keys and values are computed again when the past is replaced."""
+
+
+@dataclass
+class DreamPast:
+    """The newest frames, oldest first; ``count`` is how many there ever were, so the newest has index count - 1.
+
+    latents (C, h, w), features (S, width) and points (S, 3) of each for the reader, ``led`` (A,) the normalised action
+    that led to it, poses (5,). ``pending``: the newest frame's keys and values are not in the cache yet; they are
+    computed together with the first denoising step of the frame after it.
+    """
+
+    keep: int
+    latents: list[Tensor] = field(default_factory=list)
+    features: list[Tensor] = field(default_factory=list)
+    points: list[Tensor] = field(default_factory=list)
+    led: list[Tensor] = field(default_factory=list)
+    poses: list[Tensor] = field(default_factory=list)
+    motion: Tensor = field(default_factory=lambda: torch.zeros(1, POSE))
+    count: int = 0
+    cache: Cache = field(default_factory=Cache)
+    pending: bool = False
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def append(
+        self, latent: Tensor, features: Tensor, points: Tensor, led: Tensor, pose: Tensor, moved: Tensor
+    ) -> None:
+        """A new newest frame, whose keys and values are pending; ``moved`` (1, 5) is the motion that led to it."""
+        new = ((self.latents, latent), (self.features, features), (self.points, points))
+        for kept, value in (*new, (self.led, led), (self.poses, pose)):
+            kept.append(value)
+            del kept[: -self.keep]
+        self.motion = moved
+        self.count += 1
+        self.pending = True
+
+    def control(self, model: WorldModel, first: int) -> Tensor:
+        """What steered the frames from position ``first`` on: (1, n, A + 6)."""
+        poses = torch.stack(self.poses[first:])
+        before = torch.stack(self.poses[max(0, first - 1) : len(self) - 1]) if len(self) > 1 else poses
+        if first == 0 and len(self) > 1:
+            before = torch.cat([poses[:1], before])
+        moved = model.motion(before, poses)
+        return model.control(torch.stack(self.led[first:]), moved, poses[:, 4])[None]
+
+    def replay(self, model: WorldModel) -> None:
+        """Compute features, keys and values of the newest frames again, as if they had come one by one."""
+        first = max(0, len(self) - REPLAYED)
+        latents, poses = torch.stack(self.latents[first:]), torch.stack(self.poses[first:])
+        features = model.frame_encoder(latents)
+        self.features[first:] = list(features)
+        self.points[first:] = list(model.reader.points(features, poses))
+        self.cache, self.pending = Cache(), True
+        if len(latents) > 1:
+            z, control = latents[None, :-1], self.control(model, first)[:, :-1]
+            level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
+            model.denoiser.commit(z, level, control, self.cache, self.count - len(latents))
+
+    def encode_features(self, model: WorldModel) -> None:
+        """Features and points of every frame, from its latents and pose."""
+        features = model.frame_encoder(torch.stack(self.latents))
+        self.features = list(features)
+        self.points = list(model.reader.points(features, torch.stack(self.poses)))
+
+    def recent(self, n: int) -> Views:
+        """The newest n frames (or all, where there are fewer), as they are."""
+        n = min(n, len(self))
+        device = self.latents[-1].device
+        return Views(
+            torch.stack(self.features[-n:])[None],
+            torch.stack(self.points[-n:])[None],
+            torch.stack(self.poses[-n:])[None],
+            torch.arange(self.count - n, self.count, device=device)[None],
+            torch.ones(1, n, dtype=torch.bool, device=device),
+        )
+
+    def behind(self, history: int, window: int) -> Past:
+        """The frames of the last ``history`` that lie behind the short window; there may be none."""
+        n = len(self)
+        stop = max(0, n - window)
+        part = slice(min(max(0, n - history), stop), stop)
+
+        def stacked(values: list[Tensor]) -> Tensor:
+            some = torch.stack(values[part] or values[-1:])[None]
+            return some[:, : part.stop - part.start]
+
+        latents = stacked(self.latents)
+        index = torch.arange(self.count - n + part.start, self.count - n + part.stop, device=latents.device)
+        valid = torch.ones(1, len(index), dtype=torch.bool, device=latents.device)
+        return Past(stacked(self.features), stacked(self.led), stacked(self.poses), index, valid)

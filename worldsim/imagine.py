@@ -1,0 +1,134 @@
+"""The next frame of one dream or of several: memory, dead reckoning, reading, denoising and decoding, in one pass.
+
+Dreams that share a model and a clock (the one that remembers and its forgetful twin) differ only in what they remember,
+so they are the rows of one batch: on a processor most of a small step is overhead, which they share.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.ar_step import autoregressive_step
+from worldsim.denoisers.layers import Cache
+from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
+from worldsim.frames import to_uint8
+from worldsim.schedules import next_frame
+from worldsim.world_model import Views, WorldModel, together
+
+REFRESH = 8
+"""Frames between two compressions of the memory."""
+
+
+@dataclass
+class Mind:
+    """A dream's past, its compressed memory and its dials. ``age``: frames since the last compression."""
+
+    past: DreamPast
+    history: int = 0
+    budget: int = 1
+    steps: int = 1
+    memory: Views | None = None
+    age: int = 0
+    stale: bool = True
+    random: torch.Generator = field(default_factory=torch.Generator)
+
+    def fits(self, other: Mind) -> bool:
+        """Whether the two can be rows of one batch."""
+        a, b = self.past, other.past
+        return self.steps == other.steps and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+
+    def refresh(self, model: WorldModel) -> None:
+        """Compress what lies behind the short window, where it is time."""
+        if self.stale or self.age >= REFRESH:
+            past = self.past
+            behind = past.behind(self.history, model.denoiser.window)
+            self.memory = model.remember(behind, past.poses[-1][None], past.count, self.budget)
+            self.age, self.stale = 0, False
+
+    def views(self, model: WorldModel) -> Views:
+        """Everything that the next frame may read."""
+        assert self.memory is not None
+        # Frames that left the short window since the last compression are not in the memory yet.
+        return self.memory + self.past.recent(min(self.history, model.denoiser.window + self.age))
+
+
+def imagine(
+    model: WorldModel, minds: list[Mind], led: Tensor, guides: list[Tensor | None]
+) -> tuple[list[np.ndarray], dict[str, float]]:
+    """One frame for each mind (all of which :meth:`Mind.fits`), which enters its past.
+
+    Args:
+        led: (A,), the normalised action; guides: the true pose (5,) of the next frame, where a dream is to use it.
+
+    Returns:
+        frames uint8 (H, W, 3), and the milliseconds of each phase.
+    """
+    clock, ms = time.perf_counter(), dict[str, float]()
+
+    def lap(phase: str) -> None:
+        nonlocal clock
+        now = time.perf_counter()
+        ms[phase] = (now - clock) * 1e3
+        clock = now
+
+    pasts = [mind.past for mind in minds]
+    b, index = len(minds), pasts[0].count
+    for mind in minds:
+        mind.refresh(model)
+    lap("compress")
+    newest = torch.stack([past.latents[-1] for past in pasts])  # (B, C, h, w)
+    before = torch.stack([past.poses[-1] for past in pasts])
+    leds = led.expand(b, -1)
+    moved = torch.cat([past.motion for past in pasts])
+    pose, moved = model.odometry.next_pose(before, model.odometry.look(newest), leds, moved)
+    pose = torch.stack([p if guide is None else guide for p, guide in zip(pose, guides, strict=True)])
+    if any(guide is not None for guide in guides):
+        moved = model.motion(before, pose)
+    lap("odometry")
+    views = together([mind.views(model) for mind in minds])
+    guess, read = model.read(views, pose[:, None], torch.tensor([index], device=pose.device))
+    lap("read")
+    control = model.control(leds[:, None], moved[:, None], pose[:, None, 4])
+    cache = _joined([past.cache for past in pasts])
+
+    def denoise(z: Tensor, level: Tensor) -> Tensor:
+        if not pasts[0].pending:
+            return guess + model.denoiser.denoise(z, level, control, read, cache, index)
+        earlier = torch.cat([past.control(model, len(past) - 1) for past in pasts])
+        shown = torch.full_like(level, CONTEXT_LEVEL)
+        for past in pasts:
+            past.pending = False
+        noisy = (z, level, control)
+        return guess + model.denoiser.advance(
+            (newest[:, None], shown, earlier), noisy, read, cache, index - 1
+        )
+
+    noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
+    clean, _ = autoregressive_step(
+        denoise, guess[:, :0], noise.to(guess.device), next_frame(), minds[0].steps
+    )
+    lap("denoise")
+    frames = list(to_uint8(model.autoencoder.decode(clean[:, 0])))
+    lap("decode")
+    features = model.frame_encoder(clean[:, 0])
+    points = model.reader.points(features, pose)
+    for i, mind in enumerate(minds):
+        mind.past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
+        mind.past.append(clean[i, 0], features[i], points[i], led, pose[i], moved[i : i + 1])
+        mind.age += 1
+    lap("keep")
+    return frames, ms
+
+
+def _joined(caches: list[Cache]) -> Cache:
+    if len(caches) == 1:
+        return caches[0]
+    return Cache(
+        [torch.cat(rows) for rows in zip(*(c.keys for c in caches), strict=True)],
+        [torch.cat(rows) for rows in zip(*(c.values for c in caches), strict=True)],
+    )
