@@ -109,8 +109,8 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         "",
         f"- Data: {config.data}",
         f"- Code: commit {_commit()}",
-        f"- {'Denoiser and memory' if video else 'Denoiser, memory and odometry'}: {training.get('steps')} steps in {training.get('seconds')} s, "
-        "held-out losses "
+        f"- {'Denoiser and memory' if video else 'Denoiser, memory and odometry'}: "
+        f"{training.get('steps')} steps in {training.get('seconds')} s, held-out losses "
         f"`{json.dumps(training.get('held_out'))}`",
     ]
     if config.autoencoder:

@@ -161,7 +161,8 @@ class DpmSolverPlusPlus:
         first = self._solver.dpm_solver_first_order_update(x0, sample=y)
         second = self._solver.multistep_dpm_solver_second_order_update([x0_before, x0], sample=y)
         # The last step, to level 0, has no finite log SNR: first order is exact there.
-        use = per_frame(known & (target > 0), z)
+        # A prediction made at this very level is no past.
+        use = per_frame(known & (target > 0), z) & (before != ratio)
         out = torch.where(use, second, first) * scale_s
         shown = per_frame(moves, z)
         self._before = (

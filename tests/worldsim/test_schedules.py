@@ -1,5 +1,7 @@
 """Requirement 1 holds for every schedule we build, and each of its conditions can be broken."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -93,7 +95,7 @@ def test_asynchronous_with_full_lag_is_autoregressive() -> None:
 def test_asynchronous_levels_satisfy_the_ad_schedulers_equation(difference: int) -> None:
     steps, window = 20, 6
     chain = (path(asynchronous(window, difference / steps), steps) * steps).round().int().tolist()
-    for before, now in zip(chain[:-1], chain[1:], strict=True):
+    for before, now in itertools.pairwise(chain):
         for i in range(window):
             follows = i > 0 and now[i - 1] > 0
             expected = min(now[i - 1] + difference, steps) if follows else max(before[i] - 1, 0)

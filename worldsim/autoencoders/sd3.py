@@ -77,8 +77,14 @@ class Sd3Autoencoder(nn.Module):
                 **where,
             )
         except Exception as error:  # of the hub's, of several HTTP clients, of safetensors: no common class
-            hint = "is it a whole AutoencoderKL?" if folder else "accept its licence, log in, or name a local folder"
-            raise Sd3Error(f"cannot load an autoencoder from {source}: {_first_line(error)} ({hint})") from error
+            hint = (
+                "is it a whole AutoencoderKL?"
+                if folder
+                else "accept its licence, log in, or name a local folder"
+            )
+            raise Sd3Error(
+                f"cannot load an autoencoder from {source}: {_first_line(error)} ({hint})"
+            ) from error
         if report["missing_keys"]:
             raise Sd3Error(
                 f"the weights in {source} do not fill the network: {len(report['missing_keys'])} tensors are missing, "

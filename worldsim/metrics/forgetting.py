@@ -35,7 +35,9 @@ class HiddenWorld:
             )
         for name, rows in (("initial", self.initial[None]), ("moves", self.moves), ("shows", self.shows)):
             if (rows < 0).any() or not np.allclose(rows.sum(1), 1):
-                raise InformationError(f"expected rows of {name} that are distributions, found one that is not")
+                raise InformationError(
+                    f"expected rows of {name} that are distributions, found one that is not"
+                )
 
 
 def landmark_loop(places: int, colours: int = 2, step: float = 1.0) -> HiddenWorld:

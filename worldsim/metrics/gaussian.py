@@ -76,7 +76,9 @@ def sampler_error(mean: ArrayLike, covariance: ArrayLike, times: ArrayLike) -> S
     return SamplerError(start, tuple(steps), sample)
 
 
-def autoregressive_error(correlation: float, frames: int, times: ArrayLike, references: bool) -> tuple[float, float]:
+def autoregressive_error(
+    correlation: float, frames: int, times: ArrayLike, references: bool
+) -> tuple[float, float]:
     """Errors of a rollout frame by frame (w = delta = 1) on a one-value world, X_k+1 = rho X_k + noise, unit variance.
 
     With references, a frame is denoised under the exact score given the last generated frame. Without, nothing

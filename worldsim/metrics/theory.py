@@ -77,7 +77,9 @@ class LossCurve:
     def __post_init__(self) -> None:
         levels, losses = np.asarray(self.levels, float), np.asarray(self.losses, float)
         if levels.ndim != 1 or levels.shape != losses.shape or not levels.size:
-            raise TheoryError(f"expected one loss a level, found {levels.size} levels and {losses.size} losses")
+            raise TheoryError(
+                f"expected one loss a level, found {levels.size} levels and {losses.size} losses"
+            )
         if (np.diff(levels) <= 0).any() or levels[0] < 0 or levels[-1] > 1:
             raise TheoryError(f"expected levels that rise within [0, 1], found {self.levels}")
         if not (losses >= 0).all() or not np.isfinite(losses).all():
@@ -197,10 +199,7 @@ def _stage(
 ) -> ErrorTerms:
     """The three terms of a stage that draws ``fresh`` frames of noise and walks ``levels`` (M + 1, frames) down."""
     widths = c.horizon * -np.diff(levels, axis=0)  # (M, frames), of every frame's own step
-    if losses is None:
-        see = widths.sum(0).mean() * c.eps_est**2
-    else:
-        see = (widths * losses(levels[:-1])).sum()
+    see = widths.sum(0).mean() * c.eps_est**2 if losses is None else (widths * losses(levels[:-1])).sum()
     return ErrorTerms(
         nie=(fresh * c.dimension + bound2) * exp(-c.horizon),
         see=float(see),
@@ -213,4 +212,6 @@ def _falling(levels: NDArray[np.float64], least: tuple[int, int], what: str) -> 
         raise TheoryError(f"expected {what} with at least one step, found shape {levels.shape}")
     inside = (levels >= -TOLERANCE).all() and (levels <= 1 + TOLERANCE).all()
     if not inside or (np.diff(levels, axis=0) > TOLERANCE).any():
-        raise TheoryError(f"expected {what} that fall within [0, 1], found a level that rises or lies outside")
+        raise TheoryError(
+            f"expected {what} that fall within [0, 1], found a level that rises or lies outside"
+        )

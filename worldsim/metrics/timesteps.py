@@ -35,7 +35,9 @@ def timestep_set(name: str, count: int, maximum: float = MAXIMUM) -> NDArray[np.
     return dense_at_clean if side == "1" else maximum - dense_at_clean[::-1]
 
 
-def score_estimation(timesteps: ArrayLike, losses: LossCurve, maximum: float = MAXIMUM, end: End = "noisy") -> float:
+def score_estimation(
+    timesteps: ArrayLike, losses: LossCurve, maximum: float = MAXIMUM, end: End = "noisy"
+) -> float:
     """SEE of a set of timesteps: every interval's width times the loss at one of its ends (Assumption 3).
 
     Args:
