@@ -111,9 +111,9 @@ def _step(
     """Frame i + 1 of every dream, to which actions[i] leads; a method may know the actions after it."""
     shown: dict[str, np.ndarray] = {}
     plain = {name: dream for name, dream in dreams.items() if isinstance(dream, DreamEnv)}
-    for dream in plain.values():
+    for world in plain.values():
         if pose is not None:
-            dream.guide(pose)
+            world.guide(pose)
     if plain:
         steps = DreamEnv.together(list(plain.values()), actions[i])
         shown |= {name: step[0] for name, step in zip(plain, steps, strict=True)}
@@ -169,7 +169,7 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
 
     Also the autoencoder's own reconstruction of the same frames (the ceiling) and the view as it was (``recall``).
     """
-    dreams = {"memory": _dream(loaded, config)}
+    dreams: dict[str, DreamEnv | MethodDream] = {"memory": _dream(loaded, config)}
     dreams["forgetful"] = _dream(loaded, config, history=dreams["memory"].window)
     scores: dict[tuple[str, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "needle", unit="episode"):

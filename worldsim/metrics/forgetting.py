@@ -61,7 +61,7 @@ def landmark_loop(places: int, colours: int = 2, step: float = 1.0) -> HiddenWor
 def sequences(world: HiddenWorld, length: int) -> dict[tuple[int, ...], float]:
     """Probability of every sequence of observations that can occur, by enumeration."""
     # forward messages: joint probability of (observations so far, present state)
-    messages = {(): world.initial}
+    messages: dict[tuple[int, ...], NDArray[np.float64]] = {(): world.initial}
     for i in range(length):
         longer: dict[tuple[int, ...], NDArray[np.float64]] = {}
         for seen, message in messages.items():

@@ -45,12 +45,12 @@ def plug_in(x: ArrayLike, y: ArrayLike, z: ArrayLike) -> float:
     Raises:
         InformationError: no samples, or not as many of one as of the others.
     """
-    columns = [_symbols(values) for values in (x, y, z)]
+    columns = [np.atleast_1d(np.asarray(values)) for values in (x, y, z)]
     if len({len(c) for c in columns}) != 1 or not len(columns[0]):
         raise InformationError(
             f"expected as many samples of x, y and z, and at least one, found {[len(c) for c in columns]}"
         )
-    a, b, c = columns
+    a, b, c = (_symbols(values) for values in columns)
 
     def counted(*parts: NDArray[np.int64]) -> float:
         # over cells that occur only: a table of all that could would not fit for long rows
@@ -136,8 +136,8 @@ def indistinguishable(s: float) -> Indistinguishable:
     return Indistinguishable(high, np.full((2, 2, 2), 1 / 8), copies, copies[:, :, ::-1])
 
 
-def _symbols(values: ArrayLike) -> NDArray[np.int64]:
-    """(N,) or (N, k) to (N,): the number of each row among the rows that occur."""
-    rows = np.asarray(values)
-    rows = rows.reshape(len(rows), -1) if rows.ndim else rows.reshape(1, 1)
+def _symbols(rows: NDArray[np.generic]) -> NDArray[np.int64]:
+    """(N,) or (N, k) to (N,): the number of each row among the rows that occur; a row may have no values."""
+    if rows.size == 0:
+        return np.zeros(len(rows), np.int64)
     return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)

@@ -16,6 +16,9 @@ from math import exp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from worldsim.methods import Method
+from worldsim.schedules import path, rolling
+
 TOLERANCE = 1e-6  # how far a level may lie outside of [0, 1]: tensors of levels are float32
 
 
@@ -172,26 +175,47 @@ def error_budget(
     Raises:
         TheoryError: sizes that do not fit, or levels that rise or leave [0, 1].
     """
-    initial, path = np.asarray(initial_levels, float), np.asarray(step_levels, float)
+    initial, levels = np.asarray(initial_levels, float), np.asarray(step_levels, float)
     if not 1 <= stride <= window or initial_frames < 0:
         raise TheoryError(
             "expected 1 <= stride <= window and at least 0 initial frames, "
             f"found window {window}, stride {stride}, {initial_frames} initial frames"
         )
-    _falling(path, (2, window), "step_levels of (M + 1, window)")
+    _falling(levels, (2, window), "step_levels of (M + 1, window)")
     bound2 = (
         constants.dimension * max(stride, initial_frames) if constants.bound is None else constants.bound**2
     )
-    step = _stage(stride, path, bound2, constants, losses)
+    step = _stage(stride, levels, bound2, constants, losses)
     if not initial_frames:
         return ErrorBudget(ErrorTerms(), step)
     _falling(initial[:, None], (2, 1), "initial_levels of (M + 1,)")
     if abs(initial[0] - 1) > TOLERANCE or abs(initial[-1]) > TOLERANCE:
         raise TheoryError(f"expected initial_levels from 1 to 0, found {initial[0]:g} to {initial[-1]:g}")
-    path = np.repeat(initial[:, None], initial_frames, axis=1)  # one common level: (M + 1, i_0)
-    first = _stage(initial_frames, path, bound2, constants, losses)
+    common = np.repeat(initial[:, None], initial_frames, axis=1)  # (M + 1, i_0)
+    first = _stage(initial_frames, common, bound2, constants, losses)
     # as printed: Theorem 1 counts w frames, not i_0, in the initialisation's DE
     return ErrorBudget(replace(first, de=first.de * window / initial_frames), step)
+
+
+def method_budget(method: Method, constants: Constants, losses: LossCurve | None = None) -> ErrorBudget:
+    """The error budget of a method as it runs: its schedule, its steps, its initialisation.
+
+    A method that carries nothing over (window = stride) has no initialisation: its first block is its first
+    autoregressive step.
+    """
+    schedule, first = method.schedule, method.initial_frames
+    if schedule.window == schedule.stride:
+        first = 0
+    block = rolling(max(1, first), max(1, first), spacing=schedule.spacing)
+    return error_budget(
+        schedule.window,
+        schedule.stride,
+        first,
+        path(block, method.initial_steps)[:, 0],
+        path(schedule, method.steps),
+        constants,
+        losses,
+    )
 
 
 def _stage(

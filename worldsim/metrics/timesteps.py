@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from worldsim.metrics.theory import LossCurve, TheoryError
+from worldsim.schedules import spaced
 
 MAXIMUM = 999.0  # the last of a thousand training timesteps: pure noise
-POWERS = {"a": 2, "b": 3}
 NAMES = ("a,1", "a,2", "b,1", "b,2")
 End = Literal["noisy", "clean"]
 
@@ -30,9 +30,8 @@ def timestep_set(name: str, count: int, maximum: float = MAXIMUM) -> NDArray[np.
         raise TheoryError(f"expected a timestep set of {', '.join(NAMES)}, found {name!r}")
     if count < 2:
         raise TheoryError(f"expected at least 2 timesteps, found {count}")
-    kind, side = name.split(",")
-    dense_at_clean = maximum * np.linspace(0, 1, count) ** POWERS[kind]
-    return dense_at_clean if side == "1" else maximum - dense_at_clean[::-1]
+    places = np.linspace(0, 1, count)
+    return maximum * np.array([spaced(place, name.replace(",", "")) for place in places])
 
 
 def score_estimation(
@@ -75,8 +74,9 @@ def predict(losses: LossCurve, count: int = 50, maximum: float = MAXIMUM, end: E
       order they differ from it by half of sum(width^2 * slope): what counts is the slope of the curve where the steps
       are wide, not the height of the loss there (a high loss under narrow steps is met by more of them).
     * Read at the noisier end, as Assumption 3 does, a curve that falls from clean to noise and does so mostly near
-      the clean end gives SEE(*,2) < SEE(*,1): wide steps near clean never call the network where it is worst. The
-      bound then predicts slower degradation for (*,2), which is the paper's sentence.
+      the clean end gives SEE(*,2) < SEE(*,1), more so for (b): wide steps near clean never call the network where it
+      is worst. The bound then predicts slower degradation for (*,2), which is the paper's sentence. A straight
+      curve tells a set and its mirror not at all, and one that changes mostly near noise turns the order round.
     * The paper's figure shows slower degradation for (*,1), and its argument (narrow steps near 0, so small weights
       for large losses) is what ``end="clean"`` computes: the order turns round, and the gap is wider for (b).
       The measured advantage of (*,1) needs no SEE: where the score changes faster near clean than near

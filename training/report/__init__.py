@@ -1,0 +1,1 @@
+"""Tables and pictures, each report a file of this package: ``python -m training.report NAME [key=value ...]``."""
