@@ -110,7 +110,8 @@ def path(schedule: Schedule, steps: int) -> Tensor:
     """Noise levels of every frame at every step: (calls + 1, w), from L_in to L_out (Eqn. 6).
 
     ``steps`` is how many parts a frame's own way is divided into; with a lag the later frames start later, so that
-    :func:`calls` network calls are needed. Levels never fall along the window, in any row.
+    :func:`calls` network calls are needed. Levels never fall along the window, in any row. With another spacing than
+    even, frames pass through the finer levels of that same spacing.
 
     Raises:
         ValueError: no step at all.

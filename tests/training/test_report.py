@@ -25,18 +25,32 @@ def report(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, dict[s
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_every_preset_has_a_budget_and_a_picture(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "pictures" / f"{name}.png"
-    printed, found = report(capsys, "theory", f"method={name}", f"out={file}", "after=[2]", "shown=2")
+def test_every_preset_has_a_budget(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    printed, found = report(capsys, "theory", f"method={name}", "after=[2]")
     step = found["budget"]["one step"]
     assert found["budget"]["clip after 2 steps"]["total"] == pytest.approx(
         found["budget"]["initialisation"]["total"] + 2 * step["total"]
     )
     assert step["total"] == pytest.approx(step["nie"] + step["see"] + step["de"])
     assert all(word in printed for word in (name, "NIE", "SEE", "DE", "clip after 2 steps", "Requirement 1"))
-    assert len(np.unique(np.asarray(Image.open(file)).reshape(-1, 3), axis=0)) > 20
+
+
+@pytest.mark.parametrize("name", ["fifo", "outpainting", "ar_diffusion"])
+def test_the_levels_are_drawn_where_they_lie(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every ring of L_in and every dot of L_out is at the height of its level."""
+    file = tmp_path / "pictures" / f"{name}.png"
+    report(capsys, "theory", f"method={name}", f"out={file}", "window=4", "shown=2")
+    drawn = np.asarray(Image.open(file)).astype(int)
+    schedule = methods.method(name, ["window=4"]).schedule
+    across = (levels.WIDTH - 2 * levels.MARGIN) / (4 + schedule.stride)
+    for k in range(2):
+        bottom, height = 110 + k * levels.STEP_HEIGHT + levels.STEP_HEIGHT - 60, levels.STEP_HEIGHT - 60
+        for i, level in enumerate(schedule.levels_out):
+            x = levels.MARGIN + (k * schedule.stride + i + 0.5) * across
+            y = bottom - height * level / 1.04
+            assert np.abs(drawn[round(y), round(x)] - levels.BLUE).max() < 40
 
 
 def test_words_of_the_method_reach_the_method(capsys: pytest.CaptureFixture[str]) -> None:

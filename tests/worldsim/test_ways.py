@@ -14,12 +14,18 @@ from tests.worldsim.small_variant import (
     window,
 )
 from worldsim import references
+from worldsim.memory.prepend import Prepend
 from worldsim.memory.protocol import (
+    COMPRESSORS,
     MemoryVariantConfig,
     MemoryVariantError,
     References,
     compress,
+    compressor,
+    way,
 )
+from worldsim.memory.protocol import WAYS as WAYS_KNOWN
+from worldsim.memory.uncompressed import Uncompressed
 from worldsim.memory.ways import compressor_from, variants, way_from
 
 WAYS = ("prepend", "channel", "cross_attention")
@@ -127,7 +133,7 @@ def test_any_number_of_past_frames(way: str) -> None:
 def test_each_variant_learns_a_tiny_batch(denoiser: str, way: str, by: str) -> None:
     net, built, compressor = small_variant(denoiser, way, by)
     parameters = [p for module in (net, built, compressor) for p in module.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=5e-3)
+    optimizer = torch.optim.Adam(parameters, lr=5e-3, fused=True)
     z, level, actions = window(2)
     memory = past(4)
     losses = []
@@ -151,6 +157,24 @@ def test_the_variants_are_those_that_the_paper_defines() -> None:
         ("prepend", "none"),
         ("prepend", "joint"),
     ]
+
+
+def test_a_class_in_a_file_of_its_own_is_a_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WAYS_KNOWN, "mine", None)
+    monkeypatch.setitem(COMPRESSORS, "first", None)
+
+    @way("mine", compressors=("none",))
+    class Mine(Prepend):
+        pass
+
+    @compressor("first", ways=("prepend", "mine"))
+    class First(Uncompressed):
+        pass
+
+    assert {("mine", "none"), ("mine", "first"), ("prepend", "first")} <= set(variants())
+    assert isinstance(small_variant("unet3d", "mine", "first")[1], Mine)
+    with pytest.raises(MemoryVariantError, match="choose none or modulated"):
+        way_from(MemoryVariantConfig("channel", "first"), CHANNELS, ACTIONS, GRID)
 
 
 @pytest.mark.parametrize(

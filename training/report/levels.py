@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,7 @@ def levels_picture(method: Method, shown: int = 3) -> Canvas:
     rows = calls_map(schedule, levels, shown)
     map_height = min(260, max(80, 6 * len(rows)))
     canvas = Canvas(WIDTH, 110 + shown * STEP_HEIGHT + map_height + 70)
-    canvas.text((MARGIN, 26), f"{method.name}: {method.source}"[:120], size=14)
+    canvas.text((MARGIN, 26), shorten(f"{method.name}: {method.source}", 110), size=14)
     canvas.text((MARGIN, 48), _summary(method, len(levels) - 1), size=12)
     canvas.dot((MARGIN + 6, 70), ORANGE, filled=False)
     canvas.text((MARGIN + 16, 70), "L_in")
@@ -109,4 +111,4 @@ def _some(frames: int) -> list[int]:
 def _summary(method: Method, calls: int) -> str:
     s = method.schedule
     relaxed = f", relaxes {s.relaxed}" if s.relaxed else ""
-    return f"window {s.window}, stride {s.stride}, {calls} network calls a step{relaxed}"
+    return f"window {s.window}, stride {s.stride}, noise levels of {calls} denoising steps{relaxed}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,8 +51,8 @@ class Canvas:
 
     def text(self, at: Point, words: str, colour: Colour = INK, size: int = 12, anchor: str = "lm") -> None:
         """Words at a point; ``anchor`` is Pillow's: l, m or r across and t, m or b down."""
-        font = ImageFont.load_default(size * SCALE)
-        self._draw.text((at[0] * SCALE, at[1] * SCALE), words, fill=colour, font=font, anchor=anchor)
+        place = (at[0] * SCALE, at[1] * SCALE)
+        self._draw.text(place, words, fill=colour, font=_font(size * SCALE), anchor=anchor)
 
     def save(self, file: Path) -> None:
         """Write the PNG, with the folders above it."""
@@ -101,6 +102,11 @@ class Panel:
         self.canvas.line(placed, colour, 1.0 if dashed else 2.0, dashed)
         for point in placed if dots else ():
             self.canvas.dot(point, colour)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)  # reads the whole font anew each time
 
 
 def decades(low: float, high: float) -> list[float]:

@@ -142,10 +142,14 @@ def way(name: str, compressors: tuple[str, ...]) -> Callable[[K], K]:
     return register
 
 
-def compressor(name: str) -> Callable[[K], K]:
-    """Make a class known as the compressor ``name``, built as ``Class(config, channels, action_dim, grid)``."""
+def compressor(name: str, ways: tuple[str, ...] = ()) -> Callable[[K], K]:
+    """Make a class known as the compressor ``name``, built as ``Class(config, channels, action_dim, grid)``.
+
+    It goes with the ways that name it, and with those in ``ways``.
+    """
 
     def register(cls: K) -> K:
+        cls.ways = ways  # type: ignore[attr-defined]
         COMPRESSORS[name] = cls
         return cls
 

@@ -26,7 +26,7 @@ def variants() -> list[tuple[str, str]]:
     (section 6.1); version 1 gives cross attention the past uncompressed.
     """
     _discover()
-    return [(name, by) for name, cls in sorted(WAYS.items()) for by in cls.compressors]
+    return [(name, by) for name in sorted(WAYS) for by in _allowed(name)]
 
 
 def way_from(config: MemoryVariantConfig, channels: int, action_dim: int, grid: tuple[int, int]) -> Way:
@@ -52,7 +52,7 @@ def _check(config: MemoryVariantConfig, grid: tuple[int, int]) -> None:
     _discover()
     _known("way of memory", config.way, WAYS)
     _known("compressor", config.compressor, COMPRESSORS)
-    allowed = WAYS[config.way].compressors
+    allowed = _allowed(config.way)
     if config.compressor not in allowed:
         raise MemoryVariantError(
             f"{config.way!r} with {config.compressor!r} compression is not defined (Meta-ARVDM section 6.1); "
@@ -63,6 +63,12 @@ def _check(config: MemoryVariantConfig, grid: tuple[int, int]) -> None:
             f"expected a memory patch that divides latents of {grid[0]} x {grid[1]}, found {config.patch}; "
             "set patch to 1"
         )
+
+
+def _allowed(way: str) -> list[str]:
+    """The compressors that go with a way: those that it names, then those that name it."""
+    named: list[str] = list(WAYS[way].compressors)
+    return named + [by for by, cls in COMPRESSORS.items() if way in cls.ways and by not in named]
 
 
 def _known(what: str, name: str, table: dict[str, Any]) -> None:
