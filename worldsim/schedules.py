@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldsim.requirements import ScheduleError, require
+from worldsim.requirements import TOLERANCE, ScheduleError, require
 
 SPACINGS: dict[str, tuple[float, bool]] = {
     "even": (1.0, False),
@@ -120,8 +120,10 @@ def path(schedule: Schedule, steps: int) -> Tensor:
     start, end = torch.tensor(schedule.levels_in), torch.tensor(schedule.levels_out)
     clock = torch.linspace(0, rows / steps, rows + 1)[:, None]  # (M + 1, 1)
     if schedule.lag:
-        clock = (clock - schedule.lag * torch.arange(schedule.window)).clamp(0, 1)  # (M + 1, w)
-        clock = torch.where(clock > 1 - 1e-6, 1.0, torch.where(clock < 1e-6, 0.0, clock))
+        turns = schedule.lag * torch.arange(schedule.window, dtype=torch.double)
+        late = torch.linspace(0, rows / steps, rows + 1, dtype=torch.double)[:, None] - turns  # (M + 1, w)
+        late = torch.where(late >= 1 - TOLERANCE, 1.0, torch.where(late <= TOLERANCE, 0.0, late))
+        clock = late.to(start.dtype)
     if schedule.spacing == "even":
         return start + (end - start) * clock  # (M + 1, w)
     order, turned = _spacing(schedule.spacing)
@@ -139,7 +141,7 @@ def calls(schedule: Schedule, steps: int) -> int:
     """
     if steps < 1:
         raise ValueError(f"a step needs at least 1 denoising step, found {steps}")
-    return math.ceil(steps * (1 + (schedule.window - 1) * schedule.lag) - 1e-6)
+    return math.ceil(steps * (1 + (schedule.window - 1) * schedule.lag - TOLERANCE))
 
 
 def spaced(place: float, spacing: str = "even") -> float:

@@ -64,7 +64,7 @@ def test_the_timestep_sets_are_those_of_the_paper() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 24), st.integers(1, 20), st.floats(0, 1))
+@given(st.integers(1, 24), st.integers(1, 20), st.floats(0, 1, allow_subnormal=False))
 def test_asynchronous_levels_run_from_noise_to_clean_and_never_fall_along_the_window(
     window: int, steps: int, lag: float
 ) -> None:
