@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
@@ -123,6 +123,9 @@ def _merge(config: Any, override: DictConfig, source: str) -> Any:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are {_listed(config)}"
             raise ConfigError(f"{source}: unknown key {key!r}; {hint}")
+        given = _node(override, key)
+        if isinstance(_node(config, key), StringNode) and isinstance(given._value(), bool):
+            OmegaConf.update(override, key, str(given).lower())  # in pose_from=true, true is a word
     try:
         return OmegaConf.merge(config, override)
     except OmegaConfBaseException as error:
@@ -142,10 +145,16 @@ def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def _is_open(config: DictConfig, key: str) -> bool:
     """Whether the field is a free dictionary rather than a dataclass or a plain value."""
+    node = _node(config, key)
+    return isinstance(node, DictConfig) and not dataclasses.is_dataclass(OmegaConf.get_type(node))
+
+
+def _node(config: DictConfig, key: str) -> Any:
+    """What stands at a dotted key, or None."""
     node: Any = config
     for part in key.split("."):
-        node = node._get_node(part)
-    return isinstance(node, DictConfig) and not dataclasses.is_dataclass(OmegaConf.get_type(node))
+        node = node._get_node(part) if isinstance(node, DictConfig) else None
+    return node
 
 
 def _listed(config: DictConfig) -> str:
