@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 from training.dataset import LatentEpisode
+from worldsim.odometry import LATELY
 
 
 @dataclass
 class Clip:
-    """A batch: frames (B, L, C, h, w), leading actions (B, L, A), poses (B, L, 5), the pose before the clip (B, 5)
-    and the motion that led to it (from ``before2``), and M frames of past with their validity (B, M)."""
+    """A batch: frames (B, L, C, h, w), leading actions (B, L, A), poses (B, L, 5), and M frames of past with
+    their validity (B, M). ``earlier_poses`` (B, LATELY + 1, 5) and the actions that led to them are those just before
+    the clip, oldest first, and ``before_latents`` (B, C, h, w) is the last of those frames."""
 
     latents: Tensor
     actions: Tensor
     poses: Tensor
-    before: Tensor
-    before2: Tensor
+    earlier_poses: Tensor
+    earlier_actions: Tensor
     before_latents: Tensor
     past_latents: Tensor
     past_actions: Tensor
@@ -29,6 +31,11 @@ class Clip:
     past_valid: Tensor
     budget: int
     dreamt: bool
+
+    @property
+    def before(self) -> Tensor:
+        """The pose before the clip, (B, 5)."""
+        return self.earlier_poses[:, -1]
 
     def to(self, device: torch.device) -> Clip:
         """Every tensor on the device."""
@@ -91,17 +98,23 @@ def draw(
     for row in range(process * config.batch, (process + 1) * config.batch):
         rng = np.random.default_rng((seed, step, row))
         episode = episodes[int(rng.integers(len(episodes)))]
-        # Two frames before a clip give its first motion; an early start has a short past, as play has.
+        # An early start has a short past, as play has.
         last = len(episode.latents) - config.length
-        start = int(rng.integers(2, last + 1))
+        start = int(rng.integers(1, last + 1))
         if len(episode.returns) and rng.random() < config.returning_odds:
             back = int(rng.choice(episode.returns))
-            start = min(max(2, back - int(rng.integers(config.length))), last)
+            start = min(max(1, back - int(rng.integers(config.length))), last)
         rows.append(_row(episode, start, config.length, past))
         seeds.append(int(rng.integers(2**62)))
     columns: dict[str, Any] = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     clip = Clip(**columns, budget=budget, dreamt=dreamt)
     return clip.to(device), RowNoise(seeds, device)
+
+
+def before(rows: Tensor, stop: int, count: int) -> Tensor:
+    """The ``count`` rows before row ``stop`` >= 1; before the first of an episode the first again, as in play."""
+    some = rows[max(0, stop - count) : stop]
+    return torch.cat([some[:1].expand(count - len(some), *some.shape[1:]), some])
 
 
 def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str, Tensor]:
@@ -121,8 +134,8 @@ def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str
         "latents": z[start:stop].float(),
         "actions": led[start:stop],
         "poses": poses[start:stop],
-        "before": poses[start - 1],
-        "before2": poses[start - 2],
+        "earlier_poses": before(poses, start, LATELY + 1),
+        "earlier_actions": before(led, start, LATELY + 1),
         "before_latents": z[start - 1].float(),
         "past_latents": padded(z).float(),
         "past_actions": padded(led),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.clips import Clip, RowNoise
+from training.reckoning import Walk, reckoning_loss
 from worldsim import diffusion
 from worldsim.world_model import Past, Views, WorldModel
 
@@ -20,7 +21,7 @@ class ObjectiveConfig:
     context_noise: float = 0.15
     pose_noise: float = 0.02
     guess: float = 1.0
-    odometry: float = 1.0
+    odometry: float = 0.1
 
 
 class Objective(nn.Module):
@@ -75,7 +76,10 @@ class Objective(nn.Module):
         error = (x0.float() - z).square().mean((2, 3, 4))
         denoise = (diffusion.loss_weight(noisy_level) * error).mean()
         drawn = F.mse_loss(guess.float(), z)
-        reckoning = self._reckoning(clip, actions, earlier, moved, context, noise)
+        acted = torch.cat([clip.before_latents[:, None], context[:, :-1]], 1).detach()
+        led = torch.cat([m.normalise(clip.earlier_actions[:, 2:]), actions], 1)
+        walk = Walk(acted, led, torch.cat([clip.earlier_poses, clip.poses], 1))
+        reckoning = reckoning_loss(m.odometry, walk, noise)
         loss = denoise + c.guess * drawn + c.odometry * reckoning
         return {"loss": loss, "denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
 
@@ -91,19 +95,3 @@ class Objective(nn.Module):
             [memory.valid[:, None].expand(b, length, -1), recent[None].expand(b, length, length)], 2
         )
         return m.read(memory + own, poses + jitter, index, visible)
-
-    def _reckoning(
-        self, clip: Clip, actions: Tensor, earlier: Tensor, moved: Tensor, clean: Tensor, noise: RowNoise
-    ) -> Tensor:
-        """Error of the predicted motion of every frame, and of the pitch its predecessor's picture suggests."""
-        m, length = self.model, clean.shape[1]
-        first = m.motion(clip.before2, clip.before)[:, None]
-        last = torch.cat([first, moved[:, :-1]], 1)
-        # In play the last motion is itself a prediction, so here it is a little wrong.
-        last = last * (1 + 0.05 * noise.normal(length, 5)) + 0.002 * noise.normal(length, 5)
-        seen = torch.cat([clip.before_latents[:, None], clean[:, :-1]], 1).detach()
-        delta, pitch = m.odometry(
-            seen.flatten(0, 1), actions.flatten(0, 1), last.flatten(0, 1), earlier[..., 4].flatten()
-        )
-        step = F.smooth_l1_loss(delta.float() * 10, moved.flatten(0, 1) * 10)
-        return step + 0.01 * F.smooth_l1_loss(pitch.float() / 10, earlier[..., 4].flatten() / 10)

@@ -16,7 +16,7 @@ from worldsim.checkpoint import LoadedModel
 from worldsim.dream_context import DreamError, check_context
 from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.imagine import REFRESH, Mind, imagine
-from worldsim.memory.geometry import POSE, wrap
+from worldsim.memory.geometry import wrap
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
 
@@ -125,7 +125,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         frames, actions = check_context(given, self.model.config.size)
         keep = max(self.histories) + REPLAYED
         start = max(0, len(frames) - keep)
-        led = [torch.zeros(self.model.config.action_dim, device=self.device)]
+        led = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
         led += [self._vector(a) for a in actions[start:]]
         past = DreamPast(keep, latents=list(self.loaded.encode(frames[start:])), led=led)
         past.count = len(past)
@@ -212,22 +212,17 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         m, past = self.model, self._mind.past
         if true is not None and self.pose_from == "true":
             past.poses[first:] = list(torch.as_tensor(np.asarray(true, np.float32), device=self.device))
-            if len(past) > 1:
-                past.motion = m.motion(past.poses[-2][None], past.poses[-1][None])
+            past.ground = float(past.poses[0][1]) if first == 0 else past.ground
             return
         seen = m.odometry.look(torch.stack(past.latents[max(0, first - 1) :]))
-        none = torch.zeros(1, POSE, device=self.device)
-        past.motion = none
         if first == 0:
             pitch = m.odometry.pitch_of(seen[:1]).clamp(-90, 90)
             past.poses, first = [torch.cat([torch.zeros(4, device=self.device), pitch])], 1
-        elif first > 1:
-            past.motion = m.motion(past.poses[first - 2][None], past.poses[first - 1][None])
         del past.poses[first:]
+        ground = seen.new_tensor([past.ground])
         for i, look in zip(range(first, len(past)), seen, strict=False):
-            pose, past.motion = m.odometry.next_pose(
-                past.poses[-1][None], look[None], past.led[i][None], past.motion
-            )
+            lately = past.lately(m, past.led[i], i)
+            pose, _ = m.odometry.next_pose(past.poses[-1][None], look[None], *lately, ground)
             past.poses.append(pose[0])
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worldsim.denoisers.layers import Cache
-from worldsim.memory.geometry import POSE
+from worldsim.odometry import LATELY
 from worldsim.world_model import Past, Views, WorldModel
 
 CONTEXT_LEVEL = 0.05
@@ -22,8 +22,8 @@ class DreamPast:
     """The newest frames, oldest first; ``count`` is how many there ever were, so the newest has index count - 1.
 
     latents (C, h, w), features (S, width) and points (S, 3) of each for the reader, ``led`` (A,) the normalised action
-    that led to it, poses (5,). ``pending``: the newest frame's keys and values are not in the cache yet; they are
-    computed together with the first denoising step of the frame after it.
+    that led to it, poses (5,), whose heights are reckoned from ``ground``. ``pending``: the newest frame's keys and
+    values are not in the cache yet; they are computed together with the first denoising step of the frame after it.
     """
 
     keep: int
@@ -32,7 +32,7 @@ class DreamPast:
     points: list[Tensor] = field(default_factory=list)
     led: list[Tensor] = field(default_factory=list)
     poses: list[Tensor] = field(default_factory=list)
-    motion: Tensor = field(default_factory=lambda: torch.zeros(1, POSE))
+    ground: float = 0.0
     count: int = 0
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
@@ -40,17 +40,27 @@ class DreamPast:
     def __len__(self) -> int:
         return len(self.latents)
 
-    def append(
-        self, latent: Tensor, features: Tensor, points: Tensor, led: Tensor, pose: Tensor, moved: Tensor
-    ) -> None:
-        """A new newest frame, whose keys and values are pending; ``moved`` (1, 5) is the motion that led to it."""
+    def append(self, latent: Tensor, features: Tensor, points: Tensor, led: Tensor, pose: Tensor) -> None:
+        """A new newest frame, whose keys and values are pending."""
         new = ((self.latents, latent), (self.features, features), (self.points, points))
         for kept, value in (*new, (self.led, led), (self.poses, pose)):
             kept.append(value)
             del kept[: -self.keep]
-        self.motion = moved
         self.count += 1
         self.pending = True
+
+    def lately(self, model: WorldModel, led: Tensor, i: int) -> tuple[Tensor, Tensor]:
+        """What dead reckoning looks back on when ``led`` (A,) leads to frame ``i``, of which there may be none yet.
+
+        Returns:
+            the last actions (1, LATELY, A) and motions (1, LATELY, 5), newest first; before the first frame, none.
+        """
+        actions = [led, *self.led[max(0, i - LATELY + 1) : i][::-1]]
+        actions += self.led[:1] * (LATELY - len(actions))
+        poses = self.poses[max(0, i - LATELY - 1) : i][::-1]
+        poses += poses[-1:] * (LATELY + 1 - len(poses))
+        line = torch.stack(poses)
+        return torch.stack(actions)[None], model.motion(line[1:], line[:-1])[None]
 
     def control(self, model: WorldModel, first: int) -> Tensor:
         """What steered the frames from position ``first`` on: (1, n, A + 6)."""

@@ -84,8 +84,10 @@ def imagine(
     newest = torch.stack([past.latents[-1] for past in pasts])  # (B, C, h, w)
     before = torch.stack([past.poses[-1] for past in pasts])
     leds = led.expand(b, -1)
-    moved = torch.cat([past.motion for past in pasts])
-    pose, moved = model.odometry.next_pose(before, model.odometry.look(newest), leds, moved)
+    lately = [past.lately(model, led, len(past)) for past in pasts]
+    actions, motions = (torch.cat(rows) for rows in zip(*lately, strict=True))
+    ground = before.new_tensor([past.ground for past in pasts])
+    pose, moved = model.odometry.next_pose(before, model.odometry.look(newest), actions, motions, ground)
     pose = torch.stack([p if guide is None else guide for p, guide in zip(pose, guides, strict=True)])
     if any(guide is not None for guide in guides):
         moved = model.motion(before, pose)
@@ -119,7 +121,7 @@ def imagine(
     points = model.reader.points(features, pose)
     for i, mind in enumerate(minds):
         mind.past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
-        mind.past.append(clean[i, 0], features[i], points[i], led, pose[i], moved[i : i + 1])
+        mind.past.append(clean[i, 0], features[i], points[i], led, pose[i])
         mind.age += 1
     lap("keep")
     return frames, ms

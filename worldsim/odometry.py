@@ -1,7 +1,8 @@
-"""Dead reckoning: how the pose changes under an action, judged from the last latents (learned from recorded poses)."""
+"""Dead reckoning: how the pose changes under an action, judged from the last picture and the last motions (learned)."""
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -9,13 +10,17 @@ from torch import Tensor, nn
 
 from worldsim.memory.geometry import POSE, motion, move
 
-HIDDEN = 128
+LATELY = 3
+"""Actions and motions that are looked back on: a jump is told from a fall by more than one of them."""
+HIDDEN, CHANNELS, SEEN = 192, 48, 32
 
 
 class Odometry(nn.Module):
     """The change of pose from one frame to the next, and the pitch of a view.
 
-    The network corrects a linear map of action and last motion, which alone turns the camera exactly.
+    The network corrects a linear map of actions and motions, which alone turns the camera exactly. It is told the
+    pitch reckoned so far and how far the eye stands from a whole unit above where it began, so that it can take back
+    what it has drifted: the picture shows the true pitch, and worlds made of blocks have whole heights.
     """
 
     def __init__(self, channels: int, grid: tuple[int, int], action_dim: int, scale: float) -> None:
@@ -23,39 +28,31 @@ class Odometry(nn.Module):
         self.scale = scale
         cells = (grid[0] // 2) * (grid[1] // 2)
         self.see = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.Conv2d(channels, CHANNELS, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(32, 32, 2, stride=2),
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 2, stride=2),
+            nn.SiLU(),
+            nn.Conv2d(CHANNELS, SEEN, 1),
             nn.SiLU(),
             nn.Flatten(),
         )
-        inside = 32 * cells + action_dim + POSE + 1
-        self.direct = nn.Linear(action_dim + POSE + 1, POSE)
+        known = LATELY * (action_dim + POSE) + 3
+        self.direct = nn.Linear(known, POSE)
         self.correct = nn.Sequential(
-            nn.Linear(inside, HIDDEN),
+            nn.Linear(SEEN * cells + known, HIDDEN),
             nn.SiLU(),
             nn.Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
             nn.Linear(HIDDEN, POSE),
         )
-        self.pitch = nn.Linear(32 * cells, 1)
+        self.pitch = nn.Linear(SEEN * cells, 1)
         last = self.correct[-1]
         assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-
-    def forward(self, latents: Tensor, actions: Tensor, last: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict the motion that an action makes.
-
-        Args:
-            latents: (N, C, h, w) of the frame acted in; actions: (N, A), normalised.
-            last: (N, 5), the motion that led to it; pitch: (N,) in degrees.
-
-        Returns:
-            motion (N, 5), as :func:`worldsim.memory.geometry.motion` defines it, and the pitch (N,) in degrees
-            that the picture itself suggests.
-        """
-        seen = self.look(latents)
-        return self.reckon(seen, actions, last, pitch), self.pitch_of(seen)
+        for layer in (last, self.direct):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def look(self, latents: Tensor) -> Tensor:
         """What the picture tells: latents (N, C, h, w) to features (N, D)."""
@@ -65,14 +62,25 @@ class Odometry(nn.Module):
         """The pitch (N,) in degrees that the pictures suggest; from :meth:`look`."""
         return cast(Tensor, self.pitch(seen)[:, 0] * 60)
 
-    def reckon(self, seen: Tensor, actions: Tensor, last: Tensor, pitch: Tensor) -> Tensor:
-        """The motion (N, 5) that actions make; ``seen`` (N, D) is from :meth:`look`."""
-        known = torch.cat([actions, last, pitch[:, None] / 60], -1)
+    def reckon(self, seen: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
+        """The motion (N, 5) that the newest action makes, as :func:`worldsim.memory.geometry.motion` defines it.
+
+        Args:
+            seen: (N, D), from :meth:`look` at the frame acted in.
+            actions: (N, LATELY, A), normalised, the newest (whose motion is asked) first.
+            motions: (N, LATELY, 5), the last ones, newest first; pitch: (N,) in degrees, reckoned so far.
+            height: (N,), of the eye above where the reckoning began, in the world's units.
+        """
+        turn = 2 * math.pi * height
+        place = torch.stack([pitch / 60, turn.sin(), turn.cos()], -1)
+        known = torch.cat([actions.flatten(1), motions.flatten(1), place], -1)
         return cast(Tensor, self.direct(known) + self.correct(torch.cat([seen, known], -1)))
 
-    def next_pose(self, pose: Tensor, seen: Tensor, actions: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Integrate one step: the next pose (N, 5) and the motion (N, 5); ``seen`` is from :meth:`look`."""
-        delta = self.reckon(seen, actions, last, pitch=pose[:, 4])
+    def next_pose(
+        self, pose: Tensor, seen: Tensor, actions: Tensor, motions: Tensor, ground: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Integrate one step: the next pose (N, 5) and the motion made (N, 5); ``ground`` (N,) is where height is 0."""
+        delta = self.reckon(seen, actions, motions, pose[:, 4], pose[:, 1] - ground)
         after = move(pose, delta, self.scale)
         # Where the pitch met its limit the motion made is smaller than the one predicted.
         return after, motion(pose, after, self.scale)

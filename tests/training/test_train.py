@@ -26,6 +26,7 @@ from training.train_denoiser import begin_from
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError
 from worldsim.dream import DreamEnv
+from worldsim.odometry import LATELY
 from worldsim.world_model import WorldModel
 
 
@@ -163,7 +164,9 @@ def test_a_clips_actions_lead_to_its_frames_and_its_past_ends_before_it() -> Non
     assert torch.equal(clip.poses[..., 0], clip.latents[:, :, 0, 0, 0])
     first = clip.latents[:, 0, 0, 0, 0]
     assert torch.equal(clip.before[:, 0], first - 1)
-    assert torch.equal(clip.before2[:, 0], first - 2)
+    reach = torch.arange(-LATELY - 1, 0)
+    assert torch.equal(clip.earlier_poses[..., 0], (first[:, None] + reach).clamp(min=0))
+    assert torch.equal(clip.earlier_actions[..., 0], (first[:, None] + reach).clamp(min=0))
     assert torch.equal(clip.before_latents[:, 0, 0, 0], first - 1)
     assert torch.equal(clip.past_latents[:, -1, 0, 0, 0], first - 1)
     for row in range(8):

@@ -1,0 +1,46 @@
+"""Words on the command line and lines of YAML mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from worldsim.config import ConfigError, load
+
+
+@dataclass
+class Inner:
+    words: str = ""
+    switch: bool = False
+
+
+@dataclass
+class Outer:
+    source: str = "dream"
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_true_is_a_word_where_a_word_is_asked_for_and_a_switch_where_a_switch_is(tmp_path: Path) -> None:
+    found = load(Outer, ["source=true", "inner.words=false", "inner.switch=true"])
+    assert (found.source, found.inner.words, found.inner.switch) == ("true", "false", True)
+    (tmp_path / "c.yaml").write_text("source: true\ninner:\n  switch: true\n")
+    found = load(Outer, [], tmp_path / "c.yaml")
+    assert (found.source, found.inner.switch) == ("true", True)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("sorce=true", "did you mean 'source'"),
+        ("inner.swich=true", "did you mean 'inner.switch'"),
+        ("inner.switch=perhaps", "perhaps"),
+        ("inner=3", "Inner"),
+        ("source", "expected key=value"),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_sentence(word: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        load(Outer, [word])
+    assert "\n" not in str(error.value)

@@ -1,0 +1,174 @@
+"""Train a checkpoint's dead reckoning alone, on recorded poses: minutes on one core.
+
+    python -m training.train_odometry data=DIR checkpoint=NAME_OR_PATH out=RUN seconds=900
+
+Writes RUN/checkpoint, the same model with another odometry, and prints how far it drifts on held-out episodes as one
+JSON line. `training.train_denoiser` trains the odometry too, on far fewer walks. ``fresh=true`` begins from random
+weights. The same command after a kill goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from omegaconf import MISSING
+from torch import Tensor, nn
+
+from training.cli import command
+from training.clips import RowNoise, before
+from training.dataset import DataError, LatentEpisode, latent_episodes, open_episodes
+from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.reckoning import Walk, last_motions, reckon, reckoning_loss
+from worldsim import checkpoint
+from worldsim.actions import check_same
+from worldsim.config import load
+from worldsim.memory.geometry import motion, wrap
+from worldsim.odometry import LATELY, Odometry
+from worldsim.world_model import WorldModel
+
+AFTER = (16, 48, 100)
+"""Frames after which drift is told."""
+
+
+@dataclass
+class Config(LoopConfig):
+    data: str = MISSING
+    held_out: str = ""
+    checkpoint: str = MISSING
+    out: str = MISSING
+    fresh: bool = False
+    seed: int = 0
+    threads: int = 0
+    batch: int = 32
+    length: int = 16
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=1.5e-3, clip=0.5, ema=0.99))
+
+
+class Reckoning(nn.Module):
+    """An odometry with its loss; ``forward`` is what a distributed launcher wraps."""
+
+    def __init__(self, odometry: Odometry) -> None:
+        super().__init__()
+        self.odometry = odometry
+
+    def forward(self, walk: Walk, noise: RowNoise) -> dict[str, Tensor]:
+        """The loss of one batch."""
+        return {"loss": reckoning_loss(self.odometry, walk, noise)}
+
+
+def walk_from(model: WorldModel, episode: LatentEpisode, start: int, length: int) -> Walk:
+    """The walk of ``length`` actions from frame ``start`` of an episode with poses; one row."""
+    assert episode.poses is not None
+    led = model.normalise(torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions]))
+    stop = start + length
+    poses = torch.cat([before(episode.poses, start + 1, LATELY + 1), episode.poses[start + 1 : stop + 1]])
+    actions = torch.cat([before(led, start + 1, LATELY - 1), led[start + 1 : stop + 1]])
+    return Walk(episode.latents[None, start:stop].float(), actions[None], poses[None])
+
+
+@torch.no_grad()
+def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[str, float]]:
+    """Mean error of the motion reckoned over some frames along true pictures: {frames: {what: error}}, and n.
+
+    ``across`` and ``up`` in the world's units, ``yaw`` and ``pitch`` in degrees, over every stretch of every episode.
+    """
+    errors: dict[int, list[Tensor]] = {after: [] for after in AFTER}
+    for episode in episodes:
+        walk = walk_from(model, episode, 0, len(episode.latents) - 1)
+        found, _ = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
+        found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
+        for after in AFTER:
+            off = motion(found[:-after], found[after:], 1.0) - motion(true[:-after], true[after:], 1.0)
+            across, turned = off[:, [0, 2]].norm(dim=-1), wrap(off[:, 3] * 15)
+            errors[after].append(
+                torch.stack([across, off[:, 1].abs(), turned.abs(), off[:, 4].abs() * 15], -1)
+            )
+    told: dict[str, dict[str, float]] = {}
+    for after, parts in errors.items():
+        rows = torch.cat(parts)
+        if not len(rows):
+            continue  # no episode is that long
+        means = [round(float(x), 4) for x in rows.mean(0)]
+        told[str(after)] = dict(zip(("across", "up", "yaw", "pitch"), means, strict=True)) | {"n": len(rows)}
+    return told
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    accelerator = Accelerator(mixed_precision=precision())
+    loaded = checkpoint.load(config.checkpoint, accelerator.device)
+    model = loaded.model
+    out = Path(config.out)
+
+    def encoded(folder: str) -> list[LatentEpisode]:
+        sources = open_episodes(Path(folder))
+        check_same(loaded.action_spec, sources[0].meta["action_spec"], config.checkpoint, folder)
+        with accelerator.main_process_first():
+            found = latent_episodes(
+                sources,
+                model.autoencoder,
+                out / "latents",
+                accelerator.device,
+                not accelerator.is_main_process,
+            )
+        if any(e.poses is None or len(e.latents) <= config.length for e in found):
+            raise DataError(
+                f"{folder}: expected episodes of more than {config.length} frames, each with its poses; "
+                "dead reckoning is learned from recorded poses"
+            )
+        return found
+
+    episodes = encoded(config.data)
+    held_out = encoded(config.held_out) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
+    if not config.held_out:
+        episodes = episodes[: -len(held_out)] or episodes
+    torch.manual_seed(config.seed)
+    if config.fresh:
+        m = model.config
+        model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        walks, seeds = [], []
+        for row in range(
+            accelerator.process_index * config.batch, (accelerator.process_index + 1) * config.batch
+        ):
+            rng = np.random.default_rng((config.seed, step, row))
+            episode = episodes[int(rng.integers(len(episodes)))]
+            start = int(rng.integers(len(episode.latents) - config.length))
+            walks.append(walk_from(model, episode, start, config.length))
+            seeds.append(int(rng.integers(2**62)))
+        columns = [torch.cat([getattr(w, name) for w in walks]) for name in ("latents", "actions", "poses")]
+        walk = Walk(*(column.to(accelerator.device) for column in columns))
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = wrapped(walk, RowNoise(seeds, accelerator.device))
+        return losses
+
+    model.cpu()  # its buffers normalise actions while walks are drawn
+    ema, counters = train(Reckoning(model.odometry), loss_of, out, accelerator, config.optimizer, config)
+    assert isinstance(ema, Reckoning)
+    if accelerator.is_main_process:
+        model.odometry = ema.odometry.cpu()
+        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        result["drift"] = drift(model, held_out)
+        d = loaded.description
+        facts = {
+            key: getattr(d, key) for key in ("env_id", "env_version", "family", "backend", "action_spec")
+        }
+        facts["training"] = d.training | {"odometry": result}
+        checkpoint.save(out / "checkpoint", model, facts)
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
