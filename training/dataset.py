@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from envs.episode import Episode
 from worldsim.actions import check_same
+from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.autoencoders.sd3 import Sd3Autoencoder
 from worldsim.frames import to_tensor
@@ -68,6 +69,29 @@ class RandomFrames:
         return np.concatenate(frames)
 
 
+class RandomClips:
+    """Batches of stretches of frames that follow one another, drawn over all episodes that are long enough."""
+
+    def __init__(self, episodes: list[Episode]) -> None:
+        self.episodes = episodes
+
+    def batch(self, count: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        """uint8 (count, length, H, W, 3).
+
+        Raises:
+            DataError: no episode has so many frames.
+        """
+        enough = [e for e in self.episodes if len(e) >= length]
+        if not enough:
+            raise DataError(f"no episode has {length} frames; record longer ones or choose shorter clips")
+        clips = []
+        for _ in range(count):
+            episode = enough[int(rng.integers(len(enough)))]
+            start = int(rng.integers(len(episode) - length + 1))
+            clips.append(episode.frames(start, start + length))
+        return np.stack(clips)
+
+
 @dataclass
 class LatentEpisode:
     """One episode for the denoiser: latents (N, C, h, w) half, actions (N-1, D), poses (N, 5) or None.
@@ -92,7 +116,7 @@ def returning_frames(poses: np.ndarray | None, older_than: int = 16) -> np.ndarr
 
 def latent_episodes(
     episodes: list[Episode],
-    autoencoder: ConvAutoencoder | Sd3Autoencoder,
+    autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae,
     cache: Path,
     device: torch.device,
     quiet: bool = False,
@@ -124,7 +148,7 @@ def latent_episodes(
 
 @torch.no_grad()
 def _encode(
-    episode: Episode, autoencoder: ConvAutoencoder | Sd3Autoencoder, device: torch.device
+    episode: Episode, autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae, device: torch.device
 ) -> np.ndarray:
     frames = episode.frames(0, len(episode))
     parts = [autoencoder.encode(to_tensor(frames[i : i + 64], device)) for i in range(0, len(frames), 64)]

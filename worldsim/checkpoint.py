@@ -15,8 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
+from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.autoencoders.conv import ConvAutoencoder
-from worldsim.config import AutoencoderConfig, ConfigError, ModelConfig
+from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
 from worldsim.frames import to_tensor
 from worldsim.video_model import VideoModel, VideoModelConfig
@@ -31,39 +33,59 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, truncated, foreign or newer than this program."""
 
 
-def save_autoencoder(path: Path, autoencoder: ConvAutoencoder, config: AutoencoderConfig) -> None:
+def save_autoencoder(
+    path: Path, autoencoder: ConvAutoencoder | ArVae, config: AutoencoderConfig | ArVaeConfig
+) -> None:
     """One file: the weights, with the configuration in its header."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in autoencoder.state_dict().items()}
-    save_file(tensors, path, metadata={"autoencoder": json.dumps(asdict(config))})
+    kind = "ar_vae" if isinstance(autoencoder, ArVae) else "autoencoder"
+    save_file(tensors, path, metadata={kind: json.dumps(asdict(config))})
 
 
 def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
-    """What :func:`save_autoencoder` wrote.
+    """The convolutional autoencoder that :func:`save_autoencoder` wrote.
 
     Raises:
         CheckpointError: no such file, or one that holds something else.
     """
+    return _autoencoder(path, "autoencoder", AutoencoderConfig, ConvAutoencoder)
+
+
+def load_ar_vae(path: Path) -> tuple[ArVae, ArVaeConfig]:
+    """The AR-VAE that :func:`save_autoencoder` wrote.
+
+    Raises:
+        CheckpointError: no such file, or one that holds something else.
+    """
+    return _autoencoder(path, "ar_vae", ArVaeConfig, ArVae)
+
+
+C = TypeVar("C")
+A = TypeVar("A", bound=nn.Module)
+
+
+def _autoencoder(path: Path, kind: str, configure: Callable[..., C], build: Callable[[C], A]) -> tuple[A, C]:
     try:
         with safe_open(path, "pt") as f:
-            config = AutoencoderConfig(**json.loads(f.metadata()["autoencoder"]))
+            config = configure(**json.loads(f.metadata()[kind]))
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
-        model = ConvAutoencoder(config)
+        model = build(config)
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise CheckpointError(
-            f"no autoencoder at {path}; train one with `python -m training.train_autoencoder`"
+            f"no {kind} at {path}; train one with `python -m training.train_{kind}`"
         ) from None
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{path} holds no whole autoencoder ({reason}); train it again or fetch it again"
+            f"{path} holds no whole {kind} ({reason}); train it again or fetch it again"
         ) from None
     return model.eval(), config
 
 
 @dataclass
 class Description:
-    """The contents of a checkpoint's config.yaml; its ``kind`` is ``world`` (``model``) or ``video`` (``video``)."""
+    """The contents of a checkpoint's config.yaml; its ``kind``, one of ``KINDS``, says which configuration it has."""
 
     format: int = FORMAT
     env_id: str = ""
@@ -75,9 +97,12 @@ class Description:
     kind: str = "world"
     model: ModelConfig = field(default_factory=ModelConfig)
     video: VideoModelConfig = field(default_factory=VideoModelConfig)
+    ar_diffusion: ArDiffusionConfig = field(default_factory=ArDiffusionConfig)
 
 
-M = TypeVar("M", WorldModel, VideoModel)
+KINDS = {"world": "model", "video": "video", "ar_diffusion": "ar_diffusion"}
+"""Kinds of checkpoints, and the field of :class:`Description` that fixes the model of each."""
+M = TypeVar("M", WorldModel, VideoModel, ArDiffusion)
 
 
 @dataclass
@@ -105,7 +130,7 @@ class Loaded(Generic[M]):
 LoadedModel = Loaded[WorldModel]
 
 
-def save(folder: Path, model: WorldModel | VideoModel, facts: dict[str, Any]) -> None:
+def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict[str, Any]) -> None:
     """Write a checkpoint folder; weights in half precision, which a dream does not notice.
 
     ``facts`` fill :class:`Description`. A card beside them is written by whoever measured the model.
@@ -113,12 +138,12 @@ def save(folder: Path, model: WorldModel | VideoModel, facts: dict[str, Any]) ->
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().half().contiguous() for k, v in _own(model).items()}
     save_file(tensors, folder / (WEIGHTS + ".new"), metadata={"format": str(FORMAT)})
-    world = isinstance(model, WorldModel)
-    shape: dict[str, Any] = {"model": model.config} if world else {"kind": "video", "video": model.config}
+    kinds: dict[type, str] = {WorldModel: "world", VideoModel: "video", ArDiffusion: "ar_diffusion"}
+    kind = kinds[type(model)]
+    shape: dict[str, Any] = {KINDS[kind]: model.config} | ({} if kind == "world" else {"kind": kind})
     description = OmegaConf.structured(Description(**facts, **shape))
-    written = OmegaConf.masked_copy(
-        description, [k for k in description if k != ("video" if world else "model")]
-    )
+    others = [name for other, name in KINDS.items() if other != kind]
+    written = OmegaConf.masked_copy(description, [k for k in description if k not in others])
     (folder / CONFIG).write_text(OmegaConf.to_yaml(written))
     (folder / (WEIGHTS + ".new")).replace(folder / WEIGHTS)
 
@@ -140,7 +165,7 @@ def resolve(name_or_path: str) -> Path:
 
 
 def load_any(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[Any]:
-    """Load a checkpoint folder of either kind; see :func:`load` and :func:`load_video`."""
+    """Load a checkpoint folder that ``run_demo.py`` plays; see :func:`load` and :func:`load_video`."""
     video = describe(name_or_path)[1].kind == "video"
     return load_video(name_or_path, device) if video else load(name_or_path, device)
 
@@ -153,9 +178,7 @@ def load(name_or_path: str, device: torch.device | str = "cpu") -> LoadedModel:
     """
     folder, description = describe(name_or_path)
     if description.kind != "world":
-        raise CheckpointError(
-            f"{folder} holds a {description.kind} model, which needs a method; name one with method=NAME"
-        )
+        raise _other_kind(folder, description.kind)
     model = _filled(folder, lambda: WorldModel(description.model))
     return Loaded(model.to(device).eval(), description, folder)
 
@@ -168,12 +191,35 @@ def load_video(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[
     """
     folder, description = describe(name_or_path)
     if description.kind != "video":
-        raise CheckpointError(
-            f"{folder} holds a {description.kind} model, which plays by its own method; leave method=NAME out, "
-            "or train a video model with `python -m training.train_video`"
-        )
+        raise _other_kind(folder, description.kind)
     model = _filled(folder, lambda: VideoModel(description.video))
     return Loaded(model.to(device).eval(), description, folder)
+
+
+def load_ar_diffusion(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[ArDiffusion]:
+    """Load the checkpoint folder of an AR-Diffusion model.
+
+    Raises:
+        CheckpointError: as :func:`load`, or a checkpoint of another kind.
+    """
+    folder, description = describe(name_or_path)
+    if description.kind != "ar_diffusion":
+        raise _other_kind(folder, description.kind)
+    model = _filled(folder, lambda: ArDiffusion(description.ar_diffusion))
+    return Loaded(model.to(device).eval(), description, folder)
+
+
+def _other_kind(folder: Path, kind: str) -> CheckpointError:
+    """Says what to do with a checkpoint of a kind that was not asked for."""
+    uses = {
+        "world": "which plays by its own method; leave method=NAME out, "
+        "or train a video model with `python -m training.train_video`",
+        "video": "which needs a method; name one with method=NAME",
+        "ar_diffusion": "which does not play yet; make videos with `python -m training.sample`",
+    }
+    return CheckpointError(
+        f"{folder} holds a {kind} model, {uses.get(kind, 'which this program does not know')}"
+    )
 
 
 def describe(name_or_path: str) -> tuple[Path, Description]:

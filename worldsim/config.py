@@ -30,6 +30,24 @@ class AutoencoderConfig:
 
 
 @dataclass
+class ArVaeConfig:
+    """The one-dimensional tokenizer of AR-Diffusion: latents are (tokens, dim), L x D in the paper.
+
+    ``depth`` layers in the encoder and as many in the decoder, whose frames see the tokens of ``window`` frames, their
+    own among them. The default is for 64x64; at 128x128 ``size=128 patch=16 dim=16`` costs as much.
+    """
+
+    size: int = 64
+    patch: int = 8
+    tokens: int = 32
+    dim: int = 8
+    width: int = 192
+    depth: int = 4
+    heads: int = 3
+    window: int = 8
+
+
+@dataclass
 class DenoiserConfig:
     """The causal DiT: ``window`` clean frames of short-term context, ``patch`` latents a token each way."""
 

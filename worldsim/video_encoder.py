@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import BinaryIO
 
 import av
@@ -20,26 +21,31 @@ _GAP, _HEAD, _FOOT = 12, 26, 48
 
 
 def encode(path: str, fps: int, ticks: Iterator[Tick]) -> None:
-    """Write ticks as H.264 in yuv420p, which every player plays.
+    """Write ticks as a video; see :func:`write`."""
+    first = next(ticks, None)
+    if first is not None:
+        names = list(first.dreams)
+        write(path, fps, (compose(tick, names) for tick in chain([first], ticks)))
+
+
+def write(path: str, fps: int, pictures: Iterable[np.ndarray]) -> None:
+    """Write pictures, uint8 (H, W, 3) with even sides, as H.264 in yuv420p, which every player plays.
 
     Raises:
         OSError: the file can not be written (PyAV's errors are of this kind).
     """
-    first = next(ticks, None)
+    rest = iter(pictures)
+    first = next(rest, None)
     if first is None:
         return
-    names = list(first.dreams)
-    picture = compose(first, names)
     with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
-        stream.height, stream.width = picture.shape[:2]
+        stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast"}
         stream.codec_context.thread_count = 1
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        for tick in ticks:
-            frame = av.VideoFrame.from_ndarray(compose(tick, names), format="rgb24")
-            container.mux(stream.encode(frame))
+        for picture in chain([first], rest):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
 
 

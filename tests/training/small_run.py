@@ -16,6 +16,16 @@ SMALL_AUTOENCODER = [
     "autoencoder.encoder_widths=[8,8,16]",
     "autoencoder.decoder_widths=[8,8,16]",
 ]
+SMALL_AR_VAE = [
+    "autoencoder.width=16",
+    "autoencoder.depth=1",
+    "autoencoder.heads=2",
+    "autoencoder.tokens=4",
+    "autoencoder.dim=3",
+    "autoencoder.window=3",
+    "batch=4",
+    "clip=4",
+]
 SMALL_DENOISER = [
     "denoiser.width=32",
     "denoiser.depth=1",

@@ -1,0 +1,129 @@
+"""Train AR-Diffusion on recorded episodes, over a trained AR-VAE.
+
+    python -m training.train_ar_diffusion data=DIR held_out=DIR autoencoder=RUN/ar_vae.safetensors out=RUN seconds=3600
+
+The rows of the paper's ablation (table 3) are words: `timesteps=uniform_first`, `model.denoiser.causal=false`,
+`model.prediction=eps` (or v), `timesteps=independent non_decreasing=false`; `timesteps=equal` is synchronous diffusion.
+`config=assets/configs/ar_diffusion.yaml` is the paper's size. The same command after a kill goes on. Writes
+RUN/checkpoint, from which `python -m training.sample` makes videos, and prints the held-out error as one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from omegaconf import MISSING
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from training.ar_diffusion_objective import ArDiffusionObjective
+from training.cli import command
+from training.clips import ClipConfig, draw
+from training.dataset import LatentEpisode, latent_episodes, open_episodes
+from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.timesteps import Timesteps
+from training.train_denoiser import HELD_OUT_SEED, action_statistics
+from worldsim.actions import check_same
+from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
+from worldsim.checkpoint import load_ar_vae, save
+from worldsim.config import load
+
+
+@dataclass
+class Config(LoopConfig):
+    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions."""
+
+    data: str = MISSING
+    held_out: str = ""
+    autoencoder: str = MISSING
+    out: str = MISSING
+    seed: int = 0
+    threads: int = 0
+    length: int = 16
+    batch: int = 8
+    timesteps: str = "fopp"
+    non_decreasing: bool = True
+    drop_actions: float = 0.1
+    noise_clip: float = 6.0
+    model: ArDiffusionConfig = field(default_factory=ArDiffusionConfig)
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(lr=5e-4, weight_decay=0.0, betas=(0.9, 0.999))
+    )
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    # A batch in which every action is told leaves the embedding of no action out.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
+    torch.manual_seed(config.seed)
+    timesteps = Timesteps(config.timesteps, config.non_decreasing, config.length, config.model.timesteps)
+    autoencoder, shape = load_ar_vae(Path(config.autoencoder))
+    autoencoder.to(accelerator.device)
+    sources = open_episodes(Path(config.data))
+    meta = sources[0].meta
+    held = open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
+    if not config.held_out:
+        sources = sources[: -len(held)] or sources
+    check_same(meta["action_spec"], held[0].meta["action_spec"], config.data, config.held_out)
+    out, quiet = Path(config.out), not accelerator.is_main_process
+    with accelerator.main_process_first():
+        episodes = latent_episodes(sources, autoencoder, out / "latents", accelerator.device, quiet)
+        held_out = latent_episodes(held, autoencoder, out / "latents", accelerator.device, quiet)
+    config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
+    model = ArDiffusion(config.model)
+    model.autoencoder.load_state_dict(autoencoder.state_dict())
+    model.autoencoder.requires_grad_(False)
+    model.action_mean, model.action_std = action_statistics(episodes)
+    objective = ArDiffusionObjective(model, timesteps, config.drop_actions, config.noise_clip)
+    clip_config = ClipConfig(
+        length=config.length,
+        batch=config.batch,
+        pasts=(0,),
+        past_odds=(1.0,),
+        dreamt_odds=0.0,
+        returning_odds=0.0,
+    )
+
+    def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:
+        clip, noise = draw(source, clip_config, seed, step, accelerator.process_index, accelerator.device)
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = module(clip.latents, clip.actions, noise)
+        return losses
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        return losses_on(episodes, wrapped, config.seed, step)
+
+    @torch.no_grad()
+    def held_out_losses(ema: nn.Module) -> dict[str, float]:
+        rows = [losses_on(held_out, ema, HELD_OUT_SEED, i) for i in range(16)]
+        return {k: float(torch.stack([r[k] for r in rows]).mean()) for k in rows[0]}
+
+    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
+        for name, value in held_out_losses(ema).items():
+            writer.add_scalar(f"held_out/{name}", value, step)
+
+    ema, counters = train(objective, loss_of, out, accelerator, config.optimizer, config, sample)
+    assert isinstance(ema, ArDiffusionObjective)
+    if accelerator.is_main_process:
+        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        result["timesteps"] = timesteps.scheme
+        result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
+        facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
+        save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
