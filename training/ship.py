@@ -115,8 +115,8 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
     ]
     if alone := training.get("odometry"):
         lines.append(
-            f"- Odometry alone: {alone['steps']} steps in {alone['seconds']} s; drift on held-out episodes after so many "
-            f"frames of true pictures (world units, degrees) `{json.dumps(alone['drift'])}`"
+            f"- Odometry alone: {alone['steps']} steps in {alone['seconds']} s; drift on held-out episodes after so "
+            f"many frames of true pictures (world units, degrees) `{json.dumps(alone['drift'])}`"
         )
     if config.autoencoder:
         lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
