@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from envs.blocks.lanes import LANES, memory
 from envs.blocks.materials import TINTED
+from envs.blocks.paint import BATCH as PAINTED
 from envs.blocks.paint import CLOUDS, COLOUR, NOTES, paint
 from envs.blocks.smooth import EXTRA, four_rays, more_places, one_ray
 from envs.blocks.textures import atlas
 from envs.blocks.walk import BATCH, END, FOV, WALK, cast
 
-CHUNK = 4096  # rays that are followed and painted by one call
+CHUNK = 4608  # rays that are followed and painted by one call: eights, for one ray a pixel and for three
 
 TEXELS, FACES = atlas()
 
@@ -30,12 +31,11 @@ class _Work:
         self.places, self.more_places = memory(packs * 2 * LANES), memory(CHUNK * 2)
         self.places.reshape(packs, 2, LANES)[:, 0] = (rays // size + 0.5).reshape(packs, LANES)
         self.places.reshape(packs, 2, LANES)[:, 1] = (rays % size + 0.5).reshape(packs, LANES)
-        self.ends, self.notes = memory(CHUNK // LANES * END), memory(CHUNK // LANES * NOTES)
+        self.ends, self.notes = memory(CHUNK // LANES * END), memory(PAINTED // LANES * NOTES)
         self.walks, self.packs = memory(BATCH // LANES * WALK), np.zeros(BATCH // LANES, np.int64)
-        self.rest = np.zeros(CHUNK, np.int64)
         self.colours, self.more_colours = memory(packs * COLOUR), memory(CHUNK // LANES * COLOUR)
         self.keys, self.more_keys = np.zeros(packs * LANES, np.int64), np.zeros(CHUNK, np.int64)
-        self.pixels = np.zeros(total, np.int64)
+        self.pixels, self.mixed = np.zeros(total + LANES, np.int32), np.zeros(size, np.uint8)
 
 
 class _Works(threading.local):
@@ -83,7 +83,7 @@ def draw(
         cast(room, eye, view, size, places, count, work.ends, work.walks, work.packs)
         paint(
             grid, tops, tint, TEXELS, FACES, TINTED, CLOUDS,
-            eye, angle, count, work.ends, work.notes, work.rest, colours, keys,
+            eye, angle, count, work.ends, work.notes, colours, keys,
         )  # fmt: skip
 
     rays = len(work.keys)
@@ -96,12 +96,11 @@ def draw(
             work.keys[start:],
         )
     out = np.empty((size * size, 3), np.uint8)
-    many = one_ray(work.colours, work.keys, size, smooth, out, work.pixels)
+    many = one_ray(work.colours, work.keys, size, smooth, out, work.pixels, work.mixed)
     for start in range(0, many, CHUNK // EXTRA):
         count = min(CHUNK // EXTRA, many - start)
-        follow(
-            more_places(work.pixels, start, count, size, work.more_places),
-            work.more_places, work.more_colours, work.more_keys,
-        )  # fmt: skip
+        packs = -(-count // LANES)
+        more_places(work.pixels, start, packs, size, work.more_places)
+        follow(packs * EXTRA * LANES, work.more_places, work.more_colours, work.more_keys)
         four_rays(work.colours, work.more_colours, work.pixels, start, count, out)
     return out.reshape(size, size, 3)

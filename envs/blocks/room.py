@@ -19,8 +19,9 @@ def room_field(grid):  # type: ignore[no-untyped-def]
     Args:
         grid: uint8 (NX, NY, NZ) block numbers, 0 is air.
     Returns:
-        uint8 (8, NX + 2, NY + 2, NZ + 2), with a margin of one cell that says OUTSIDE: at most MOST_ROOM, WET
-        where the cell is water, 0 where it is neither air nor water; the octant's bits 4, 2, 1 are set where the cube extends to growing x, y, z.
+        uint8 (8, NX + 2, NY + 2, NZ + 2), with a margin of one cell that says OUTSIDE: at most MOST_ROOM, WET where
+        the cell is water, 0 where it is neither air nor water; the octant's bits 4, 2, 1 are set where the cube
+        extends to growing x, y, z.
     """
     nx, ny, nz = grid.shape
     out = np.full((8, nx + 2, ny + 2, nz + 2), OUTSIDE, np.uint8)

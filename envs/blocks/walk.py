@@ -1,17 +1,30 @@
 """Rays through a grid of blocks: which way they go, and from cell to cell to what they meet.
 
-Compiled functions call only what stands in their own file or in `lanes`: numba's cache does not notice changes in others.
+Compiled functions call only what stands in their own file or in `lanes`: numba's cache does not notice
+changes in others.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
 from envs.blocks.lanes import (
-    LANES, anywhere, choose, floor, least, load, most, real, root, size_of, spread, store, take, whole,
+    LANES,
+    anywhere,
+    choose,
+    floor,
+    least,
+    load,
+    most,
+    real,
+    root,
+    size_of,
+    spread,
+    store,
+    take,
+    whole,
 )  # fmt: skip
 from envs.blocks.room import OUTSIDE, WET
 
@@ -19,7 +32,7 @@ FOV = 70.0  # degrees, both ways
 FOG_END = 38.0  # blocks that one sees
 DIM_END = 14.0  # blocks that one sees under water
 NEVER = 1e9  # a distance beyond all sight
-BATCH = 256  # rays that are walked together: what belongs to them stays in the nearest cache
+BATCH = 128  # rays that are walked together: what belongs to them stays in the nearest cache
 
 # Rows of what is known of a ray at its end: direction, distance, the cell, its face (-1: nothing in sight), the face
 # by which the ray entered water (-1: it did not; 6: it starts there; plus 8 where it left the water again), where.
