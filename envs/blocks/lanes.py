@@ -46,21 +46,21 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, _VECTOR[kind])
 
 
-def _spread(builder: Any, value: Any, kind: Lanes) -> Any:
-    vector = builder.insert_element(ir.Constant(_VECTOR[kind], ir.Undefined), value, ir.IntType(32)(0))
+def _spread(builder: Any, value: Any, kind: Any) -> Any:
+    vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
     order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(vector, ir.Constant(_VECTOR[kind], ir.Undefined), order)
+    return builder.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), order)
 
 
 @lower_cast(types.Float, REALS)
 @lower_cast(types.Integer, REALS)
 def _number_to_reals(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
-    return _spread(builder, context.cast(builder, value, given, types.float64), REALS)
+    return _spread(builder, context.cast(builder, value, given, types.float64), _VECTOR[REALS])
 
 
 @lower_cast(types.Integer, WHOLES)
 def _number_to_wholes(context: Any, builder: Any, given: Any, wanted: Any, value: Any) -> Any:
-    return _spread(builder, context.cast(builder, value, given, types.int32), WHOLES)
+    return _spread(builder, context.cast(builder, value, given, types.int32), _VECTOR[WHOLES])
 
 
 def _operator(of: Any, kind: Lanes, result: Lanes, make: Callable[..., Any]) -> None:
@@ -127,21 +127,40 @@ def store(typingctx, array, at, value):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def take(typingctx, array, places):  # type: ignore[no-untyped-def]
-    """One number from each of eight places of a flat array: whole ones of integers, else real ones."""
-    element = WHOLES if isinstance(array.dtype, types.Integer) else REALS
+    """One number from each of eight places of a flat array: real ones of float64, whole ones of uint8.
+
+    Of bytes, the processor reads four at once, of which the wanted one is the last: no place may be below 3.
+    """
+    if array.dtype not in (types.uint8, types.float64):
+        return None
+    bytes_ = array.dtype is types.uint8
+    result, short = (WHOLES, "i32") if bytes_ else (REALS, "f64")
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
         data = make_array(sig.args[0])(context, builder, args[0]).data
-        out = ir.Constant(_VECTOR[element], ir.Undefined)
-        wanted = types.int32 if element is WHOLES else types.float64
-        for lane in range(LANES):
-            place = builder.zext(builder.extract_element(args[1], ir.IntType(32)(lane)), ir.IntType(64))
-            value = builder.load(builder.gep(data, [place]))
-            value = context.cast(builder, value, sig.args[0].dtype, wanted)
-            out = builder.insert_element(out, value, ir.IntType(32)(lane))
-        return out
+        at = args[1]
+        if bytes_:
+            at = builder.sub(at, ir.Constant(_VECTOR[WHOLES], [3] * LANES))
+        longs = ir.VectorType(ir.IntType(64), LANES)
+        width = ir.Constant(longs, [1 if bytes_ else 8] * LANES)
+        first = _spread(builder, builder.ptrtoint(data, ir.IntType(64)), longs)
+        kind = ir.VectorType(_VECTOR[result].element.as_pointer(), LANES)
+        pointers = builder.inttoptr(builder.add(first, builder.mul(builder.sext(at, longs), width)), kind)
+        name = f"llvm.masked.gather.v{LANES}{short}.v{LANES}p0"
+        of = ir.FunctionType(_VECTOR[result], [kind, ir.IntType(32), _VECTOR[TRUTHS], _VECTOR[result]])
+        everywhere = ir.Constant(_VECTOR[TRUTHS], [1] * LANES)
+        out = builder.call(
+            get_or_insert_function(builder.module, of, name),
+            [
+                pointers,
+                ir.IntType(32)(1 if bytes_ else 8),
+                everywhere,
+                ir.Constant(_VECTOR[result], ir.Undefined),
+            ],
+        )
+        return builder.lshr(out, ir.Constant(_VECTOR[WHOLES], [24] * LANES)) if bytes_ else out
 
-    return element(array, WHOLES), make
+    return result(array, WHOLES), make
 
 
 @intrinsic
