@@ -17,11 +17,13 @@ from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import models, register_model
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
 LANES = 8
+intrinsic: Any = _intrinsic  # its first parameter is the compiler's, which a checker of types cannot know
 
 
 class Lanes(types.Type):
@@ -109,7 +111,7 @@ def load(typingctx, array, at):  # type: ignore[no-untyped-def]
     """Eight neighbours of a flat float64 array, from a place on."""
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        return builder.load(_place(context, builder, sig.args[0], *args, sig.args[1]), align=8)
+        return builder.load(_place(context, builder, sig.args[0], args[0], args[1], sig.args[1]), align=8)
 
     return REALS(array, at), make
 
