@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from envs import actions
 from envs.blocks import physics
 from envs.blocks.materials import AIR, BEDROCK, BLOCK, SOLID, TREE_BLOCKS, WATER
-from envs.blocks.renderer import FOV, draw
+from envs.blocks.renderer import draw
 from envs.blocks.room import room_field, set_block, tops_of
 from envs.blocks.terrain import SIZE, generate
+from envs.blocks.walk import FOV
 
 SIZES = (8, 1024)  # smallest and largest picture
 COOLDOWN = 4  # ticks between two blocks broken, or two placed

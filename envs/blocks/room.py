@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from envs.blocks.materials import WATER
 
-OUTSIDE = 255
+WET, OUTSIDE = 254, 255  # what stands in place of a room's size: water, and the margin around the grid
 MOST_ROOM = 24  # side of the largest cube of air that a ray crosses at once
 
 
@@ -19,8 +19,9 @@ def room_field(grid):  # type: ignore[no-untyped-def]
     Args:
         grid: uint8 (NX, NY, NZ) block numbers, 0 is air.
     Returns:
-        uint8 (8, NX + 2, NY + 2, NZ + 2), with a margin of one cell that says OUTSIDE: at most MOST_ROOM, 0 where
-        the cell is not air; the octant's bits 4, 2, 1 are set where the cube extends to growing x, y, z.
+        uint8 (8, NX + 2, NY + 2, NZ + 2), with a margin of one cell that says OUTSIDE: at most MOST_ROOM, WET where
+        the cell is water, 0 where it is neither air nor water; the octant's bits 4, 2, 1 are set where the cube
+        extends to growing x, y, z.
     """
     nx, ny, nz = grid.shape
     out = np.full((8, nx + 2, ny + 2, nz + 2), OUTSIDE, np.uint8)
@@ -32,8 +33,9 @@ def room_field(grid):  # type: ignore[no-untyped-def]
                 y = ny - j if sy > 0 else 1 + j
                 for k in range(nz):
                     z = nz - k if sz > 0 else 1 + k
-                    room = 0
-                    if grid[x - 1, y - 1, z - 1] == 0:
+                    block = grid[x - 1, y - 1, z - 1]
+                    room = WET if block == WATER else 0
+                    if block == 0:
                         room = MOST_ROOM - 1
                         for corner in range(1, 8):
                             a, b, c = (
@@ -42,7 +44,7 @@ def room_field(grid):  # type: ignore[no-untyped-def]
                                 z + sz * (corner & 1),
                             )
                             beside = out[octant, a, b, c]
-                            room = min(room, 0 if beside == OUTSIDE else beside)
+                            room = min(room, 0 if beside >= WET else beside)
                         room += 1
                     out[octant, x, y, z] = room
     return out
@@ -54,8 +56,8 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
     grid[x, y, z] = block
     nx, ny, nz = grid.shape
     for octant in range(8):
+        room[octant, x + 1, y + 1, z + 1] = 1 if block == 0 else (WET if block == WATER else 0)
         if block == 0:
-            room[octant, x + 1, y + 1, z + 1] = 1
             continue
         sx, sy, sz = (octant >> 2 & 1) * 2 - 1, (octant >> 1 & 1) * 2 - 1, (octant & 1) * 2 - 1
         for i in range(MOST_ROOM):
@@ -63,9 +65,9 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
                 for k in range(MOST_ROOM):
                     a, b, c = x - sx * i, y - sy * j, z - sz * k
                     if a >= 0 and a < nx and b >= 0 and b < ny and c >= 0 and c < nz:
-                        room[octant, a + 1, b + 1, c + 1] = min(
-                            room[octant, a + 1, b + 1, c + 1], max(i, max(j, k))
-                        )
+                        old = room[octant, a + 1, b + 1, c + 1]
+                        if old < WET:
+                            room[octant, a + 1, b + 1, c + 1] = min(old, max(i, max(j, k)))
     tops[x, z] = 0
     for b in range(ny - 1, -1, -1):
         if grid[x, b, z] != 0 and grid[x, b, z] != WATER:

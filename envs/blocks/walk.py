@@ -1,0 +1,240 @@
+"""Rays through a grid of blocks: which way they go, and from cell to cell to what they meet.
+
+Compiled functions call only what stands in their own file or in `lanes`: numba's cache does not notice
+changes in others.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from envs.blocks.lanes import (
+    LANES,
+    anywhere,
+    choose,
+    floor,
+    least,
+    load,
+    most,
+    real,
+    root,
+    size_of,
+    spread,
+    store,
+    take,
+    whole,
+)  # fmt: skip
+from envs.blocks.room import OUTSIDE, WET
+
+FOV = 70.0  # degrees, both ways
+FOG_END = 38.0  # blocks that one sees
+DIM_END = 14.0  # blocks that one sees under water
+NEVER = 1e9  # a distance beyond all sight
+BATCH = 128  # rays that are walked together: what belongs to them stays in the nearest cache
+
+# Rows of what is known of a ray at its end: direction, distance, the cell, its face (-1: nothing in sight), the face
+# by which the ray entered water (-1: it did not; 6: it starts there; plus 8 where it left the water again), where.
+DX, DY, DZ, T, CELL_X, CELL_Y, CELL_Z, FACE, WATER_FACE, WATER_T = range(0, 80, LANES)
+END = 80
+# Rows of a walking ray, in a world mirrored such that it goes up all three axes: cell, axis of the last step, size of
+# the empty cube ahead, what stands in the cell, whether it still goes; direction, inverses, eye; steps in the rooms.
+X, Y, Z, AXIS, CUBE, CODE, GOES, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, AX, AY, AZ, BASE = range(0, 160, LANES)
+WALK = 160
+
+
+@njit(cache=True, error_model="numpy")
+def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ignore[no-untyped-def]
+    """Follow rays through empty cubes to the first block that is not air, through water.
+
+    Eight rays are worked on at once, and the eights of a batch take their steps in turn: so the processor has always
+    something to do where the steps of one ray would wait for each other.
+
+    Args:
+        rooms: uint8 (8, NX + 2, NY + 2, NZ + 2) from `room_field`.
+        eye: where the rays start; view: forward, right and up, one after another; size: the picture's, in pixels.
+        places: float64 (2, n) row and column that rays go through, in pixels; n is a multiple of eight.
+        count: how many rays, a multiple of eight.
+        ends: float64 (END_ROWS, n) to fill.
+        walks: float64 (WALK_ROWS, BATCH), packs: int64 (BATCH // 8,), memory to work in.
+    """
+    room = rooms.reshape(-1)
+    nx, ny, nz = rooms.shape[1] - 2, rooms.shape[2] - 2, rooms.shape[3] - 2
+    step_x, step_y, volume = (ny + 2) * (nz + 2), nz + 2, (nx + 2) * (ny + 2) * (nz + 2)
+    half = math.tan(math.radians(FOV) / 2)
+    fx, fy, fz, rx, ry, rz, ux, uy, uz = view
+    ex, ey, ez = int(math.floor(eye[0])), int(math.floor(eye[1])), int(math.floor(eye[2]))
+    within = ex >= 0 and ex < nx and ey >= 0 and ey < ny and ez >= 0 and ez < nz
+    submerged = within and room[(ex + 1) * step_x + (ey + 1) * step_y + ez + 1] == WET
+    far = DIM_END if submerged else FOG_END
+    for start in range(0, count, BATCH):
+        live = 0
+        for m in range(0, min(BATCH, count - start), LANES):
+            at = start + m
+            w, n = m * (WALK // LANES), at * (END // LANES)
+            right = (load(places, 2 * at + LANES) * 2.0 / size - 1.0) * half
+            up = (1.0 - load(places, 2 * at) * 2.0 / size) * half
+            dx, dy, dz = fx + right * rx + up * ux, fy + right * ry + up * uy, fz + right * rz + up * uz
+            norm = 1.0 / root(dx * dx + dy * dy + dz * dz)
+            dx, dy, dz = dx * norm, dy * norm, dz * norm
+            store(ends, n + DX, dx)
+            store(ends, n + DY, dy)
+            store(ends, n + DZ, dz)
+            px, py, pz = dx > 0.0, dy > 0.0, dz > 0.0
+            dx, dy, dz = size_of(dx), size_of(dy), size_of(dz)
+            gx, gy, gz = (
+                1.0 / most(dx, spread(1e-12)),
+                1.0 / most(dy, spread(1e-12)),
+                1.0 / most(dz, spread(1e-12)),
+            )
+            # The eye and its cell, counted from the margin on the side that the ray comes from.
+            ox, x = (
+                choose(px, spread(eye[0] + 1), spread(nx + 1 - eye[0])),
+                choose(px, spread(ex + 1), spread(nx - ex)),
+            )
+            oy, y = (
+                choose(py, spread(eye[1] + 1), spread(ny + 1 - eye[1])),
+                choose(py, spread(ey + 1), spread(ny - ey)),
+            )
+            oz, z = (
+                choose(pz, spread(eye[2] + 1), spread(nz + 1 - eye[2])),
+                choose(pz, spread(ez + 1), spread(nz - ez)),
+            )
+            t = spread(0.0)
+            if not within:  # comes down into the grid from above, or never
+                t = (eye[1] - ny) * gy + 1e-9
+                x, y, z = floor(ox + dx * t), floor(oy + dy * t), floor(oz + dz * t)
+                out = (
+                    py
+                    | (x < 1.0)
+                    | (x > float(nx))
+                    | (y < 1.0)
+                    | (y > float(ny))
+                    | (z < 1.0)
+                    | (z > float(nz))
+                )
+                t = choose(out, spread(NEVER), t)
+                x, y, z = (
+                    choose(out, spread(1.0), x),
+                    choose(out, spread(1.0), y),
+                    choose(out, spread(1.0), z),
+                )
+            base = real(px) * float(4 * volume) + real(py) * float(2 * volume) + real(pz) * float(volume)
+            base = base + choose(px, spread(0.0), spread((nx + 1) * step_x))
+            base = (
+                base
+                + choose(py, spread(0.0), spread((ny + 1) * step_y))
+                + choose(pz, spread(0.0), spread(nz + 1))
+            )
+            ax = choose(px, spread(step_x), spread(-step_x))
+            ay = choose(py, spread(step_y), spread(-step_y))
+            az = choose(pz, spread(1.0), spread(-1.0))
+            code = real(take(room, whole(base + x * ax + y * ay + z * az)))
+            store(ends, n + T, t)
+            store(ends, n + WATER_FACE, spread(6.0 if submerged else -1.0))
+            store(ends, n + WATER_T, spread(0.0))
+            store(walks, w + X, x)
+            store(walks, w + Y, y)
+            store(walks, w + Z, z)
+            store(walks, w + AXIS, spread(1.0))
+            store(walks, w + CUBE, choose((code == 0.0) | (code == float(WET)), spread(1.0), code))
+            store(walks, w + CODE, code)
+            store(walks, w + GOES, spread(1.0))
+            store(walks, w + SX, dx)
+            store(walks, w + SY, dy)
+            store(walks, w + SZ, dz)
+            store(walks, w + GX, gx)
+            store(walks, w + GY, gy)
+            store(walks, w + GZ, gz)
+            store(walks, w + OX, ox)
+            store(walks, w + OY, oy)
+            store(walks, w + OZ, oz)
+            store(walks, w + AX, ax)
+            store(walks, w + AY, ay)
+            store(walks, w + AZ, az)
+            store(walks, w + BASE, base)
+            if not within:
+                on = (t <= far) & (code != 0.0)
+                store(walks, w + GOES, real(on))
+                if anywhere(on & (code == float(WET))):
+                    store(ends, n + WATER_FACE, choose(on & (code == float(WET)), spread(3.0), spread(-1.0)))
+                    store(ends, n + WATER_T, t)
+            packs[live] = m
+            live += 1
+        while live > 0:
+            still = 0
+            for k in range(live):
+                m = packs[k]
+                w, n = m * (WALK // LANES), (start + m) * (END // LANES)
+                x, y, z, cube = (
+                    load(walks, w + X),
+                    load(walks, w + Y),
+                    load(walks, w + Z),
+                    load(walks, w + CUBE),
+                )
+                ox, oy, oz = load(walks, w + OX), load(walks, w + OY), load(walks, w + OZ)
+                goes = load(walks, w + GOES) > 0.0
+                # Leave the cube by the nearest of its three far faces; rounding must not lead out of it by
+                # another one.
+                bx, by, bz = x + cube, y + cube, z + cube
+                tx, ty, tz = (
+                    (bx - ox) * load(walks, w + GX),
+                    (by - oy) * load(walks, w + GY),
+                    (bz - oz) * load(walks, w + GZ),
+                )
+                by_x = (tx < ty) & (tx < tz)
+                by_y = ty < tz
+                t = choose(by_x, tx, choose(by_y, ty, tz))
+                axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
+                in_x = least(most(floor(ox + load(walks, w + SX) * t), x), bx - 1.0)
+                in_y = least(most(floor(oy + load(walks, w + SY) * t), y), by - 1.0)
+                in_z = least(most(floor(oz + load(walks, w + SZ) * t), z), bz - 1.0)
+                x = choose(goes, choose(by_x, bx, in_x), x)
+                y = choose(goes, choose(axis == 1.0, by, in_y), y)
+                z = choose(goes, choose(axis == 2.0, bz, in_z), z)
+                place = (
+                    load(walks, w + BASE)
+                    + x * load(walks, w + AX)
+                    + y * load(walks, w + AY)
+                    + z * load(walks, w + AZ)
+                )
+                code = real(take(room, whole(place)))
+                on = goes & (t <= far) & (code != 0.0) & (code != float(OUTSIDE))
+                store(walks, w + X, x)
+                store(walks, w + Y, y)
+                store(walks, w + Z, z)
+                store(ends, n + T, choose(goes, t, load(ends, n + T)))
+                store(walks, w + AXIS, choose(goes, axis, load(walks, w + AXIS)))
+                wet, was = code == float(WET), load(walks, w + CODE) == float(WET)
+                if anywhere(on & (wet ^ was)):  # through the water's surface
+                    entry = load(ends, n + WATER_FACE)
+                    first = on & wet & (entry < 0.0)
+                    face = choose(
+                        axis == 0.0,
+                        1.0 - real(load(ends, n + DX) > 0.0),
+                        choose(
+                            axis == 1.0,
+                            3.0 - real(load(ends, n + DY) > 0.0),
+                            5.0 - real(load(ends, n + DZ) > 0.0),
+                        ),
+                    )
+                    store(ends, n + WATER_T, choose(first, t, load(ends, n + WATER_T)))
+                    left = on & was & (wet ^ was) & (entry < 8.0)
+                    store(ends, n + WATER_FACE, choose(first, face, choose(left, entry + 8.0, entry)))
+                store(walks, w + CUBE, choose(wet, spread(1.0), code))
+                store(walks, w + CODE, code)
+                store(walks, w + GOES, real(on))
+                packs[still] = m
+                still += int(anywhere(on))
+            live = still
+        for m in range(0, min(BATCH, count - start), LANES):
+            w, n = m * (WALK // LANES), (start + m) * (END // LANES)
+            px, py, pz = load(ends, n + DX) > 0.0, load(ends, n + DY) > 0.0, load(ends, n + DZ) > 0.0
+            x, y, z, axis = load(walks, w + X), load(walks, w + Y), load(walks, w + Z), load(walks, w + AXIS)
+            store(ends, n + CELL_X, choose(px, x - 1.0, float(nx) - x))
+            store(ends, n + CELL_Y, choose(py, y - 1.0, float(ny) - y))
+            store(ends, n + CELL_Z, choose(pz, z - 1.0, float(nz) - z))
+            face = choose(axis == 0.0, 1.0 - real(px), choose(axis == 1.0, 3.0 - real(py), 5.0 - real(pz)))
+            hit = (load(walks, w + CODE) == 0.0) & (load(ends, n + T) <= far)
+            store(ends, n + FACE, choose(hit, face, spread(-1.0)))
