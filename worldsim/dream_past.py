@@ -11,7 +11,7 @@ from worldsim.denoisers.layers import Cache
 from worldsim.odometry import LATELY
 from worldsim.world_model import Past, Views, WorldModel
 
-CONTEXT_LEVEL = 0.05
+CONTEXT_LEVEL = 0.15
 """Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
 REPLAYED = 16
 """Frames whose keys and values are computed again when the past is replaced."""

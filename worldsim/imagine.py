@@ -114,6 +114,7 @@ def imagine(
     clean, _ = autoregressive_step(
         denoise, guess[:, :0], noise.to(guess.device), next_frame(), minds[0].steps
     )
+    clean = within_the_data(clean)
     lap("denoise")
     frames = list(to_uint8(model.autoencoder.decode(clean[:, 0])))
     lap("decode")
@@ -125,6 +126,15 @@ def imagine(
         mind.age += 1
     lap("keep")
     return frames, ms
+
+
+def within_the_data(latents: Tensor) -> Tensor:
+    """Frames of latents (..., C, h, w) scaled down to the root mean square of true ones, 1, where theirs is larger.
+
+    Frame by frame a dream of its own past gains contrast, until nothing is left but colours; this stops it.
+    """
+    size = latents.square().mean((-3, -2, -1), keepdim=True).sqrt()
+    return latents / size.clamp_min(1)
 
 
 def _joined(caches: list[Cache]) -> Cache:

@@ -11,6 +11,7 @@ from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream import REFRESH, DreamEnv, DreamError
 from worldsim.frames import to_tensor, to_uint8
+from worldsim.imagine import within_the_data
 
 N = 30
 
@@ -205,3 +206,22 @@ def test_pictures_cross_into_tensors_and_back_unchanged() -> None:
     assert x.min() >= -1
     assert x.max() <= 1
     assert np.array_equal(to_uint8(x), frames)
+
+
+def test_a_dream_left_alone_keeps_the_contrast_of_true_frames(loaded: LoadedModel) -> None:
+    """Whatever the network says: no frame's latents grow beyond the root mean square that true ones have."""
+    dream = DreamEnv(loaded)
+    dream.reset(seed=0, options=_context())
+    with torch.no_grad():
+        original = loaded.model.denoiser.outside.weight.clone()
+        loaded.model.denoiser.outside.weight.mul_(100)
+    try:
+        _play(dream, 5)
+    finally:
+        with torch.no_grad():
+            loaded.model.denoiser.outside.weight.copy_(original)
+    sizes = torch.stack(dream._mind.past.latents[-5:]).square().mean((1, 2, 3)).sqrt()
+    assert (sizes <= 1 + 1e-5).all()
+    assert (sizes > 0.99).any()  # and the bound was met
+    quiet = torch.full((1, 2, 4, 4), 0.3)
+    assert torch.equal(within_the_data(quiet), quiet)
