@@ -25,8 +25,8 @@ FOV = 70.0  # degrees, both ways; that of Blocks
 MARGIN = 8  # rows rendered above and below the picture; the mark is in the lower ones
 EYE = 1.625  # nodes between the feet and the camera, as the driver sets it
 VIEW = 48  # nodes that can be seen, the last ones in fog
-PATIENCE = 60.0  # seconds for a start, on a machine that is busy
-MARK_PATIENCE = 20.0  # seconds for one frame
+PATIENCE = 180.0  # seconds for a start, on a machine that is busy
+MARK_PATIENCE = 60.0  # seconds for one frame
 TRIES = 3  # of starting: the engine draws its port at random and may meet one that is taken
 _HERE = Path(__file__).parent
 _RUNS = "worldsim-luanti-"
@@ -198,6 +198,10 @@ class Game:
                     os.close(end)
         self._commands = self._answers = -1
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __deepcopy__(self, memo: object) -> Game:
+        """A running game cannot be copied; gymnasium copies the arguments of environments."""
+        return self
 
     @property
     def pid(self) -> int:
