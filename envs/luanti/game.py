@@ -189,9 +189,11 @@ class Game:
 
     def close(self) -> None:
         """End both processes and remove the folder; may be called twice."""
-        for process in (self._game, self._screen):
-            if process is not None:
-                process.close()
+        running = [process for process in (self._game, self._screen) if process is not None]
+        for process in running:
+            process.end()
+        for process in running:
+            process.close()
         for end in (self._commands, self._answers):
             if end >= 0:
                 with suppress(OSError):

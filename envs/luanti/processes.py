@@ -73,11 +73,15 @@ class Guarded:
         text = self.log.read_text(errors="replace") if self.log.is_file() else ""
         return " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
 
-    def close(self) -> None:
-        """End the command; may be called twice."""
+    def end(self) -> None:
+        """Have the command told to end, without waiting for it."""
         assert self._guard.stdin is not None
         with suppress(OSError):
             self._guard.stdin.close()
+
+    def close(self) -> None:
+        """End the command; may be called twice."""
+        self.end()
         try:
             self._guard.wait(5)
         except subprocess.TimeoutExpired:  # the shell itself hangs: end all of its session

@@ -105,7 +105,7 @@ def test_a_cold_start_replays_bit_for_bit_and_a_killed_game_is_told_and_leaves_n
 def test_digging_opens_a_hole_where_geometry_says_and_placing_closes_it(lend: Lend) -> None:
     env = LuantiEnv(**lend(64))
     _, info = env.reset(seed=5)
-    x, y, z = (int(v) for v in info["pose"][:3])
+    x, _, z = (int(v) for v in info["pose"][:3])
     pose = (x + 0.7, info["pose"][1], z + 0.4, 0.0, 90.0)  # looking straight down, +z above, +x to the left
     before = env.teleport(pose)["pov"]
     env.step(act(attack=1))
@@ -124,7 +124,7 @@ def test_the_game_serves_this_machine_alone(lend: Lend) -> None:
     assert told and told[1] == "127.0.0.1"
     bound = [line.split()[1] for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
     assert f"0100007F:{int(told[2]):04X}" in bound
-    own = {os.readlink(f) for f in Path(f"/proc/{running.pid}/fd").iterdir() if f.is_symlink()}
+    own = {str(f.readlink()) for f in Path(f"/proc/{running.pid}/fd").iterdir() if f.is_symlink()}
     for table in ("tcp", "tcp6"):
         rows = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
         assert not [row for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]  # 0A: listening

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ def _numbers(episode: Episode) -> list[int]:
 
 def _convert(*words: object) -> int:
     return main([str(w) for w in words])
+
+
+def _meta(family: str, size: int) -> dict[str, Any]:
+    return {"family": family, "size": size, "seed": 0, "action_spec": spec(space(family), family)}
 
 
 def _dmlab(folder: Path, taken: list[int], name: str = "0") -> Path:
@@ -96,8 +101,7 @@ def test_teco_files_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_minecraft_goes_to_teco_and_comes_back(tmp_path: Path) -> None:
-    meta = {"family": "minecraft", "size": 64, "action_spec": spec(space("minecraft"), "minecraft")}
-    writer = EpisodeWriter(tmp_path / "mine", "a", meta)
+    writer = EpisodeWriter(tmp_path / "mine", "a", _meta("minecraft", 64))
     numbers = [1, 3, 2, 0, 1]
     writer.first(_ramp()[0])
     for number, frame in zip(numbers, _ramp()[1:], strict=True):
@@ -115,8 +119,7 @@ def test_minecraft_goes_to_teco_and_comes_back(tmp_path: Path) -> None:
 def test_an_action_that_teco_does_not_know_is_not_bent_into_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    meta = {"family": "dmlab", "size": 64, "action_spec": spec(space("dmlab"), "dmlab")}
-    writer = EpisodeWriter(tmp_path / "mine", "a", meta)
+    writer = EpisodeWriter(tmp_path / "mine", "a", _meta("dmlab", 64))
     writer.first(_ramp()[0])
     writer.add(noop("dmlab"), _ramp()[1])
     writer.seal()
@@ -201,6 +204,48 @@ def test_an_interrupted_conversion_goes_on(
     assert "2 converted, 1 were there already, 0 bad" in capsys.readouterr().out
     assert {len(Episode(p)) for p in (tmp_path / "out").glob("*.zip")} == {3}
     assert not list((tmp_path / "out").glob("*.partial"))
+
+
+@pytest.mark.parametrize("family", ["minecraft", "dmlab"])
+def test_minari_holds_the_frames_and_actions_without_loss(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minari = pytest.importorskip("minari", reason="the extra minari is not installed")
+    pytest.importorskip("h5py", reason="the extra minari is not installed")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), np.uint8)
+    asked = space(family)
+    asked.seed(0)
+    moves = [[asked.sample() for _ in range(3)] for _ in range(2)]
+    for k in range(2):
+        writer = EpisodeWriter(tmp_path / "mine", f"e{k}", _meta(family, 16))
+        writer.first(frames[k][0])
+        for move, frame in zip(moves[k], frames[k][1:], strict=True):
+            writer.add(move, frame)
+        writer.seal()
+    for _ in range(2):  # a second run adds nothing
+        assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 0
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "out"))
+    found = list(minari.load_dataset(f"worldsim/{family}-16-v0").iterate_episodes())
+    assert len(found) == 2
+    for k, episode in enumerate(found):
+        np.testing.assert_array_equal(episode.observations["pov"], frames[k])
+        for i, move in enumerate(moves[k]):
+            fields = move if isinstance(move, dict) else {"": move}
+            for name, value in fields.items():
+                row = episode.actions[name][i] if name else episode.actions[i]
+                np.testing.assert_array_equal(row, value)
+
+
+def test_without_minari_the_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "minari", None)
+    writer = EpisodeWriter(tmp_path, "a", _meta("dmlab", 64))
+    writer.first(_ramp()[0])
+    writer.add(noop("dmlab"), _ramp()[1])
+    writer.seal()
+    assert _convert(tmp_path, tmp_path / "out", "--to", "minari") == 2
+    assert "pip install 'minari[hdf5]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

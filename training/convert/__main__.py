@@ -1,8 +1,9 @@
-"""Convert data: python -m training.convert SRC DST --from teco_dmlab|teco_minecraft|vpt  or  --to teco
+"""Convert data: python -m training.convert SRC DST --from teco_dmlab|teco_minecraft|vpt  or  --to teco|minari
 
---from reads every file of that format below the folder SRC and writes episodes into the folder DST; --to teco writes
-the episodes in SRC (a folder or one .zip) as TECO's files. --size N is the side of imported pictures in pixels (64).
-What is in DST already is not converted again, so an interrupted run goes on; a bad file is reported and skipped.
+--from reads every file of that format below the folder SRC and writes episodes into the folder DST; --to writes the
+episodes in SRC (a folder or one .zip) as TECO's files or as a Minari data set. --size N is the side of imported
+pictures in pixels (64). What is in DST already is not converted again, so an interrupted run goes on; a bad file is
+reported and skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from envs.episode import Episode, EpisodeError
 from training.cli import command
-from training.convert import teco, vpt
+from training.convert import minari, teco, vpt
 from training.convert.recording import BadFile, Recording
 
 Reader = Callable[[Path, int], list[Recording]]
@@ -27,7 +28,8 @@ READERS: dict[str, tuple[str, Reader]] = {
     "teco_minecraft": ("*.mp4", teco.read_minecraft),
     "vpt": ("*.mp4", vpt.read),
 }
-WRITERS = ("teco",)
+Writer = Callable[[Episode, Path, str], Path]
+WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write}
 DONE = ".done"  # folder of DST with an empty file for each source that was converted whole
 
 
@@ -63,15 +65,15 @@ def bring(source: Path, folder: Path, kind: str, size: int) -> Counts:
     return _each(files, source, folder, convert)
 
 
-def take(source: Path, folder: Path) -> Counts:
-    """Convert every episode in ``source`` into TECO's files in ``folder``."""
+def take(source: Path, folder: Path, kind: str) -> Counts:
+    """Convert every episode in ``source`` into files of a format in ``folder``."""
     files = [source] if source.is_file() else sorted(source.glob("*.zip"))
     if not files:
         raise ConvertError(f"expected recorded episodes (*.zip) in {source}, found none")
 
     def convert(path: Path, name: str) -> None:
         with Episode(path) as episode:
-            teco.write(episode, folder, name)
+            WRITERS[kind](episode, folder, name)
 
     return _each(files, source if source.is_dir() else source.parent, folder, convert)
 
@@ -118,7 +120,7 @@ def main(words: list[str]) -> int:
     if not 8 <= asked.size <= 1024:
         raise ConvertError(f"expected --size from 8 to 1024, found {asked.size}")
     source, folder = asked.source, asked.folder
-    counts = take(source, folder) if asked.to else bring(source, folder, asked.kind, asked.size)
+    counts = take(source, folder, asked.to) if asked.to else bring(source, folder, asked.kind, asked.size)
     print(f"{counts}, in {folder}")
     return 1 if counts.bad and not counts.converted + counts.before else 0
 
