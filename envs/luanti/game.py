@@ -240,7 +240,7 @@ class Game:
         rows = self.size + 2 * MARGIN
         display = self.folder / "display"
         place = {"HOME": str(self.folder / "home"), "MINETEST_USER_PATH": str(self.folder / "user")}
-        env = {**os.environ, **place, "LIBGL_ALWAYS_SOFTWARE": "1", "LP_NUM_THREADS": "1"}
+        env = {**os.environ, **place, "LIBGL_ALWAYS_SOFTWARE": "1"}
         self._screen = Guarded(
             ["/bin/sh", "-c", 'exec Xvfb -displayfd 4 "$@" 4>"$DISPLAY_FILE"', "screen",
              "-screen", "0", f"{self.size}x{rows}x24", "-fbdir", str(self.folder / "screen"),
