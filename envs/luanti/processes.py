@@ -12,6 +12,7 @@ from pathlib import Path
 # The shell's input is a pipe from us. It closes when we close it, crash or are killed: then the child is told to end,
 # and after two seconds made to. A stopped child is woken first. The child's number is the first line of the output.
 _GUARD = """
+trap '' PIPE
 exec 3<&0
 "$@" </dev/null >>"$LOG" 2>&1 3<&- & c=$!
 echo $c; exec >&-

@@ -43,6 +43,17 @@ def _walk(env: LuantiEnv, steps: int = 14) -> list[np.ndarray]:
     return seen
 
 
+def _bare_ground(env: LuantiEnv) -> tuple[int, int, int]:
+    """A cell of level ground with nothing growing on it or beside it."""
+    heights, grid = env.walkmap()[0], env.player.grid
+    for x, z in np.argwhere(np.isfinite(heights[1:-1, 1:-1])) + 1:
+        around = slice(x - 1, x + 2), slice(z - 1, z + 2)
+        feet = int(heights[x, z])
+        if (heights[around] == feet).all() and not grid[around[0], feet : feet + 3, around[1]].any():
+            return int(x), feet - 1, int(z)
+    raise AssertionError("no bare ground in this place")
+
+
 def _gone(pids: list[int], seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
     while any(_runs(pid) for pid in pids) and time.monotonic() < end:
@@ -104,12 +115,12 @@ def test_a_cold_start_replays_bit_for_bit_and_a_killed_game_is_told_and_leaves_n
 
 def test_digging_opens_a_hole_where_geometry_says_and_placing_closes_it(lend: Lend) -> None:
     env = LuantiEnv(**lend(64))
-    _, info = env.reset(seed=5)
-    x, _, z = (int(v) for v in info["pose"][:3])
-    pose = (x + 0.7, info["pose"][1], z + 0.4, 0.0, 90.0)  # looking straight down, +z above, +x to the left
+    env.reset(seed=5)
+    x, ground, z = _bare_ground(env)
+    pose = (x + 0.7, ground + 1 + physics.EYE, z + 0.4, 0.0, 90.0)  # straight down, +z above, +x to the left
     before = env.teleport(pose)["pov"]
     env.step(act(attack=1))
-    assert env.player.grid[x, round(info["pose"][1] - physics.EYE) - 1, z] == 0
+    assert env.player.grid[x, ground, z] == 0
     hole = np.argwhere((env.teleport(pose)["pov"] != before).any(axis=2))
     scale = 32 / np.tan(np.radians(FOV / 2)) / physics.EYE  # pixels a node, on the ground
     expected = [[32 - 0.6 * scale, 32 - 0.3 * scale], [32 + 0.4 * scale, 32 + 0.7 * scale]]
