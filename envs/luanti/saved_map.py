@@ -70,7 +70,8 @@ class SavedMap:
         """Columns of the largest stretch of land that one can walk about in, away from the border."""
         if place not in self._starts:
             heights = self.walkmap(self.grids[place])
-            walk, left, best = WalkMap(heights, 1.0, (0.0, 0.0)), heights.copy(), []
+            walk, left = WalkMap(heights, 1.0, (0.0, 0.0)), heights.copy()
+            best: list[Cell] = []
             while np.isfinite(left).sum() > len(best):
                 first = tuple(int(v) for v in np.argwhere(np.isfinite(left))[0])
                 found = list(walk.reachable((first[0], first[1]), SIDE * SIDE))
