@@ -37,7 +37,6 @@ end)
 mt.register_on_joinplayer(function(p)
   player = p
   mt.set_player_privs(p:get_player_name(), { fly = true, noclip = true, interact = true })
-  p:set_properties({ eye_height = 1.625, visual_size = { x = 0, y = 0 } })
   p:set_physics_override({ speed = 0, jump = 0, gravity = 0, sneak = false })
   p:set_armor_groups({ immortal = 1 })
   p:hud_set_flags({ hotbar = false, healthbar = false, crosshair = false, wielditem = false, breathbar = false,
@@ -50,7 +49,10 @@ mt.register_on_joinplayer(function(p)
   p:set_moon({ visible = false })
   mark = p:hud_add({ hud_elem_type = "image", position = { x = 1, y = 1 }, alignment = { x = -1, y = -1 },
     offset = { x = 0, y = 0 }, scale = { x = 8, y = 8 }, text = "[combine:1x1^[noalpha^[colorize:#000000:255" })
-  mt.after(0.5, function() ready = true end)
+  mt.after(0.5, function() -- after the game's own mods have had their say
+    p:set_properties({ eye_height = 1.625, visual_size = { x = 0, y = 0 } })
+    ready = true
+  end)
 end)
 
 local function paint(k)
@@ -132,21 +134,38 @@ function does.L(a) -- load a box from the disk and send its blocks to the client
   return sent
 end
 
+-- Send the blocks about some positions, twice: the client makes a block's mesh anew when a neighbour across a face
+-- comes, but not one across an edge, whose light it uses too; the second time every neighbour is known.
+local function refresh(positions)
+  local blocks = {}
+  for _, at in ipairs(positions) do
+    for i = -1, 1 do for j = -1, 1 do for k = -1, 1 do
+      local b = { x = math.floor(at.x / 16) + i, y = math.floor(at.y / 16) + j, z = math.floor(at.z / 16) + k }
+      blocks[mt.hash_node_position(b)] = b
+    end end end
+  end
+  for _ = 1, 2 do
+    for _, b in pairs(blocks) do player:send_mapblock(b) end
+  end
+end
+
 function does.N(a, name) -- change one node
   local at = { x = a[1], y = a[2], z = a[3] }
   local hash = mt.hash_node_position(at)
   before[hash] = before[hash] or mt.get_node(at)
   mt.swap_node(at, { name = name })
+  refresh({ at })
 end
 
 function does.U() -- undo every change
-  local count = 0
+  local undone = {}
   for hash, node in pairs(before) do
-    mt.swap_node(mt.get_position_from_hash(hash), node)
-    count = count + 1
+    undone[#undone + 1] = mt.get_position_from_hash(hash)
+    mt.swap_node(undone[#undone], node)
   end
   before = {}
-  return count
+  refresh(undone)
+  return #undone
 end
 
 function does.E(a) -- generate a box; done when W says 0

@@ -136,6 +136,8 @@ class Game:
         """Have the client know all of a place; ``load`` is the command that sends it, unless it is there already."""
         if self._place != place:
             self._place = None
+            self._carry_out([load], quiet=3)
+            # Once more: the light at a block's edges needs the blocks across them, which may have come after it.
             self._carry_out([load], quiet=10)
             self._place = place
 

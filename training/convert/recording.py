@@ -84,6 +84,6 @@ def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     except (av.FFmpegError, IndexError) as error:
         raise BadFile(f"the video cannot be read: {error}") from None
