@@ -35,7 +35,9 @@ def main(words: list[str]) -> None:
     loaded, dream = dreams.load(options)
     check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
     size = loaded.model.config.size
-    world = World(options.env, size, options.seed, episode, options.record, recordable=not options.headless)
+    world = World(
+        options.env, options.backend, size, options.seed, episode, options.record, not options.headless
+    )
     session = Session(
         world.env,
         {"memory": dream()},

@@ -4,3 +4,6 @@ import gymnasium
 
 gymnasium.register("worldsim/Blocks-v0", entry_point="envs.blocks.env:BlocksEnv")
 gymnasium.register("worldsim/LabMaze-v0", entry_point="envs.labmaze.env:LabMazeEnv")
+gymnasium.register("worldsim/Luanti-v0", entry_point="envs.luanti.env:LuantiEnv")
+gymnasium.register("worldsim/MineRL-v0", entry_point="envs.minerl:MineRLEnv")
+gymnasium.register("worldsim/DeepMindLab-v0", entry_point="envs.deepmind_lab:DeepMindLabEnv")

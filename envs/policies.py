@@ -65,8 +65,12 @@ def make(name: str, env: gymnasium.Env[Any, Any], seed: int = 0, **options: Any)
     """The policy of this name for this environment; ``replay`` needs ``episode=``.
 
     Raises:
-        ValueError: there is no policy of this name.
+        ValueError: there is no policy of this name, or the world has no walk map to play it by.
     """
+    if name in ("explore", "needle") and not hasattr(env.unwrapped, "walkmap"):
+        raise ValueError(
+            f"the {name} policy finds its way by a walk map, which this world does not have; play it yourself"
+        )
     if name == "explore":
         return Explore(env, seed)
     if name == "needle":

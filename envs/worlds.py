@@ -14,7 +14,14 @@ from envs.episode import Episode
 from envs.needle_macro import NeedleMacro
 from envs.recorder import Recorder
 
-IDS = {"minecraft": "worldsim/Blocks-v0", "dmlab": "worldsim/LabMaze-v0"}
+IDS = {
+    ("minecraft", "embedded"): "worldsim/Blocks-v0",
+    ("minecraft", "luanti"): "worldsim/Luanti-v0",
+    ("minecraft", "minerl"): "worldsim/MineRL-v0",
+    ("dmlab", "embedded"): "worldsim/LabMaze-v0",
+    ("dmlab", "deepmind_lab"): "worldsim/DeepMindLab-v0",
+}
+BACKENDS = {backend for _, backend in IDS}
 RECORDINGS = Path("recordings")  # where a recording goes that was given no folder
 
 
@@ -23,6 +30,7 @@ class World:
 
     Args:
         family: "minecraft" or "dmlab".
+        backend: what draws it: "embedded", or a real engine that has to be installed.
         size: height and width of the picture in pixels.
         seed: which world.
         episode: the recording to replay, whose world, seed and size then count instead.
@@ -31,12 +39,14 @@ class World:
 
     Raises:
         OSError: nothing can be recorded into that folder.
-        TypeError, ValueError: the episode was recorded with options that this world does not have.
+        TypeError, ValueError: the episode was recorded in another world, or with options that this one does not
+            have; or the engine is not installed.
     """
 
     def __init__(
         self,
         family: str,
+        backend: str,
         size: int,
         seed: int,
         episode: Episode | None,
@@ -44,7 +54,11 @@ class World:
         recordable: bool,
     ) -> None:
         kwargs = episode.meta["env_kwargs"] if episode else {"size": size}
-        self.env: gymnasium.Env[Any, Any] = gymnasium.make(IDS[family], disable_env_checker=True, **kwargs)
+        if episode and (recorded := episode.meta.get("backend")) in BACKENDS and recorded != backend:
+            raise ValueError(f"{episode.path} was recorded with --backend {recorded}, not {backend}; say so")
+        self.env: gymnasium.Env[Any, Any] = gymnasium.make(
+            IDS[family, backend], disable_env_checker=True, **kwargs
+        )
         self.recorder: Recorder | None = None
         if record or recordable:
             self.env = self.recorder = Recorder(self.env, record or RECORDINGS, autostart=record is not None)

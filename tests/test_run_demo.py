@@ -179,6 +179,24 @@ def test_a_backend_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[st
     assert "minerl" in _refused(capsys, "--env", "minecraft", "--backend", "minerl")
 
 
+def test_a_backend_of_another_family_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    told = _refused(capsys, "--env", "dmlab", "--headless", "--backend", "luanti")
+    assert "embedded, deepmind_lab" in told and "found luanti" in told
+
+
+def test_a_recording_of_another_backend_is_refused(
+    checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = {"env_id": "worldsim/Luanti-v0", "env_kwargs": {}, "backend": "luanti", "family": "minecraft"}
+    meta |= {"seed": 0, "size": 64, "action_spec": spec(space("minecraft"), "minecraft")}
+    writer = EpisodeWriter(here, "forest", meta)
+    frame = np.zeros((64, 64, 3), np.uint8)
+    writer.first(frame, np.zeros(5))
+    writer.add(space("minecraft").sample(), frame, np.zeros(5), 0.0, False, False)
+    words = ("--env", "minecraft", "--headless", "--replay", writer.seal(), "--checkpoint", checkpoint)
+    assert "--backend luanti" in _refused(capsys, *words)
+
+
 def test_a_misspelt_config_key_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'history'" in _refused(capsys, "--env", "minecraft", "--headless", "histroy=8")
 

@@ -13,7 +13,7 @@ MISTAKE, INTERRUPTED = 2, 130
 def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
     """Wrap ``main(args)``; call it as ``sys.exit(main())``. ``--help`` prints the docstring of its module.
 
-    ValueError, FileNotFoundError, PermissionError and a full disk become one sentence on stderr and
+    ValueError, FileNotFoundError, PermissionError, a full disk and a game that ended become one sentence on stderr and
     exit code 2; KeyboardInterrupt becomes 130; anything else is a bug and keeps its traceback.
     """
 
@@ -40,6 +40,8 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
 
 def explain(error: BaseException) -> str | None:
     """The sentence for an error that a user can mend, or None where it is a bug."""
+    if isinstance(error, ConnectionError) and error.errno is None:  # a game on the other side ended
+        return _one_line(error)
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

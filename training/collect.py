@@ -1,6 +1,6 @@
 """Collect episodes: python -m training.collect env=blocks policy=explore episodes=100 out=data workers=2
 
-env=blocks|labmaze, policy=explore|needle|mixed, steps=300 (per episode), size=64 (pixels),
+env=blocks|labmaze|luanti, policy=explore|needle|mixed, steps=300 (per episode), size=64 (pixels),
 seed=0 (of the first episode; the others follow). What is there already is not collected again.
 """
 
@@ -26,7 +26,7 @@ from envs.recorder import Recorder
 from training.cli import command
 from worldsim.config import load
 
-ENVS = {"blocks": "worldsim/Blocks-v0", "labmaze": "worldsim/LabMaze-v0"}
+ENVS = {"blocks": "worldsim/Blocks-v0", "labmaze": "worldsim/LabMaze-v0", "luanti": "worldsim/Luanti-v0"}
 POLICIES = ("explore", "needle", "mixed")
 
 

@@ -165,7 +165,7 @@ def test_teleport_puts_the_eye_there_and_repeats_the_picture(env: BlocksEnv) -> 
     one = env.teleport(pose)["pov"]
     env.step(act(forward=1))
     assert np.array_equal(env.teleport(pose)["pov"], one)
-    assert np.allclose(env._pose(), pose)
+    assert np.allclose(env.player.pose, pose)
     obs, info = env.reset(seed=3, options={"pose": pose})
     assert np.array_equal(obs["pov"], one) and np.allclose(info["pose"], pose)
 
@@ -262,7 +262,7 @@ def test_a_body_never_ends_inside_a_block() -> None:
             action = env.action_space.sample()
             action["forward"], action["camera"] = 1, action["camera"] * np.float32(0.2)
             env.step(action)
-            assert physics.free(env.grid, SOLID, *env._body[:3])
+            assert physics.free(env.grid, SOLID, *env.player.body[:3])
 
 
 # Blocks
@@ -270,7 +270,7 @@ def test_a_body_never_ends_inside_a_block() -> None:
 
 def test_attack_breaks_and_use_puts_back(env: BlocksEnv) -> None:
     env.step(act(camera=(90, 0)))
-    x, y, z = (int(v) for v in env._aim()[:3])
+    x, y, z = (int(v) for v in env.player._aim()[:3])
     broken = int(env.grid[x, y, z])
     env.step(act(attack=1))
     assert env.grid[x, y, z] == AIR
@@ -294,7 +294,7 @@ def test_bedrock_does_not_break(env: BlocksEnv) -> None:
 
 
 def test_holding_attack_breaks_at_a_fixed_pace(env: BlocksEnv) -> None:
-    env.teleport((*env._pose()[:3], 0, 90))
+    env.teleport((*env.player.pose[:3], 0, 90))
     full = int((env.grid != AIR).sum())
     for _ in range(5):
         env.step(act(attack=1))

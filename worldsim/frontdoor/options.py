@@ -12,7 +12,7 @@ from worldsim.protocols import BLIND, MAX_STEPS
 from worldsim.tick import Source
 
 FAMILIES = ("minecraft", "dmlab")
-BACKENDS = ("embedded", "minerl", "luanti", "deepmind_lab")
+BACKENDS = {"minecraft": ("embedded", "luanti", "minerl"), "dmlab": ("embedded", "deepmind_lab")}
 POLICIES = ("keyboard", "explore", "needle")
 HEADLESS_STEPS = 300
 
@@ -106,8 +106,10 @@ def parse(words: list[str]) -> Options:
         ConfigError: a ``key=value`` word with an unknown key or a wrong value.
     """
     found = _parser().parse_intermixed_args(words)
-    if found.backend != "embedded":
-        raise OptionError(f"the {found.backend} backend is not part of this version; leave --backend out")
+    if found.backend not in BACKENDS[found.env]:
+        raise OptionError(
+            f"expected a --backend of {', '.join(BACKENDS[found.env])} for {found.env}, found {found.backend}"
+        )
     if found.headless and found.policy == "keyboard":
         raise OptionError("--policy keyboard needs a window; leave out --headless or take explore or needle")
     if found.replay and found.policy:
@@ -156,7 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--env", choices=FAMILIES, required=True, help="which world")
-    add("--backend", choices=BACKENDS, default="embedded", help="what draws the true world")
+    backends = sorted({name for names in BACKENDS.values() for name in names})
+    add("--backend", choices=backends, default="embedded", help="what draws the true world")
     add("--compare", action="store_true", help="show the forgetful twin too: same weights, shortest history")
     add("--history-from", choices=("true", "dream"), help="whose frames the dream remembers")
     add("--record", type=Path, metavar="DIR", help="record everything that is played into this folder")

@@ -1,0 +1,190 @@
+"""Luanti as a gymnasium environment: the engine draws and keeps the nodes, the body and its actions are ours."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from envs import actions
+from envs.blocks.player import Player
+from envs.luanti import saved_map
+from envs.luanti.game import FOV, EngineDied, Game, binary
+from envs.luanti.saved_map import HEIGHT, LIQUID, LOWEST, SIDE
+
+SIZES = (16, 1024)  # smallest and largest picture
+SEEN = 48 + SIDE + 48  # nodes of land sent to the client, each way
+Observation = dict[str, NDArray[np.uint8]]
+
+
+class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
+    """A place of 64x48x64 nodes of real Luanti land, seen and walked in first person, 20 ticks a second.
+
+    The stock engine runs on a virtual screen of its own and moves only when we say so. Observations are
+    ``{"pov": uint8 (size, size, 3)}``, actions MineRL's dictionary; walking, falling, swimming, digging and
+    placing are those of Blocks (``envs.blocks.player``) over the engine's nodes. A seed chooses one of the saved
+    map's places, where one stands and looks: equal seeds and actions give equal pictures as long as the saved map
+    is the same (``info["map"]``). The reward is always 0; ``info["pose"]`` is as in Blocks.
+
+    Slabs and snow count as whole nodes or as none; water does not flow and sand does not fall after digging.
+
+    Args:
+        size: height and width of the picture in pixels.
+        max_steps: truncate an episode after this many steps; None for never.
+        render_mode: None or ``rgb_array``.
+        map_seed: of the land; a new one is made at the first reset (about a minute), then kept.
+        game: a running game of this size on this map to play in, which stays the caller's; otherwise one of its
+            own, started at the first reset.
+
+    Raises:
+        ValueError: a size, max_steps or render_mode that cannot be.
+        EngineMissing: the engine is not installed.
+        EngineDied: in reset and step, the game ended or hangs; the next reset starts another.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}  # type: ignore[misc]
+    fov = FOV
+    backend = "luanti"
+    family = "minecraft"
+    version = 1
+
+    def __init__(
+        self,
+        size: int = 64,
+        max_steps: int | None = None,
+        render_mode: str | None = None,
+        map_seed: int = 42,
+        game: Game | None = None,
+    ) -> None:
+        if not isinstance(size, int | np.integer) or not SIZES[0] <= size <= SIZES[1]:
+            raise ValueError(
+                f"Luanti: expected size to be an int from {SIZES[0]} to {SIZES[1]}, found {size!r}"
+            )
+        if max_steps is not None and not (isinstance(max_steps, int | np.integer) and max_steps > 0):
+            raise ValueError(f"Luanti: expected max_steps to be None or an int above 0, found {max_steps!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"Luanti: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        binary()
+        self.size, self.map_seed = int(size), int(map_seed)
+        self.max_steps = None if max_steps is None else int(max_steps)
+        self.render_mode = render_mode
+        pov = gymnasium.spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
+        self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
+        self.action_space = actions.space("minecraft")
+        self.world_seed: int | None = None
+        self._game, self._lent = game, game is not None
+        self._ending: weakref.finalize[Any, Any] | None = None
+        self._seen_from: tuple[int, ...] | None = None
+        self._changes: list[str] = []
+        self._pov: NDArray[np.uint8] | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Stand where the seed says, on land as it was saved, or at ``options["pose"]``."""
+        super().reset(seed=seed)
+        self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        self.map = saved_map.load(self.map_seed)
+        drawn = np.random.default_rng(self.world_seed)
+        place = int(drawn.integers(len(self.map.grids)))
+        starts = self.map.starts(place)
+        column, yaw = starts[int(drawn.integers(len(starts)))], float(drawn.uniform(-180, 180))
+        grid = self.map.grids[place].copy()
+        self._corner = tuple(int(v) for v in self.map.corners[place])
+        in_hand = self.map.names.index(saved_map.IN_HAND)
+        self.player = Player(grid, self.map.solid, LIQUID, -1, in_hand, self._set, "Luanti")
+        height = float(self.map.walkmap(grid)[column])
+        self.player.stand(column[0] + 0.5, height, column[1] + 0.5, yaw)
+        if options and options.get("pose") is not None:
+            self.player.place(options["pose"])
+        self._steps = 0
+        self._changes = []
+        self._enter(place)
+        return self._look(), self._info()
+
+    def step(self, action: dict[str, Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Turn the camera, break or place a node, move for one tick, look."""
+        self._ready()
+        self.player.step(action)
+        self._steps += 1
+        truncated = self.max_steps is not None and self._steps >= self.max_steps
+        return self._look(), 0.0, False, truncated, self._info()
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
+        self._ready()
+        return None if self.render_mode is None or self._pov is None else self._pov.copy()
+
+    def teleport(self, pose: ArrayLike) -> Observation:
+        """Put the eye at (x, y, z, yaw, pitch), at rest; returns the new observation.
+
+        Raises:
+            ValueError: the pose is not five finite numbers inside the world.
+        """
+        self._ready()
+        self.player.place(pose)
+        return self._look()
+
+    def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
+        """Heights float32 (64, 64) of the feet by column (nan: water, trunks), cell size in nodes, corner (x, z)."""
+        self._ready()
+        return self.map.walkmap(self.player.grid), 1.0, (0.0, 0.0)
+
+    def close(self) -> None:
+        """End the game, unless it was lent."""
+        if self._ending is not None:
+            self._ending()
+            self._ending = None
+        if not self._lent:
+            self._game = None
+        self.world_seed = None
+
+    def _ready(self) -> None:
+        if self.world_seed is None:
+            raise RuntimeError("Luanti: there is no world yet; call reset() first")
+
+    def _info(self) -> dict[str, Any]:
+        return {"pose": self.player.pose, "seed": self.world_seed, "map": self.map.map_id}
+
+    def _enter(self, place: int) -> None:
+        """Have a game that shows this place as it was saved."""
+        if self._game is None:
+            self._game = Game(self.size, self.map.file)
+            self._ending = weakref.finalize(self, self._game.close)
+        try:
+            self._game.restore()
+            x, z = (v - 48 for v in self._corner)
+            self._game.visit(
+                place, f"L {x} {LOWEST - 16} {z} {x + SEEN - 1} {LOWEST + HEIGHT + 15} {z + SEEN - 1}"
+            )
+        except EngineDied:
+            self.close()
+            raise
+        self._seen_from = None
+
+    def _set(self, x: int, y: int, z: int, node: int) -> None:
+        self.player.grid[x, y, z] = node
+        at = self._corner[0] + SIDE - 1 - x, LOWEST + y, self._corner[1] + z
+        self._changes.append(f"N {at[0]} {at[1]} {at[2]} {self.map.names[node]}")
+
+    def _look(self) -> Observation:
+        assert self._game is not None
+        x, y, z, yaw, pitch = self.player.pose
+        # Nodes have their middles at whole numbers there, and x grows to the other side.
+        eye = self._corner[0] + SIDE - 0.5 - x, LOWEST - 0.5 + y, self._corner[1] - 0.5 + z
+        node = tuple(math.floor(v + 0.5) for v in eye)
+        try:
+            if self._changes:
+                self._game.change(self._changes)
+            nudge = bool(self._changes) or node != self._seen_from
+            self._pov = self._game.frame(*eye, -math.radians(yaw), math.radians(pitch), nudge)
+            self._game.rest()
+        except EngineDied:
+            self.close()
+            raise
+        self._changes, self._seen_from = [], node
+        return {"pov": self._pov.copy()}

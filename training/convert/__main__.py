@@ -1,0 +1,129 @@
+"""Convert data: python -m training.convert SRC DST --from teco_dmlab|teco_minecraft|vpt  or  --to teco|minari
+
+--from reads every file of that format below the folder SRC and writes episodes into the folder DST; --to writes the
+episodes in SRC (a folder or one .zip) as TECO's files or as a Minari data set. --size N is the side of imported
+pictures in pixels (64). What is in DST already is not converted again, so an interrupted run goes on; a bad file is
+reported and skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from envs.episode import Episode, EpisodeError
+from training.cli import command
+from training.convert import minari, teco, vpt
+from training.convert.recording import BadFile, Recording
+
+Reader = Callable[[Path, int], list[Recording]]
+READERS: dict[str, tuple[str, Reader]] = {
+    "teco_dmlab": ("*.npz", teco.read_dmlab),
+    "teco_minecraft": ("*.mp4", teco.read_minecraft),
+    "vpt": ("*.mp4", vpt.read),
+}
+Writer = Callable[[Episode, Path, str], Path]
+WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write}
+DONE = ".done"  # folder of DST with an empty file for each source that was converted whole
+
+
+class ConvertError(ValueError):
+    """The command line asks for something that cannot be converted."""
+
+
+@dataclass
+class Counts:
+    """How a run ended: sources converted, there before, bad."""
+
+    converted: int = 0
+    before: int = 0
+    bad: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.converted} converted, {self.before} were there already, {self.bad} bad and skipped"
+
+
+def bring(source: Path, folder: Path, kind: str, size: int) -> Counts:
+    """Convert every file of a format below ``source`` into episodes in ``folder``."""
+    pattern, read = READERS[kind]
+    files = sorted(p for p in source.rglob(pattern) if not p.name.startswith("."))
+    if not files:
+        raise ConvertError(f"expected files {pattern} of {kind} below {source}, found none")
+
+    def convert(path: Path, name: str) -> None:
+        for i, recording in enumerate(found := read(path, size)):
+            part = name if len(found) == 1 else f"{name}-{i:03d}"
+            if not (folder / f"{part}.zip").exists():
+                recording.write(folder, part, kind)
+
+    return _each(files, source, folder, convert)
+
+
+def take(source: Path, folder: Path, kind: str) -> Counts:
+    """Convert every episode in ``source`` into files of a format in ``folder``."""
+    files = [source] if source.is_file() else sorted(source.glob("*.zip"))
+    if not files:
+        raise ConvertError(f"expected recorded episodes (*.zip) in {source}, found none")
+
+    def convert(path: Path, name: str) -> None:
+        with Episode(path) as episode:
+            WRITERS[kind](episode, folder, name)
+
+    return _each(files, source if source.is_dir() else source.parent, folder, convert)
+
+
+def _each(files: list[Path], root: Path, folder: Path, convert: Callable[[Path, str], None]) -> Counts:
+    """Convert files one by one, under names that say where in ``root`` they lay."""
+    (folder / DONE).mkdir(parents=True, exist_ok=True)
+    counts = Counts()
+    with tqdm(files, unit="file", desc=str(folder)) as bar:
+        for path in bar:
+            name = "-".join(path.relative_to(root).with_suffix("").parts)
+            if (folder / DONE / name).exists():
+                counts.before += 1
+                continue
+            try:
+                convert(path, name)
+            except (BadFile, EpisodeError) as error:
+                counts.bad += 1
+                bar.write(f"skipped {path}: {error}", file=sys.stderr)
+                continue
+            (folder / DONE / name).touch()
+            counts.converted += 1
+    return counts
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConvertError(f"{message}; see python -m training.convert --help")
+
+
+@command
+def main(words: list[str]) -> int:
+    """Parse, convert, count; exit code 1 where nothing but bad files was found."""
+    parser = _Parser(prog="training.convert", allow_abbrev=False, add_help=False)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("folder", type=Path)
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--from", dest="kind", choices=READERS)
+    way.add_argument("--to", choices=WRITERS)
+    parser.add_argument("--size", type=int, default=64)
+    asked = parser.parse_args(words)
+    if not asked.source.exists():
+        raise FileNotFoundError(2, "no such file or folder", str(asked.source))
+    if not 8 <= asked.size <= 1024:
+        raise ConvertError(f"expected --size from 8 to 1024, found {asked.size}")
+    source, folder = asked.source, asked.folder
+    counts = take(source, folder, asked.to) if asked.to else bring(source, folder, asked.kind, asked.size)
+    print(f"{counts}, in {folder}")
+    return 1 if counts.bad and not counts.converted + counts.before else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What every importer yields: one stretch of play, aligned as an episode is, on its way to the disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from envs import actions
+from envs.episode import EpisodeWriter
+
+FOV = {"minecraft": 70.0, "dmlab": 90.0}  # degrees, up and down: the engines' defaults
+
+
+class BadFile(ValueError):
+    """A file is not what its format says; it is reported and skipped."""
+
+
+@dataclass
+class Recording:
+    """T+1 frames and the T actions between them: action i leads from frame i to frame i+1.
+
+    Attributes:
+        family: whose action language it is.
+        frames: uint8 (size, size, 3) each.
+        moves: raw actions of the family.
+        poses: (x, y, z, yaw, pitch) of each frame, or None where the data tell none.
+        lossless: whether the frames are as the game drew them.
+        extra: more entries for meta.json.
+    """
+
+    family: str
+    frames: Sequence[NDArray[np.uint8]]
+    moves: Sequence[Any]
+    poses: Sequence[Sequence[float]] | None = None
+    lossless: bool = True
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path, name: str, source: str) -> Path:
+        """Write it as ``folder/NAME.zip``; what an earlier, interrupted run left of it is made anew.
+
+        Raises:
+            BadFile: the frames and actions do not fit each other.
+        """
+        if len(self.frames) != len(self.moves) + 1 or not self.moves:
+            raise BadFile(
+                f"expected one frame more than actions, found {len(self.frames)} and {len(self.moves)}"
+            )
+        meta = {
+            "env_id": source,
+            "env_version": None,
+            "env_kwargs": {},
+            "backend": source,
+            "family": self.family,
+            "seed": 0,
+            "size": int(self.frames[0].shape[0]),
+            "fov": FOV[self.family],
+            "action_spec": actions.spec(actions.space(self.family), self.family),
+            "lossless": self.lossless,
+            **self.extra,
+        }
+        if (leftover := folder / f"{name}.partial").exists():
+            shutil.rmtree(leftover)
+        writer = EpisodeWriter(folder, name, meta)
+        poses: Sequence[Any] = self.poses if self.poses is not None else [None] * len(self.frames)
+        writer.first(self.frames[0], poses[0])
+        for move, frame, pose in zip(self.moves, self.frames[1:], poses[1:], strict=True):
+            writer.add(move, frame, pose)
+        return writer.seal()
+
+
+def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """The frames (H, W, 3) of a video.
+
+    Raises:
+        BadFile: it is no video, or a damaged one.
+    """
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    except (av.FFmpegError, IndexError) as error:
+        raise BadFile(f"the video cannot be read: {error}") from None
