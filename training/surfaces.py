@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from envs.labmaze import decals, ids, textures
 from envs.labmaze.env import LabMazeEnv
 from worldsim.metrics.srr import Rivals, View, view
-
 
 
 class MazeViews:

@@ -15,7 +15,10 @@ def test_an_interval_holds_the_mean_and_narrows_with_agreement() -> None:
 
 def test_values_of_one_group_are_no_independent_trials() -> None:
     """A hundred equal frames in each of four episodes say as much as one frame of each."""
-    assert interval([[v] * 100 for v in (0.0, 1.0, 1.0, 0.0)])["low"] == interval([[0.0], [1.0], [1.0], [0.0]])["low"]
+    assert (
+        interval([[v] * 100 for v in (0.0, 1.0, 1.0, 0.0)])["low"]
+        == interval([[0.0], [1.0], [1.0], [0.0]])["low"]
+    )
 
 
 def test_groups_weigh_by_their_values_and_empty_ones_not_at_all() -> None:

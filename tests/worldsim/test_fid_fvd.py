@@ -51,8 +51,12 @@ def test_fvd_runs_a_program_whose_digest_is_named(tmp_path: Path) -> None:
     network = i3d(file, hashlib.sha256(file.read_bytes()).hexdigest())
     true, dreamt = _frames(0, 40, 4), _frames(90, 40, 4)
     assert fvd(true, true, network) == pytest.approx(0, abs=1e-9)
-    means = [np.concatenate([x[:, :2].mean((1, 2, 3)), x[:, 2:].mean((1, 2, 3))], 1) / 255 for x in (true, dreamt)]
-    assert fvd(true, dreamt, network) == pytest.approx(frechet_distance(fit(means[0]), fit(means[1])), rel=1e-4)
+    means = [
+        np.concatenate([x[:, :2].mean((1, 2, 3)), x[:, 2:].mean((1, 2, 3))], 1) / 255 for x in (true, dreamt)
+    ]
+    assert fvd(true, dreamt, network) == pytest.approx(
+        frechet_distance(fit(means[0]), fit(means[1])), rel=1e-4
+    )
 
 
 def test_a_program_with_another_digest_is_not_loaded(tmp_path: Path) -> None:
@@ -78,12 +82,16 @@ def test_lpips_gives_a_number_for_each_pair() -> None:
     assert found.shape == (40,) and found[35] == pytest.approx(2) and np.delete(found, 35).max() == 0
 
 
-def test_what_is_not_installed_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_not_installed_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr(fid_fvd.importlib, "import_module", missing)
-    with pytest.raises(NetworkError, match=r"FID needs the package torch-fidelity; install .*worldsim\[metrics\]"):
+    with pytest.raises(
+        NetworkError, match=r"FID needs the package torch-fidelity; install .*worldsim\[metrics\]"
+    ):
         inception(tmp_path / "w.pth")
     with pytest.raises(NetworkError, match="LPIPS needs the package lpips"):
         lpips_network(tmp_path / "w.pth")

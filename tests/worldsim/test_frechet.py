@@ -45,9 +45,7 @@ def test_singular_covariances_are_no_special_case() -> None:
 
 def test_samples_of_known_gaussians_come_near_their_distance() -> None:
     rng = np.random.default_rng(1)
-    found = frechet_distance(
-        fit(rng.normal(0, 1, (20000, 3))), fit(rng.normal(2, 3, (20000, 3)))
-    )
+    found = frechet_distance(fit(rng.normal(0, 1, (20000, 3))), fit(rng.normal(2, 3, (20000, 3))))
     assert found == pytest.approx(3 * (4 + 4), rel=0.05)
 
 

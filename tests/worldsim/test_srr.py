@@ -25,7 +25,12 @@ def _ids(decal: bool = True) -> np.ndarray:
 
 
 def _paint(ids: np.ndarray, **colours: tuple[int, int, int]) -> np.ndarray:
-    told = {0: SKY, 10: colours.get("floor", FLOOR), 20: colours.get("wall", WALL), 30: colours.get("plate", PLATE)}
+    told = {
+        0: SKY,
+        10: colours.get("floor", FLOOR),
+        20: colours.get("wall", WALL),
+        30: colours.get("plate", PLATE),
+    }
     frame = np.zeros((*ids.shape, 3), np.uint8)
     for i, colour in told.items():
         frame[ids == i] = colour

@@ -63,7 +63,9 @@ class Canvas:
         """Write the PNG, with the folders above it; with ``colours`` (at most 256) as a palette, a smaller file."""
         file.parent.mkdir(parents=True, exist_ok=True)
         image = self._image.resize(self.size, Image.Resampling.LANCZOS)
-        (image if colours is None else image.quantize(colours)).save(file, "PNG", optimize=colours is not None)
+        (image if colours is None else image.quantize(colours)).save(
+            file, "PNG", optimize=colours is not None
+        )
 
 
 @dataclass(frozen=True)

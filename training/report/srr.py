@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 import envs  # noqa: F401 (registers the worlds)
 from envs import policies
-from training.report.plot import BLUE, GREEN, INK, ORANGE, Canvas
+from training.report.plot import BLUE, GREEN, ORANGE, Canvas
 from training.surfaces import MazeViews, rivals
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
@@ -42,7 +42,7 @@ ACROSS, TILE, GAP = 7, 64, 10
 
 @dataclass
 class Config:
-    """``episodes`` of ``steps`` with ``frames`` judged in each; the dreams are of one more."""
+    """``episodes`` of ``steps`` with ``frames`` judged in each (0 for the sheet alone); the dreams are of one more."""
 
     pairs: str = "pairs.npz"
     sheet: str = ""
@@ -193,7 +193,7 @@ def _sheet(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
         verdict = judge(true, candidate, rivals())
         entry |= {"kind": kind, "program": verdict.retrieved, "trial": verdict.trial}
         entry |= {"floor": verdict.floor, "wall": verdict.wall, "decals": verdict.decals}
-        marks.append("".join("✓" if entry[who] else "×" for who in ("person", "program")))
+        marks.append(" ".join("yes" if entry[who] else "no" for who in ("person", "program")))
     _draw(pairs, marks).save(Path(config.sheet), colours=256)
     agreement = _agreement(read)
     lines = ",\n".join(json.dumps(entry) for entry in read)
@@ -219,11 +219,13 @@ def _draw(pairs: list[tuple[str, View, np.ndarray]], marks: list[str]) -> Canvas
     rows = -(-len(pairs) // ACROSS)
     canvas = Canvas(ACROSS * wide + GAP, rows * high + 34)
     told = " person's reading, then program's; colour: they agree, they differ" if any(marks) else ""
-    canvas.text((GAP, 12), f"true frame | candidate: are floor, wall and decals all retrieved?{told}", size=11)
+    canvas.text(
+        (GAP, 12), f"true frame | candidate: are floor, wall and decals all retrieved?{told}", size=11
+    )
     for i, ((_, true, candidate), mark) in enumerate(zip(pairs, marks, strict=True)):
         x, y = GAP + i % ACROSS * wide, 28 + i // ACROSS * high
         canvas.picture((x, y), Image.fromarray(np.concatenate([true.frame, candidate], axis=1)))
-        colour = INK if not mark else GREEN if mark[0] == mark[1] else ORANGE
+        colour = GREEN if len({*mark.split()}) == 1 else ORANGE
         canvas.text((x, y + TILE + 8), f"{i}", BLUE, size=11)
         canvas.text((x + TILE, y + TILE + 8), mark, colour, size=11)
     return canvas

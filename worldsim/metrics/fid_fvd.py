@@ -93,7 +93,9 @@ def i3d(program: Path, sha256: str) -> Features:
         NetworkError: no such file, another digest, or no TorchScript.
     """
     if not program.is_file():
-        raise NetworkError(f"FVD needs an I3D as TorchScript and found no file {program}; give the path of yours")
+        raise NetworkError(
+            f"FVD needs an I3D as TorchScript and found no file {program}; give the path of yours"
+        )
     found = hashlib.sha256(program.read_bytes()).hexdigest()
     if found != sha256.lower():
         raise NetworkError(
@@ -113,7 +115,7 @@ def i3d(program: Path, sha256: str) -> Features:
 
 @torch.inference_mode()
 def fvd(true: Frames, dreamt: Frames, network: Features) -> float:
-    """Fréchet video distance of clips uint8 (n, T, H, W, 3), n >= 2 each; ``network`` is :func:`i3d`'s, T >= 10 there."""
+    """Fréchet video distance of clips uint8 (n, T, H, W, 3), n >= 2 each; ``network`` is :func:`i3d`'s (T >= 10)."""
 
     def features(clips: Frames) -> Any:
         rows = []
@@ -183,5 +185,7 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError):
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise NetworkError(f"{file} is no file of tensors alone, which is all that is read; give a state dict")
+        raise NetworkError(
+            f"{file} is no file of tensors alone, which is all that is read; give a state dict"
+        )
     return found
