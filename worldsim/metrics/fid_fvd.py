@@ -172,6 +172,11 @@ def _need(package: str, metric: str) -> Any:
         raise NetworkError(
             f"{metric} needs the package {package.replace('_', '-')}; install it with pip install 'worldsim[metrics]'"
         ) from None
+    except RuntimeError as error:  # torchvision, where it was built for another torch
+        raise NetworkError(
+            f"{metric} needs {package.replace('_', '-')}, which does not load here ({error}); "
+            "install the torchvision that was built for the torch you have"
+        ) from None
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
