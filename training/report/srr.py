@@ -51,7 +51,7 @@ class Config:
     episodes: int = 10
     steps: int = 300
     frames: int = 30
-    seed: int = 940300
+    seed: int = 940400
     dream_seed: int = 930101
 
 

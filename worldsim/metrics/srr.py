@@ -8,7 +8,7 @@ a program decides, from the true frame and masks of what each of its pixels show
   and no other colour that floors (walls) can have may be nearer. Every surface of the frame has to match.
 * *decals*: a decal dreamt softly is a mixture of its own mean colour with that of the wall around it. The mean colour
   of its place, at the best of all shifts of up to ``SHIFT`` pixels, has to be such a mixture with at least ``SHARE``
-  of the decal, and no other decal's mixture may be clearly nearer. A decal where the true wall is bare fails the frame
+  of the decal, more than the wall around has there; no other decal's mixture may be clearly nearer. A decal where the true wall is bare fails the frame
   too. What is compared is colour in its place, not the glyph: a decal is about a dozen pixels wide, and an
   autoencoder that makes one latent of 8x8 pixels does not keep glyphs.
 
@@ -34,6 +34,7 @@ SAME_COLOUR = 10.0  # CIEDE2000
 SHARE = (
     0.3  # of the decal's own colour, in the mixture with the wall's; small ones keep 0.4 in an autoencoder
 )
+STANDS_OUT = 0.1  # more of it than the wall around has
 OFF_MIXTURE = 20.0  # distance in CIELAB of a colour from a mixture that it may still be
 ON_MIXTURE = 6.0  # and one at which it is that, whatever else it may be
 SHIFT = 3  # pixels
@@ -183,20 +184,27 @@ def _decal_matches(true: View, mask: Mask, dreamt: NDArray[np.uint8], rivals: Co
     wall = true.frame[_wall_around(true, mask)].mean(0)
     own = true.frame[mask].mean(0)
     others = rivals[np.linalg.norm(_lab(rivals) - _lab(own), axis=1) > OFF_MIXTURE]
-    off, share = _unmix(_shifted_means(dreamt, mask), wall, np.concatenate([own[None], others]))
+    mixed = np.concatenate([own[None], others])
+    off, share = _unmix(_shifted_means(dreamt, mask), wall, mixed)
+    _, around = _unmix(_shifted_means(dreamt, _wall_around(true, mask)), wall, mixed[:1])
     nearest = off[:, 0] <= off.min(1).clip(ON_MIXTURE)
-    return bool((nearest & (off[:, 0] <= OFF_MIXTURE) & (share[:, 0] >= SHARE)).any())
+    plain = share[:, 0] >= np.maximum(SHARE, around[:, 0] + STANDS_OUT)
+    return bool((nearest & plain & (off[:, 0] <= OFF_MIXTURE)).any())
 
 
 def _shifted_means(frame: NDArray[np.uint8], mask: Mask) -> Colours:
-    """Mean colour of a frame under a mask that is shifted up to SHIFT pixels each way: (n, 3)."""
+    """Mean colour of a frame under a mask that is shifted up to SHIFT pixels each way: (shifts, 3).
+
+    What leaves the frame is left out; where half of the mask would, the shift does not count: its place is unmoved.
+    """
     rows, columns = np.nonzero(mask)
     means = []
     for down, right in product(range(-SHIFT, SHIFT + 1), repeat=2):
         y, x = rows + down, columns + right
         inside = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
-        if inside.sum() >= LEAST_DECAL / 2:
-            means.append(frame[y[inside], x[inside]].mean(0))
+        if 2 * inside.sum() < len(inside):
+            y, x, inside = rows, columns, np.ones_like(inside)
+        means.append(frame[y[inside], x[inside]].mean(0))
     return np.array(means)
 
 
