@@ -149,9 +149,10 @@ def _dreams(loaded: Loaded[Any], config: Config) -> dict[str, np.ndarray]:
                 memory.correct(np.stack(recent))
                 forgetful.correct(np.stack(recent))
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(file, **{name: np.array(values) for name, values in rows.items()})
-    with np.load(file, allow_pickle=False) as kept:
-        return dict(kept)
+        kept = {name: np.array(values) for name, values in rows.items()}
+        np.savez(file, **kept)  # type: ignore[arg-type]
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def _pairs(loaded: Loaded[Any], config: Config) -> list[tuple[str, View, np.ndarray]]:
