@@ -48,7 +48,7 @@ class Config:
     sheet: str = ""
     readings: str = ""
     checkpoint: str = "labmaze"
-    episodes: int = 10
+    episodes: int = 8
     steps: int = 300
     frames: int = 30
     seed: int = 940400

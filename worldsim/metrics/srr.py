@@ -8,9 +8,9 @@ a program decides, from the true frame and masks of what each of its pixels show
   and no other colour that floors (walls) can have may be nearer. Every surface of the frame has to match.
 * *decals*: a decal dreamt softly is a mixture of its own mean colour with that of the wall around it. The mean colour
   of its place, at the best of all shifts of up to ``SHIFT`` pixels, has to be such a mixture with at least ``SHARE``
-  of the decal, more than the wall around has there; no other decal's mixture may be clearly nearer. A decal where the true wall is bare fails the frame
-  too. What is compared is colour in its place, not the glyph: a decal is about a dozen pixels wide, and an
-  autoencoder that makes one latent of 8x8 pixels does not keep glyphs.
+  of the decal, more than the wall around has there, and no other decal's mixture may be clearly nearer. A decal
+  where the true wall is bare fails the frame too. What is compared is colour in its place, not the glyph: a decal is
+  about a dozen pixels wide, and an autoencoder that makes one latent of 8x8 pixels does not keep glyphs.
 
 What is too small to be told is not judged. How far to trust the judge is measured by ``python -m training.report srr``.
 """
