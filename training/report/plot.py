@@ -49,15 +49,23 @@ class Canvas:
     def box(self, corner: Point, opposite: Point, colour: Colour) -> None:
         self._draw.rectangle((*(c * SCALE for c in corner), *(c * SCALE for c in opposite)), fill=colour)
 
+    def picture(self, corner: Point, image: Image.Image) -> None:
+        """A picture in its own pixels, its upper left at ``corner``."""
+        large = image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST)
+        self._image.paste(large, (round(corner[0] * SCALE), round(corner[1] * SCALE)))
+
     def text(self, at: Point, words: str, colour: Colour = INK, size: int = 12, anchor: str = "lm") -> None:
         """Words at a point; ``anchor`` is Pillow's: l, m or r across and t, m or b down."""
         place = (at[0] * SCALE, at[1] * SCALE)
         self._draw.text(place, words, fill=colour, font=_font(size * SCALE), anchor=anchor)
 
-    def save(self, file: Path) -> None:
-        """Write the PNG, with the folders above it."""
+    def save(self, file: Path, colours: int | None = None) -> None:
+        """Write the PNG, with the folders above it; with ``colours`` (at most 256) as a palette, a smaller file."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._image.resize(self.size, Image.Resampling.LANCZOS).save(file, "PNG")
+        image = self._image.resize(self.size, Image.Resampling.LANCZOS)
+        (image if colours is None else image.quantize(colours)).save(
+            file, "PNG", optimize=colours is not None
+        )
 
 
 @dataclass(frozen=True)
