@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,8 @@ FAINT: Colour = (222, 225, 230)
 BLUE: Colour = (31, 97, 175)
 ORANGE: Colour = (214, 108, 20)
 GREEN: Colour = (38, 134, 84)
+RED: Colour = (214, 39, 40)
+VIOLET: Colour = (122, 79, 160)
 SCALE = 2  # drawn larger and shrunk: Pillow's lines have hard edges
 
 
@@ -54,10 +57,26 @@ class Canvas:
         place = (at[0] * SCALE, at[1] * SCALE)
         self._draw.text(place, words, fill=colour, font=_font(size * SCALE), anchor=anchor)
 
+    def picture(self, pixels: Image.Image, corner: Point, size: tuple[int, int]) -> None:
+        """A picture with its upper left corner at a point, scaled to ``size`` without smoothing."""
+        scaled = pixels.resize((size[0] * SCALE, size[1] * SCALE), Image.Resampling.NEAREST)
+        self._image.paste(scaled, (round(corner[0] * SCALE), round(corner[1] * SCALE)))
+
+    def frame(self, corner: Point, opposite: Point, colour: Colour, width: float = 2.0) -> None:
+        """The outline of a rectangle."""
+        box = (*(c * SCALE for c in corner), *(c * SCALE for c in opposite))
+        self._draw.rectangle(box, outline=colour, width=max(1, round(width * SCALE)))
+
     def save(self, file: Path) -> None:
         """Write the PNG, with the folders above it."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self._image.resize(self.size, Image.Resampling.LANCZOS).save(file, "PNG")
+        file.write_bytes(self.png())
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        buffer = BytesIO()
+        self._image.resize(self.size, Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)
