@@ -37,6 +37,7 @@ from worldsim.dream import DreamEnv
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
+from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.retrieval import RANGE_NAMES, RevisitFinder
 from worldsim.runtime import hardware, pick_device
@@ -61,24 +62,6 @@ class Config:
     seed: int = 0
     device: str = "auto"
     threads: int = 0
-
-
-def interval(groups: list[list[float]], seed: int = 0) -> dict[str, Any]:
-    """Mean of all values with a 95% bootstrap interval over groups (episodes), n values and groups."""
-    groups = [g for g in groups if g]
-    values = [v for g in groups for v in g]
-    if not values:
-        return {"mean": None, "low": None, "high": None, "n": 0, "episodes": 0}
-    rng = np.random.default_rng(seed)
-    sums, counts = np.array([sum(g) for g in groups]), np.array([len(g) for g in groups])
-    draws = rng.integers(len(groups), size=(1000, len(groups)))
-    means = sums[draws].sum(1) / counts[draws].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    rounded = [round(float(x), 4) for x in (np.mean(values), low, high)]
-    return dict(zip(("mean", "low", "high"), rounded, strict=True)) | {
-        "n": len(values),
-        "episodes": len(groups),
-    }
 
 
 def untrained(loaded: Loaded[Any]) -> Loaded[Any]:

@@ -2,6 +2,7 @@
 
 theory       error budget and noise levels of a method   method=fifo out=fifo.png horizon=10 window=8
 convergence  KL against steps M and horizon T, where the score is known   out=convergence.png
+srr          what the SRR judge accepts, and its agreement with a person   sheet=sheet.png readings=readings.json
 study        every table of the study on disk as one HTML page   results=results out=study.html
 
 `out` is the PNG to write; without it nothing is drawn. The last line is one JSON object with every number.
@@ -16,7 +17,7 @@ from typing import Any
 
 from training.cli import command
 
-NAMES = ("theory", "convergence", "study")  # each a module of this package with run(args) -> dict
+NAMES = ("theory", "convergence", "srr", "study")  # each a module of this package with run(args) -> dict
 
 
 @command

@@ -52,30 +52,32 @@ class Canvas:
     def box(self, corner: Point, opposite: Point, colour: Colour) -> None:
         self._draw.rectangle((*(c * SCALE for c in corner), *(c * SCALE for c in opposite)), fill=colour)
 
+    def picture(self, corner: Point, image: Image.Image) -> None:
+        """A picture in its own pixels, its upper left at ``corner``."""
+        large = image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST)
+        self._image.paste(large, (round(corner[0] * SCALE), round(corner[1] * SCALE)))
+
     def text(self, at: Point, words: str, colour: Colour = INK, size: int = 12, anchor: str = "lm") -> None:
         """Words at a point; ``anchor`` is Pillow's: l, m or r across and t, m or b down."""
         place = (at[0] * SCALE, at[1] * SCALE)
         self._draw.text(place, words, fill=colour, font=_font(size * SCALE), anchor=anchor)
-
-    def picture(self, pixels: Image.Image, corner: Point, size: tuple[int, int]) -> None:
-        """A picture with its upper left corner at a point, scaled to ``size`` without smoothing."""
-        scaled = pixels.resize((size[0] * SCALE, size[1] * SCALE), Image.Resampling.NEAREST)
-        self._image.paste(scaled, (round(corner[0] * SCALE), round(corner[1] * SCALE)))
 
     def frame(self, corner: Point, opposite: Point, colour: Colour, width: float = 2.0) -> None:
         """The outline of a rectangle."""
         box = (*(c * SCALE for c in corner), *(c * SCALE for c in opposite))
         self._draw.rectangle(box, outline=colour, width=max(1, round(width * SCALE)))
 
-    def save(self, file: Path) -> None:
-        """Write the PNG, with the folders above it."""
+    def save(self, file: Path, colours: int | None = None) -> None:
+        """Write the PNG, with the folders above it; with ``colours`` (at most 256) as a palette, a smaller file."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(self.png())
+        file.write_bytes(self.png(colours))
 
-    def png(self) -> bytes:
-        """The picture as a PNG file."""
-        buffer = BytesIO()
-        self._image.resize(self.size, Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+    def png(self, colours: int | None = None) -> bytes:
+        """The PNG file's bytes; ``colours`` as for :meth:`save`."""
+        image, buffer = self._image.resize(self.size, Image.Resampling.LANCZOS), BytesIO()
+        (image if colours is None else image.quantize(colours)).save(
+            buffer, "PNG", optimize=colours is not None
+        )
         return buffer.getvalue()
 
 

@@ -41,7 +41,7 @@ def strip(record: Path, names: dict[str, str], rows: Sequence[str] = ()) -> Canv
             x = LABEL + column * (SIDE + GAP)
             cut = (column * side, every.index(name) * side)
             picture = sheet.crop((*cut, cut[0] + side, cut[1] + side))
-            canvas.picture(picture, (x, y), (SIDE, SIDE))
+            canvas.picture((x, y), picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
             if name != "true" and column >= about["context"]:
                 canvas.frame((x, y), (x + SIDE - 1, y + SIDE - 1), RED)
     return canvas
