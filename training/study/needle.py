@@ -18,7 +18,7 @@ from training.stepping import Dream, step_all
 from training.surfaces import MazeViews, rivals
 from worldsim.metrics.frechet import Encode, clip_features, frame_features
 from worldsim.metrics.motion import motion_smoothness, temporal_flickering
-from worldsim.metrics.srr import judge
+from worldsim.metrics.srr import View, judge
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.retrieval import RevisitFinder
 
@@ -53,12 +53,16 @@ def maze_judge(episode: Episode, views: MazeViews | None = None) -> Judge:
     if poses is None:
         raise ValueError(f"{episode.path.name} tells no poses; SRR needs them to know what each frame shows")
     mazes, colours = views or MazeViews(size), rivals()
-    known: dict[int, Any] = {}
+    known: dict[int, View] = {}
 
     def of(index: int, dreamt: Frames) -> float | None:
         if index not in known:
-            known.clear()  # rows ask for one frame after another
             known[index] = mazes.at(seed, poses[index])
+            if not np.array_equal(known[index].frame, episode.frames(index, index + 1)[0]):
+                raise ValueError(
+                    f"{episode.path.name}: frame {index} was recorded otherwise than its maze is drawn now; "
+                    "record the episode again"
+                )
         verdict = judge(known[index], dreamt, colours)
         return float(verdict.retrieved) if verdict.trial else None
 

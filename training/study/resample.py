@@ -1,6 +1,6 @@
 """How sure a number is that no plain mean gives: resampling whole episodes.
 
-``worldsim.metrics.bootstrap`` does the same for means; here the statistic is any function of episodes.
+``worldsim.metrics.bootstrap`` does the same for means; here are a mean of means and any function of episodes.
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ E = TypeVar("E")
 SIGMAS = 1.96  # of a normal distribution, for 95%
 
 
-def bootstrap(
-    episodes: Sequence[E], statistic: Callable[[Sequence[E]], float | None], seed: int = 0
-) -> dict[str, Any]:
-    """The statistic with a 95% percentile bootstrap interval over episodes; draws where it is None are left out."""
-    value = statistic(episodes) if episodes else None
-    if value is None:
+def mean_of_means(episodes: Sequence[Sequence[Sequence[float]]], seed: int = 0) -> dict[str, Any]:
+    """The mean over parts of each part's mean, with a 95% percentile bootstrap interval over episodes.
+
+    Args:
+        episodes: of each episode, the values of each part (an age range). A draw in which a part has no value is left
+            out; where a part has none at all, there is no mean.
+    """
+    sums = np.array([[sum(part) for part in parts] for parts in episodes], float)  # (episodes, parts)
+    counts = np.array([[len(part) for part in parts] for parts in episodes], float)
+    if not len(episodes) or not counts.sum(0).all():
         return {"mean": None, "low": None, "high": None, "episodes": len(episodes)}
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(episodes), size=(DRAWS, len(episodes)))
-    found = [statistic([episodes[i] for i in draw]) for draw in draws]
-    low, high = np.quantile([x for x in found if x is not None], [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return _rounded(value, float(low), float(high), len(episodes))
+    draws = np.random.default_rng(seed).integers(len(episodes), size=(DRAWS, len(episodes)))
+    with np.errstate(invalid="ignore"):
+        means = (sums[draws].sum(1) / counts[draws].sum(1)).mean(1)
+    low, high = np.nanquantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return _rounded(float((sums.sum(0) / counts.sum(0)).mean()), float(low), float(high), len(episodes))
 
 
 def jackknife(episodes: Sequence[E], statistic: Callable[[Sequence[E]], float]) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def run(args: list[str]) -> int:
     wanted = {row.backbone for row in rows if not config.only or row.backbone in config.only}
     if config.train > 0 and config.table != 4:
         backbones.train_missing(config, wanted)
-    plan = planned(config, rows, backbones.find(config))
+    found = backbones.find(config)
+    plan = planned(config, rows, found)
     workers = config.workers or min(os.cpu_count() or 1, 8)
     todo = [u for units, _ in plan.values() for u in units if not u.done() and _asked(config, u)]
     until = began + config.seconds if config.seconds else 0.0
@@ -56,7 +57,7 @@ def run(args: list[str]) -> int:
         for unit in play_all(todo, workers, until):
             bar.set_postfix_str(unit.group)
             bar.update()
-    result = gathered(config, rows, plan)
+    result = gathered(config, rows, plan, found)
     result |= {"wall_s": round(time.monotonic() - began, 1), "command": _command(args)}
     config.folder.mkdir(parents=True, exist_ok=True)
     file = config.folder / f"table{config.table}.json"
@@ -121,16 +122,17 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
     return plan
 
 
-def gathered(config: StudyConfig, rows: Sequence[Row], plan: Plan) -> dict[str, Any]:
+def gathered(
+    config: StudyConfig, rows: Sequence[Row], plan: Plan, found: dict[str, Backbone]
+) -> dict[str, Any]:
     """The table from what is on disk."""
     records = {group: [u.record() for u in units if u.done()] for group, (units, _) in plan.items()}
-    found = backbones.find(config)
     result: dict[str, Any] = {
         "table": config.table,
         "env": config.env,
         "commit": commit(),
         "seed": config.seed,
-        "hardware": hardware(config.device if config.device != "auto" else pick_device("auto")),
+        "hardware": hardware(pick_device(config.device)),
         "episodes": str(config.episodes_folder),
         "dials": {
             "denoising_steps": config.denoising_steps,
@@ -175,7 +177,8 @@ def gathered(config: StudyConfig, rows: Sequence[Row], plan: Plan) -> dict[str, 
 
 def described(row: Row) -> dict[str, Any]:
     """A row as the results say it."""
-    history = "window" if row.history == TWIN and row.backbone == WORLD else row.history
+    short = "window" if row.backbone == WORLD else "its queue"  # FIFO's past lives in its window alone
+    history = short if row.history == TWIN else row.history
     return {
         "name": row.name,
         "label": row.label,

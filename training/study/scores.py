@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from training.study.needle import TRUE
-from training.study.resample import bootstrap, jackknife
+from training.study.resample import jackknife, mean_of_means
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.degradation import by_segment, maximum_decay, names, normalised, over_seeds
 from worldsim.metrics.frechet import fit, frechet_distance
@@ -43,7 +43,7 @@ def retrieval(records: Sequence[Record], row: str, ranges: Sequence[str], seed: 
     for metric in metrics_of(records, row):
         values = [{r: _known(trials(record, row, metric, r)) for r in ranges} for record in records]
         cells = {r: interval([v[r] for v in values], seed) for r in ranges}
-        average = bootstrap(values, _mean_of_ranges, seed)
+        average = mean_of_means([[v[r] for r in ranges] for v in values], seed)
         found[metric] = cells | {AVERAGE: average | {"n": sum(c["n"] for c in cells.values())}}
     return found
 
@@ -126,12 +126,6 @@ def degradation(records: Sequence[Record], row: str) -> dict[str, Any]:
         distances.append(frechet_distance(fit(true), fit(dreamt)))
     found["lfd_frames"] = {"mean": _list(distances), "percent": _list(normalised(distances))}
     return found
-
-
-def _mean_of_ranges(episodes: Sequence[dict[str, list[float]]]) -> float | None:
-    ranges = episodes[0] if episodes else {}
-    pooled = [[v for e in episodes for v in e[r]] for r in ranges]
-    return float(np.mean([np.mean(values) for values in pooled])) if all(pooled) else None
 
 
 def _known(values: Sequence[float | None]) -> list[float]:

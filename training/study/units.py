@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -177,7 +178,8 @@ def play_all(units: list[Unit], workers: int, until: float = 0.0) -> Iterator[Un
 
 
 def _follow_parent(parent: int) -> None:
-    """A worker ends with the process that began it, also where that one was killed."""
+    """A worker ends with the process that began it, also where that one was killed; Ctrl-C ends it without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def watch() -> None:
         while os.getppid() == parent:
