@@ -46,6 +46,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.05)
+        list(model.autoencoder.decoder.parameters())[-2].mul_(
+            30
+        )  # dreams of some contrast, so that rows differ
     checkpoint.save(folder / "model", model, {"family": "dmlab", "action_spec": MAZE})
     return folder
 
@@ -180,6 +183,25 @@ def test_a_backbone_that_is_missing_is_listed_with_its_rows(
     assert all("missing" in row and "scores" not in row for row in channel)
     text = (results[0] / "labmaze" / "table1.md").read_text()
     assert text.count("missing: no channel backbone") == 7 * 3 + 1
+
+
+def test_what_is_missing_is_trained_and_played_if_that_is_asked_for(place: Path) -> None:
+    recipe = (
+        "steps=2,clip.batch=1,model.causal_dit.width=32,model.causal_dit.depth=1,model.causal_dit.heads=2"
+    )
+    more = [
+        f"data={place / 'needle'}",
+        "train=60",
+        f"recipe=[{recipe},model.memory.width=16]",
+        "only=[channel]",
+    ]
+    found = measured(place, place / "trained", 1, *more, "method_steps=1", "method_episodes=1")
+    assert found["backbones"]["channel"]["training"].startswith("2 steps")
+    channel = [row for row in found["rows"] if row["backbone"] == "channel"]
+    assert all(
+        row["scores"]["ssim"]["0-16"]["episodes"] == 1 for row in channel if row["of_episodes"] == [1, 1]
+    )
+    assert all("scores" in row for row in channel)
 
 
 def test_rows_of_a_video_model_are_played_by_their_method(place: Path) -> None:

@@ -71,6 +71,7 @@ def train_missing(config: StudyConfig, wanted: set[str]) -> None:
         begin = f"{config.env}_methods"
         if (checkpoint.SHIPPED / begin).is_dir():
             words.append(f"init={begin}")
+        words += config.recipe
         status = train_video.main(words)
         if status:
             raise CheckpointError(f"training the {name} backbone ended with {status}")
@@ -92,29 +93,32 @@ def _find(config: StudyConfig, name: str) -> Backbone:
     given = {WORLD: config.checkpoint, PREPEND: config.prepend, CHANNEL: config.channel}[name]
     trained = own_run(config, name) / "checkpoint"
     if given:
-        places = [given]
+        place = given
     elif name == WORLD:
-        places = [config.env]
+        place = config.env
+    elif (trained / checkpoint.CONFIG).is_file():
+        place = str(trained)
     else:
-        shipped = [f"{config.env}_methods"] if name == PREPEND else [f"{config.env}_{name}"]
-        places = [str(trained)] if (trained / checkpoint.CONFIG).is_file() else shipped
+        place = f"{config.env}_methods" if name == PREPEND else f"{config.env}_{name}"
     kind = "world" if name == WORLD else "video"
     try:
-        folder, description = checkpoint.describe(places[0])
+        folder, description = checkpoint.describe(place)
         if description.kind != kind:
             raise CheckpointError(f"expected a {kind} model, found a {description.kind} model at {folder}")
         if name in RECIPE and description.video.memory.way != RECIPE[name][0]:
             raise CheckpointError(
                 f"{folder} has memory by {description.video.memory.way}, not by {RECIPE[name][0]}"
             )
-        loaded = checkpoint.load_any(places[0])
+        loaded = checkpoint.load_any(place)
     except CheckpointError as error:
         if given:
             raise
-        hint = "" if name == WORLD else "; train=SECONDS trains one"
         return Backbone(
-            missing=f"no {name} backbone{hint} ({error})" if name == WORLD else f"no {name} backbone{hint}"
+            missing=str(error) if name == WORLD else f"no {name} backbone; train=SECONDS trains one"
         )
-    told = {k: description.training.get(k) for k in ("steps", "seconds")}
     marks = fingerprint(loaded.model), fingerprint(loaded.model.autoencoder)
-    return Backbone(str(folder), *marks, f"{told['steps']} steps in {told['seconds']} s")
+    told = description.training
+    trained_for = (
+        f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"
+    )
+    return Backbone(str(folder), *marks, trained_for)
