@@ -36,7 +36,7 @@ MAZE = spec(space("dmlab"), "dmlab")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two needle episodes of LabMaze, one explored one, and a small world model whose memory reaches 112 frames."""
     folder = tmp_path_factory.mktemp("study")
-    record(folder / "needle", episodes=2, steps=81, policy="needle")
+    record(folder / "needle", episodes=2, steps=65, policy="needle")
     record(folder / "explore", episodes=2, steps=40)
     config = small_config()
     config.action_dim, config.fov, config.memory.histories = 7, 90.0, [4, 16, 48, 112]
@@ -108,7 +108,7 @@ def unit_of(place: Path, out: Path, *names: str) -> units.Unit:
 
 def test_rows_of_one_batch_score_as_each_alone(place: Path) -> None:
     loaded = load_backbone(str(place / "model"), "cpu")
-    names = ("world-window-all", "world-16-all", "world-48-8")
+    names = ("world-window-all", "world-48-8")
     unit = unit_of(place, place / "batch", *names)
     episode = Episode(unit.episode)
 
@@ -118,7 +118,7 @@ def test_rows_of_one_batch_score_as_each_alone(place: Path) -> None:
         return record
 
     together = played(*names)
-    assert together[names[0]]["clip"]["ssim"] != together[names[2]]["clip"]["ssim"]
+    assert together[names[0]]["clip"]["ssim"] != together[names[1]]["clip"]["ssim"]
     for name in names:
         alone = played(name)[name]
         for metric in ("ssim", "psnr"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from html import escape
+from itertools import takewhile
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #282c34; max-width: 1240px; margin: 2em auto; padding: 0 1.2em }
@@ -40,9 +41,7 @@ class Page:
         """Cells as in Markdown; columns whose head begins with ``paper`` are set apart."""
         theirs = [head.startswith("paper") for head in heads]
         top = "".join(f"<th{_class(p)}>{escape(h)}</th>" for h, p in zip(heads, theirs, strict=True))
-        lines = [
-            "<tr>" + "".join(_cell(c, p) for c, p in zip(row, theirs, strict=True)) + "</tr>" for row in rows
-        ]
+        lines = ["<tr>" + _row(row, theirs) + "</tr>" for row in rows]
         self._parts.append(
             (f"<p>{escape(caption)}</p>" if caption else "")
             + f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
@@ -70,9 +69,24 @@ def _class(paper: bool) -> str:
     return ' class="paper"' if paper else ""
 
 
+def _row(cells: list[str], theirs: list[bool]) -> str:
+    """A row of cells; one that says what is missing stretches over the dashes after it."""
+    parts, skip = [], 0
+    for k, (words, paper) in enumerate(zip(cells, theirs, strict=True)):
+        if skip:
+            skip -= 1
+        elif words.startswith("missing"):
+            after = takewhile(
+                lambda cell: cell == ("-", False), zip(cells[k + 1 :], theirs[k + 1 :], strict=True)
+            )
+            skip = len(list(after))
+            parts.append(f'<td class="missing" colspan="{1 + skip}">{escape(words)}</td>')
+        else:
+            parts.append(_cell(words, paper))
+    return "".join(parts)
+
+
 def _cell(words: str, paper: bool) -> str:
-    if words.startswith("missing"):
-        return f'<td class="missing">{escape(words)}</td>'
     score = SCORE.match(words)
     if score and score[2]:  # the number large, its interval and n small below it
         return f"<td{_class(paper)}><b>{score[1]}</b><small>{escape(score[2].strip())}</small></td>"

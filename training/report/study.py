@@ -15,7 +15,7 @@ from training.report.study_plots import retrieval_plot, segments_plot, title, tr
 from training.study import markdown
 from worldsim.config import load
 
-STRUCTURES = {"world": "ray memory", "prepend": "prepending", "channel": "channel concatenation"}
+STRUCTURES = {"world": "Ray memory", "prepend": "Prepending", "channel": "Channel concatenation"}
 PICTURED = ("world-window-all", "world-16-all", "world-48-all", "world-48-16", "world-112-16")
 METRIC = {"labmaze": "srr", "blocks": "ssim"}
 
@@ -119,9 +119,14 @@ def _plots(
 
 def _strips(page: Page, records: list[Path], rows: list[dict[str, Any]], chosen: tuple[str, ...]) -> None:
     # A row that plays another's dreams has no pictures of its own; the one it plays is named as the pictures are.
-    names = {row["plays"] or row["name"]: title(row) for row in rows} | {"true": "truth"}
+    names = {row["plays"]: title(row) for row in rows} | {row["name"]: title(row) for row in rows}
+    how = (
+        "the frames ahead are counted from the last true one."
+        if not chosen
+        else ("the stretch is the one in which most old views come back, chosen before anything was scored.")
+    )
     for record in records:
         page.picture(
-            strip(record, names, chosen).png(),
-            f"{record.stem}: truth above, dreams below it in red; the stretch was chosen by its age of views, unseen.",
+            strip(record, names | {"true": "truth"}, chosen).png(),
+            f"{record.stem}: truth above, dreams below it framed in red; {how}",
         )

@@ -32,11 +32,13 @@ def retrieval_plot(rows: Sequence[dict[str, Any]], metric: str, ranges: Sequence
     scores = [row["scores"][metric][r] for row in shown for r in ranges]
     values = [s[k] for s in scores for k in ("low", "high") if s["mean"] is not None]
     low, high = _span(values)
+    if metric == "srr":
+        low, high = max(low, -0.02), min(high, 1.02)  # a rate
     panel = Panel(canvas, 60, top, WIDTH - 90, 240, (0, len(ranges)), (low, high))
     panel.axes([], _ticks(low, high), "", f"{NAMES[metric]} (mean, 95% interval over episodes)")
     for i, row in enumerate(shown):
         colour = COLOURS[i % len(COLOURS)]
-        across, down = 60 + (i % 3) * 360, 22 + 18 * (i // 3)
+        across, down = 60 + (i % 3) * 365, 22 + 18 * (i // 3)
         canvas.dot((across, down), colour, 4)
         canvas.text((across + 10, down), title(row))
         for k, r in enumerate(ranges):
@@ -139,7 +141,9 @@ def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric
 def title(row: dict[str, Any]) -> str:
     """A row in few words."""
     budget = "" if row["budget"] is None else f", budget {row['budget']}"
-    return f"{row['label'].split(':')[0]}: history {row['history']}{budget}"
+    history = row["history"]
+    told = f"history {history}" if isinstance(history, int) else f"short {history} alone"
+    return f"{row['label']}: {told}{budget}" if row["label"].count(":") == 0 else row["label"].split(": ")[1]
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
