@@ -7,10 +7,10 @@ Without ``readings`` on disk the sheet is drawn without verdicts and a JSON to b
 judges, adds the program's verdicts to the JSON, marks both on the sheet and counts agreement. ``pairs`` keeps the
 dreams, which take longest.
 
-What was chosen on what: thresholds on episode 930100. On a first sheet of episode 930101 judge and reader agreed on 50 of
-56 pairs (four too lenient, all of one decal), after which a decal had to stand out from its wall; the sheet in docs shows
-pairs drawn anew from that episode, a few of which may have been on the first, and was read before any verdict. The
-acceptance rates are of mazes that played no part in either.
+What was chosen on what: thresholds on episode 930100. On a first sheet of episode 930101 judge and reader agreed on
+50 of 56 pairs (four too lenient, all of one decal), after which a decal had to stand out from its wall; the sheet
+in docs shows pairs drawn anew from that episode, a few of which may have been on the first, and was read before any
+verdict. The acceptance rates are of mazes that played no part in either.
 """
 
 from __future__ import annotations
