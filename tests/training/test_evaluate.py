@@ -14,15 +14,6 @@ from training import evaluate, ship
 from worldsim import checkpoint, methods
 
 
-def test_an_interval_holds_the_mean_and_narrows_with_agreement() -> None:
-    apart = evaluate.interval([[0.0, 0.2], [0.8, 1.0], [0.4, 0.6]])
-    close = evaluate.interval([[0.49, 0.51], [0.5, 0.5], [0.48, 0.52]])
-    assert apart["low"] < apart["mean"] == 0.5 < apart["high"]
-    assert close["high"] - close["low"] < apart["high"] - apart["low"]
-    assert (apart["n"], apart["episodes"]) == (6, 3)
-    assert evaluate.interval([[], []])["mean"] is None
-
-
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[dict[str, object]]]:
     folder = tmp_path_factory.mktemp("measured")

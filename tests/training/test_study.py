@@ -21,7 +21,7 @@ from training.report import study as report
 from training.study import paper, rows, scores, units
 from training.study.backbones import load as load_backbone
 from training.study.config import StudyConfig, StudyError
-from training.study.needle import play_needle
+from training.study.needle import CONTEXT, Played, play_needle
 from training.study.resample import jackknife, mean_of_means
 from worldsim import checkpoint
 from worldsim.config import load
@@ -112,18 +112,19 @@ def test_rows_of_one_batch_score_as_each_alone(place: Path) -> None:
     unit = unit_of(place, place / "batch", *names)
     episode = Episode(unit.episode)
 
-    def played(*chosen: str) -> dict[str, Any]:
+    def played(*chosen: str) -> Played:
         dreams = {r.name: units.dream_of(unit, r, loaded) for r in unit.rows if r.name in chosen}
-        record: dict[str, Any] = play_needle(dreams, loaded.encode, episode).record["rows"]
-        return record
+        return play_needle(dreams, loaded.encode, episode)
 
     together = played(*names)
-    assert together[names[0]]["clip"]["ssim"] != together[names[1]]["clip"]["ssim"]
-    for name in names:
-        alone = played(name)[name]
-        for metric in ("ssim", "psnr"):
-            np.testing.assert_allclose(together[name]["clip"][metric], alone["clip"][metric], atol=2e-3)
-            np.testing.assert_allclose(together[name]["trial"][metric], alone["trial"][metric], atol=2e-2)
+    dreamt = together.strip[1:, CONTEXT:].astype(int)  # (rows, columns, H, W, 3)
+    apart = np.abs(dreamt[0] - dreamt[1]).mean()
+    for name, frames in zip(names, dreamt, strict=True):
+        alone = played(name)
+        assert np.abs(alone.strip[1, CONTEXT:] - frames).mean() < apart / 10
+        for scored in ("clip", "trial"):
+            for metric, values in together.record["rows"][name][scored].items():
+                np.testing.assert_allclose(values, alone.record["rows"][name][scored][metric], atol=0.01)
 
 
 def test_the_study_sees_what_the_plain_evaluation_sees(
@@ -198,10 +199,8 @@ def test_what_is_missing_is_trained_and_played_if_that_is_asked_for(place: Path)
     found = measured(place, place / "trained", 1, *more, "method_steps=1", "method_episodes=1")
     assert found["backbones"]["channel"]["training"].startswith("2 steps")
     channel = [row for row in found["rows"] if row["backbone"] == "channel"]
-    assert all(
-        row["scores"]["ssim"]["0-16"]["episodes"] == 1 for row in channel if row["of_episodes"] == [1, 1]
-    )
-    assert all("scores" in row for row in channel)
+    assert all(row["of_episodes"] == [1, 1] for row in channel)
+    assert all(sum(row["scores"]["ssim"][ages]["n"] for ages in scores.RANGES_1) > 0 for row in channel)
 
 
 def test_rows_of_a_video_model_are_played_by_their_method(place: Path) -> None:

@@ -86,6 +86,7 @@ def own_run(config: StudyConfig, name: str) -> Path:
 def load(path: str, device: str) -> Loaded[Any]:
     """A backbone, once a process."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # training sets it too: the same numbers whether it came before or not
     return checkpoint.load_any(path, device)
 
 

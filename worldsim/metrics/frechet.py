@@ -59,7 +59,9 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
         FrechetError: features of different dimension.
     """
     if a.mean.shape != b.mean.shape:
-        raise FrechetError(f"expected features of one dimension, found {a.mean.shape[0]} and {b.mean.shape[0]}")
+        raise FrechetError(
+            f"expected features of one dimension, found {a.mean.shape[0]} and {b.mean.shape[0]}"
+        )
     shared = np.linalg.svd(_root(a.covariance) @ _root(b.covariance), compute_uv=False).sum()
     apart = float(((a.mean - b.mean) ** 2).sum())
     spread = float(np.trace(a.covariance) + np.trace(b.covariance) - 2 * shared)
@@ -101,7 +103,9 @@ def lfd_clips(encode: Encode, true: NDArray[np.uint8], dreamt: NDArray[np.uint8]
 
 
 def _latents(encode: Encode, frames: NDArray[np.uint8]) -> Array:
-    parts = [encode(frames[i : i + BATCH]).detach().double().cpu().numpy() for i in range(0, len(frames), BATCH)]
+    parts = [
+        encode(frames[i : i + BATCH]).detach().double().cpu().numpy() for i in range(0, len(frames), BATCH)
+    ]
     return np.concatenate(parts)
 
 

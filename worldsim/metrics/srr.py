@@ -3,14 +3,14 @@
 The paper asks that "floor and wall colors and wall decorations" be right, and does not say how that is decided. Here
 a program decides, from the true frame and masks of what each of its pixels shows:
 
-* *floor and wall*: a surface is every pixel of one texture, less a rim, so that a picture shifted by a pixel or two is
-  not punished. Its mean colour in the dreamt frame has to lie within ``SAME_COLOUR`` (CIEDE2000) of the true one, and no
-  other colour that floors (walls) can have may be nearer. Every surface of the frame has to match.
-* *decals*: a decal dreamt softly is a mixture of its own mean colour with that of the wall around it. The mean colour of
-  its place, at the best of all shifts of up to ``SHIFT`` pixels, has to be such a mixture with at least ``SHARE`` of the
-  decal, and no other decal's mixture may be clearly nearer. A decal where the true wall is bare fails the frame as well.
-  What is compared is colour in its place, not the glyph: a decal is about a dozen pixels wide, and an
-  autoencoder that makes 8x8 pixels one latent does not keep glyphs (see ``training/report/srr.py`` for its rate).
+* *floor and wall*: a surface is every pixel of one texture, less a rim, so that a picture shifted by a pixel or two
+  is not punished. Its mean colour in the dreamt frame has to lie within ``SAME_COLOUR`` (CIEDE2000) of the true one,
+  and no other colour that floors (walls) can have may be nearer. Every surface of the frame has to match.
+* *decals*: a decal dreamt softly is a mixture of its own mean colour with that of the wall around it. The mean colour
+  of its place, at the best of all shifts of up to ``SHIFT`` pixels, has to be such a mixture with at least ``SHARE``
+  of the decal, more than the wall around has there, and no other decal's mixture may be clearly nearer. A decal
+  where the true wall is bare fails the frame too. What is compared is colour in its place, not the glyph: a decal is
+  about a dozen pixels wide, and an autoencoder that makes one latent of 8x8 pixels does not keep glyphs.
 
 What is too small to be told is not judged. How far to trust the judge is measured by ``python -m training.report srr``.
 """
@@ -31,7 +31,10 @@ RIM = 2  # pixels taken off around a floor or wall, where the frame allows it
 LEAST_SURFACE = 60  # pixels of a floor or wall that is judged, after the rim
 LEAST_DECAL = 24  # pixels of a decal that is judged
 SAME_COLOUR = 10.0  # CIEDE2000
-SHARE = 0.3  # of the decal's own colour, in the mixture with the wall's; small ones keep 0.4 in an autoencoder
+SHARE = (
+    0.3  # of the decal's own colour, in the mixture with the wall's; small ones keep 0.4 in an autoencoder
+)
+STANDS_OUT = 0.1  # more of it than the wall around has
 OFF_MIXTURE = 20.0  # distance in CIELAB of a colour from a mixture that it may still be
 ON_MIXTURE = 6.0  # and one at which it is that, whatever else it may be
 SHIFT = 3  # pixels
@@ -140,7 +143,7 @@ def judge(true: View, dreamt: NDArray[np.uint8], rivals: Rivals) -> Verdict:
 
 
 def successes(verdicts: Iterable[Verdict]) -> list[float]:
-    """1 for every trial that succeeds, 0 for every other one; their mean is the SRR. Frames that are none are left out."""
+    """1 for every trial that succeeds, 0 for one that fails; their mean is the SRR. Other frames are left out."""
     return [float(v.retrieved) for v in verdicts if v.trial]
 
 
@@ -181,20 +184,27 @@ def _decal_matches(true: View, mask: Mask, dreamt: NDArray[np.uint8], rivals: Co
     wall = true.frame[_wall_around(true, mask)].mean(0)
     own = true.frame[mask].mean(0)
     others = rivals[np.linalg.norm(_lab(rivals) - _lab(own), axis=1) > OFF_MIXTURE]
-    off, share = _unmix(_shifted_means(dreamt, mask), wall, np.concatenate([own[None], others]))
+    mixed = np.concatenate([own[None], others])
+    off, share = _unmix(_shifted_means(dreamt, mask), wall, mixed)
+    _, around = _unmix(_shifted_means(dreamt, _wall_around(true, mask)), wall, mixed[:1])
     nearest = off[:, 0] <= off.min(1).clip(ON_MIXTURE)
-    return bool((nearest & (off[:, 0] <= OFF_MIXTURE) & (share[:, 0] >= SHARE)).any())
+    plain = share[:, 0] >= np.maximum(SHARE, around[:, 0] + STANDS_OUT)
+    return bool((nearest & plain & (off[:, 0] <= OFF_MIXTURE)).any())
 
 
 def _shifted_means(frame: NDArray[np.uint8], mask: Mask) -> Colours:
-    """Mean colour of a frame under a mask that is shifted up to SHIFT pixels each way: (n, 3)."""
+    """Mean colour of a frame under a mask that is shifted up to SHIFT pixels each way: (shifts, 3).
+
+    What leaves the frame is left out; where half of the mask would, the shift does not count: its place is unmoved.
+    """
     rows, columns = np.nonzero(mask)
     means = []
     for down, right in product(range(-SHIFT, SHIFT + 1), repeat=2):
         y, x = rows + down, columns + right
         inside = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
-        if inside.sum() >= LEAST_DECAL / 2:
-            means.append(frame[y[inside], x[inside]].mean(0))
+        if 2 * inside.sum() < len(inside):
+            y, x, inside = rows, columns, np.ones_like(inside)
+        means.append(frame[y[inside], x[inside]].mean(0))
     return np.array(means)
 
 
