@@ -36,7 +36,7 @@ MAZE = spec(space("dmlab"), "dmlab")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two needle episodes of LabMaze, one explored one, and a small world model whose memory reaches 112 frames."""
     folder = tmp_path_factory.mktemp("study")
-    record(folder / "needle", episodes=2, steps=65, policy="needle")
+    record(folder / "needle", episodes=2, steps=49, policy="needle")
     record(folder / "explore", episodes=2, steps=40)
     config = small_config()
     config.action_dim, config.fov, config.memory.histories = 7, 90.0, [4, 16, 48, 112]
@@ -109,7 +109,8 @@ def unit_of(place: Path, out: Path, *names: str) -> units.Unit:
 def test_rows_of_one_batch_score_as_each_alone(place: Path) -> None:
     loaded = load_backbone(str(place / "model"), "cpu")
     names = ("world-window-all", "world-48-8")
-    unit = unit_of(place, place / "batch", *names)
+    # with its own random dead reckoning a random model soon is nowhere near what it remembers
+    unit = replace(unit_of(place, place / "batch", *names), pose_from="true")
     episode = Episode(unit.episode)
 
     def played(*chosen: str) -> Played:
@@ -146,25 +147,25 @@ def test_the_study_sees_what_the_plain_evaluation_sees(
 def test_a_run_that_was_cut_off_ends_in_the_numbers_of_one_that_was_not(
     place: Path, results: tuple[Path, dict[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, calls = place / "killed", []
+    out, begun, play = place / "killed", list[str](), units.play
 
-    def killed(unit: units.Unit, played: Any) -> None:
-        calls.append(unit.episode)
-        if len(calls) == 2:
+    def killed(unit: units.Unit) -> units.Unit:
+        begun.append(unit.episode)
+        if len(begun) == 2:
             unit.file.with_suffix(".new").write_text("half a rec")
             raise KeyboardInterrupt
-        write(unit, played)
+        return play(unit)
 
-    write = units.write
-    monkeypatch.setattr(units, "write", killed)
-    assert evaluate.main(words(place, out, 1)) == 130
-    monkeypatch.setattr(units, "write", write)
-    calls.clear()
-    monkeypatch.setattr(units, "play", lambda unit, play=units.play: calls.append(unit.episode) or play(unit))
-    resumed = measured(place, out, 1)
-    assert len(calls) == 1
-    whole = results[1][1]
-    assert (resumed["rows"], resumed["claims"]) == (whole["rows"], whole["claims"])
+    def watched(unit: units.Unit) -> units.Unit:
+        begun.append(unit.episode)
+        return play(unit)
+
+    monkeypatch.setattr(units, "play", killed)
+    assert evaluate.main(words(place, out, 4)) == 130
+    begun.clear()
+    monkeypatch.setattr(units, "play", watched)
+    assert measured(place, out, 4)["rows"] == results[1][4]["rows"]
+    assert len(begun) == 1
 
 
 def test_records_of_another_seed_are_refused_not_mixed_in(
@@ -194,6 +195,7 @@ def test_what_is_missing_is_trained_and_played_if_that_is_asked_for(place: Path)
         f"data={place / 'needle'}",
         "train=60",
         f"recipe=[{recipe},model.memory.width=16]",
+        "init=none",
         "only=[channel]",
     ]
     found = measured(place, place / "trained", 1, *more, "method_steps=1", "method_episodes=1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from training.dataset import fingerprint
 from training.study.config import StudyConfig
 from training.study.rows import BACKBONES, CHANNEL, PREPEND, WORLD
 from worldsim import checkpoint
-from worldsim.checkpoint import CheckpointError, Loaded, save_autoencoder
+from worldsim.checkpoint import CheckpointError, Description, Loaded, save_autoencoder
 
 HISTORIES = [16, 48, 112]
 RECIPE = {PREPEND: ("prepend", "joint"), CHANNEL: ("channel", "modulated")}
@@ -22,7 +22,7 @@ RECIPE = {PREPEND: ("prepend", "joint"), CHANNEL: ("channel", "modulated")}
 
 @dataclass(frozen=True)
 class Backbone:
-    """A model that is there (``path`` and what it says of its training) or the reason why not.
+    """A model that is there (``path``, what it says of itself and of its training) or the reason why not.
 
     ``mark`` is the fingerprint of its weights, ``space_mark`` that of its autoencoder alone.
     """
@@ -32,6 +32,7 @@ class Backbone:
     space_mark: str = ""
     training: str = ""
     missing: str = ""
+    about: Description = field(default_factory=Description)
 
 
 def find(config: StudyConfig) -> dict[str, Backbone]:
@@ -68,8 +69,8 @@ def train_missing(config: StudyConfig, wanted: set[str]) -> None:
             "clip.past_odds=[0.1,0.3,0.35,0.25]",
             f"objective.lasts={[1, 2, 8, *HISTORIES]}",
         ]
-        begin = f"{config.env}_methods"
-        if (checkpoint.SHIPPED / begin).is_dir():
+        begin = config.init or f"{config.env}_methods"
+        if config.init != "none" and (config.init or (checkpoint.SHIPPED / begin).is_dir()):
             words.append(f"init={begin}")
         words += config.recipe
         status = train_video.main(words)
@@ -122,4 +123,4 @@ def _find(config: StudyConfig, name: str) -> Backbone:
     trained_for = (
         f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"
     )
-    return Backbone(str(folder), *marks, trained_for)
+    return Backbone(str(folder), *marks, trained_for, about=description)

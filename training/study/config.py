@@ -21,7 +21,8 @@ class StudyConfig:
     ``checkpoint`` is the real-time dream; ``prepend`` and ``channel`` are video models, one for each structure of
     section 6.1. Left empty, they are what is shipped for the world, or what ``train`` left under ``out``.
     ``train``: seconds to train a backbone that is missing on ``data``; 0 lists its rows as missing. ``recipe`` are
-    words of `training.train_video` over the study's own: ``recipe=[clip.batch=32]``.
+    words of `training.train_video` over the study's own: ``recipe=[clip.batch=32]``. ``init`` is the checkpoint that it
+    begins from: empty for the shipped video model of the world, ``none`` for one of another size.
     ``seconds``: begin no new episode after so long (0: no limit); the same command goes on where it stopped.
     ``only``: evaluate rows of these backbones alone; what else is on disk still enters the tables.
     ``method_episodes`` and ``method_steps`` are for rows of video models, which cost more: 0 is as for the others, and
@@ -38,6 +39,7 @@ class StudyConfig:
     explore: str = ""
     data: str = ""
     train: float = 0.0
+    init: str = ""
     recipe: list[str] = field(default_factory=list)
     seconds: float = 0.0
     only: list[str] = field(default_factory=list)

@@ -27,7 +27,6 @@ from training.study.config import WORLDS, StudyConfig, StudyError
 from training.study.needle import TRUE
 from training.study.rows import TABLES, TWIN, WORLD, Row, group_of, groups
 from training.study.units import NEEDLE, ROLLOUT, Unit, play_all
-from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.config import load
 from worldsim.methods import method
@@ -91,8 +90,12 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
         if reason:
             plan[group] = [], reason
             continue
-        spec = checkpoint.describe(backbone.path)[1].action_spec
-        check_same(spec, episodes[0].meta["action_spec"], backbone.path, str(config.episodes_folder))
+        check_same(
+            backbone.about.action_spec,
+            episodes[0].meta["action_spec"],
+            backbone.path,
+            str(config.episodes_folder),
+        )
         space = found[WORLD] if found[WORLD].path else backbone
         count = config.rollouts if rollout else config.episodes
         if not world and config.method_episodes:
@@ -224,12 +227,11 @@ def _asked(config: StudyConfig, unit: Unit) -> bool:
 
 def _unfit(backbone: Backbone, rows: Sequence[Row]) -> str:
     """Why a model cannot play rows; empty: it can."""
-    description = checkpoint.describe(backbone.path)[1]
-    if description.kind == "world":
-        longest = max(description.model.memory.histories)
+    if backbone.about.kind == "world":
+        longest = max(backbone.about.model.memory.histories)
         most = max(row.history for row in rows)
         return f"history {most} is more than the {longest} of {backbone.path}" if most > longest else ""
-    memory = description.video.memory
+    memory = backbone.about.video.memory
     for row in rows:
         wanted = method(row.preset, row.words).memory
         if wanted.compressor not in ("none", memory.compressor):
