@@ -28,6 +28,7 @@ from tqdm import tqdm
 from envs.episode import Episode
 from training.cli import command
 from training.dataset import open_episodes
+from training.stepping import Dream, step_all
 from worldsim import checkpoint, methods
 from worldsim.actions import check_same
 from worldsim.checkpoint import Loaded
@@ -44,7 +45,6 @@ from worldsim.runtime import hardware, pick_device
 HORIZONS = (1, 4, 16, 64)
 BLIND = 16
 ALL = "all"  # every preset, one after the other
-PLANNED = 64  # actions to come that a method with a long window may know
 
 
 @dataclass
@@ -73,7 +73,7 @@ def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
     return Loaded(model.to(device).eval(), loaded.description, loaded.path)
 
 
-def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> DreamEnv | MethodDream:
+def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> Dream:
     if config.method:
         played = MethodDream(loaded, method(config.method), config.seed)
         played.history = dials.get("history", played.history)
@@ -86,25 +86,6 @@ def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> DreamEnv | Meth
         seed=config.seed,
         **dials,
     )
-
-
-def _step(
-    dreams: dict[str, DreamEnv | MethodDream], actions: np.ndarray, i: int, pose: np.ndarray | None
-) -> dict[str, np.ndarray]:
-    """Frame i + 1 of every dream, to which actions[i] leads; a method may know the actions after it."""
-    shown: dict[str, np.ndarray] = {}
-    plain = {name: dream for name, dream in dreams.items() if isinstance(dream, DreamEnv)}
-    for world in plain.values():
-        if pose is not None:
-            world.guide(pose)
-    if plain:
-        steps = DreamEnv.together(list(plain.values()), actions[i])
-        shown |= {name: step[0] for name, step in zip(plain, steps, strict=True)}
-    for name, dream in dreams.items():
-        if isinstance(dream, MethodDream):
-            dream.plan(list(actions[i + 1 : i + 1 + PLANNED]))
-            shown[name] = dream.step(actions[i])[0]
-    return {name: shown[name] for name in dreams}
 
 
 def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) -> dict[str, Any]:
@@ -131,7 +112,7 @@ def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) 
                 dream.reset(seed=config.seed + first, options=past)
             for ahead in range(1, max(HORIZONS) + 1):
                 i = config.context + ahead - 1
-                shown |= _step(dreams, actions, i - 1, None if poses is None else poses[i])
+                shown |= step_all(dreams, actions, i - 1, None if poses is None else poses[i])
                 if ahead in HORIZONS:
                     for name, frame in shown.items():
                         row.setdefault((name, ahead, "ssim"), []).append(ssim(true[i], frame))
@@ -152,7 +133,7 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
 
     Also the autoencoder's own reconstruction of the same frames (the ceiling) and the view as it was (``recall``).
     """
-    dreams: dict[str, DreamEnv | MethodDream] = {"memory": _dream(loaded, config)}
+    dreams: dict[str, Dream] = {"memory": _dream(loaded, config)}
     dreams["forgetful"] = _dream(loaded, config, history=dreams["memory"].window)
     scores: dict[tuple[str, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "needle", unit="episode"):
@@ -164,7 +145,7 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
             dream.reset(seed=config.seed, options={"frames": true[:1], "actions": []})
         for i in range(1, len(true)):
             revisit = finder.add(true[i], None if poses is None else poses[i], i)
-            shown = _step(dreams, actions, i - 1, None if poses is None else poses[i])
+            shown = step_all(dreams, actions, i - 1, None if poses is None else poses[i])
             if revisit is not None:
                 shown["ceiling"] = _reconstruct(loaded, true[i])
                 shown["recall"] = revisit.thumbnail
@@ -198,6 +179,10 @@ def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
 
 @command
 def main(args: list[str]) -> int:
+    if any(word.startswith("table=") for word in args):
+        from training.study.run import run
+
+        return run(args)
     config = load(Config, args)
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -27,7 +27,8 @@ WEIGHTS = ("fused_snr", "min_snr", "none")
 class VideoObjectiveConfig:
     """``weight`` of the squared error (section 6.1: fused SNR, decay 0.96), and how much references are disturbed.
 
-    ``windows`` are the lengths of the denoised window; ``compressed`` is how often the past is compressed.
+    ``windows`` are the lengths of the denoised window; ``compressed`` is how often the past is compressed; ``lasts``
+    are how many of the last frames are shown where the references are the last ones.
     """
 
     weight: str = "fused_snr"
@@ -38,6 +39,7 @@ class VideoObjectiveConfig:
     windows: list[int] = field(default_factory=lambda: [1, 4, 16])
     window_odds: list[float] = field(default_factory=lambda: [0.25, 0.15, 0.6])
     compressed: float = 0.4
+    lasts: list[int] = field(default_factory=lambda: [1, 2, 8, 16, 48, 64])
     levels: LevelsConfig = field(default_factory=LevelsConfig)
 
     def __post_init__(self) -> None:
@@ -65,7 +67,7 @@ def draw_setting(config: VideoObjectiveConfig, past: int, seed: int, step: int) 
     pattern = str(rng.choice(PATTERNS, p=odds / odds.sum()))
     kind = rng.choice(["last", "anchors", "strided"], p=[0.7, 0.15, 0.15])
     if kind == "last":
-        chosen = last(past, int(rng.choice([1, 2, 8, 16, 48, 64])))
+        chosen = last(past, int(rng.choice(config.lasts)))
     elif kind == "anchors":
         chosen = anchors_and_last(past, int(rng.integers(1, 5)), int(rng.choice([2, 8])))
     else:

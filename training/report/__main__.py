@@ -4,6 +4,7 @@ theory       error budget and noise levels of a method   method=fifo out=fifo.pn
 convergence  KL against steps M and horizon T, where the score is known   out=convergence.png
 curves       loss curves of every run in a folder        runs=runs/variants scalar=train/error out=curves.png
 srr          what the SRR judge accepts, and its agreement with a person   sheet=sheet.png readings=readings.json
+study        every table of the study on disk as one HTML page   results=results out=study.html
 
 `out` is the PNG to write; without it nothing is drawn. The last line is one JSON object with every number.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 from training.cli import command
 
-NAMES = ("theory", "convergence", "curves", "srr")  # each a module of this package with run(args) -> dict
+NAMES = ("theory", "convergence", "curves", "srr", "study")  # each a module with run(args) -> dict
 
 
 @command

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,8 @@ FAINT: Colour = (222, 225, 230)
 BLUE: Colour = (31, 97, 175)
 ORANGE: Colour = (214, 108, 20)
 GREEN: Colour = (38, 134, 84)
+RED: Colour = (214, 39, 40)
+VIOLET: Colour = (122, 79, 160)
 SCALE = 2  # drawn larger and shrunk: Pillow's lines have hard edges
 
 
@@ -59,13 +62,23 @@ class Canvas:
         place = (at[0] * SCALE, at[1] * SCALE)
         self._draw.text(place, words, fill=colour, font=_font(size * SCALE), anchor=anchor)
 
+    def frame(self, corner: Point, opposite: Point, colour: Colour, width: float = 2.0) -> None:
+        """The outline of a rectangle."""
+        box = (*(c * SCALE for c in corner), *(c * SCALE for c in opposite))
+        self._draw.rectangle(box, outline=colour, width=max(1, round(width * SCALE)))
+
     def save(self, file: Path, colours: int | None = None) -> None:
         """Write the PNG, with the folders above it; with ``colours`` (at most 256) as a palette, a smaller file."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        image = self._image.resize(self.size, Image.Resampling.LANCZOS)
+        file.write_bytes(self.png(colours))
+
+    def png(self, colours: int | None = None) -> bytes:
+        """The PNG file's bytes; ``colours`` as for :meth:`save`."""
+        image, buffer = self._image.resize(self.size, Image.Resampling.LANCZOS), BytesIO()
         (image if colours is None else image.quantize(colours)).save(
-            file, "PNG", optimize=colours is not None
+            buffer, "PNG", optimize=colours is not None
         )
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)

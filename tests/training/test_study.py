@@ -1,0 +1,313 @@
+"""The study: batched rows are single rows, a killed run ends in the same numbers, what is missing is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from envs.actions import space, spec
+from envs.episode import Episode
+from tests.training.small_run import record
+from tests.worldsim.small_model import small_config
+from tests.worldsim.small_video import small_video
+from training import evaluate
+from training.report import study as report
+from training.study import paper, rows, scores, units
+from training.study.backbones import load as load_backbone
+from training.study.config import StudyConfig, StudyError
+from training.study.needle import CONTEXT, Played, play_needle
+from training.study.resample import jackknife, mean_of_means
+from worldsim import checkpoint
+from worldsim.config import load
+from worldsim.methods import method
+from worldsim.metrics.degradation import by_segment
+from worldsim.world_model import WorldModel
+
+MAZE = spec(space("dmlab"), "dmlab")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two needle episodes of LabMaze, one explored one, and a small world model whose memory reaches 112 frames."""
+    folder = tmp_path_factory.mktemp("study")
+    record(folder / "needle", episodes=2, steps=49, policy="needle")
+    record(folder / "explore", episodes=2, steps=40)
+    config = small_config()
+    config.action_dim, config.fov, config.memory.histories = 7, 90.0, [4, 16, 48, 112]
+    torch.manual_seed(0)
+    model = WorldModel(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.05)
+        list(model.autoencoder.decoder.parameters())[-2].mul_(
+            30
+        )  # dreams of some contrast, so that rows differ
+    checkpoint.save(folder / "model", model, {"family": "dmlab", "action_spec": MAZE})
+    return folder
+
+
+def words(place: Path, out: Path, table: int, *more: str) -> list[str]:
+    given = {
+        "table": table,
+        "env": "labmaze",
+        "out": out,
+        "checkpoint": place / "model",
+        "needle": place / "needle",
+        "explore": place / "explore",
+        "denoising_steps": 1,
+        "workers": 1,
+        "context": 6,
+        "rollout": 32,
+        "rollouts": 2,
+        "seeds": 2,
+        "only": "[world]",
+    }
+    return [f"{key}={value}" for key, value in given.items()] + list(more)
+
+
+def measured(place: Path, out: Path, table: int, *more: str) -> dict[str, Any]:
+    assert evaluate.main(words(place, out, table, *more)) == 0
+    found: dict[str, Any] = json.loads((out / "labmaze" / f"table{table}.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def results(place: Path) -> tuple[Path, dict[int, dict[str, Any]]]:
+    """Tables 1 to 4 of the small model."""
+    out = place / "results"
+    return out, {table: measured(place, out, table) for table in (1, 2, 3, 4)}
+
+
+def unit_of(place: Path, out: Path, *names: str) -> units.Unit:
+    every = {row.name: row for row in rows.TABLE_1}
+    episode = str(sorted((place / "needle").glob("*.zip"))[0])
+    path = str(place / "model")
+    return units.Unit(
+        units.NEEDLE,
+        rows.WORLD,
+        tuple(every[name] for name in names),
+        path,
+        "mark",
+        path,
+        "mark",
+        episode,
+        str(out),
+        "labmaze",
+        1,
+        "dream",
+        (0,),
+    )
+
+
+def test_rows_of_one_batch_score_as_each_alone(place: Path) -> None:
+    loaded = load_backbone(str(place / "model"), "cpu")
+    names = ("world-window-all", "world-48-8")
+    # with its own random dead reckoning a random model soon is nowhere near what it remembers
+    unit = replace(unit_of(place, place / "batch", *names), pose_from="true")
+    episode = Episode(unit.episode)
+
+    def played(*chosen: str) -> Played:
+        dreams = {r.name: units.dream_of(unit, r, loaded) for r in unit.rows if r.name in chosen}
+        return play_needle(dreams, loaded.encode, episode)
+
+    together = played(*names)
+    dreamt = together.strip[1:, CONTEXT:].astype(int)  # (rows, columns, H, W, 3)
+    apart = np.abs(dreamt[0] - dreamt[1]).mean()
+    for name, frames in zip(names, dreamt, strict=True):
+        alone = played(name)
+        assert np.abs(alone.strip[1, CONTEXT:] - frames).mean() < apart / 10
+        for scored in ("clip", "trial"):
+            for metric, values in together.record["rows"][name][scored].items():
+                np.testing.assert_allclose(values, alone.record["rows"][name][scored][metric], atol=0.01)
+
+
+def test_the_study_sees_what_the_plain_evaluation_sees(
+    place: Path, results: tuple[Path, dict[int, dict[str, Any]]]
+) -> None:
+    out = place / "plain.json"
+    given = [f"checkpoint={place / 'model'}", f"needle={place / 'needle'}", f"out={out}", "denoising_steps=1"]
+    assert evaluate.main(given) == 0
+    plain = json.loads(out.read_text())["needle"]
+    found = {row["name"]: row for row in results[1][1]["rows"]}
+    for name, row in (("memory", "world-112-16"), ("forgetful", "world-window-all")):
+        cells = [(found[row]["scores"]["ssim"][ages], plain[ages][name]) for ages in plain]
+        assert sum(mine["n"] for mine, _ in cells) > 0
+        for mine, theirs in cells:
+            assert mine["n"] == theirs["n"]
+            assert mine["mean"] == pytest.approx(theirs["mean"], abs=1e-3)
+
+
+def test_a_run_that_was_cut_off_ends_in_the_numbers_of_one_that_was_not(
+    place: Path, results: tuple[Path, dict[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, begun, play = place / "killed", list[str](), units.play
+
+    def killed(unit: units.Unit) -> units.Unit:
+        begun.append(unit.episode)
+        if len(begun) == 2:
+            unit.file.with_suffix(".new").write_text("half a rec")
+            raise KeyboardInterrupt
+        return play(unit)
+
+    def watched(unit: units.Unit) -> units.Unit:
+        begun.append(unit.episode)
+        return play(unit)
+
+    monkeypatch.setattr(units, "play", killed)
+    assert evaluate.main(words(place, out, 4)) == 130
+    begun.clear()
+    monkeypatch.setattr(units, "play", watched)
+    assert measured(place, out, 4)["rows"] == results[1][4]["rows"]
+    assert len(begun) == 1
+
+
+def test_records_of_another_seed_are_refused_not_mixed_in(
+    place: Path, results: tuple[Path, dict[int, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(words(place, results[0], 1, "seed=7")) == 2
+    assert "made with another seeds" in capsys.readouterr().err
+
+
+def test_a_backbone_that_is_missing_is_listed_with_its_rows(
+    results: tuple[Path, dict[int, dict[str, Any]]],
+) -> None:
+    found = results[1][1]
+    assert "train=SECONDS" in found["backbones"]["channel"]["missing"]
+    channel = [row for row in found["rows"] if row["backbone"] == "channel"]
+    assert len(channel) == 7
+    assert all("missing" in row and "scores" not in row for row in channel)
+    text = (results[0] / "labmaze" / "table1.md").read_text()
+    assert text.count("missing: no channel backbone") == 7 * 3 + 1
+
+
+def test_what_is_missing_is_trained_and_played_if_that_is_asked_for(place: Path) -> None:
+    recipe = (
+        "steps=2,clip.batch=1,model.causal_dit.width=32,model.causal_dit.depth=1,model.causal_dit.heads=2"
+    )
+    more = [
+        f"data={place / 'needle'}",
+        "train=60",
+        f"recipe=[{recipe},model.memory.width=16]",
+        "init=none",
+        "only=[channel]",
+    ]
+    found = measured(place, place / "trained", 1, *more, "method_steps=1", "method_episodes=1")
+    assert found["backbones"]["channel"]["training"].startswith("2 steps")
+    channel = [row for row in found["rows"] if row["backbone"] == "channel"]
+    assert all(row["of_episodes"] == [1, 1] for row in channel)
+    assert all(sum(row["scores"]["ssim"][ages]["n"] for ages in scores.RANGES_1) > 0 for row in channel)
+
+
+def test_rows_of_a_video_model_are_played_by_their_method(place: Path) -> None:
+    every = {row.name: row for row in rows.TABLE_1 + rows.TABLE_3}
+    for way, compressor in (("prepend", "joint"), ("channel", "modulated")):
+        loaded = small_video(way, compressor)
+        for name in (f"{way}-112-all", f"{way}-48-8"):
+            unit = replace(unit_of(place, place, "world-16-all"), rows=(every[name],), steps=1)
+            dream = units.dream_of(unit, every[name], loaded)
+            assert (dream.history, dream.budget) == (every[name].history, every[name].budget or 0)
+            assert dream.denoising_steps == 1
+
+
+def test_rows_that_name_another_row_as_theirs_would_dream_the_same() -> None:
+    every = {row.name: row for row in rows.TABLE_1 + rows.TABLE_3}
+    for row in every.values():
+        if row.plays and row.preset:
+            own, other = (
+                method(row.preset, row.words),
+                method(every[row.plays].preset, every[row.plays].words),
+            )
+            assert replace(own, name="", source="") == replace(other, name="", source="")
+        elif row.plays:
+            assert every[row.plays].history == row.history == row.budget
+
+
+def test_every_row_of_the_papers_tables_is_in_the_study() -> None:
+    assert {row.dials for row in rows.TABLE_1} >= set(paper.TABLE_1) == set(paper.TABLE_2)
+    assert {row.preset for row in rows.TABLE_3} >= set(paper.TABLE_3)
+    assert [row.budget for row in rows.TABLE_4] == list(paper.TABLE_4)
+    for cells in paper.TABLE_1.values():  # the paper's average is the mean of its ranges, as ours is
+        assert all(abs(np.mean(c[:3]) - c[3]) < 0.011 for c in cells.values())
+
+
+def test_degradation_is_the_mean_over_episodes_and_spreads_over_seeds(
+    place: Path, results: tuple[Path, dict[int, dict[str, Any]]]
+) -> None:
+    found = results[1][4]["rows"][0]
+    assert found["scores"]["segments"] == ["0-16", "16-32"]
+    assert (found["scores"]["seeds"], found["scores"]["episodes"]) == (2, 2)
+    files = sorted((results[0] / "labmaze/units/rollout-world").glob("*.json"))
+    runs = np.array(
+        [[json.loads(f.read_text())["rows"][found["name"]][s]["psnr"] for f in files] for s in "01"]
+    )
+    means = by_segment(runs).mean((0, 1))
+    np.testing.assert_allclose(found["scores"]["psnr"]["mean"], means, atol=1e-3)
+    assert all(s > 0 for s in found["scores"]["psnr"]["spread"])
+
+
+def test_age_ranges_hold_the_trials_that_they_say() -> None:
+    record = {
+        "trials": [[5, 3], [9, 16], [30, 17], [60, 50]],
+        "rows": {"a": {"trial": {"ssim": [0.1, 0.2, 0.3, 0.4]}}},
+    }
+    assert scores.trials(record, "a", "ssim", "0-16") == [0.1, 0.2]
+    assert scores.trials(record, "a", "ssim", "16-32") == [0.3]
+    assert scores.trials(record, "a", "ssim", "48-112") == [0.4]
+
+
+def test_a_difference_is_taken_trial_by_trial_over_the_episodes_of_both() -> None:
+    def told(name: str, *values: float | None) -> dict[str, Any]:
+        trials = [[i, 20] for i in range(len(values))]
+        return {
+            "header": {"episode": name},
+            "trials": trials,
+            "rows": {"a": {"trial": {"srr": list(values)}}},
+        }
+
+    one, other = [told("x", 1.0, None, 1.0), told("y", 1.0)], [told("x", 0.0, 1.0, 1.0)]
+    found = scores.paired(one, other, ("a", "a"), "srr", "16-48", 0)
+    assert (found["mean"], found["n"], found["episodes"]) == (0.5, 2, 1)
+
+
+def test_resampling_of_a_mean_gives_its_known_spread() -> None:
+    values = list(np.random.default_rng(0).normal(3.0, 1.0, 100))
+    for found in (mean_of_means([[[v]] for v in values]), jackknife(values, lambda v: float(np.mean(v)))):
+        assert found["mean"] == pytest.approx(np.mean(values), abs=1e-4)
+        width = (found["high"] - found["low"]) / 2
+        assert width == pytest.approx(1.96 * np.std(values, ddof=1) / 10, rel=0.15)
+
+
+def test_the_page_holds_every_row_and_n_and_needs_nothing_else(
+    results: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    out = tmp_path / "page" / "study.html"
+    told = report.run([f"results={results[0]}", f"out={out}", "strips=1"])
+    assert told["tables"] == [f"labmaze {n}" for n in (1, 2, 3, 4)]
+    html = out.read_text()
+    assert "src=" in html and all(part.startswith('"data:image/png') for part in html.split("src=")[1:])
+    assert "<script" not in html and "http:" not in html and "https:" not in html
+    for table in (1, 3):
+        for row in results[1][table]["rows"]:
+            assert row["label"] in html
+    cell = results[1][1]["rows"][0]["scores"]["srr"]["0-16"]
+    assert f"n={cell['n']}" in html and "another world" in html
+    assert "0.52" in out.with_suffix(".md").read_text()
+
+
+def test_no_results_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no results in"):
+        report.run([f"results={tmp_path}", f"out={tmp_path / 'x.html'}"])
+
+
+def test_an_unknown_table_or_world_is_refused() -> None:
+    with pytest.raises(StudyError, match="table: expected"):
+        load(StudyConfig, ["table=5", "env=labmaze"]).check()
+    with pytest.raises(StudyError, match="env: expected"):
+        load(StudyConfig, ["table=1", "env=minecraft"]).check()

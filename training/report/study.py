@@ -1,0 +1,132 @@
+"""The study's results on disk as one HTML page with plots and strips, and its tables as Markdown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING
+
+from training.report.page import Page
+from training.report.strips import strip
+from training.report.study_plots import retrieval_plot, segments_plot, title, tradeoff_plot
+from training.study import markdown
+from worldsim.config import load
+
+STRUCTURES = {"world": "Ray memory", "prepend": "Prepending", "channel": "Channel concatenation"}
+PICTURED = ("world-window-all", "world-16-all", "world-48-all", "world-48-16", "world-112-16")
+METRIC = {"labmaze": "srr", "blocks": "ssim"}
+
+
+@dataclass
+class Config:
+    """``results`` is what `training.evaluate table=...` was given as ``out``; ``strips`` is how many of each kind."""
+
+    results: str = "results"
+    out: str = MISSING
+    strips: int = 3
+
+
+def run(args: list[str]) -> dict[str, Any]:
+    """Write ``out`` and the Markdown beside it.
+
+    Raises:
+        ValueError: no results there.
+    """
+    config = load(Config, args)
+    folder, out = Path(config.results), Path(config.out)
+    found = {
+        (file.parent.name, int(file.stem[-1])): json.loads(file.read_text())
+        for file in sorted(folder.glob("*/table[1-4].json"))
+    }
+    if not found:
+        raise ValueError(
+            f"no results in {folder}: expected WORLD/tableN.json; make some with `training.evaluate table=1`"
+        )
+    page = Page("What dreams remember: the tables of Meta-ARVDM on our own worlds")
+    page.words(
+        "Every number is ours but those in columns headed 'paper', which come from another world on another scale "
+        "(Minecraft and DMLab, larger models) and stand there for the shape of the result, not to be equalled."
+    )
+    for world in sorted({env for env, _ in found}):
+        page.heading(
+            f"{markdown.WORLD_NAMES[world][0]} (beside the paper's {markdown.WORLD_NAMES[world][1]})"
+        )
+        for number in (1, 2, 3, 4):
+            if (world, number) not in found:
+                page.words(f"Table {number} was not evaluated.")
+                continue
+            result = found[world, number]
+            page.heading(markdown.TITLES[number], 3)
+            _plots(page, result, found, config, folder / world / "units")
+            for caption, (heads, rows) in markdown.grids(result):
+                page.table(heads, rows, caption)
+            if result.get("claims"):
+                page.table(
+                    *markdown.claims(result["claims"]), "What the paper claims, by paired differences:"
+                )
+            page.points(markdown.remarks(result))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page.html())
+    tables = out.with_suffix(".md")
+    tables.write_text("\n".join(markdown.table(result) for _, result in sorted(found.items())))
+    print(f"{out} ({out.stat().st_size / 2**20:.1f} MiB) and {tables}")
+    return {
+        "html": str(out),
+        "markdown": str(tables),
+        "tables": [f"{env} {number}" for env, number in sorted(found)],
+    }
+
+
+def _plots(
+    page: Page, result: dict[str, Any], found: dict[tuple[str, int], Any], config: Config, units: Path
+) -> None:
+    """The plots and strips that belong to a table, before its numbers."""
+    env, number = result["env"], result["table"]
+    rows = [row for row in result["rows"] if "scores" in row]
+    if number == 1:
+        for structure, name in STRUCTURES.items():
+            own = [row for row in rows if row["backbone"] == structure and not row["plays"]]
+            for metric in dict.fromkeys((METRIC[env], "ssim")):
+                if any(metric in row["scores"] for row in own):
+                    page.picture(
+                        retrieval_plot(own, metric).png(),
+                        f"{name}: {metric.upper()} of views that come back, by how long ago they were last seen.",
+                    )
+        _strips(page, sorted(units.glob("needle-world/*.json"))[: config.strips], result["rows"], PICTURED)
+    if number == 3 and rows:
+        ranges = ("0-16", "16-32")
+        metric = METRIC[env] if METRIC[env] in rows[0]["scores"] else "ssim"
+        page.picture(
+            retrieval_plot(rows, metric, ranges).png(), f"{metric.upper()} by way of choosing history."
+        )
+    if number == 4 and rows:
+        page.picture(
+            segments_plot(result).png(), "Degradation normalised to the first segment (paper, Figure 9)."
+        )
+        first = found.get((env, 1))
+        metric = METRIC[env]
+        if first and any(metric in row.get("scores", {}) for row in first["rows"]):
+            plot = tradeoff_plot(first, result, metric)
+            if plot is not None:
+                page.picture(
+                    plot.png(), "The price of remembering: decay against retrieval (paper, Figure 11)."
+                )
+        _strips(page, sorted(units.glob("rollout-world/*.json"))[: config.strips], result["rows"], ())
+
+
+def _strips(page: Page, records: list[Path], rows: list[dict[str, Any]], chosen: tuple[str, ...]) -> None:
+    # A row that plays another's dreams has no pictures of its own; the one it plays is named as the pictures are.
+    names = {row["plays"]: title(row) for row in rows} | {row["name"]: title(row) for row in rows}
+    how = (
+        "the frames ahead are counted from the last true one."
+        if not chosen
+        else ("the stretch is the one in which most old views come back, chosen before anything was scored.")
+    )
+    for record in records:
+        page.picture(
+            strip(record, names | {"true": "truth"}, chosen).png(),
+            f"{record.stem}: truth above, dreams below it framed in red; {how}",
+        )

@@ -1,0 +1,133 @@
+"""What the paper claims of memory, put to our rows: paired differences over the same frames, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.study.rows import CHANNEL, PREPEND, WORLD, group_of
+from training.study.rows import TABLE_1 as ROWS
+from training.study.scores import MOTION, Record, paired, quality_difference
+
+Records = Callable[[str], Sequence[Record]]
+"""The records of a group; none where it was not played."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``more`` less ``less`` in an age range: expected above 0, or (``cheap``) hardly below it."""
+
+    text: str
+    more: str
+    less: str
+    ages: str
+    cheap: bool = False
+
+
+def _of(structure: str) -> list[Claim]:
+    a, b, c, small = (f"{structure}-{dials}" for dials in ("16-all", "48-all", "112-all", "48-16"))
+    return [
+        Claim("history 48 retrieves what history 16 cannot", b, a, "16-48"),
+        Claim("history 112 retrieves what history 48 cannot", c, b, "48-112"),
+        Claim("history 112 retrieves what history 16 cannot", c, a, "48-112"),
+        Claim("budget 16 of history 48 loses little", small, b, "16-48", cheap=True),
+    ]
+
+
+CLAIMS = (
+    *_of(WORLD),
+    *(
+        Claim(
+            "the dream as it is played against its forgetful twin",
+            f"{WORLD}-112-16",
+            f"{WORLD}-window-all",
+            ages,
+        )
+        for ages in ("0-16", "16-48", "48-112")
+    ),
+    *_of(PREPEND),
+    *_of(CHANNEL),
+)
+SEPARATED = ("lfd_clips", "lfd_frames", *MOTION)
+
+
+def retrieval_claims(
+    records: Records, scores: dict[str, Any], metric: str, seed: int
+) -> list[dict[str, Any]]:
+    """Each claim whose two rows were measured, with the paired difference and a verdict.
+
+    Args:
+        scores: of Table 1, {row: {metric: {range: interval}}}.
+    """
+    found = []
+    for claim in CLAIMS:
+        if claim.more not in scores or claim.less not in scores:
+            continue
+        a, b = (scores[row][metric][claim.ages] for row in (claim.more, claim.less))
+        rows = _played(claim.more), _played(claim.less)
+        difference = paired(records(claim.more), records(claim.less), rows, metric, claim.ages, seed)
+        if difference["mean"] is None:
+            continue
+        apart = a["low"] > b["high"]
+        found.append(
+            {
+                "claim": claim.text,
+                "rows": [claim.more, claim.less],
+                "ages": claim.ages,
+                "metric": metric,
+                "difference": difference,
+                "intervals_apart": apart,
+                "verdict": _cheap(difference, b["mean"]) if claim.cheap else _verdict(difference, apart),
+            }
+        )
+    return found
+
+
+def separation_claims(records: Records, measured: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Whether the metrics of Table 2 tell history 112 from history 16, for each structure measured."""
+    found = []
+    for structure in (WORLD, PREPEND, CHANNEL):
+        more, less = f"{structure}-112-all", f"{structure}-16-all"
+        if more not in measured or less not in measured:
+            continue
+        for metric in SEPARATED:
+            difference = quality_difference(records(more), records(less), (more, less), metric, seed)
+            if difference["low"] is None:
+                continue
+            blind = difference["low"] <= 0 <= difference["high"]
+            verdict = "does not tell them apart" if blind else "tells them apart: contradicts the paper"
+            found.append(
+                {
+                    "claim": "the metric does not separate the memories",
+                    "rows": [more, less],
+                    "metric": metric,
+                    "difference": difference,
+                    "verdict": verdict,
+                }
+            )
+    return found
+
+
+def _verdict(difference: dict[str, Any], apart: bool) -> str:
+    if difference["low"] > 0:
+        return "shown, intervals apart" if apart else "shown by the paired difference; intervals overlap"
+    return "contradicted" if difference["high"] < 0 else "not shown"
+
+
+def _cheap(difference: dict[str, Any], whole: float) -> str:
+    """How much is lost, in percent of what is retrieved without compression."""
+    if not whole:
+        return "nothing to lose: nothing is retrieved without compression"
+    lost = -100 * difference["mean"] / whole
+    worst = -100 * difference["low"] / whole
+    return f"loses {lost:.1f}% (at most {worst:.1f}% at 95%)"
+
+
+def _played(name: str) -> str:
+    return next(row.played for row in ROWS if row.name == name)
+
+
+def group_by_row() -> dict[str, str]:
+    """The group that dreams each row of Table 1."""
+    return {row.name: group_of(row) for row in ROWS}

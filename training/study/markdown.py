@@ -1,0 +1,234 @@
+"""The tables of a study as Markdown: ours beside the paper's, every number with its n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from training.study import paper
+from training.study.rows import TABLES
+
+ANOTHER = "another world, another scale"
+TITLES = {
+    1: "History retrieval by history, budget and structure (paper, Table 1)",
+    2: "Quality and motion metrics of the same rows (paper, Table 2)",
+    3: "Ways to choose and compress history (paper, Table 3)",
+    4: "Temporal degradation: PSNR in dB by segment of a rollout (paper, Table 4)",
+}
+WORLD_NAMES = {"blocks": ("Blocks", "Minecraft"), "labmaze": ("LabMaze", "DMLab")}
+METRICS = {"ssim": "SSIM", "psnr": "PSNR (dB)", "srr": "SRR"}
+BOUNDS = {
+    "ceiling": "*Autoencoder alone, the ceiling*",
+    "recall": "*The view as it was last seen*",
+    "true": "*The true frames*",
+}
+QUALITY = {
+    "lfd_clips": "LFD of clips ↓",
+    "lfd_frames": "LFD of frames ↓",
+    "flickering": "flickering ↑",
+    "smoothness": "smoothness ↑",
+    "ssim": "SSIM ↑",
+    "psnr": "PSNR ↑",
+}
+DASH = "-"
+Grid = tuple[list[str], list[list[str]]]
+"""Column heads and rows of cells."""
+
+
+def table(result: dict[str, Any]) -> str:
+    """A whole table with title, grids, claims and where it comes from."""
+    ours, theirs = WORLD_NAMES[result["env"]]
+    lines = [f"## {TITLES[result['table']]}: {ours}", ""]
+    for caption, grid in grids(result):
+        lines += [caption, "", *_lines(grid), ""]
+    if result.get("claims"):
+        lines += ["What the paper claims, by paired differences over the same frames:", ""]
+        lines += [*_lines(claims(result["claims"])), ""]
+    lines += [f"- {words}" for words in remarks(result)]
+    return "\n".join(lines) + f"\n\nPaper: {theirs}, {ANOTHER}.\n"
+
+
+def grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
+    """Captions and grids of a table: one for each retrieval metric, else one."""
+    number = result["table"]
+    if number == 2:
+        return [
+            ("Brackets: 95% intervals over episodes (LFD: jackknife; the rest: bootstrap).", _quality(result))
+        ]
+    if number == 4:
+        return [("Mean ± spread over seeds; the same frames for all budgets.", _degradation(result))]
+    metrics = ["srr", "ssim", "psnr"] if result["env"] == "labmaze" else ["ssim", "psnr"]
+    columns = paper.COLUMNS_1 if number == 1 else paper.COLUMNS_3
+    return [
+        (
+            f"{METRICS[m]} of views last seen so many frames ago; brackets: 95% bootstrap intervals over episodes.",
+            g,
+        )
+        for m in metrics
+        if (g := _retrieval(result, m, columns, with_paper=m == metrics[0])) is not None
+    ]
+
+
+def claims(found: Sequence[dict[str, Any]]) -> Grid:
+    """The claims with their differences and verdicts."""
+    heads = ["claim", "rows", "metric", "difference", "n", "verdict"]
+    rows = []
+    for c in found:
+        metric = METRICS.get(c["metric"], c["metric"]) + (f", {c['ages']}" if "ages" in c else "")
+        n = str(c["difference"].get("n", f"{c['difference']['episodes']} episodes"))
+        rows.append(
+            [
+                c["claim"],
+                " less ".join(c["rows"]),
+                metric,
+                interval(c["difference"], n=False),
+                n,
+                c["verdict"],
+            ]
+        )
+    return heads, rows
+
+
+def remarks(result: dict[str, Any]) -> list[str]:
+    """What the reader has to know: notes of rows, models, commit, hardware."""
+    told = [f"{row['label']} ({row['name']}): {row['note']}." for row in result["rows"] if row["note"]]
+    for name, b in result["backbones"].items():
+        said = (
+            f"{b['path']}, {b['training']}, weights {b['weights']}"
+            if b["path"]
+            else f"missing: {b['missing']}"
+        )
+        told.append(f"Backbone {name}: {said}.")
+    dials = ", ".join(f"{key} {value}" for key, value in result["dials"].items())
+    told.append(f"Dials: {dials}. Episodes: {result['episodes']}; seed {result['seed']}.")
+    if result["table"] == 2:
+        told.append(
+            "LFD is a Fréchet distance in our autoencoder's feature space, neither FID nor FVD. Flickering and "
+            "smoothness are VBench's without its networks; flickering counts all neighbours, motion included."
+        )
+    if "rollout" in result:
+        r = result["rollout"]
+        told.append(
+            f"Rollouts: {r['length']} blind frames after {r['context']} true ones, {r['seeds']} seeds."
+        )
+    told.append(f"Commit {result['commit']}; {result['hardware']}; `{result.get('command', '')}`.")
+    return told
+
+
+def interval(score: dict[str, Any] | None, n: bool = True, digits: int = 3) -> str:
+    """``0.512 [0.480, 0.540] n=120``; a dash where there is no number."""
+    if score is None or score["mean"] is None:
+        return DASH
+    text = f"{score['mean']:.{digits}f}"
+    if score.get("low") is not None:
+        text += f" [{score['low']:.{digits}f}, {score['high']:.{digits}f}]"
+    return text + (f" n={score['n']}" if n and "n" in score else "")
+
+
+def _retrieval(result: dict[str, Any], metric: str, columns: Sequence[str], with_paper: bool) -> Grid | None:
+    measured = [row["scores"] for row in result["rows"] if "scores" in row]
+    if measured and not any(metric in s for s in measured):
+        return None
+    digits = 2 if metric == "psnr" else 3
+    theirs = [f"paper {c}" for c in columns] if with_paper else []
+    heads = ["method", "history", "budget", *columns, "episodes", *theirs]
+    rows = []
+    for row in result["rows"]:
+        cells = _start(row)
+        if "missing" in row:
+            cells += [f"missing: {row['missing']}", *[DASH] * len(columns)]
+        else:
+            got = row["scores"].get(metric, {})
+            done, of = row["of_episodes"]
+            cells += [*(interval(got.get(c), digits=digits) for c in columns), f"{done} of {of}"]
+        rows.append(cells + (_paper(result, row) if with_paper else []))
+    for name, scores in result.get("bounds", {}).items():
+        got = scores.get(metric, {})
+        cells = [BOUNDS[name], DASH, DASH, *(interval(got.get(c), digits=digits) for c in columns), DASH]
+        rows.append(cells + [DASH] * len(theirs))
+    return heads, rows
+
+
+def _quality(result: dict[str, Any]) -> Grid:
+    theirs = paper.COLUMNS_2[result["env"]]
+    heads = ["method", "history", "budget", *QUALITY.values(), "episodes", *(f"paper {c}" for c in theirs)]
+    rows = []
+    for row in result["rows"]:
+        cells = _start(row)
+        if "missing" in row:
+            cells += [f"missing: {row['missing']}", *[DASH] * len(QUALITY)]
+        else:
+            done, of = row["of_episodes"]
+            cells += [*(interval(row["scores"].get(m)) for m in QUALITY), f"{done} of {of}"]
+        rows.append(cells + _paper(result, row))
+    for name, scores in result.get("bounds", {}).items():
+        cells = [BOUNDS[name], DASH, DASH, *(interval(scores.get(m)) for m in QUALITY), DASH]
+        rows.append(cells + [DASH] * len(theirs))
+    return heads, rows
+
+
+def _degradation(result: dict[str, Any]) -> Grid:
+    measured = [row["scores"] for row in result["rows"] if "scores" in row]
+    segments = measured[0]["segments"] if measured else list(paper.COLUMNS_4)
+    heads = [
+        "method",
+        "history",
+        "budget",
+        *segments,
+        "largest decay",
+        "n",
+        *(f"paper {c}" for c in paper.COLUMNS_4),
+    ]
+    rows = []
+    for row in result["rows"]:
+        cells = _start(row)
+        if "missing" in row:
+            cells += [f"missing: {row['missing']}", *[DASH] * (len(segments) + 1)]
+        else:
+            s = row["scores"]
+            spreads = s["psnr"]["spread"] or [None] * len(segments)
+            cells += [_spread(m, d) for m, d in zip(s["psnr"]["mean"], spreads, strict=True)]
+            cells += [_spread(s["decay"]["mean"], s["decay"]["spread"])]
+            cells += [f"{s['episodes']} episodes x {s['seeds']} seeds"]
+        rows.append(cells + _paper(result, row))
+    return heads, rows
+
+
+def _spread(mean: float, spread: float | None) -> str:
+    return f"{mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def _start(row: dict[str, Any]) -> list[str]:
+    budget = DASH if row["budget"] is None else str(row["budget"])
+    return [row["label"], str(row["history"]), budget]
+
+
+def _paper(result: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """The paper's numbers for a row, or dashes."""
+    number, env = result["table"], result["env"]
+    row = next(r for r in TABLES[number] if r.name == entry["name"])
+    found: Sequence[Any] | None
+    if number == 3:
+        columns: Sequence[str] = paper.COLUMNS_3
+        found = paper.TABLE_3.get(row.preset, {}).get(env)
+    elif number == 4:
+        columns = paper.COLUMNS_4
+        found = paper.TABLE_4.get(row.budget or 0, {}).get(env)
+    elif number == 2:
+        columns = paper.COLUMNS_2[env]
+        found = paper.TABLE_2.get(row.dials, {}).get(env)
+    else:
+        columns = paper.COLUMNS_1
+        found = paper.TABLE_1.get(row.dials, {}).get(env)
+    if found is None:
+        return [DASH] * len(columns)
+    if number == 4:
+        return [f"{mean:.2f} ± {spread:.2f}" for mean, spread in found]
+    places = [3 if number == 3 or c in ("TF", "MS") else 2 for c in columns]  # as they are printed
+    return [DASH if v is None else f"{v:.{d}f}" for v, d in zip(found, places, strict=True)]
+
+
+def _lines(grid: Grid) -> list[str]:
+    heads, rows = grid
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    return lines + ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]

@@ -1,0 +1,82 @@
+"""Long rollouts of many rows and seeds in one batch: what Table 4 and Figures 9 and 11 are made of (section 6.2).
+
+True context once, then ``length`` frames from the dream's own past; scored segment by segment of 16 frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from envs.episode import Episode
+from training.stepping import Dream, step_all
+from training.study.needle import TRUE, Frames, Played, features
+from worldsim.metrics.degradation import segments
+from worldsim.metrics.frechet import Encode
+from worldsim.metrics.ssim import psnr, ssim
+
+PICTURED = (1, 4, 8, 16, 32, 48, 64, 96, 128)  # frames ahead that the strip shows
+
+
+class TooShort(ValueError):
+    """An episode that does not hold context and rollout."""
+
+
+def play_rollout(
+    row_of: Callable[[str], Dream],
+    names: list[str],
+    encode: Encode,
+    episode: Episode,
+    context: int,
+    length: int,
+    seeds: list[int],
+) -> Played:
+    """Dream ``length`` frames after ``context`` true ones with every row under every seed.
+
+    Args:
+        row_of: a fresh dream for a row's name; the dreams of one world model are stepped in one batch.
+
+    Returns:
+        scores by row and seed: SSIM and PSNR of each frame, features of each segment; the strip shows the first seed.
+
+    Raises:
+        TooShort: fewer than context + length frames.
+    """
+    if len(episode) < context + length:
+        raise TooShort(
+            f"{episode.path.name}: expected at least {context} + {length} frames, found {len(episode)}; "
+            "record longer episodes or ask for a shorter rollout"
+        )
+    true, actions = episode.frames(0, context + length), episode.action_vectors()
+    past = {"frames": true[:context], "actions": list(actions[: context - 1])}
+    if episode.poses is not None:
+        past["poses"] = episode.poses[:context]
+    dreams = {f"{name}/{seed}": row_of(name) for name in names for seed in seeds}
+    for key, dream in dreams.items():
+        dream.reset(seed=int(key.split("/")[1]), options=past)
+    shown = {key: np.empty_like(true[context:]) for key in dreams}
+    for ahead in range(length):
+        i = context + ahead
+        pose = None if episode.poses is None else episode.poses[i]
+        for key, frame in step_all(dreams, actions, i - 1, pose).items():
+            shown[key][ahead] = frame
+    truth = true[context:]
+    parts = segments(length)
+
+    def measured(frames: Frames) -> dict[str, Any]:
+        return {
+            "ssim": [round(ssim(a, b), 5) for a, b in zip(truth, frames, strict=True)],
+            "psnr": [round(psnr(a, b), 5) for a, b in zip(truth, frames, strict=True)],
+            "features": features(encode, frames, parts),
+        }
+
+    rows: dict[str, Any] = {TRUE: {"features": features(encode, truth, parts)}}
+    for name in names:
+        rows[name] = {str(seed): measured(shown[f"{name}/{seed}"]) for seed in seeds}
+    ahead = [k for k in PICTURED if k <= length]
+    at = [k - 1 for k in ahead]
+    strip = np.stack([truth[at], *(shown[f"{name}/{seeds[0]}"][at] for name in names)])
+    about = {"frames": ahead, "ages": [None] * len(ahead), "context": 0, "rows": [TRUE, *names]}
+    return Played({"rows": rows, "strip": about}, strip)

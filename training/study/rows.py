@@ -1,0 +1,145 @@
+"""The rows of the study as data: which model plays them, with which dials, and what the paper has beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.study import paper
+
+WORLD, PREPEND, CHANNEL = "world", "prepend", "channel"
+BACKBONES = (WORLD, PREPEND, CHANNEL)
+"""What rows are played from: the real-time dream, and a video model for each structure of section 6.1."""
+
+DIALS = ((16, None), (48, None), (112, None), (48, 8), (48, 16), (48, 32), (48, 48))
+TWIN = 0  # stands for a history of the dream's own short window
+COMPRESSED = (8, 16, 32, 48)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        name: unique over the study, and a name for files.
+        history: frames; TWIN is the short window. budget: latents, None where nothing is compressed.
+        preset, words: the method that plays it and words over its YAML; none for the world model.
+        plays: the name of the row whose dreams are this row's too, because the two cannot differ here; mostly its own.
+        note: what the reader has to know of it.
+    """
+
+    name: str
+    label: str
+    backbone: str
+    history: int
+    budget: int | None
+    preset: str = ""
+    words: tuple[str, ...] = ()
+    plays: str = ""
+    note: str = ""
+
+    @property
+    def played(self) -> str:
+        """The row whose dreams count."""
+        return self.plays or self.name
+
+    @property
+    def dials(self) -> paper.Dials:
+        """Where the paper has its counterpart, if it has one; the world model stands beside prepending."""
+        return ("channel" if self.backbone == CHANNEL else "prepend", self.history, self.budget)
+
+
+def _name(backbone: str, history: int, budget: int | None) -> str:
+    return f"{backbone}-{history or 'window'}-{'all' if budget is None else budget}"
+
+
+def _world(history: int, budget: int | None, label: str = "Ray memory") -> Row:
+    whole = budget is not None and budget == history
+    return Row(
+        _name(WORLD, history, budget),
+        label,
+        WORLD,
+        history,
+        budget,
+        plays=_name(WORLD, history, None) if whole else "",
+        note="a budget of all its history is no compression here: the dreams of the row without a budget"
+        if whole
+        else "",
+    )
+
+
+def _structure(backbone: str, label: str, history: int, budget: int | None) -> Row:
+    way, by = ("prepend", "joint") if backbone == PREPEND else ("channel", "modulated")
+    compressed = budget is not None
+    words = (f"references.count={history}", f"memory.way={way}")
+    words += (
+        (f"memory.compressor={by}", f"memory.budget={budget}") if compressed else ("memory.compressor=none",)
+    )
+    preset = "soft_compression" if compressed else "last_16"
+    return Row(_name(backbone, history, budget), label, backbone, history, budget, preset, words)
+
+
+WORLD_ROWS = (
+    *(_world(*dials) for dials in DIALS),
+    _world(112, 16, "Ray memory, as it is played"),
+    _world(TWIN, None, "Forgetful twin"),
+)
+TABLE_1 = (
+    *WORLD_ROWS,
+    *(_structure(PREPEND, "Prepending", *dials) for dials in DIALS),
+    *(_structure(CHANNEL, "Channel concat", *dials) for dials in DIALS),
+)
+TABLE_2 = TABLE_1
+
+
+def _method(preset: str, label: str, history: int, words: tuple[str, ...] = (), **more: str) -> Row:
+    return Row(f"method-{preset}", label, PREPEND, history, None, preset, words, **more)
+
+
+TABLE_3 = (
+    _method("last_16", "Frame sampling: prepending memory, last 16 frames", 16, plays="prepend-16-all"),
+    _method("last_32_skip_1", "Frame sampling: prepending memory, last 32 frames with 1 frame skip", 32),
+    _method("fifo", "Training-free: FIFO", 0),
+    _method(
+        "outpainting",
+        "Training-free: Outpainting",
+        16,
+        plays="prepend-16-all",
+        note="differs from the last 16 frames by training alone, and one network plays both here: the same dreams",
+    ),
+    _method(
+        "gamengen",
+        "Re-implemented: GameNGen",
+        16,
+        ("references.count=16",),
+        note="16 frames, as in the paper",
+    ),
+    _method("streaming_t2v", "Re-implemented: StreamingT2V", 16, note="8 anchors and the last 8 frames"),
+    _method(
+        "soft_compression", "Soft compression: prepending with memory compression", 48, plays="prepend-48-16"
+    ),
+    _world(48, 16, "Ray memory, history 48 and budget 16"),
+)
+
+TABLE_4 = tuple(_world(48, budget) for budget in COMPRESSED)
+
+TABLES = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4}
+
+
+def group_of(row: Row) -> str:
+    """Which pass over an episode dreams a row: all of the world model's share one batch, a method has its own."""
+    return WORLD if row.backbone == WORLD else row.played
+
+
+def groups(rows: tuple[Row, ...]) -> dict[str, tuple[Row, ...]]:
+    """The passes that give these rows, and every row that is dreamt in each of them, once.
+
+    The world model's pass always holds all its rows, so that every table reads the same dreams.
+    """
+    every = {row.name: row for table in TABLES.values() for row in table}
+    found: dict[str, tuple[Row, ...]] = {}
+    for row in rows:
+        if row.backbone == WORLD:
+            found[WORLD] = tuple(r for r in WORLD_ROWS if not r.plays)
+        else:
+            found[row.played] = (every[row.played],)
+    return found

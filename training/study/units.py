@@ -1,0 +1,217 @@
+"""The study's unit of work: one pass over one episode, one JSON file, written whole or not at all.
+
+A kill in the middle loses at most the episodes that were being dreamt; the same command goes on with the rest and ends
+in the same numbers. Each file says what it was made from; one made from anything else is refused, never mixed in.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from envs.episode import Episode
+from training.stepping import Dream
+from training.study import backbones
+from training.study.config import StudyError
+from training.study.needle import Played, maze_judge, play_needle
+from training.study.rollout import play_rollout
+from training.study.rows import TWIN, WORLD, Row
+from worldsim.checkpoint import Loaded
+from worldsim.dream import DreamEnv
+from worldsim.frames import to_tensor, to_uint8
+from worldsim.method_dream import MethodDream
+from worldsim.methods import method
+
+FORMAT = 1
+NEEDLE, ROLLOUT = "needle", "rollout"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One pass over one episode.
+
+    ``rows`` are dreamt together from the checkpoint at ``path`` whose weights have the fingerprint ``mark``;
+    ``space`` is the checkpoint whose autoencoder gives the features, the same for all rows, and ``space_mark`` its
+    fingerprint. ``steps`` are denoising steps, 0 for a method's own; ``seeds`` are several for a rollout.
+    """
+
+    kind: str
+    group: str
+    rows: tuple[Row, ...]
+    path: str
+    mark: str
+    space: str
+    space_mark: str
+    episode: str
+    out: str
+    env: str
+    steps: int
+    pose_from: str
+    seeds: tuple[int, ...]
+    context: int = 0
+    length: int = 0
+    device: str = "cpu"
+
+    @property
+    def file(self) -> Path:
+        """Where its record lies; its strip of pictures lies beside it."""
+        return Path(self.out) / f"{self.kind}-{self.group}" / f"{Path(self.episode).stem}.json"
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """All that its numbers depend on."""
+        rows = [[r.name, r.history, r.budget, r.preset, list(r.words)] for r in self.rows]
+        about = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "episode": Path(self.episode).stem,
+            "checkpoint": self.mark,
+        }
+        about["features"] = self.space_mark
+        about |= {"rows": rows, "steps": self.steps, "pose_from": self.pose_from, "seeds": list(self.seeds)}
+        return about | {"context": self.context, "length": self.length}
+
+    def done(self) -> bool:
+        """Whether its record is on disk.
+
+        Raises:
+            StudyError: a record of something else lies there.
+        """
+        if not self.file.exists():
+            return False
+        found = json.loads(self.file.read_text())["header"]
+        wrong = [key for key, value in self.header.items() if found.get(key) != value]
+        if wrong:
+            raise StudyError(
+                f"{self.file} was made with another {' and '.join(wrong)}; choose another out= or delete "
+                f"{self.file.parent}"
+            )
+        return True
+
+    def record(self) -> dict[str, Any]:
+        """What is on disk."""
+        found: dict[str, Any] = json.loads(self.file.read_text())
+        return found
+
+
+def play(unit: Unit) -> Unit:
+    """Dream it, measure it, write it."""
+    loaded = backbones.load(unit.path, unit.device)
+    with torch.inference_mode():
+        played = _needle(unit, loaded) if unit.kind == NEEDLE else _rollout(unit, loaded)
+    write(unit, played)
+    return unit
+
+
+def write(unit: Unit, played: Played) -> None:
+    """The strip first, then the record, which says that all is there."""
+    unit.file.parent.mkdir(parents=True, exist_ok=True)
+    rows, columns, high, wide, _ = played.strip.shape
+    picture = played.strip.transpose(0, 2, 1, 3, 4).reshape(rows * high, columns * wide, 3)
+    Image.fromarray(np.ascontiguousarray(picture)).save(unit.file.with_suffix(".png"))
+    new = unit.file.with_suffix(".new")
+    new.write_text(json.dumps({"header": unit.header, **played.record}))
+    new.replace(unit.file)
+
+
+def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream:
+    """A fresh dream with a row's dials.
+
+    Raises:
+        DreamError: dials that the model does not have.
+    """
+    if row.backbone == WORLD:
+        window = loaded.model.config.denoiser.window
+        history = window if row.history == TWIN else row.history
+        budget = history if row.budget is None else row.budget
+        return DreamEnv(loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0])
+    words = [*row.words, *([f"steps={unit.steps}"] if unit.steps else [])]
+    return MethodDream(loaded, method(row.preset, words), unit.seeds[0])
+
+
+def play_all(units: list[Unit], workers: int, until: float = 0.0) -> Iterator[Unit]:
+    """Every unit as it is done, on ``workers`` processes of one thread each; none is begun after ``until``.
+
+    ``until`` is on time.monotonic's clock, 0 for no limit.
+    """
+
+    def late() -> bool:
+        return bool(until) and time.monotonic() > until
+
+    if workers == 1 or len(units) <= 1:
+        for unit in units:
+            if late():
+                return
+            yield play(unit)
+        return
+    context = multiprocessing.get_context("spawn")
+    waiting = iter(units)
+    with ProcessPoolExecutor(min(workers, len(units)), context, _follow_parent, (os.getpid(),)) as pool:
+        running: set[Future[Unit]] = set()
+        try:
+            for unit in waiting:
+                running.add(pool.submit(play, unit))
+                if len(running) >= workers:
+                    first = next(as_completed(running))
+                    running.remove(first)
+                    yield first.result()
+                if late():
+                    break
+            for future in as_completed(running):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _follow_parent(parent: int) -> None:
+    """A worker ends with the process that began it, also where that one was killed; Ctrl-C ends it without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _needle(unit: Unit, loaded: Loaded[Any]) -> Played:
+    episode = Episode(unit.episode)
+    dreams = {row.name: dream_of(unit, row, loaded) for row in unit.rows}
+    judged = maze_judge(episode) if unit.env == "labmaze" else None
+
+    def decode(frames: np.ndarray) -> np.ndarray:
+        autoencoder = loaded.model.autoencoder
+        parts = [to_tensor(frames[i : i + 64], unit.device) for i in range(0, len(frames), 64)]
+        return np.concatenate([to_uint8(autoencoder.decode(autoencoder.encode(x))) for x in parts])
+
+    encode = backbones.load(unit.space, unit.device).encode
+    bounds = decode if unit.group == WORLD else None
+    return play_needle(dreams, encode, episode, unit.seeds[0], judged, bounds)
+
+
+def _rollout(unit: Unit, loaded: Loaded[Any]) -> Played:
+    rows = {row.name: row for row in unit.rows}
+    return play_rollout(
+        lambda name: dream_of(unit, rows[name], loaded),
+        list(rows),
+        backbones.load(unit.space, unit.device).encode,
+        Episode(unit.episode),
+        unit.context,
+        unit.length,
+        list(unit.seeds),
+    )
