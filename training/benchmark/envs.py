@@ -12,9 +12,10 @@ import numba
 import torch
 
 from envs import policies
-from training.collect import ENVS
 from worldsim.config import load
 from worldsim.runtime import hardware
+
+EMBEDDED = {"blocks": "worldsim/Blocks-v0", "labmaze": "worldsim/LabMaze-v0"}
 
 
 @dataclass
@@ -40,7 +41,7 @@ def run(args: list[str]) -> dict[str, Any]:
     numba.set_num_threads(1)
     torch.set_num_threads(1)
     report: dict[str, Any] = {"size": config.size, "steps": config.steps, "frames_per_second": {}}
-    for name, env_id in ENVS.items():
+    for name, env_id in EMBEDDED.items():
         env: Any = gymnasium.make(env_id, size=config.size)
         found = {}
         for kind, actions in (("explore", _explored(env)), ("random", _random(env))):

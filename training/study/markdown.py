@@ -223,7 +223,8 @@ def _paper(result: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     if found is None:
         return [DASH] * len(columns)
     if number == 4:
-        return [f"{mean:.2f} ± {spread:.2f}" for mean, spread in found]
+        pairs = [v for v in found if isinstance(v, tuple)]
+        return [f"{mean:.2f} ± {spread:.2f}" for mean, spread in pairs]
     places = [3 if number == 3 or c in ("TF", "MS") else 2 for c in columns]  # as they are printed
     return [DASH if v is None else f"{v:.{d}f}" for v, d in zip(found, places, strict=True)]
 
