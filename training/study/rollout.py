@@ -75,8 +75,8 @@ def play_rollout(
     rows: dict[str, Any] = {TRUE: {"features": features(encode, truth, parts)}}
     for name in names:
         rows[name] = {str(seed): measured(shown[f"{name}/{seed}"]) for seed in seeds}
-    ahead = [k for k in PICTURED if k <= length]
-    at = [k - 1 for k in ahead]
+    pictured = [k for k in PICTURED if k <= length]
+    at = [k - 1 for k in pictured]
     strip = np.stack([truth[at], *(shown[f"{name}/{seeds[0]}"][at] for name in names)])
-    about = {"frames": ahead, "ages": [None] * len(ahead), "context": 0, "rows": [TRUE, *names]}
+    about = {"frames": pictured, "ages": [None] * len(pictured), "context": 0, "rows": [TRUE, *names]}
     return Played({"rows": rows, "strip": about}, strip)

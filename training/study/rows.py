@@ -70,7 +70,7 @@ def _world(history: int, budget: int | None, label: str = "Ray memory") -> Row:
 def _structure(backbone: str, label: str, history: int, budget: int | None) -> Row:
     way, by = ("prepend", "joint") if backbone == PREPEND else ("channel", "modulated")
     compressed = budget is not None
-    words = (f"references.count={history}", f"memory.way={way}")
+    words: tuple[str, ...] = (f"references.count={history}", f"memory.way={way}")
     words += (
         (f"memory.compressor={by}", f"memory.budget={budget}") if compressed else ("memory.compressor=none",)
     )

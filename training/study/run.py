@@ -170,7 +170,7 @@ def gathered(
         return records.get(group_by_row[name], [])
 
     if config.table == 1:
-        judged = next(iter(measured.values()), {})
+        judged: dict[str, Any] = next(iter(measured.values()), {})
         for metric in [m for m in ("srr", "ssim") if m in judged]:
             result.setdefault("claims", []).extend(claims.retrieval_claims(of, measured, metric, config.seed))
     if config.table == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def quality(records: Sequence[Record], row: str, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if row != TRUE:
         for kind in ("clips", "frames"):
-            found[f"lfd_{kind}"] = jackknife(records, lambda some, kind=kind: lfd(some, row, kind)) | {
+            found[f"lfd_{kind}"] = jackknife(records, partial(lfd, row=row, kind=kind)) | {
                 "n": sum(len(r["rows"][row]["features"][kind]) for r in records)
             }
     for name in (*MOTION, *(() if row == TRUE else ("ssim", "psnr"))):
