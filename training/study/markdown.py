@@ -120,7 +120,7 @@ def interval(score: dict[str, Any] | None, n: bool = True, digits: int = 3) -> s
     if score is None or score["mean"] is None:
         return DASH
     text = f"{score['mean']:.{digits}f}"
-    if score.get("low") is not None:
+    if score.get("low") is not None and score.get("episodes") != 1:  # one episode tells no spread
         text += f" [{score['low']:.{digits}f}, {score['high']:.{digits}f}]"
     return text + (f" n={score['n']}" if n and "n" in score else "")
 
