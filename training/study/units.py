@@ -45,7 +45,8 @@ class Unit:
 
     ``rows`` are dreamt together from the checkpoint at ``path`` whose weights have the fingerprint ``mark``;
     ``space`` is the checkpoint whose autoencoder gives the features, the same for all rows, and ``space_mark`` its
-    fingerprint. ``steps`` are denoising steps, for a method at most so many and 0 for its own; ``seeds`` are several for a rollout.
+    fingerprint. ``steps`` are denoising steps, for a method at most so many and 0 for its own; ``seeds`` are several
+    for a rollout.
     """
 
     kind: str
@@ -139,9 +140,8 @@ def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream:
         budget = history if row.budget is None else row.budget
         return DreamEnv(loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0])
     chosen = method(row.preset, row.words)
-    steps = min(
-        chosen.steps, unit.steps or chosen.steps
-    )  # a method of fewer steps, such as FIFO, keeps its own
+    # A method of fewer steps, such as FIFO, keeps its own.
+    steps = min(chosen.steps, unit.steps or chosen.steps)
     return MethodDream(loaded, replace(chosen, steps=steps), unit.seeds[0])
 
 
