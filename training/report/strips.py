@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def strip(record: Path, names: dict[str, str], rows: Sequence[str] = ()) -> Canv
         canvas.text((x, 23), "context" if context else f"seen {age} ago" if age else "", size=10, anchor="mm")
     for line, name in enumerate(chosen):
         y = 34 + line * (SIDE + GAP)
-        for k, words in enumerate(names.get(name, name).split(", ")):
+        for k, words in enumerate(re.split(", |: ", names.get(name, name))):
             canvas.text((4, y + SIDE / 2 - 8 + 16 * k), words, size=11)
         for column in range(columns):
             x = LABEL + column * (SIDE + GAP)

@@ -24,10 +24,12 @@ RECIPE = {PREPEND: ("prepend", "joint"), CHANNEL: ("channel", "modulated")}
 class Backbone:
     """A model that is there (``path``, what it says of itself and of its training) or the reason why not.
 
-    ``mark`` is the fingerprint of its weights, ``space_mark`` that of its autoencoder alone.
+    ``name`` is what it is called: a shipped checkpoint's name, or its folder. ``mark`` is the fingerprint of
+    its weights, ``space_mark`` that of its autoencoder alone.
     """
 
     path: str = ""
+    name: str = ""
     mark: str = ""
     space_mark: str = ""
     training: str = ""
@@ -123,4 +125,4 @@ def _find(config: StudyConfig, name: str) -> Backbone:
     trained_for = (
         f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"
     )
-    return Backbone(str(folder), *marks, trained_for, about=description)
+    return Backbone(str(folder), place, *marks, trained_for, about=description)

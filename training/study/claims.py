@@ -49,6 +49,7 @@ CLAIMS = (
     *_of(PREPEND),
     *_of(CHANNEL),
 )
+ONE = "not judged: of one episode"
 SEPARATED = ("lfd_clips", "lfd_frames", *MOTION)
 
 
@@ -110,6 +111,8 @@ def separation_claims(records: Records, measured: Sequence[str], seed: int) -> l
 
 
 def _verdict(difference: dict[str, Any], apart: bool) -> str:
+    if difference["episodes"] < 2:
+        return ONE
     if difference["low"] > 0:
         return "shown, intervals apart" if apart else "shown by the paired difference; intervals overlap"
     return "contradicted" if difference["high"] < 0 else "not shown"
@@ -117,6 +120,8 @@ def _verdict(difference: dict[str, Any], apart: bool) -> str:
 
 def _cheap(difference: dict[str, Any], whole: float) -> str:
     """How much is lost, in percent of what is retrieved without compression."""
+    if difference["episodes"] < 2:
+        return ONE
     if not whole:
         return "nothing to lose: nothing is retrieved without compression"
     lost = -100 * difference["mean"] / whole

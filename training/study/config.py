@@ -26,7 +26,8 @@ class StudyConfig:
     ``seconds``: begin no new episode after so long (0: no limit); the same command goes on where it stopped.
     ``only``: evaluate rows of these backbones alone; what else is on disk still enters the tables.
     ``method_episodes`` and ``method_steps`` are for rows of video models, which cost more: 0 is as for the others, and
-    the method's own. ``rollouts`` is how many episodes Table 4 takes, ``seeds`` how often each.
+    the method's own; a method of fewer steps keeps its own. ``rollouts`` is how many episodes Table 4
+    takes, ``seeds`` how often each.
     """
 
     table: int = MISSING

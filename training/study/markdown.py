@@ -120,7 +120,7 @@ def interval(score: dict[str, Any] | None, n: bool = True, digits: int = 3) -> s
     if score is None or score["mean"] is None:
         return DASH
     text = f"{score['mean']:.{digits}f}"
-    if score.get("low") is not None:
+    if score.get("low") is not None and score.get("episodes") != 1:  # one episode tells no spread
         text += f" [{score['low']:.{digits}f}, {score['high']:.{digits}f}]"
     return text + (f" n={score['n']}" if n and "n" in score else "")
 
@@ -207,24 +207,20 @@ def _paper(result: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     """The paper's numbers for a row, or dashes."""
     number, env = result["table"], result["env"]
     row = next(r for r in TABLES[number] if r.name == entry["name"])
-    found: Sequence[Any] | None
+    columns: Sequence[str]
+    found: Sequence[float | None] | None
+    if number == 4:
+        spreads = paper.TABLE_4.get(row.budget or 0, {}).get(env)
+        cells = [f"{mean:.2f} ± {spread:.2f}" for mean, spread in spreads] if spreads else None
+        return cells or [DASH] * len(paper.COLUMNS_4)
     if number == 3:
-        columns: Sequence[str] = paper.COLUMNS_3
-        found = paper.TABLE_3.get(row.preset, {}).get(env)
-    elif number == 4:
-        columns = paper.COLUMNS_4
-        found = paper.TABLE_4.get(row.budget or 0, {}).get(env)
+        columns, found = paper.COLUMNS_3, paper.TABLE_3.get(row.preset, {}).get(env)
     elif number == 2:
-        columns = paper.COLUMNS_2[env]
-        found = paper.TABLE_2.get(row.dials, {}).get(env)
+        columns, found = paper.COLUMNS_2[env], paper.TABLE_2.get(row.dials, {}).get(env)
     else:
-        columns = paper.COLUMNS_1
-        found = paper.TABLE_1.get(row.dials, {}).get(env)
+        columns, found = paper.COLUMNS_1, paper.TABLE_1.get(row.dials, {}).get(env)
     if found is None:
         return [DASH] * len(columns)
-    if number == 4:
-        pairs = [v for v in found if isinstance(v, tuple)]
-        return [f"{mean:.2f} ± {spread:.2f}" for mean, spread in pairs]
     places = [3 if number == 3 or c in ("TF", "MS") else 2 for c in columns]  # as they are printed
     return [DASH if v is None else f"{v:.{d}f}" for v, d in zip(found, places, strict=True)]
 

@@ -91,8 +91,10 @@ TABLE_1 = (
 TABLE_2 = TABLE_1
 
 
-def _method(preset: str, label: str, history: int, words: tuple[str, ...] = (), **more: str) -> Row:
-    return Row(f"method-{preset}", label, PREPEND, history, None, preset, words, **more)
+def _method(
+    preset: str, label: str, history: int, words: tuple[str, ...] = (), budget: int | None = None, **more: str
+) -> Row:
+    return Row(f"method-{preset}", label, PREPEND, history, budget, preset, words, **more)
 
 
 TABLE_3 = (
@@ -115,7 +117,11 @@ TABLE_3 = (
     ),
     _method("streaming_t2v", "Re-implemented: StreamingT2V", 16, note="8 anchors and the last 8 frames"),
     _method(
-        "soft_compression", "Soft compression: prepending with memory compression", 48, plays="prepend-48-16"
+        "soft_compression",
+        "Soft compression: prepending with memory compression",
+        48,
+        budget=16,
+        plays="prepend-48-16",
     ),
     _world(48, 16, "Ray memory, history 48 and budget 16"),
 )

@@ -143,7 +143,7 @@ def gathered(
             "pose_from": config.pose_from,
         },
         "backbones": {
-            name: {"path": b.path, "weights": b.mark, "training": b.training, "missing": b.missing}
+            name: {"path": b.name, "weights": b.mark, "training": b.training, "missing": b.missing}
             for name, b in found.items()
         },
         "rows": [],

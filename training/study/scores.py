@@ -65,16 +65,12 @@ def paired(
     return interval(groups, seed)
 
 
-def _lfd_of(some: Sequence[Record], row: str, kind: str) -> Any:
-    return lfd(some, row, kind)
-
-
 def quality(records: Sequence[Record], row: str, seed: int) -> dict[str, Any]:
     """Table 2 for a row: LFD of clips and frames (jackknife), motion and, against truth, SSIM and PSNR (bootstrap)."""
     found: dict[str, Any] = {}
     if row != TRUE:
         for kind in ("clips", "frames"):
-            found[f"lfd_{kind}"] = jackknife(records, partial(_lfd_of, row=row, kind=kind)) | {
+            found[f"lfd_{kind}"] = jackknife(records, partial(lfd, row=row, kind=kind)) | {
                 "n": sum(len(r["rows"][row]["features"][kind]) for r in records)
             }
     for name in (*MOTION, *(() if row == TRUE else ("ssim", "psnr"))):

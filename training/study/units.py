@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ class Unit:
 
     ``rows`` are dreamt together from the checkpoint at ``path`` whose weights have the fingerprint ``mark``;
     ``space`` is the checkpoint whose autoencoder gives the features, the same for all rows, and ``space_mark`` its
-    fingerprint. ``steps`` are denoising steps, 0 for a method's own; ``seeds`` are several for a rollout.
+    fingerprint. ``steps`` are denoising steps, for a method at most so many and 0 for its own; ``seeds`` are several
+    for a rollout.
     """
 
     kind: str
@@ -138,8 +139,10 @@ def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream:
         history = window if row.history == TWIN else row.history
         budget = history if row.budget is None else row.budget
         return DreamEnv(loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0])
-    words = [*row.words, *([f"steps={unit.steps}"] if unit.steps else [])]
-    return MethodDream(loaded, method(row.preset, words), unit.seeds[0])
+    chosen = method(row.preset, row.words)
+    # A method of fewer steps, such as FIFO, keeps its own.
+    steps = min(chosen.steps, unit.steps or chosen.steps)
+    return MethodDream(loaded, replace(chosen, steps=steps), unit.seeds[0])
 
 
 def play_all(units: list[Unit], workers: int, until: float = 0.0) -> Iterator[Unit]:
