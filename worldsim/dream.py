@@ -17,6 +17,7 @@ from worldsim.dream_context import DreamError, check_context
 from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.imagine import REFRESH, Mind, imagine
 from worldsim.memory.geometry import wrap
+from worldsim.relocalise import relocalise
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
 
@@ -188,6 +189,8 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             return
         past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
         self._reckon(len(past) - n, None if poses is None else poses[-n:])
+        if self.pose_from == "dream":
+            self._relocalise(n)
         if n > REPLAYED:
             past.encode_features(self.model)
         past.replay(self.model)
@@ -224,6 +227,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             lately = past.lately(m, past.led[i], i)
             pose, _ = m.odometry.next_pose(past.poses[-1][None], look[None], *lately, ground)
             past.poses.append(pose[0])
+
+    def _relocalise(self, n: int) -> None:
+        """Take back what the newest ``n`` frames, true ones, have drifted, if memory knows the place they show."""
+        past = self._mind.past
+        views = past.older_than(max(n, REPLAYED), self.history)
+        pose = past.poses[-1]
+        found = relocalise(self.model, views, past.latents[-1], pose, past.count - 1)
+        off = torch.cat([found[:3] - pose[:3], wrap(found[3:4] - pose[3:4]), found[4:] - pose[4:]])
+        for i in range(n):  # it drifted little by little
+            past.poses[len(past) - n + i] = past.poses[len(past) - n + i] + off * (i + 1) / n
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:
         mind = self._mind

@@ -143,7 +143,7 @@ def test_dreams_stepped_together_dream_what_each_would_alone(loaded: LoadedModel
         for (frame, *_, info), dream in zip(together, alone, strict=True):
             one, *_, single = dream.step(action)
             assert np.abs(frame.astype(int) - one).max() <= 1
-            assert np.allclose(info["pose"], single["pose"], atol=1e-4)
+            assert np.allclose(info["pose"], single["pose"], atol=1e-3)
             assert info["memory_latents"] == single["memory_latents"]
 
 
