@@ -86,14 +86,19 @@ for _of, _name in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", 
     _operator(getattr(operator, _of), REALS, TRUTHS, _compare(_name))
 for _of, _name in (("and_", "and_"), ("or_", "or_"), ("xor", "xor")):
     _operator(getattr(operator, _of), TRUTHS, TRUTHS, lambda b, x, y, name=_name: getattr(b, name)(x, y))
-_operator(operator.and_, WHOLES, WHOLES, lambda b, x, y: b.and_(x, y))
+for _of, _name in (("and_", "and_"), ("rshift", "lshr")):
+    _operator(getattr(operator, _of), WHOLES, WHOLES, lambda b, x, y, name=_name: getattr(b, name)(x, y))
+for _of, _name in (("ge", ">="), ("eq", "==")):
+    _operator(
+        getattr(operator, _of), WHOLES, TRUTHS, lambda b, x, y, name=_name: b.icmp_signed(name, x, y)
+    )
 
 
-def _place(context: Any, builder: Any, kind: Any, value: Any, at: Any, at_type: Any) -> Any:
-    """Pointer to eight neighbours in a flat array."""
-    data = make_array(kind)(context, builder, value).data
-    at = context.cast(builder, at, at_type, types.intp)
-    return builder.bitcast(builder.gep(data, [at]), _VECTOR[REALS].as_pointer())
+def _place(context: Any, builder: Any, sig: Any, args: Any, kind: Lanes = REALS) -> Any:
+    """Pointer to eight neighbours in a flat array, from an operation's first two arguments."""
+    data = make_array(sig.args[0])(context, builder, args[0]).data
+    at = context.cast(builder, args[1], sig.args[1], types.intp)
+    return builder.bitcast(builder.gep(data, [at]), _VECTOR[kind].as_pointer())
 
 
 @intrinsic
@@ -111,20 +116,31 @@ def load(typingctx, array, at):  # type: ignore[no-untyped-def]
     """Eight neighbours of a flat float64 array, from a place on."""
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        return builder.load(_place(context, builder, sig.args[0], args[0], args[1], sig.args[1]), align=8)
+        return builder.load(_place(context, builder, sig, args), align=8)
 
     return REALS(array, at), make
 
 
 @intrinsic
-def store(typingctx, array, at, value):  # type: ignore[no-untyped-def]
-    """Put eight numbers into a flat float64 array, from a place on."""
+def load_wholes(typingctx, array, at):  # type: ignore[no-untyped-def]
+    """Eight whole numbers that were put into a flat float64 array by ``store``."""
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        builder.store(args[2], _place(context, builder, sig.args[0], args[0], args[1], sig.args[1]), align=8)
+        return builder.load(_place(context, builder, sig, args, WHOLES), align=8)
+
+    return WHOLES(array, at), make
+
+
+@intrinsic
+def store(typingctx, array, at, value):  # type: ignore[no-untyped-def]
+    """Put eight numbers into a flat float64 array, from a place on; whole ones take half the room."""
+    kind = WHOLES if value is WHOLES else REALS
+
+    def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        builder.store(args[2], _place(context, builder, sig, args, kind), align=8)
         return context.get_dummy_value()
 
-    return types.void(array, at, REALS), make
+    return types.void(array, at, kind), make
 
 
 @intrinsic
@@ -172,7 +188,8 @@ def choose(typingctx, condition, a, b):  # type: ignore[no-untyped-def]
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
         return builder.select(*args)
 
-    return REALS(TRUTHS, REALS, REALS), make
+    kind = WHOLES if WHOLES in (a, b) else REALS
+    return kind(TRUTHS, kind, kind), make
 
 
 def _function(name: str) -> Any:

@@ -17,6 +17,7 @@ from envs.blocks.lanes import (
     floor,
     least,
     load,
+    load_wholes,
     most,
     real,
     root,
@@ -26,7 +27,7 @@ from envs.blocks.lanes import (
     take,
     whole,
 )  # fmt: skip
-from envs.blocks.room import OUTSIDE, WET
+from envs.blocks.room import AIR, BLOCKED, WET
 
 FOV = 70.0  # degrees, both ways
 FOG_END = 38.0  # blocks that one sees
@@ -38,10 +39,10 @@ BATCH = 128  # rays that are walked together: what belongs to them stays in the 
 # by which the ray entered water (-1: it did not; 6: it starts there; plus 8 where it left the water again), where.
 DX, DY, DZ, T, CELL_X, CELL_Y, CELL_Z, FACE, WATER_FACE, WATER_T = range(0, 80, LANES)
 END = 80
-# Rows of a walking ray, in a world mirrored such that it goes up all three axes: cell, axis of the last step, size of
-# the empty cube ahead, what stands in the cell, whether it still goes; direction, inverses, eye; steps in the rooms.
-X, Y, Z, AXIS, CUBE, CODE, GOES, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, AX, AY, AZ, BASE = range(0, 160, LANES)
-WALK = 160
+# Rows of a walking ray, in a world mirrored such that it goes up all three axes: cell, axis of the last step, byte of
+# the box ahead, whether it still goes; direction, inverses, eye; where its octant's boxes begin.
+X, Y, Z, AXIS, CODE, GOES, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, BASE = range(0, 128, LANES)
+WALK = 128
 
 
 @njit(cache=True, error_model="numpy")
@@ -121,16 +122,7 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                     choose(out, spread(1.0), z),
                 )
             base = real(px) * float(4 * volume) + real(py) * float(2 * volume) + real(pz) * float(volume)
-            base = base + choose(px, spread(0.0), spread((nx + 1) * step_x))
-            base = (
-                base
-                + choose(py, spread(0.0), spread((ny + 1) * step_y))
-                + choose(pz, spread(0.0), spread(nz + 1))
-            )
-            ax = choose(px, spread(step_x), spread(-step_x))
-            ay = choose(py, spread(step_y), spread(-step_y))
-            az = choose(pz, spread(1.0), spread(-1.0))
-            code = real(take(room, whole(base + x * ax + y * ay + z * az)))
+            code = take(room, whole(base + x * float(step_x) + y * float(step_y) + z))
             store(ends, n + T, t)
             store(ends, n + WATER_FACE, spread(6.0 if submerged else -1.0))
             store(ends, n + WATER_T, spread(0.0))
@@ -138,8 +130,7 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + Y, y)
             store(walks, w + Z, z)
             store(walks, w + AXIS, spread(1.0))
-            store(walks, w + CUBE, choose((code == 0.0) | (code == float(WET)), spread(1.0), code))
-            store(walks, w + CODE, code)
+            store(walks, w + CODE, choose(code == BLOCKED, AIR, code) if within else code)  # out of a block
             store(walks, w + GOES, spread(1.0))
             store(walks, w + SX, dx)
             store(walks, w + SY, dy)
@@ -150,15 +141,12 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + OX, ox)
             store(walks, w + OY, oy)
             store(walks, w + OZ, oz)
-            store(walks, w + AX, ax)
-            store(walks, w + AY, ay)
-            store(walks, w + AZ, az)
             store(walks, w + BASE, base)
             if not within:
-                on = (t <= far) & (code != 0.0)
+                on = (t <= far) & (code >= AIR)
                 store(walks, w + GOES, real(on))
-                if anywhere(on & (code == float(WET))):
-                    store(ends, n + WATER_FACE, choose(on & (code == float(WET)), spread(3.0), spread(-1.0)))
+                if anywhere(on & (code == WET)):
+                    store(ends, n + WATER_FACE, choose(on & (code == WET), spread(3.0), spread(-1.0)))
                     store(ends, n + WATER_T, t)
             packs[live] = m
             live += 1
@@ -167,48 +155,36 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             for k in range(live):
                 m = packs[k]
                 w, n = m * (WALK // LANES), (start + m) * (END // LANES)
-                x, y, z, cube = (
-                    load(walks, w + X),
-                    load(walks, w + Y),
-                    load(walks, w + Z),
-                    load(walks, w + CUBE),
-                )
+                x, y, z = load(walks, w + X), load(walks, w + Y), load(walks, w + Z)
                 ox, oy, oz = load(walks, w + OX), load(walks, w + OY), load(walks, w + OZ)
-                goes = load(walks, w + GOES) > 0.0
-                # Leave the cube by the nearest of its three far faces; rounding must not lead out of it by
-                # another one.
-                bx, by, bz = x + cube, y + cube, z + cube
-                tx, ty, tz = (
-                    (bx - ox) * load(walks, w + GX),
-                    (by - oy) * load(walks, w + GY),
-                    (bz - oz) * load(walks, w + GZ),
-                )
-                by_x = (tx < ty) & (tx < tz)
-                by_y = ty < tz
-                t = choose(by_x, tx, choose(by_y, ty, tz))
-                axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
+                was, goes = load_wholes(walks, w + CODE), load(walks, w + GOES) > 0.0
+                # Leave the box by the nearest of its three far faces; rounding must not lead out of it by another.
+                wide, high = real(was >> 4), real(was & 7)
+                bx, by, bz = x + wide, y + high, z + wide
+                tx = (bx - ox) * load(walks, w + GX)
+                ty = (by - oy) * load(walks, w + GY)
+                tz = (bz - oz) * load(walks, w + GZ)
+                t = least(ty, tz)
+                by_x, by_y = tx < t, ty < tz
+                t = least(tx, t)
                 in_x = least(most(floor(ox + load(walks, w + SX) * t), x), bx - 1.0)
                 in_y = least(most(floor(oy + load(walks, w + SY) * t), y), by - 1.0)
                 in_z = least(most(floor(oz + load(walks, w + SZ) * t), z), bz - 1.0)
-                x = choose(goes, choose(by_x, bx, in_x), x)
+                axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
+                x = choose(goes, choose(axis == 0.0, bx, in_x), x)
                 y = choose(goes, choose(axis == 1.0, by, in_y), y)
                 z = choose(goes, choose(axis == 2.0, bz, in_z), z)
-                place = (
-                    load(walks, w + BASE)
-                    + x * load(walks, w + AX)
-                    + y * load(walks, w + AY)
-                    + z * load(walks, w + AZ)
-                )
-                code = real(take(room, whole(place)))
-                on = goes & (t <= far) & (code != 0.0) & (code != float(OUTSIDE))
+                place = load(walks, w + BASE) + x * float(step_x) + y * float(step_y) + z
+                code = take(room, whole(place))
+                on = goes & (t <= far) & (code >= AIR)
                 store(walks, w + X, x)
                 store(walks, w + Y, y)
                 store(walks, w + Z, z)
                 store(ends, n + T, choose(goes, t, load(ends, n + T)))
                 store(walks, w + AXIS, choose(goes, axis, load(walks, w + AXIS)))
-                wet, was = code == float(WET), load(walks, w + CODE) == float(WET)
-                if anywhere(on & (wet ^ was)):  # through the water's surface
-                    entry = load(ends, n + WATER_FACE)
+                change = on & ((code == WET) ^ (was == WET))
+                if anywhere(change):  # through the water's surface
+                    wet, entry = code == WET, load(ends, n + WATER_FACE)
                     first = on & wet & (entry < 0.0)
                     face = choose(
                         axis == 0.0,
@@ -220,9 +196,8 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                         ),
                     )
                     store(ends, n + WATER_T, choose(first, t, load(ends, n + WATER_T)))
-                    left = on & was & (wet ^ was) & (entry < 8.0)
+                    left = change & (was == WET) & (entry < 8.0)
                     store(ends, n + WATER_FACE, choose(first, face, choose(left, entry + 8.0, entry)))
-                store(walks, w + CUBE, choose(wet, spread(1.0), code))
                 store(walks, w + CODE, code)
                 store(walks, w + GOES, real(on))
                 packs[still] = m
@@ -236,5 +211,5 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(ends, n + CELL_Y, choose(py, y - 1.0, float(ny) - y))
             store(ends, n + CELL_Z, choose(pz, z - 1.0, float(nz) - z))
             face = choose(axis == 0.0, 1.0 - real(px), choose(axis == 1.0, 3.0 - real(py), 5.0 - real(pz)))
-            hit = (load(walks, w + CODE) == 0.0) & (load(ends, n + T) <= far)
+            hit = (load_wholes(walks, w + CODE) == BLOCKED) & (load(ends, n + T) <= far)
             store(ends, n + FACE, choose(hit, face, spread(-1.0)))
