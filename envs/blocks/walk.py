@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from envs.blocks.lanes import (
     LANES,
     anywhere,
+    bits,
     choose,
     floor,
     least,
     load,
-    load_wholes,
     most,
     real,
     root,
@@ -25,6 +26,7 @@ from envs.blocks.lanes import (
     spread,
     store,
     take,
+    truths,
     whole,
 )  # fmt: skip
 from envs.blocks.room import AIR, BLOCKED, WET
@@ -40,9 +42,9 @@ BATCH = 128  # rays that are walked together: what belongs to them stays in the 
 DX, DY, DZ, T, CELL_X, CELL_Y, CELL_Z, FACE, WATER_FACE, WATER_T = range(0, 80, LANES)
 END = 80
 # Rows of a walking ray, in a world mirrored such that it goes up all three axes: cell, axis of the last step, byte of
-# the box ahead, whether it still goes; direction, inverses, eye; where its octant's boxes begin.
-X, Y, Z, AXIS, CODE, GOES, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, BASE = range(0, 128, LANES)
-WALK = 128
+# the box ahead (int32); direction, inverses, eye; where its octant's boxes begin.
+X, Y, Z, AXIS, CODE, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, BASE = range(0, 120, LANES)
+WALK = 120
 
 
 @njit(cache=True, error_model="numpy")
@@ -60,7 +62,7 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
         ends: float64 (END_ROWS, n) to fill.
         walks: float64 (WALK_ROWS, BATCH), packs: int64 (BATCH // 8,), memory to work in.
     """
-    room = rooms.reshape(-1)
+    room, codes = rooms.reshape(-1), walks.view(np.int32)
     nx, ny, nz = rooms.shape[1] - 2, rooms.shape[2] - 2, rooms.shape[3] - 2
     step_x, step_y, volume = (ny + 2) * (nz + 2), nz + 2, (nx + 2) * (ny + 2) * (nz + 2)
     half = math.tan(math.radians(FOV) / 2)
@@ -130,8 +132,8 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + Y, y)
             store(walks, w + Z, z)
             store(walks, w + AXIS, spread(1.0))
-            store(walks, w + CODE, choose(code == BLOCKED, AIR, code) if within else code)  # out of a block
-            store(walks, w + GOES, spread(1.0))
+            store(codes, 2 * (w + CODE), choose(code == BLOCKED, AIR, code) if within else code)  # out of a block
+            goes = (1 << LANES) - 1
             store(walks, w + SX, dx)
             store(walks, w + SY, dy)
             store(walks, w + SZ, dz)
@@ -144,20 +146,20 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + BASE, base)
             if not within:
                 on = (t <= far) & (code >= AIR)
-                store(walks, w + GOES, real(on))
+                goes = bits(on)
                 if anywhere(on & (code == WET)):
                     store(ends, n + WATER_FACE, choose(on & (code == WET), spread(3.0), spread(-1.0)))
                     store(ends, n + WATER_T, t)
-            packs[live] = m
-            live += 1
+            packs[live] = m << LANES | goes
+            live += int(goes != 0)
         while live > 0:
             still = 0
             for k in range(live):
-                m = packs[k]
+                m, goes = packs[k] >> LANES, truths(packs[k])
                 w, n = m * (WALK // LANES), (start + m) * (END // LANES)
                 x, y, z = load(walks, w + X), load(walks, w + Y), load(walks, w + Z)
                 ox, oy, oz = load(walks, w + OX), load(walks, w + OY), load(walks, w + OZ)
-                was, goes = load_wholes(walks, w + CODE), load(walks, w + GOES) > 0.0
+                was = load(codes, 2 * (w + CODE))
                 # Leave the box by the nearest of its three far faces; rounding must not lead out of it by another.
                 wide, high = real(was >> 4), real(was & 7)
                 bx, by, bz = x + wide, y + high, z + wide
@@ -170,10 +172,10 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                 in_x = least(most(floor(ox + load(walks, w + SX) * t), x), bx - 1.0)
                 in_y = least(most(floor(oy + load(walks, w + SY) * t), y), by - 1.0)
                 in_z = least(most(floor(oz + load(walks, w + SZ) * t), z), bz - 1.0)
+                x = choose(goes, choose(by_x, bx, in_x), x)
+                y = choose(goes, choose(by_x, in_y, choose(by_y, by, in_y)), y)
+                z = choose(goes, choose(by_x | by_y, in_z, bz), z)
                 axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
-                x = choose(goes, choose(axis == 0.0, bx, in_x), x)
-                y = choose(goes, choose(axis == 1.0, by, in_y), y)
-                z = choose(goes, choose(axis == 2.0, bz, in_z), z)
                 place = load(walks, w + BASE) + x * float(step_x) + y * float(step_y) + z
                 code = take(room, whole(place))
                 on = goes & (t <= far) & (code >= AIR)
@@ -198,10 +200,10 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                     store(ends, n + WATER_T, choose(first, t, load(ends, n + WATER_T)))
                     left = change & (was == WET) & (entry < 8.0)
                     store(ends, n + WATER_FACE, choose(first, face, choose(left, entry + 8.0, entry)))
-                store(walks, w + CODE, code)
-                store(walks, w + GOES, real(on))
-                packs[still] = m
-                still += int(anywhere(on))
+                store(codes, 2 * (w + CODE), code)
+                going = bits(on)
+                packs[still] = m << LANES | going
+                still += int(going != 0)
             live = still
         for m in range(0, min(BATCH, count - start), LANES):
             w, n = m * (WALK // LANES), (start + m) * (END // LANES)
@@ -211,5 +213,5 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(ends, n + CELL_Y, choose(py, y - 1.0, float(ny) - y))
             store(ends, n + CELL_Z, choose(pz, z - 1.0, float(nz) - z))
             face = choose(axis == 0.0, 1.0 - real(px), choose(axis == 1.0, 3.0 - real(py), 5.0 - real(pz)))
-            hit = (load_wholes(walks, w + CODE) == BLOCKED) & (load(ends, n + T) <= far)
+            hit = (load(codes, 2 * (w + CODE)) == BLOCKED) & (load(ends, n + T) <= far)
             store(ends, n + FACE, choose(hit, face, spread(-1.0)))
