@@ -12,11 +12,14 @@ from omegaconf import MISSING
 from training.report.page import Page
 from training.report.strips import strip
 from training.report.study_plots import retrieval_plot, segments_plot, title, tradeoff_plot
+from training.report.timesteps_plot import timesteps_plot
 from training.study import markdown
+from training.study.config import FIGURE
 from worldsim.config import load
 
 STRUCTURES = {"world": "Ray memory", "prepend": "Prepending", "channel": "Channel concatenation"}
 PICTURED = ("world-window-all", "world-16-all", "world-48-all", "world-48-16", "world-112-16")
+NUMBERS = {"table1": 1, "table2": 2, "table3": 3, "table4": 4, "figure10": FIGURE}
 METRIC = {"labmaze": "srr", "blocks": "ssim"}
 
 
@@ -38,8 +41,9 @@ def run(args: list[str]) -> dict[str, Any]:
     config = load(Config, args)
     folder, out = Path(config.results), Path(config.out)
     found = {
-        (file.parent.name, int(file.stem[-1])): json.loads(file.read_text())
-        for file in sorted(folder.glob("*/table[1-4].json"))
+        (file.parent.name, NUMBERS[file.stem]): json.loads(file.read_text())
+        for file in sorted(folder.glob("*/*.json"))
+        if file.stem in NUMBERS
     }
     if not found:
         raise ValueError(
@@ -54,9 +58,9 @@ def run(args: list[str]) -> dict[str, Any]:
         page.heading(
             f"{markdown.WORLD_NAMES[world][0]} (beside the paper's {markdown.WORLD_NAMES[world][1]})"
         )
-        for number in (1, 2, 3, 4):
+        for name, number in NUMBERS.items():
             if (world, number) not in found:
-                page.words(f"Table {number} was not evaluated.")
+                page.words(f"{name.capitalize()} was not evaluated.")
                 continue
             result = found[world, number]
             page.heading(markdown.TITLES[number], 3)
@@ -101,6 +105,11 @@ def _plots(
         metric = METRIC[env] if METRIC[env] in rows[0]["scores"] else "ssim"
         page.picture(
             retrieval_plot(rows, metric, ranges).png(), f"{metric.upper()} by way of choosing history."
+        )
+    if number == FIGURE and rows:
+        page.picture(
+            timesteps_plot(result).png(),
+            "Loss by noise level, and rollouts by timestep set (Figures 10, 16).",
         )
     if number == 4 and rows:
         page.picture(
