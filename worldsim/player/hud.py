@@ -142,6 +142,8 @@ def _bars(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
             tally = board.tally(name)
             mean, n = tally.mean(age_range), tally.count(age_range)
             label = f"{name} n={n}" if len(names) > 1 else f"n={n}"
+            if tally.trials(age_range):
+                label += f", SRR {tally.srr(age_range):.2f}"
             text(on, label, (left, plot.bottom + 22 + 15 * i), 17, FAINT, group - 8)
             if mean is not None:
                 tall = max(2, int(plot.height * max(0.0, mean)))
@@ -165,4 +167,6 @@ def _badge(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
     for i, view in enumerate(tick.dreams.values()):
         verdict = "retrieved" if view.retrieved else "forgotten"
         words = f"{view.name}: SSIM {view.ssim:.2f}, {verdict}"
+        if view.srr is not None:
+            words += ", surfaces right" if view.srr else ", surfaces wrong"
         text(on, words, (card.left + _PAD, y + 22 + 20 * i), 19, BANDS[view.band], wide)
