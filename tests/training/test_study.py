@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from envs.actions import space, spec
 from envs.episode import Episode
@@ -18,6 +19,7 @@ from tests.worldsim.small_model import small_config
 from tests.worldsim.small_video import small_video
 from training import evaluate
 from training.report import study as report
+from training.report.plot import RED
 from training.study import losses, paper, rows, scores, units
 from training.study.backbones import load as load_backbone
 from training.study.config import StudyConfig, StudyError
@@ -301,6 +303,20 @@ def test_the_page_holds_every_row_and_n_and_needs_nothing_else(
     cell = results[1][1]["rows"][0]["scores"]["srr"]["0-16"]
     assert f"n={cell['n']}" in html and "another world" in html
     assert "0.52" in out.with_suffix(".md").read_text()
+
+
+def test_tables_replace_only_what_follows_the_line_that_says_so(
+    results: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    page, picture = tmp_path / "study.md", tmp_path / "strips.png"
+    page.write_text(f"# Ours\n\nwords\n\n{report.TABLES_BELOW}\n\nold tables\n")
+    given = [f"results={results[0]}", f"out={tmp_path / 'x.html'}", f"markdown={page}", f"picture={picture}"]
+    report.run([*given, "strips=0"])
+    text = page.read_text()
+    assert text.startswith("# Ours\n\nwords\n") and "old tables" not in text and "| Ray memory |" in text
+    with Image.open(picture) as drawn:
+        red = (np.asarray(drawn.convert("RGB")) == RED).all(-1)
+    assert red.sum() > 8 * 200  # eight dreamt columns, framed
 
 
 def test_no_results_are_one_sentence(tmp_path: Path) -> None:

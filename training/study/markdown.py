@@ -42,16 +42,21 @@ Grid = tuple[list[str], list[list[str]]]
 
 def table(result: dict[str, Any]) -> str:
     """A whole table with title, grids, claims and where it comes from."""
-    ours, theirs = WORLD_NAMES[result["env"]]
-    lines = [f"## {TITLES[result['table']]}: {ours}", ""]
+    lines = [f"### {TITLES[result['table']]}: {WORLD_NAMES[result['env']][0]}", ""]
     for caption, grid in grids(result):
         lines += [caption, "", *_lines(grid), ""]
     if result.get("claims"):
         lines += ["What the paper claims, by paired differences over the same frames:", ""]
         lines += [*_lines(claims(result["claims"])), ""]
     lines += [f"- {words}" for words in remarks(result)]
-    theirs = f"Paper: {theirs}, {ANOTHER}." if result["table"] != FIGURE else PLOTTED
-    return "\n".join(lines) + f"\n\n{theirs}\n"
+    return "\n".join([*lines, f"- {source(result)}"]) + "\n"
+
+
+def source(result: dict[str, Any]) -> str:
+    """Where the paper's numbers beside ours come from."""
+    if result["table"] == FIGURE:
+        return PLOTTED
+    return f"Columns headed 'paper': {WORLD_NAMES[result['env']][1]}, {ANOTHER}; there for the shape of the result."
 
 
 def grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
