@@ -315,7 +315,7 @@ def test_tables_replace_only_what_follows_the_line_that_says_so(
     text = page.read_text()
     assert text.startswith("# Ours\n\nwords\n") and "old tables" not in text and "| Ray memory |" in text
     with Image.open(picture) as drawn:
-        red = (np.asarray(drawn.convert("RGB")) == RED).all(-1)
+        red = np.abs(np.asarray(drawn.convert("RGB")).astype(int) - RED).max(-1) < 20  # of a palette
     assert red.sum() > 8 * 200  # eight dreamt columns, framed
 
 
