@@ -18,6 +18,7 @@ from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.imagine import REFRESH, Mind, imagine
 from worldsim.memory.geometry import wrap
 from worldsim.relocalise import relocalise
+from worldsim.schedules import next_frame
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
 
@@ -96,6 +97,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         if not 1 <= value <= 64:
             raise DreamError(f"denoising steps: expected 1 to 64, found {value}")
         self._mind.steps = value
+
+    @property
+    def spacing(self) -> str:
+        """How the noise levels of a frame lie, one of ``worldsim.schedules.SPACINGS``."""
+        return self._mind.spacing
+
+    @spacing.setter
+    def spacing(self, value: str) -> None:
+        next_frame(value)  # refuses what does not exist
+        self._mind.spacing = value
 
     @property
     def pose_from(self) -> str:
