@@ -27,6 +27,7 @@ class Odometry(nn.Module):
 
     turns: Tensor
     exact: Tensor
+    drift: Tensor
 
     def __init__(self, channels: int, grid: tuple[int, int], action_dim: int, scale: float) -> None:
         super().__init__()
@@ -55,6 +56,8 @@ class Odometry(nn.Module):
         self.pitch = nn.Linear(SEEN * cells, 1)
         self.register_buffer("turns", torch.zeros(2, action_dim + 1))
         self.register_buffer("exact", torch.zeros(()))
+        # How far it is usually off after 48 frames: x, y, z over the scale, yaw in degrees; 0 where nobody measured.
+        self.register_buffer("drift", torch.zeros(4))
         last = self.correct[-1]
         assert isinstance(last, nn.Linear)
         for layer in (last, self.direct):
