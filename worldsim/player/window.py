@@ -135,7 +135,7 @@ class Window:
         self.title = title
         self.captured = False
         self.help = False
-        self.rows = HELP
+        self.rows: tuple[tuple[str, str], ...] = HELP
 
     def capture_mouse(self, on: bool) -> None:
         """Hide the mouse and read its motion as the camera's, or give it back."""
