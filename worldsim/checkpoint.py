@@ -187,9 +187,9 @@ def _with_weights(folder: Path, name: str) -> Path:
 
 
 def load_any(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[Any]:
-    """Load a checkpoint folder that ``run_demo.py`` plays; see :func:`load` and :func:`load_video`."""
-    video = describe(name_or_path)[1].kind == "video"
-    return load_video(name_or_path, device) if video else load(name_or_path, device)
+    """Load a checkpoint folder of any kind; see :func:`load`, :func:`load_video` and :func:`load_ar_diffusion`."""
+    by_kind: dict[str, Callable[..., Loaded[Any]]] = {"video": load_video, "ar_diffusion": load_ar_diffusion}
+    return by_kind.get(describe(name_or_path)[1].kind, load)(name_or_path, device)
 
 
 def load(name_or_path: str, device: torch.device | str = "cpu") -> LoadedModel:
@@ -237,10 +237,10 @@ def _other_kind(folder: Path, kind: str) -> CheckpointError:
         "world": "which plays by its own method; leave method=NAME out, "
         "or train a video model with `python -m training.train_video`",
         "video": "which needs a method; name one with method=NAME",
-        "ar_diffusion": "which does not play yet; make videos with `python -m training.sample`",
+        "ar_diffusion": "which plays with method=ar_diffusion and with no other",
     }
     return CheckpointError(
-        f"{folder} holds a {kind} model, {uses.get(kind, 'which this program does not know')}"
+        f"{folder} holds a model of kind {kind}, {uses.get(kind, 'which this program does not know')}"
     )
 
 
