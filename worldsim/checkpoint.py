@@ -112,6 +112,9 @@ class Loaded(Generic[M]):
     model: M
     description: Description
     path: Path
+    engines: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False
+    )  # see worldsim.engine.choose
     _encoded: tuple[np.ndarray, Tensor] | None = field(default=None, init=False, repr=False)
 
     def encode(self, frames: np.ndarray) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ class Mind:
     history: int = 0
     budget: int = 1
     steps: int = 1
-    memory: Views | None = None
+    memory: Views | list[Any] | None = None  # the fast engine's memory is a list
     age: int = 0
     stale: bool = True
     random: torch.Generator = field(default_factory=torch.Generator)
@@ -52,7 +53,7 @@ class Mind:
 
     def views(self, model: WorldModel) -> Views:
         """Everything that the next frame may read."""
-        assert self.memory is not None
+        assert isinstance(self.memory, Views)
         # Frames that left the short window since the last compression are not in the memory yet.
         return self.memory + self.past.recent(min(self.history, model.denoiser.window + self.age))
 

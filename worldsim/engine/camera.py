@@ -1,0 +1,82 @@
+"""Poses of one dream as plain numbers: :mod:`worldsim.memory.geometry` without the cost of a tensor for each sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from worldsim.memory.selection import CROWDING, REACH
+
+Pose = Sequence[float]
+
+
+def rotation(pose: Pose) -> list[list[float]]:
+    """:func:`worldsim.memory.geometry.rotation` of one pose, row by row."""
+    yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
+    sy, cy, sp, cp = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+    return [[-cy, -sy * sp, -sy * cp], [0.0, cp, -sp], [-sy, cy * sp, cy * cp]]
+
+
+def wrap(degrees: float) -> float:
+    """An angle to [-180, 180)."""
+    return (degrees + 180) % 360 - 180
+
+
+def motion(before: Pose, after: Pose, scale: float) -> list[float]:
+    """:func:`worldsim.memory.geometry.motion` of one step."""
+    yaw = math.radians(before[3])
+    s, c = math.sin(yaw), math.cos(yaw)
+    x, y, z = (after[i] - before[i] for i in range(3))
+    right, forward = -c * x - s * z, -s * x + c * z
+    return [
+        right / scale,
+        y / scale,
+        forward / scale,
+        wrap(after[3] - before[3]) / 15,
+        (after[4] - before[4]) / 15,
+    ]
+
+
+def move(before: Pose, delta: Sequence[float], scale: float) -> list[float]:
+    """:func:`worldsim.memory.geometry.move`, the inverse of :func:`motion`; pitch stays within 90 degrees."""
+    yaw = math.radians(before[3])
+    s, c = math.sin(yaw), math.cos(yaw)
+    right, up, forward = (delta[i] * scale for i in range(3))
+    return [
+        before[0] - c * right - s * forward,
+        before[1] + up,
+        before[2] - s * right + c * forward,
+        wrap(before[3] + delta[3] * 15),
+        min(90.0, max(-90.0, before[4] + delta[4] * 15)),
+    ]
+
+
+def stand(pose: Pose, scale: float) -> np.ndarray:
+    """:func:`worldsim.memory.geometry.stand` of one pose: float64 (6,)."""
+    yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
+    cp = math.cos(pitch)
+    heading = -math.sin(yaw) * cp, -math.sin(pitch), math.cos(yaw) * cp
+    return np.array((pose[0] / scale, pose[1] / scale, pose[2] / scale, *heading))
+
+
+def relevant(stands: np.ndarray, target: np.ndarray, count: int) -> list[int]:
+    """:func:`worldsim.memory.selection.relevant_views` of one dream: the best of (N, 6) for a target (6,), best first."""
+    cost = _distance(stands, target)
+    chosen: list[int] = []
+    for _ in range(count):
+        best = int(cost.argmin())
+        chosen.append(best)
+        if len(chosen) < count:
+            cost = cost + CROWDING * np.exp(_distance(stands, stands[best]) / -REACH)
+            cost[chosen] = np.inf
+    return chosen
+
+
+def _distance(stands: np.ndarray, other: np.ndarray) -> np.ndarray:
+    apart = stands - other
+    apart *= apart
+    angle = 2 * np.arcsin(np.minimum(np.sqrt(apart[:, 3:].sum(1)) / 2, 1))
+    result: np.ndarray = angle + np.sqrt(apart[:, :3].sum(1))
+    return result
