@@ -40,8 +40,7 @@ def _play(dream: DreamEnv, steps: int = 12, seed: int = 5) -> np.ndarray:
 def _keys(dream: DreamEnv) -> list[torch.Tensor]:
     """Keys of the clean frames of every block, from the oldest to the newest."""
     ring, row = dream._mind.past.ring
-    head = ring.memory.shape[-1]
-    return list(ring.plain(row, torch.arange(head)).keys)
+    return list(ring.plain(row).keys)
 
 
 def test_same_context_seed_and_actions_give_the_same_frames(loaded: LoadedModel) -> None:

@@ -62,7 +62,7 @@ def stand(pose: Pose, scale: float) -> np.ndarray:
 
 
 def relevant(stands: np.ndarray, target: np.ndarray, count: int) -> list[int]:
-    """:func:`worldsim.memory.selection.relevant_views` of one dream: the best of (N, 6) for a target (6,), best first."""
+    """:func:`worldsim.memory.selection.relevant_views` of one dream: the best of (N, 6) for a target, best first."""
     cost = _distance(stands, target)
     chosen: list[int] = []
     for _ in range(count):

@@ -38,7 +38,7 @@ _TRANSFORMS: dict[int, tuple[list[list[float]], list[list[float]], list[list[flo
     ),
 }
 LARGE = 16
-"""Side of a grid from which on tiles of 4 pay: smaller ones have too few of them, each with its own filters to fetch."""
+"""Side of a grid from which on tiles of 4 pay: smaller ones have too few of them for the filters to be fetched."""
 
 
 class Conv3x3:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,18 +13,46 @@ from worldsim.denoisers.causal_dit import CausalDiT
 from worldsim.denoisers.layers import Block, level_embedding
 from worldsim.dream_past import CONTEXT_LEVEL
 from worldsim.engine.dense import Dense
+from worldsim.engine.kernels import add_gated, gelu, normalise, split_heads
 from worldsim.engine.ring import Ring
 from worldsim.schedules import next_frame, path
 
 
 @dataclass
 class _Block:
-    """A block's layers; queries' and keys' entries are ordered so that the two that turn together lie side by side."""
+    """Weights (inside, outside) of a block's layers, and their biases as arrays."""
 
-    qkv: Dense
-    out: Dense
-    up: Dense
-    down: Dense
+    weights: tuple[Tensor, Tensor, Tensor, Tensor]  # queries keys and values, out, up, down
+    biases: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, block: nn.Module) -> _Block:
+        assert isinstance(block, Block)
+        layers = [Dense.of(layer) for layer in (block.qkv, block.out, block.up, block.down)]
+        qkv, out, up, down = layers
+        biases = (qkv.bias.numpy(), out.bias.numpy(), up.bias.numpy(), down.bias.numpy())
+        return cls((qkv.weight, out.weight, up.weight, down.weight), biases)
+
+
+class _Room:
+    """What a pass over T frames of B dreams writes, allocated once; rows lie by frame, dream and cell."""
+
+    def __init__(self, b: int, t: int, tokens: int, heads: int, width: int, places: int) -> None:
+        rows, head = t * b * tokens, width // heads
+        self.frames = t
+        self.x, self.h, self.y = (torch.zeros(rows, width) for _ in range(3))
+        self.qkv, self.up = torch.zeros(rows, 3 * width), torch.zeros(rows, 4 * width)
+        queries = torch.zeros(b, heads, t, tokens, head)
+        self.queries = queries.view(b * heads, t * tokens, head)
+        self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
+        self.found = torch.zeros_like(self.logits)
+        self.heard = torch.zeros(b * heads, t * tokens, head)
+        self.heard_by_row = self.heard.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
+        self.h_by_head = self.h.view(t, b, tokens, heads, head)
+        self.x_array, self.h_array, self.y_array, self.qkv_array, self.up_array = (
+            z.numpy() for z in (self.x, self.h, self.y, self.qkv, self.up)
+        )
+        self.queries_array = queries.numpy()
 
 
 class Denoiser:
@@ -37,8 +66,7 @@ class Denoiser:
         self.width, self.heads, self.tokens = dit.position.shape[1], dit.heads, dit.tokens
         self.patch, self.grid, self.channels, self.window = dit.patch, dit.grid, dit.channels, dit.window
         head = self.width // self.heads
-        self.order = torch.arange(head).view(2, -1).t().flatten()  # the pairs that turn, side by side
-        self.frequencies = 100.0 ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)
+        self.frequencies = 100.0 ** (-np.arange(0, head, 2) / head)
         p, c, extra = dit.patch, dit.channels, dit.extra
         inside = dit.inside.weight.detach().view(self.width, c + extra, p, p).permute(2, 3, 1, 0)
         flat = p * p
@@ -51,10 +79,11 @@ class Denoiser:
         self.outside = Dense(outside.t(), bias)
         self.level = dit.level
         self.control = [Dense.of(dit.control[0]), Dense.of(dit.control[2])]
-        self.blocks = [self._block(block) for block in dit.blocks]
+        self.blocks = [_Block.of(block) for block in dit.blocks]
         self.modulate = _modulations(dit)
         self._levels: dict[int, tuple[list[float], Tensor]] = {}
         self._masks: dict[tuple[int, int], Tensor] = {}
+        self._rooms: dict[tuple[int, int], _Room] = {}
 
     def patches(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) to patches (B S, p p C)."""
@@ -97,69 +126,88 @@ class Denoiser:
         levels, embedded = self._embedded(steps)
         rows = F.silu(self.control[0](controls.flatten(0, 1)))
         told = self.control[1](rows).view(b, 2, self.width)
-        # The conditions of: the clean frame, and the noisy one at each step.
-        conditions = F.silu(torch.cat([told[:, :1], told[:, 1:].expand(-1, steps, -1)], 1) + embedded)
-        modulation = self.modulate(conditions.flatten(0, 1)).view(b, 1 + steps, 1, -1, self.width)
-        angles = torch.tensor([[frame - 1], [frame]], dtype=torch.float64) * self.frequencies
-        turns = torch.polar(torch.ones_like(angles), angles).to(torch.complex64)[:, None, None, None]
+        # The conditions of: the clean frame, and the noisy one at each step; rows by frame and dream.
+        conditions = torch.cat([told[:, :1], told[:, 1:].expand(-1, steps, -1)], 1) + embedded
+        modulation = self.modulate(F.silu(conditions).transpose(0, 1).flatten(0, 1)).numpy()
+        angles = (
+            np.array([[frame - 1], [frame]]) * self.frequencies
+        )  # float64: frame 10,000 is as exact as 10
+        turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        place = ring.take()
+        both, alone = self._room(b, 2), self._room(b, 1)
         base = self.inside_read(read)
         base.view(b, self.tokens, -1).add_(self.noisy)
-        z = noise
+        rows, z = b * self.tokens, noise
         for i in range(steps):
-            x = self.inside(z, base).view(b, 1, self.tokens, -1)
+            room = alone if i else both
+            torch.addmm(base, z, self.inside.weight, out=room.x[-rows:])
             if i == 0:
-                before = self.inside(newest).view_as(x).add_(self.clean)
-                x = torch.cat([before, x], 1)
-            part = slice(0, 2) if i == 0 else slice(1 + i, 2 + i)
-            y = self._network(x, modulation[:, part].unbind(3), turns if i == 0 else turns[1:], ring)
+                torch.mm(newest, self.inside.weight, out=room.x[:rows])
+                room.x[:rows].view(b, self.tokens, -1).add_(self.clean)
+            first = 0 if i == 0 else 1 + i
+            part = modulation[first * b : (2 + i) * b]
+            y = self._network(room, part, tuple(x[2 - room.frames :] for x in turns), ring, place)
             x0 = y.add_(guess)
             keep = levels[i + 1] / levels[i]
             z = torch.lerp(x0, z, keep) if keep else x0
         return z
 
-    def _network(self, x: Tensor, a: tuple[Tensor, ...], turns: Tensor, ring: Ring) -> Tensor:
-        """x (B, T, S, width): a clean frame that enters the ring, if T = 2, and a noisy one; the output for the latter.
+    def _room(self, b: int, t: int) -> _Room:
+        if (b, t) not in self._rooms:
+            places = 1 + self.window
+            self._rooms[b, t] = _Room(b, t, self.tokens, self.heads, self.width, places)
+        return self._rooms[b, t]
 
-        a: six of (B, T, 1, width) for every block, then two; turns: (T, 1, 1, 1, head / 2).
+    def _network(
+        self, room: _Room, told: np.ndarray, turns: tuple[np.ndarray, ...], ring: Ring, place: int
+    ) -> Tensor:
+        """The output for the noisy frame of the tokens in ``room.x``; before it may lie a clean one.
+
+        told: (T B, .), scale, shift and gate, twice for every block, then a scale and a shift; turns: cos and sin
+        (T, head / 2); place: the clean frame's in the ring, whose keys and values go there.
         """
-        b, t, s, width = x.shape
-        heads, last = self.heads, len(self.blocks) - 1
-        place = ring.place
-        ring.count += t - 1
-        places, clean = ring.places, ring.memory[:, :, place]
-        mask = self._mask(place, places) if t == 2 else None
+        s, w = self.tokens, self.width
+        places = np.array([place, 0][2 - room.frames :])
+        mask = self._mask(room.frames, ring.count)
         for i, block in enumerate(self.blocks):
-            scale1, shift1, gate1, scale2, shift2, gate2 = a[6 * i : 6 * i + 6]
-            h = torch.addcmul(shift1, F.layer_norm(x, (width,)), scale1).view(-1, width)
-            qkv = block.qkv(h).view(b, t, s, 3, heads, -1)
-            pairs = torch.view_as_complex(qkv[:, :, :, :2].unflatten(-1, (-1, 2)))
-            pairs.mul_(turns)
-            memory = ring.memory[i]
-            memory[:, 0] = qkv[:, -1, :, 1:]
-            if t == 2:
-                clean[i].copy_(qkv[:, 0, :, 1:])
-                if i == last:  # of the clean frame nothing is wanted but its keys and values
-                    qkv, x, mask, t = qkv[:, 1:], x[:, 1:], None, 1
-                    gate1, scale2, shift2, gate2 = (m[:, 1:] for m in (gate1, scale2, shift2, gate2))
-            q = qkv[:, :, :, 0].reshape(b, t * s, heads, -1).transpose(1, 2)
-            k, v = memory[:, :places].flatten(1, 2).permute(2, 0, 3, 1, 4)  # (B, heads, L, head) each
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
-            y = block.out(y.reshape(-1, width)).view(b, t, s, width)
-            x = torch.addcmul(x, gate1, y)
-            h = torch.addcmul(shift2, F.layer_norm(x, (width,)), scale2).view(-1, width)
-            h = torch.ops.aten.gelu_(block.up(h), approximate="tanh")
-            x = torch.addcmul(x, gate2, block.down(h).view(b, t, s, width))
-        scale, shift = a[-2:]
-        h = torch.addcmul(shift[:, -1:], F.layer_norm(x, (width,)), scale[:, -1:])
-        return self.outside(h.view(-1, width))
+            (qkv, out, up, down), (qkv_bias, out_bias, up_bias, down_bias) = block.weights, block.biases
+            keys, values = ring.flat[i]
+            a = 6 * w * i
+            normalise(room.x_array, room.h_array, told, a, a + w, s)
+            torch.mm(room.h, qkv, out=room.qkv)
+            split_heads(room.qkv_array, qkv_bias, *turns, room.queries_array, *ring.arrays[i], places)
+            if i == len(self.blocks) - 1 and room.frames == 2:
+                # Of the clean frame nothing is wanted any more but its keys and values.
+                alone = self._room(ring.batch, 1)
+                alone.x.copy_(room.x[len(alone.x) :])
+                alone.queries.copy_(room.queries[:, s:])
+                room, told, mask = alone, told[ring.batch :], self._mask(1, ring.count)
+            torch.baddbmm(mask, room.queries, keys, out=room.logits)
+            torch.softmax(room.logits, -1, out=room.found)
+            torch.bmm(room.found, values, out=room.heard)
+            room.h_by_head.copy_(room.heard_by_row)
+            torch.mm(room.h, out, out=room.y)
+            add_gated(room.x_array, room.y_array, out_bias, told, a + 2 * w, s)
+            normalise(room.x_array, room.h_array, told, a + 3 * w, a + 4 * w, s)
+            torch.mm(room.h, up, out=room.up)
+            gelu(room.up_array, up_bias)
+            torch.mm(room.up, down, out=room.y)
+            add_gated(room.x_array, room.y_array, down_bias, told, a + 5 * w, s)
+        a = 6 * w * len(self.blocks)
+        normalise(room.x_array, room.h_array, told, a, a + w, s)
+        return self.outside(room.h)
 
-    def _mask(self, place: int, places: int) -> Tensor:
-        """Added to attention (2 S, L): the clean frame does not see the noisy one, which lies first."""
-        key = (place, places)
+    def _mask(self, t: int, count: int) -> Tensor:
+        """Added to attention (T S, places S): the clean frame does not see the noisy one, in place 0.
+
+        Nobody sees places that are still empty.
+        """
+        key = (t, min(count, self.window))
         if key not in self._masks:
-            mask = torch.zeros(2, self.tokens, places, self.tokens)
-            mask[0, :, 0] = -torch.inf
-            self._masks[key] = mask.view(2 * self.tokens, -1)
+            mask = torch.zeros(t, self.tokens, 1 + self.window, self.tokens)
+            mask[:, :, 1 + key[1] :] = -torch.inf
+            mask[: t - 1, :, 0] = -torch.inf
+            self._masks[key] = mask.view(t * self.tokens, -1)
         return self._masks[key]
 
     def _embedded(self, steps: int) -> tuple[list[float], Tensor]:
@@ -169,14 +217,6 @@ class Denoiser:
             rows = torch.cat([torch.tensor([CONTEXT_LEVEL]), levels[:-1]])
             self._levels[steps] = levels.tolist(), self.level(level_embedding(rows))
         return self._levels[steps]
-
-    def _block(self, block: nn.Module) -> _Block:
-        assert isinstance(block, Block)
-        heads = self.heads
-        order = torch.cat([self.order + h * len(self.order) for h in range(heads)])
-        order = torch.cat([order, order + self.width, torch.arange(2 * self.width, 3 * self.width)])
-        qkv = Dense(block.qkv.weight[order].t(), block.qkv.bias[order])
-        return _Block(qkv, Dense.of(block.out), Dense.of(block.up), Dense.of(block.down))
 
 
 def _modulations(dit: CausalDiT) -> Dense:

@@ -1,4 +1,4 @@
-"""A linear layer over few rows: the weight lies as the product reads it, which is half as fast again as the usual way."""
+"""A linear layer over few rows: the weight lies as the product reads it, half as fast again as the usual way."""
 
 from __future__ import annotations
 

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from worldsim.denoisers.layers import Cache
-from worldsim.dream_past import CONTEXT_LEVEL, REPLAYED, DreamPast
+from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.engine.camera import motion, relevant, stand
 from worldsim.engine.compressor import Compressor
 from worldsim.engine.convolution import Conv3x3
@@ -23,7 +22,6 @@ from worldsim.engine.reader import Reader, View
 from worldsim.engine.reckoner import Reckoner
 from worldsim.engine.ring import Ring
 from worldsim.imagine import REFRESH, Mind, within_the_data
-from worldsim.memory.geometry import POSE
 from worldsim.memory.joint import place_features
 from worldsim.world_model import WorldModel
 
@@ -121,12 +119,9 @@ class Fast:
         self._show(past, first)
         past.steered = None
         d = self.denoiser
-        if past.cache.keys:
-            past.ring = Ring.of(past.cache, d.window, d.tokens, d.order), 0
-        else:
-            depth, head = len(d.blocks), d.width // d.heads
-            past.ring = Ring(depth, 1, d.window, d.tokens, d.heads, head), 0
-        past.cache = Cache()
+        ring = Ring(len(d.blocks), 1, d.heads, d.window, d.tokens, d.width // d.heads)
+        ring.fill(past.cache)
+        past.ring, past.cache = (ring, 0), Cache()
 
     def encode_features(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""

@@ -40,7 +40,7 @@ class Reckoner:
     def __call__(
         self, cells: Tensor, pasts: list[DreamPast], led: Tensor
     ) -> tuple[list[list[float]], list[list[float]]]:
-        """The pose and the motion of the frame that ``led`` (A,) leads to from cells (B, h, w, C) of the newest ones."""
+        """The pose and the motion of the frame that ``led`` (A,) leads to from the newest cells (B, h, w, C)."""
         known = torch.stack([self._known(past, led) for past in pasts])
         looked = self._look(cells)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
