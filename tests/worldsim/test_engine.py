@@ -105,7 +105,7 @@ def test_the_same_views_are_relevant() -> None:
         torch.manual_seed(seed)
         poses, target = _poses(20), _poses(1)
         expected, _ = relevant_views(poses[None], torch.ones(1, 20, dtype=torch.bool), target, 6, 4.0)
-        stands = np.stack([camera.stand(pose.tolist(), 4.0) for pose in poses])
+        stands = [camera.stand(pose.tolist(), 4.0) for pose in poses]
         found = camera.relevant(stands, camera.stand(target[0].tolist(), 4.0), 6)
         assert found == expected[0].flip(0).tolist()
 
@@ -156,7 +156,7 @@ def test_fast_compression_is_compression(loaded: LoadedModel, budget: int) -> No
     )
     kept = order[m - budget :]
     torch.testing.assert_close(
-        _fast(loaded).compressor(features, actions, places[0], kept), expected[0], **CLOSE
+        _fast(loaded).compressor(list(features), actions, places[0], kept.tolist()), expected[0], **CLOSE
     )
 
 

@@ -1,4 +1,4 @@
-"""The joint compressor: in its last layer frames stay where they are, and only those that are kept ask questions."""
+"""The joint compressor of one layer: frames stay where they are, and only those that are kept ask questions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldsim.engine.dense import Dense
-from worldsim.memory.attention import Attention, attend
+from worldsim.engine.kernels import steer
+from worldsim.memory.attention import Attention
 from worldsim.memory.joint import JointCompressor
 
 
 class Compressor:
-    """:class:`worldsim.memory.joint.JointCompressor` of one dream; which frames are kept is told by their positions."""
+    """:class:`worldsim.memory.joint.JointCompressor` of one dream; which frames are kept is told by their positions.
+
+    Attention over time knows no order, so frames need not be sorted; keys and values lie cell by cell.
+    """
 
     def __init__(self, joint: JointCompressor) -> None:
         self.joint = joint
@@ -26,23 +30,39 @@ class Compressor:
             return Dense((layer.weight * scale).t(), layer.bias + layer.weight @ shift)
 
         self.q, self.kv, self.out = after_norm(last.q), after_norm(last.kv), Dense.of(last.out)
+        self.position = joint.position.detach().numpy()
+        self._rooms: dict[
+            int, tuple[Tensor, Tensor, Tensor]
+        ] = {}  # by M: frames, what is read of them, keys and values
 
-    def __call__(self, frames: Tensor, actions: Tensor, places: Tensor, kept: Tensor) -> Tensor:
-        """frames (M, S, width), actions (M, A), places (M, .), kept (K,) positions -> (K, S, width)."""
-        joint, (m, s, width) = self.joint, frames.shape
-        where = joint.place(places)[:, None]  # (M, 1, width)
-        tokens = torch.cat([frames, joint.action(actions)[:, None]], 1)  # (M, S + 1, width)
-        for i in range(len(joint.temporal) - 1):
-            modules = joint.temporal[i], joint.spatial[i], joint.mlp[i]
+    def __call__(self, frames: list[Tensor], actions: Tensor, places: Tensor, kept: list[int]) -> Tensor:
+        """M frames (S, width), actions (M, A), places (M, .), kept positions -> (kept, S, width)."""
+        joint, m, (s, width) = self.joint, len(frames), frames[0].shape
+        if len(joint.temporal) > 1:
+            order = torch.tensor([i for i in range(m) if i not in set(kept)] + kept)
             valid = torch.ones(1, m, dtype=torch.bool)
-            tokens = attend(tokens[None], joint.position, where[None], valid, m, *modules)[0]
-        h = F.layer_norm(tokens + (where + joint.position), (width,), eps=self.eps)
-        n, count = s + 1, len(kept)
-        kv = self.kv(h.view(-1, width)).view(m, n, 2, self.heads, -1)
-        q = self.q(h[kept].view(-1, width)).view(count, n, self.heads, -1)
-        k, v = kv.permute(2, 1, 3, 0, 4)  # (S + 1, heads, M, head) each: attention over time at each cell
-        y = F.scaled_dot_product_attention(q.permute(1, 2, 0, 3), k, v).permute(2, 0, 1, 3)
-        x = tokens[kept] + self.out(y.reshape(-1, width)).view(count, n, width)
-        x = x + joint.spatial[-1](x + joint.position, n)
+            stacked = torch.stack(frames)[None, order]
+            found: Tensor = joint(stacked, actions[None, order], places[None, order], valid, len(kept))[0]
+            return found
+        if m not in self._rooms:
+            self._rooms = {  # a full memory has one M: that of a growing one is not kept
+                m: (
+                    torch.empty(m, s, width),
+                    torch.empty(s + 1, m, width),
+                    torch.empty((s + 1) * m, 2 * width),
+                )
+            }
+        all_frames, h, kv = self._rooms[m]
+        torch.stack(frames, out=all_frames)
+        told, where = joint.action(actions), joint.place(places)  # (M, width)
+        steer(all_frames.numpy(), told.numpy(), self.position, where.numpy(), self.eps, h.numpy())
+        torch.addmm(self.kv.bias, h.view(-1, width), self.kv.weight, out=kv)
+        index, count = torch.tensor(kept), len(kept)
+        q = self.q(h[:, index].view(-1, width)).view(s + 1, count, self.heads, -1).transpose(1, 2)
+        k, v = kv.view(s + 1, m, 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # (S + 1, heads, M, head) each
+        y = F.scaled_dot_product_attention(q, k, v).permute(2, 0, 1, 3)  # over time at each cell
+        tokens = torch.cat([all_frames[index], told[index, None]], 1)  # (count, S + 1, width)
+        x = tokens + self.out(y.reshape(-1, width)).view_as(tokens)
+        x = x + joint.spatial[-1](x + joint.position, s + 1)
         x = x + joint.mlp[-1](x)
         return x[:, :s] + x[:, s:]

@@ -147,13 +147,11 @@ class Fast:
         if not candidates:
             return
         now = past.poses[-1]
-        stands = np.stack([view.stand for view in candidates])
+        stands = [view.stand for view in candidates]
         best = relevant(stands, stand(now.tolist(), self.scale), min(mind.budget, len(candidates)))
         ages = torch.tensor([past.count - view.index for view in candidates], dtype=torch.float32)
         places = place_features(torch.stack(past.poses[part])[None], now[None], ages[None], self.scale)[0]
-        features = self.compressor(
-            torch.stack(past.features[part]), torch.stack(past.led[part]), places, torch.tensor(best)
-        )
+        features = self.compressor(past.features[part], torch.stack(past.led[part]), places, best)
         kept = [candidates[i] for i in best]
         mind.memory = self.reader.show(features, [view.pose for view in kept], [view.index for view in kept])
 
@@ -165,7 +163,7 @@ class Fast:
         recent = min(mind.history, self.denoiser.window + mind.age)
         views = memory + mind.past.views[-recent:]
         count = min(self.model.config.memory.reads, len(views))
-        best = relevant(np.stack([view.stand for view in views]), stand(pose, self.scale), count)
+        best = relevant([view.stand for view in views], stand(pose, self.scale), count)
         return [views[i] for i in best]
 
     def _features(self, cells: Tensor) -> Tensor:

@@ -32,6 +32,20 @@ def exponential(x: float) -> float:
 
 
 @_compiled
+def _moments(row: np.ndarray) -> tuple[float, float]:
+    """Mean and reciprocal standard deviation of a row (w,), as a layer norm has them."""
+    w = len(row)
+    total = _F(0.0)
+    for j in range(w):
+        total += row[j]
+    mean = total / _F(w)
+    square = _F(0.0)
+    for j in range(w):
+        square += (row[j] - mean) * (row[j] - mean)
+    return mean, _F(1.0) / np.sqrt(square / _F(w) + _F(EPSILON))
+
+
+@_compiled
 def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift: int, each: int) -> None:
     """h = layer norm of the rows of x (n, w), scaled and shifted.
 
@@ -39,17 +53,12 @@ def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift:
     """
     n, w = x.shape
     for i in range(n):
-        g = i // each
-        total = _F(0.0)
+        row, to = x[i], h[i]
+        # Slices, not sums of indices: those would be checked one by one.
+        scales, shifts = told[i // each, scale : scale + w], told[i // each, shift : shift + w]
+        mean, root = _moments(row)
         for j in range(w):
-            total += x[i, j]
-        mean = total / _F(w)
-        square = _F(0.0)
-        for j in range(w):
-            square += (x[i, j] - mean) * (x[i, j] - mean)
-        root = _F(1.0) / np.sqrt(square / _F(w) + _F(EPSILON))
-        for j in range(w):
-            h[i, j] = (x[i, j] - mean) * root * told[g, scale + j] + told[g, shift + j]
+            to[j] = (row[j] - mean) * root * scales[j] + shifts[j]
 
 
 @_compiled
@@ -57,9 +66,9 @@ def add_gated(x: np.ndarray, y: np.ndarray, bias: np.ndarray, told: np.ndarray, 
     """x += gate (y + bias), rows as in :func:`normalise`; bias (w,)."""
     n, w = x.shape
     for i in range(n):
-        g = i // each
+        row, update, gates = x[i], y[i], told[i // each, gate : gate + w]
         for j in range(w):
-            x[i, j] += told[g, gate + j] * (y[i, j] + bias[j])
+            row[j] += gates[j] * (update[j] + bias[j])
 
 
 @_compiled
@@ -70,6 +79,19 @@ def gelu(h: np.ndarray, bias: np.ndarray) -> None:
             x = h[i, j] + bias[j]
             u = x * (_F(1.5957691216) + _F(0.0713548163) * x * x)
             h[i, j] = x / (_F(1.0) + exponential(-u))
+
+
+@_compiled
+def _turn(
+    x: np.ndarray, bias: np.ndarray, cos: np.ndarray, sin: np.ndarray, scale: float, to: np.ndarray
+) -> None:
+    """x + bias (head,) turned by angles (head / 2,), its halves being pairs, and scaled."""
+    half = len(cos)
+    first, second, bias1, bias2, to1, to2 = x[:half], x[half:], bias[:half], bias[half:], to[:half], to[half:]
+    for j in range(half):
+        u, v = first[j] + bias1[j], second[j] + bias2[j]
+        to1[j] = (u * cos[j] - v * sin[j]) * scale
+        to2[j] = (u * sin[j] + v * cos[j]) * scale
 
 
 @_compiled
@@ -91,22 +113,54 @@ def split_heads(
         places: (T,), where each frame's keys and values go.
     """
     b, heads, t, s, head = queries.shape
-    half, width = head // 2, heads * head
+    width = heads * head
     root = _F(1.0) / np.sqrt(_F(head))
     for f in range(t):
-        place = places[f]
         for d in range(b):
-            for c in range(s):
-                row = (f * b + d) * s + c
-                for a in range(heads):
-                    q, k, v = a * head, width + a * head, 2 * width + a * head
-                    for j in range(half):
-                        x, y = qkv[row, q + j] + bias[q + j], qkv[row, q + half + j] + bias[q + half + j]
-                        queries[d, a, f, c, j] = (x * cos[f, j] - y * sin[f, j]) * root
-                        queries[d, a, f, c, half + j] = (x * sin[f, j] + y * cos[f, j]) * root
-                    for j in range(half):
-                        x, y = qkv[row, k + j] + bias[k + j], qkv[row, k + half + j] + bias[k + half + j]
-                        keys[d, a, place, c, j] = x * cos[f, j] - y * sin[f, j]
-                        keys[d, a, place, c, half + j] = x * sin[f, j] + y * cos[f, j]
+            for a in range(heads):
+                at = a * head
+                for c in range(s):
+                    row = qkv[(f * b + d) * s + c]
+                    key, value = keys[d, a, places[f], c], values[d, a, places[f], c]
+                    query = queries[d, a, f, c]
+                    _turn(row[at : at + head], bias[at : at + head], cos[f], sin[f], root, query)
+                    at += width
+                    _turn(row[at : at + head], bias[at : at + head], cos[f], sin[f], _F(1.0), key)
+                    at += width
+                    mine, offset = row[at : at + head], bias[at : at + head]
                     for j in range(head):
-                        values[d, a, place, c, j] = qkv[row, v + j] + bias[v + j]
+                        value[j] = mine[j] + offset[j]
+                    at -= 2 * width
+
+
+@_compiled
+def steer(
+    frames: np.ndarray,
+    actions: np.ndarray,
+    position: np.ndarray,
+    where: np.ndarray,
+    eps: float,
+    h: np.ndarray,
+) -> None:
+    """The norm of what a compressor's attention over time reads, without its scale and shift, cell by cell.
+
+    frames (M, S, w), actions (M, w) as one more cell, position (S + 1, w), where (M, w) -> h (S + 1, M, w).
+    """
+    m, s, w = frames.shape
+    for c in range(s + 1):
+        place = position[c]
+        for i in range(m):
+            token = frames[i, c] if c < s else actions[i]
+            to, here = h[c, i], where[i]
+            total = _F(0.0)
+            for j in range(w):
+                x = token[j] + (place[j] + here[j])
+                to[j] = x
+                total += x
+            mean = total / _F(w)
+            square = _F(0.0)
+            for j in range(w):
+                square += (to[j] - mean) * (to[j] - mean)
+            root = _F(1.0) / np.sqrt(square / _F(w) + _F(eps))
+            for j in range(w):
+                to[j] = (to[j] - mean) * root

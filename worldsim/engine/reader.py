@@ -61,6 +61,7 @@ class Reader:
         self.mlp_geometry = Dense(geometry.flatten(1).t(), None)
         self.mlp_rays = self.rays @ weight[:, heads * inside :].t() + first.bias.detach()  # (S, 2 width)
         self.mlp_out = Dense.of(second)
+        self._rooms: dict[int, _Room] = {}
         self.mix, self.out = Conv3x3.of(reader.mix[1], self.grid), Conv3x3.of(reader.out, self.grid)
 
     def show(self, features: Tensor, poses: Sequence[Pose], indices: Sequence[int]) -> list[View]:
@@ -102,7 +103,8 @@ class Reader:
     def _found(self, views: Sequence[View], pose: Pose, index: int) -> tuple[Tensor, Tensor]:
         """What the rays of one new frame find: (S, heads HEAD) and (S, heads GEOMETRY)."""
         heads, s, count = self.heads, len(self.rays), len(views)
-        rows = torch.cat([view.rows for view in views])  # (R S, .)
+        room = self._rooms.get(count) or self._rooms.setdefault(count, _Room(self, count))
+        rows = torch.cat([view.rows for view in views], out=room.rows[:-1])  # (R S, .)
         turned = torch.tensor(rotation(pose))
         here = torch.tensor(list(pose[:3]))
         seen = (torch.cat([view.points for view in views]) - here) @ turned
@@ -112,17 +114,34 @@ class Reader:
         moved = [math.dist(view.pose[:3], pose[:3]) / self.scale for view in views]
         ages = [(index - view.index) / 16 for view in views]
         far = self.parallax * torch.tensor(moved) + self.ageing * torch.tensor(ages)  # (heads, R)
-        contents, kept = heads * CONTENT, heads * (CONTENT + HEAD)
+        kept = heads * (CONTENT + HEAD)
         bias = torch.addcmul(rows[:, kept:].t(), self.nearness, near.t(), value=-1)  # (heads, R S)
         bias = bias.view(heads, count, s) - (far + self.sharpness[:, None])[..., None]
-        keys = rows[:, :contents].view(-1, heads, CONTENT).permute(1, 2, 0)
-        logits = torch.baddbmm(bias.view(heads, 1, -1), self.query, keys)
-        logits.addcmul_((self.rays @ direction.t())[None], self.sharpness[:, None, None])
         # One more key stands for "nothing remembered here"; its value is zero.
-        logits = torch.cat([logits, self.nothing[:, None].expand(-1, s, -1)], 2)
-        found = logits.softmax(-1)[..., :-1]  # (heads, S, R S)
-        values = rows[:, contents:kept].view(-1, heads, HEAD).transpose(0, 1)
-        geometry = torch.cat([direction, near, torch.ones_like(near)], 1)
-        value, place = torch.bmm(found, values), found @ geometry  # (heads, S, .)
+        bias = torch.cat([bias.view(heads, -1), self.nothing], 1)
+        geometry = F.pad(torch.cat([direction, near, torch.ones_like(near)], 1), (0, 0, 0, 1))
+        direction = geometry[:, :3]
+        torch.baddbmm(bias.view(heads, 1, -1), self.query, room.keys, out=room.logits)
+        room.logits.addcmul_((self.rays @ direction.t())[None], self.sharpness[:, None, None])
+        torch.softmax(room.logits, -1, out=room.found)
+        value, place = torch.bmm(room.found, room.values), room.found.flatten(0, 1) @ geometry
+        place = place.view(heads, s, -1)
         place[..., :3] -= self.rays * place[..., 4:]
         return value.transpose(0, 1).reshape(s, -1), place.transpose(0, 1).reshape(s, -1)
+
+
+class _Room:
+    """What reading R views writes, allocated once, and views of it."""
+
+    def __init__(self, reader: Reader, count: int) -> None:
+        heads, s = reader.heads, len(reader.rays)
+        contents, kept = heads * CONTENT, heads * (CONTENT + HEAD)
+        self.rows = torch.zeros(count * s + 1, reader.shown_size)  # the last one stays zero
+        self.keys = (
+            self.rows[:, :contents].view(-1, heads, CONTENT).permute(1, 2, 0)
+        )  # (heads, CONTENT, R S + 1)
+        self.values = (
+            self.rows[:, contents:kept].view(-1, heads, HEAD).transpose(0, 1)
+        )  # (heads, R S + 1, HEAD)
+        self.logits = torch.empty(heads, s, count * s + 1)
+        self.found = torch.empty_like(self.logits)
