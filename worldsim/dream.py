@@ -199,6 +199,10 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._mind.stale = True
         self._frame = frames[-1]
 
+    def expect(self, frame: np.ndarray) -> None:
+        """A true frame (H, W, 3) that a correction will bring: it is encoded meanwhile, in another thread."""
+        self.loaded.ahead.expect(frame)
+
     def guide(self, pose: np.ndarray) -> None:
         """Give the true pose (5,) of the next frame; used where ``pose_from`` is ``true``."""
         row = torch.as_tensor(np.asarray(pose, np.float32), device=self.device)
