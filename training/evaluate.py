@@ -179,7 +179,7 @@ def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
 
 @command
 def main(args: list[str]) -> int:
-    if any(word.startswith("table=") for word in args):
+    if any(word.startswith(("table=", "figure=")) for word in args):
         from training.study.run import run
 
         return run(args)

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.clips import RowNoise
+from training.dataset import LatentEpisode
 from worldsim.memory.geometry import motion, wrap
 from worldsim.odometry import LATELY, Odometry
+from worldsim.world_model import WorldModel
 
 PITCH_NOISE = 1.0
 """Degrees by which the pitch is wrong at the start of a walk, so that the picture is asked for the true one."""
@@ -46,6 +48,18 @@ def last_motions(odometry: Odometry, walk: Walk) -> Tensor:
     """The motions (B, LATELY, 5) that led to a walk's first frame, newest first."""
     known = walk.poses[:, : LATELY + 1].flip(1)
     return motion(known[:, 1:], known[:, :-1], odometry.scale)
+
+
+def fit_turns(model: WorldModel, episodes: list[LatentEpisode]) -> bool:
+    """:meth:`Odometry.fit_turns` over all steps of episodes that have poses; whether the turns are exact."""
+    known = [e for e in episodes if e.poses is not None]
+    if not known:
+        return False
+    actions = model.normalise(torch.cat([e.actions for e in known]))
+    motions = torch.cat(
+        [motion(e.poses[:-1], e.poses[1:], model.scale) for e in known if e.poses is not None]
+    )
+    return model.odometry.fit_turns(actions, motions)
 
 
 def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:

@@ -30,6 +30,7 @@ from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
+from training.reckoning import fit_turns
 from worldsim.actions import check_same
 from worldsim.checkpoint import CheckpointError, Description, Loaded, LoadedModel, load_autoencoder, save
 from worldsim.checkpoint import load as load_checkpoint
@@ -131,6 +132,7 @@ def main(args: list[str]) -> int:
     model.action_mean, model.action_std = action_statistics(episodes)
     if config.init:
         begin_from(model, config.init)
+    fit_turns(model, episodes)
     objective = Objective(model, config.objective)
 
     def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from training.cli import command
 from training.clips import RowNoise, before
 from training.dataset import DataError, LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
-from training.reckoning import Walk, last_motions, reckon, reckoning_loss
+from training.reckoning import Walk, fit_turns, last_motions, reckon, reckoning_loss
 from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.config import load
@@ -137,6 +137,9 @@ def main(args: list[str]) -> int:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)
 
+    model.cpu()  # its buffers normalise actions while walks are drawn
+    exact = fit_turns(model, episodes)
+
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         walks, seeds = [], []
         for row in range(
@@ -153,13 +156,12 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = wrapped(walk, RowNoise(seeds, accelerator.device))
         return losses
 
-    model.cpu()  # its buffers normalise actions while walks are drawn
     ema, counters = train(Reckoning(model.odometry), loss_of, out, accelerator, config.optimizer, config)
     assert isinstance(ema, Reckoning)
     if accelerator.is_main_process:
         model.odometry = ema.odometry.cpu()
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
-        result["drift"] = drift(model, held_out)
+        result |= {"exact_turns": exact, "drift": drift(model, held_out)}
         d = loaded.description
         facts = {
             key: getattr(d, key) for key in ("env_id", "env_version", "family", "backend", "action_spec")

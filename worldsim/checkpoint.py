@@ -140,12 +140,12 @@ LoadedModel = Loaded[WorldModel]
 
 
 def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict[str, Any]) -> None:
-    """Write a checkpoint folder; weights in half precision, which a dream does not notice.
+    """Write a checkpoint folder; large weights in half precision, which a dream does not notice.
 
     ``facts`` fill :class:`Description`. A card beside them is written by whoever measured the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().half().contiguous() for k, v in _own(model).items()}
+    tensors = {k: _compact(v.detach().cpu()).contiguous() for k, v in _own(model).items()}
     save_file(tensors, folder / (WEIGHTS + ".new"), metadata={"format": str(FORMAT)})
     kinds: dict[type, str] = {WorldModel: "world", VideoModel: "video", ArDiffusion: "ar_diffusion"}
     kind = kinds[type(model)]
@@ -264,6 +264,11 @@ def weights(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{folder / WEIGHTS} is not whole ({reason}); fetch or train it again"
         ) from None
+
+
+def _compact(weight: Tensor) -> Tensor:
+    """Half precision for what is large; statistics and turns, summed up over a walk, stay exact."""
+    return weight.half() if weight.numel() > 4096 else weight
 
 
 def _own(model: nn.Module) -> dict[str, Tensor]:

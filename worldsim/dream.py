@@ -18,6 +18,8 @@ from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.engine.choose import engine_for
 from worldsim.imagine import REFRESH, Mind
 from worldsim.memory.geometry import wrap
+from worldsim.relocalise import relocalise
+from worldsim.schedules import next_frame
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
 
@@ -99,6 +101,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         if not 1 <= value <= 64:
             raise DreamError(f"denoising steps: expected 1 to 64, found {value}")
         self._mind.steps = value
+
+    @property
+    def spacing(self) -> str:
+        """How the noise levels of a frame lie, one of ``worldsim.schedules.SPACINGS``."""
+        return self._mind.spacing
+
+    @spacing.setter
+    def spacing(self, value: str) -> None:
+        next_frame(value)  # refuses what does not exist
+        self._mind.spacing = value
 
     @property
     def pose_from(self) -> str:
@@ -193,6 +205,8 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             return
         past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
         self._reckon(len(past) - n, None if poses is None else poses[-n:])
+        if self.pose_from == "dream":
+            self._relocalise(n)
         if n > REPLAYED:
             self._engine.encode_features(past)
         self._engine.replay(past)
@@ -233,6 +247,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             lately = past.lately(m, past.led[i], i)
             pose, _ = m.odometry.next_pose(past.poses[-1][None], look[None], *lately, ground)
             past.poses.append(pose[0])
+
+    def _relocalise(self, n: int) -> None:
+        """Take back what the newest ``n`` frames, true ones, have drifted, if memory knows the place they show."""
+        past = self._mind.past
+        views = past.older_than(max(n, REPLAYED), self.history)
+        pose = past.poses[-1]
+        found = relocalise(self.model, views, past.latents[-1], pose, past.count - 1)
+        off = torch.cat([found[:3] - pose[:3], wrap(found[3:4] - pose[3:4]), found[4:] - pose[4:]])
+        for i in range(n):  # it drifted little by little
+            past.poses[len(past) - n + i] = past.poses[len(past) - n + i] + off * (i + 1) / n
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:
         mind = self._mind

@@ -98,14 +98,25 @@ class DreamPast:
 
     def recent(self, n: int) -> Views:
         """The newest n frames (or all, where there are fewer), as they are."""
-        n = min(n, len(self))
-        device = self.latents[-1].device
+        return self._views(max(0, len(self) - n), len(self))
+
+    def older_than(self, n: int, history: int) -> Views:
+        """The frames of the last ``history`` but for the newest n, as they are; there may be none."""
+        stop = max(0, len(self) - n)
+        return self._views(min(max(0, len(self) - history), stop), stop)
+
+    def _views(self, start: int, stop: int) -> Views:
+        device, first = self.latents[-1].device, self.count - len(self)
+
+        def stacked(values: list[Tensor]) -> Tensor:
+            return torch.stack(values[start:stop] or values[-1:])[None, : stop - start]
+
         return Views(
-            torch.stack(self.features[-n:])[None],
-            torch.stack(self.points[-n:])[None],
-            torch.stack(self.poses[-n:])[None],
-            torch.arange(self.count - n, self.count, device=device)[None],
-            torch.ones(1, n, dtype=torch.bool, device=device),
+            stacked(self.features),
+            stacked(self.points),
+            stacked(self.poses),
+            torch.arange(first + start, first + stop, device=device)[None],
+            torch.ones(1, stop - start, dtype=torch.bool, device=device),
         )
 
     def behind(self, history: int, window: int) -> Past:

@@ -33,6 +33,7 @@ class Mind:
     history: int = 0
     budget: int = 1
     steps: int = 1
+    spacing: str = "even"
     memory: Views | list[Any] | None = None  # the fast engine's memory is a list
     age: int = 0
     stale: bool = True
@@ -41,7 +42,8 @@ class Mind:
     def fits(self, other: Mind) -> bool:
         """Whether the two can be rows of one batch."""
         a, b = self.past, other.past
-        return self.steps == other.steps and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+        clock = (self.steps, self.spacing) == (other.steps, other.spacing)
+        return clock and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
 
     def refresh(self, model: WorldModel) -> None:
         """Compress what lies behind the short window, where it is time."""
@@ -113,7 +115,7 @@ def imagine(
 
     noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
     clean, _ = autoregressive_step(
-        denoise, guess[:, :0], noise.to(guess.device), next_frame(), minds[0].steps
+        denoise, guess[:, :0], noise.to(guess.device), next_frame(minds[0].spacing), minds[0].steps
     )
     clean = within_the_data(clean)
     lap("denoise")

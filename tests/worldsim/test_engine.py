@@ -110,8 +110,12 @@ def test_the_same_views_are_relevant() -> None:
         assert found == expected[0].flip(0).tolist()
 
 
-def test_fast_dead_reckoning_is_dead_reckoning(loaded: LoadedModel) -> None:
+@pytest.mark.parametrize("exact", [0.0, 1.0])
+def test_fast_dead_reckoning_is_dead_reckoning(loaded: LoadedModel, exact: float) -> None:
     model, poses = loaded.model, _poses(4)
+    with torch.inference_mode(False):
+        model.odometry.turns.normal_()
+        model.odometry.exact.fill_(exact)
     past = DreamPast(8, led=list(torch.randn(4, 20)), poses=list(poses), ground=0.3, count=4)
     past.latents = list(torch.randn(4, 8, 4, 4))
     led, newest = torch.randn(20), past.latents[-1][None]

@@ -81,7 +81,7 @@ class Denoiser:
         self.control = [Dense.of(dit.control[0]), Dense.of(dit.control[2])]
         self.blocks = [_Block.of(block) for block in dit.blocks]
         self.modulate = _modulations(dit)
-        self._levels: dict[int, tuple[list[float], Tensor]] = {}
+        self._levels: dict[tuple[int, str], tuple[list[float], Tensor]] = {}
         self._masks: dict[tuple[int, int], Tensor] = {}
         self._rooms: dict[tuple[int, int], _Room] = {}
 
@@ -111,6 +111,7 @@ class Denoiser:
         ring: Ring,
         frame: int,
         steps: int,
+        spacing: str = "even",
     ) -> Tensor:
         """Denoise one frame; the one before it enters the ring.
 
@@ -123,7 +124,7 @@ class Denoiser:
             clean patches (B S, p p C).
         """
         b = ring.batch
-        levels, embedded = self._embedded(steps)
+        levels, embedded = self._embedded(steps, spacing)
         rows = F.silu(self.control[0](controls.flatten(0, 1)))
         told = self.control[1](rows).view(b, 2, self.width)
         # The conditions of: the clean frame, and the noisy one at each step; rows by frame and dream.
@@ -210,13 +211,13 @@ class Denoiser:
             self._masks[key] = mask.view(t * self.tokens, -1)
         return self._masks[key]
 
-    def _embedded(self, steps: int) -> tuple[list[float], Tensor]:
+    def _embedded(self, steps: int, spacing: str) -> tuple[list[float], Tensor]:
         """Levels from noise to clean, and embeddings (1 + steps, width) of the context's and of each step's."""
-        if steps not in self._levels:
-            levels = path(next_frame(), steps)[:, 0]
+        if (steps, spacing) not in self._levels:
+            levels = path(next_frame(spacing), steps)[:, 0]
             rows = torch.cat([torch.tensor([CONTEXT_LEVEL]), levels[:-1]])
-            self._levels[steps] = levels.tolist(), self.level(level_embedding(rows))
-        return self._levels[steps]
+            self._levels[steps, spacing] = levels.tolist(), self.level(level_embedding(rows))
+        return self._levels[steps, spacing]
 
 
 def _modulations(dit: CausalDiT) -> Dense:

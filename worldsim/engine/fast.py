@@ -94,6 +94,7 @@ class Fast:
             self._ring(pasts),
             index,
             minds[0].steps,
+            minds[0].spacing,
         )
         cells = within_the_data(self.denoiser.cells(patches))
         lap("denoise")

@@ -34,6 +34,8 @@ class Reckoner:
         known = weight[:, channels * cells :].t()
         self.hidden = Dense(torch.cat([looked, known]), first.bias)
         self.deeper, self.last = Dense.of(correct[2]), Dense.of(correct[4])
+        self.turns = Dense(odometry.turns[:, :-1].t(), odometry.turns[:, -1])
+        self.exact = float(odometry.exact)
         self.direct = Dense.of(odometry.direct)
         self.direct.bias += self.last.bias  # what the network says is added onto it
 
@@ -45,7 +47,10 @@ class Reckoner:
         looked = self._look(cells)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
-        delta = self.last(h, self.direct(known)).tolist()
+        made = self.last(h, self.direct(known))
+        if self.exact:  # the action alone turns the camera
+            made[:, 3:] = torch.lerp(made[:, 3:], self.turns(led[None]), self.exact)
+        delta = made.tolist()
         before = [past.poses[-1].tolist() for past in pasts]
         after = [move(p, d, self.scale) for p, d in zip(before, delta, strict=True)]
         return after, [motion(p, q, self.scale) for p, q in zip(before, after, strict=True)]
