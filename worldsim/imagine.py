@@ -6,7 +6,6 @@ so they are the rows of one batch: on a processor most of a small step is overhe
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +17,7 @@ from worldsim.ar_step import autoregressive_step
 from worldsim.denoisers.layers import Cache
 from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.frames import to_uint8
+from worldsim.laps import Laps
 from worldsim.schedules import next_frame
 from worldsim.world_model import Views, WorldModel, together
 
@@ -71,14 +71,7 @@ def imagine(
     Returns:
         frames uint8 (H, W, 3), and the milliseconds of each phase.
     """
-    clock, ms = time.perf_counter(), dict[str, float]()
-
-    def lap(phase: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        ms[phase] = (now - clock) * 1e3
-        clock = now
-
+    lap = Laps()
     pasts = [mind.past for mind in minds]
     b, index = len(minds), pasts[0].count
     for mind in minds:
@@ -128,7 +121,7 @@ def imagine(
         mind.past.append(clean[i, 0], features[i], points[i], led, pose[i])
         mind.age += 1
     lap("keep")
-    return frames, ms
+    return frames, lap.ms
 
 
 def within_the_data(latents: Tensor) -> Tensor:

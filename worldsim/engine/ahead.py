@@ -22,7 +22,7 @@ class Ahead:
     """
 
     def __init__(self, encode: Callable[[np.ndarray], Tensor]) -> None:
-        self._encode = encode
+        self.encode = encode
         self._known: OrderedDict[bytes, Tensor | Future[Tensor]] = OrderedDict()
         self._thread: ThreadPoolExecutor | None = None
 
@@ -39,7 +39,7 @@ class Ahead:
         unknown = [i for i, key in enumerate(keys) if key not in self._known]
         found: dict[bytes, Tensor] = {}
         if unknown:
-            found = {keys[i]: z for i, z in zip(unknown, self._encode(frames[unknown]), strict=True)}
+            found = {keys[i]: z for i, z in zip(unknown, self.encode(frames[unknown]), strict=True)}
         for key in dict.fromkeys(keys):
             if key not in found:
                 known = self._known.pop(key)
@@ -50,7 +50,7 @@ class Ahead:
     def _one(self, frame: np.ndarray) -> Tensor:
         torch.set_flush_denormal(True)
         with torch.inference_mode():
-            return self._encode(frame[None])[0]
+            return self.encode(frame[None])[0]
 
     def _keep(self, key: bytes, value: Tensor | Future[Tensor]) -> None:
         self._known[key] = value

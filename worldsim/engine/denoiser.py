@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,7 @@ class Denoiser:
         frame: int,
         steps: int,
         spacing: str = "even",
+        lap: Callable[[str], None] | None = None,
     ) -> Tensor:
         """Denoise one frame; the one before it enters the ring.
 
@@ -119,6 +121,7 @@ class Denoiser:
             newest: (B S, p p C), patches of the frame before.
             noise, guess: (B S, p p C); read: (B S, p p E), guess and features. The network corrects the guess.
             controls: (B, 2, K) of the frame before and this one; ring: of B dreams; frame: this one's index.
+            lap: told when the conditions are known, and after each step.
 
         Returns:
             clean patches (B S, p p C).
@@ -138,7 +141,8 @@ class Denoiser:
         both, alone = self._room(b, 2), self._room(b, 1)
         base = self.inside_read(read)
         base.view(b, self.tokens, -1).add_(self.noisy)
-        rows, z = b * self.tokens, noise
+        rows, z, lap = b * self.tokens, noise, lap or _untimed
+        lap("conditions")
         for i in range(steps):
             room = alone if i else both
             torch.addmm(base, z, self.inside.weight, out=room.x[-rows:])
@@ -151,6 +155,7 @@ class Denoiser:
             x0 = y.add_(guess)
             keep = levels[i + 1] / levels[i]
             z = torch.lerp(x0, z, keep) if keep else x0
+            lap(f"denoise {i + 1}")
         return z
 
     def _room(self, b: int, t: int) -> _Room:
@@ -218,6 +223,10 @@ class Denoiser:
             rows = torch.cat([torch.tensor([CONTEXT_LEVEL]), levels[:-1]])
             self._levels[steps, spacing] = levels.tolist(), self.level(level_embedding(rows))
         return self._levels[steps, spacing]
+
+
+def _untimed(phase: str) -> None:
+    """Nobody wants to know when a phase ended."""
 
 
 def _modulations(dit: CausalDiT) -> Dense:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from worldsim.engine.reader import Reader, View
 from worldsim.engine.reckoner import Reckoner
 from worldsim.engine.ring import Ring
 from worldsim.imagine import REFRESH, Mind, within_the_data
+from worldsim.laps import Laps
 from worldsim.memory.joint import place_features
 from worldsim.world_model import WorldModel
 
@@ -55,14 +55,7 @@ class Fast:
     def _imagine(
         self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
     ) -> tuple[list[np.ndarray], dict[str, float]]:
-        clock, ms = time.perf_counter(), dict[str, float]()
-
-        def lap(phase: str) -> None:
-            nonlocal clock
-            now = time.perf_counter()
-            ms[phase] = (now - clock) * 1e3
-            clock = now
-
+        lap = Laps()
         pasts = [mind.past for mind in minds]
         index = pasts[0].count
         for mind in minds:
@@ -95,9 +88,9 @@ class Fast:
             index,
             minds[0].steps,
             minds[0].spacing,
+            lap,
         )
         cells = within_the_data(self.denoiser.cells(patches))
-        lap("denoise")
         frames = self.decoder(cells)
         lap("decode")
         features = self._features(cells)
@@ -110,7 +103,7 @@ class Fast:
             mind.past.steered = now[i]
             mind.age += 1
         lap("keep")
-        return frames, ms
+        return frames, lap.ms
 
     def replay(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.replay`."""
