@@ -21,6 +21,7 @@ from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
+from worldsim.engine.ahead import Ahead
 from worldsim.frames import to_tensor
 from worldsim.video_model import VideoModel, VideoModelConfig
 from worldsim.world_model import WorldModel
@@ -114,14 +115,22 @@ class Loaded(Generic[M]):
     model: M
     description: Description
     path: Path
-    _encoded: tuple[np.ndarray, Tensor] | None = field(default=None, init=False, repr=False)
+    engines: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False
+    )  # see worldsim.engine.choose
+    _ahead: Ahead | None = field(default=None, init=False, repr=False)
+
+    @property
+    def ahead(self) -> Ahead:
+        """What encodes true frames, each once: dreams that share the weights ask for the same ones."""
+        if self._ahead is None:
+            device = next(self.model.parameters()).device
+            self._ahead = Ahead(lambda frames: self.model.autoencoder.encode(to_tensor(frames, device)))
+        return self._ahead
 
     def encode(self, frames: np.ndarray) -> Tensor:
-        """Latents (n, C, h, w) of frames uint8 (n, H, W, 3); dreams that share the weights ask for the same ones."""
-        if self._encoded is None or not np.array_equal(self._encoded[0], frames):
-            x = to_tensor(frames, next(self.model.parameters()).device)
-            self._encoded = np.array(frames), self.model.autoencoder.encode(x)
-        return self._encoded[1]
+        """Latents (n, C, h, w) of frames uint8 (n, H, W, 3)."""
+        return self.ahead(frames)
 
     @property
     def action_spec(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class DreamPast:
     latents (C, h, w), features (S, width) and points (S, 3) of each for the reader, ``led`` (A,) the normalised action
     that led to it, poses (5,), whose heights are reckoned from ``ground``. ``pending``: the newest frame's keys and
     values are not in the cache yet; they are computed together with the first denoising step of the frame after it.
+    ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
+    ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """
 
     keep: int
@@ -36,6 +39,9 @@ class DreamPast:
     count: int = 0
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
+    views: list[Any] = field(default_factory=list)
+    ring: Any = None
+    steered: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latents)

@@ -80,6 +80,7 @@ class Session(Dials):
         true_ms = _ms_since(began)
         self._index, self._over = self._index + 1, bool(terminated or truncated)
         self._past.add(action, self.observation, self.info)
+        self._expect()
         dreamt = {}
         for name, (frame, info, ms) in self._dream(action).items():
             self._blind[name] += 1
@@ -113,6 +114,13 @@ class Session(Dials):
         return {
             name: (step[0], step[4], ms) for name, step, ms in zip(self._dreams, steps, spent, strict=True)
         }
+
+    def _expect(self) -> None:
+        """Tell a dream which true frame its next correction will bring, if it wants to know."""
+        if self._history_from == "true":
+            for dream in self._dreams.values():
+                if expect := getattr(dream, "expect", None):
+                    expect(self._past.frame)
 
     def _begin(self, name: str) -> tuple[np.ndarray, dict[str, Any], float]:
         began = time.perf_counter()
