@@ -37,7 +37,8 @@ _SHIFT = 2 * _FRACTION + 2  # the weights of four samples sum to 2**12
 _HALF = 1 << (_SHIFT - 1)
 _SKY_TEXELS = textures.SKY_SIDE
 _FAR = 1e30
-_TILE = 4  # side in pixels of the parts of a picture that are looked at as a whole
+_TILE_BITS = 1  # tiles, the parts of a picture that are looked at as a whole, are 2 x 2 pixels
+_TILE = 1 << _TILE_BITS
 # Level whose texels are nearest in size to a pixel's footprint, by footprint in eighths of a texel.
 _LEVEL_OF = np.array(
     [min(_TOP_LEVEL, max(0, round(math.log2(max(k, 1) / 8)))) for k in range(1024)], dtype=np.int64
@@ -365,9 +366,10 @@ def tilted(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent
             corners[a, b] -= _IS_FLOOR if height < 0.0 else 0
     for i in range(size):
         for j in range(size):
-            a, b = i // _TILE, j // _TILE
+            a, b = np.uintp(i >> _TILE_BITS), np.uintp(j >> _TILE_BITS)
+            a1, b1 = np.uintp((i >> _TILE_BITS) + 1), np.uintp((j >> _TILE_BITS) + 1)
             kind = corners[a, b]
-            whole = kind == corners[a, b + 1] and kind == corners[a + 1, b] and kind == corners[a + 1, b + 1]
+            whole = kind == corners[a, b1] and kind == corners[a1, b] and kind == corners[a1, b1]
             for k in range(_CENTRE if whole else 0, _SAMPLES + 1):
                 u, v = (j + _ACROSS[k]) * pixel - extent, extent - (i + _DOWN[k]) * pixel
                 hx, dy, hz = _ray(u, v, sin, cos, pitch_sin, pitch_cos)
