@@ -30,8 +30,12 @@ class _Work:
         packs = -(-total // LANES)
         rays = np.minimum(np.arange(packs * LANES), total - 1)
         self.places, self.more_places = memory(packs * 2 * LANES), memory(CHUNK * 2)
-        self.places.reshape(packs, 2, LANES)[:, 0] = (1.0 - (rays // size + 0.5) * 2.0 / size).reshape(packs, LANES)
-        self.places.reshape(packs, 2, LANES)[:, 1] = ((rays % size + 0.5) * 2.0 / size - 1.0).reshape(packs, LANES)
+        self.places.reshape(packs, 2, LANES)[:, 0] = (1.0 - (rays // size + 0.5) * 2.0 / size).reshape(
+            packs, LANES
+        )
+        self.places.reshape(packs, 2, LANES)[:, 1] = ((rays % size + 0.5) * 2.0 / size - 1.0).reshape(
+            packs, LANES
+        )
         self.ends, self.notes = memory(CHUNK // LANES * END), memory(PAINTED // LANES * NOTES)
         self.walks, self.packs = memory(BATCH // LANES * WALK), np.zeros(BATCH // LANES, np.int64)
         self.colours, self.more_colours = memory(packs * COLOUR), memory(CHUNK // LANES * COLOUR)

@@ -15,7 +15,9 @@ FLAT, CUBES = 0, 1
 WIDEST, HIGHEST, MOST_ROOM = 15, 7, 24
 BLOCKED = 0
 OUTSIDE, AIR, WET = (8, 1), (16 + 1, 8), (16 + 8 + 1, 8 + 1)  # of both kinds
-FLATTER = 3  # a box as wide as this many times its height serves rays best: most go more along than up or down
+FLATTER = (
+    3  # a box as wide as this many times its height serves rays best: most go more along than up or down
+)
 
 
 @njit(cache=True)
@@ -43,7 +45,9 @@ def room_field(grid):  # type: ignore[no-untyped-def]
             before[:] = 0
             for x in range(nx, 0, -1):
                 for z in range(nz, 0, -1):
-                    block = grid[x - 1 if up_x else nx - x, y - 1 if up_y else ny - y, z - 1 if up_z else nz - z]
+                    block = grid[
+                        x - 1 if up_x else nx - x, y - 1 if up_y else ny - y, z - 1 if up_z else nz - z
+                    ]
                     if block != 0:
                         air[x - 1, z - 1] = 0
                         here[z - 1] = 0
@@ -61,10 +65,10 @@ def room_field(grid):  # type: ignore[no-untyped-def]
                         rank = min(side, FLATTER * (k + 1)) << 16 | (side + k) << 8 | side << 4 | (k + 1)
                         best = max(best, rank if side > 0 else 0)
                     out[FLAT, octant, x, y, z] = best & 255
-                    room = MOST_ROOM - 1
+                    room = np.int64(MOST_ROOM - 1)
                     for corner in range(1, 8):
                         beside = np.int64(cubes[x + (corner >> 2), y + (corner >> 1 & 1), z + (corner & 1)])
-                        room = min(room, 0 if beside == WET[CUBES] else beside >> 3)
+                        room = min(room, np.int64(0) if beside == WET[CUBES] else beside >> 3)
                     cubes[x, y, z] = room + 1 << 3
                 before, here = here, before
     return out
@@ -80,7 +84,9 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
         b = y + 1 if octant & 2 else ny - y
         c = z + 1 if octant & 1 else nz - z
         for kind in (FLAT, CUBES):
-            room[kind, octant, a, b, c] = AIR[kind] if block == 0 else (WET[kind] if block == WATER else BLOCKED)
+            room[kind, octant, a, b, c] = (
+                AIR[kind] if block == 0 else (WET[kind] if block == WATER else BLOCKED)
+            )
         if block == 0:
             continue
         for i in range(min(a, MOST_ROOM)):
@@ -95,8 +101,10 @@ def set_block(grid, room, tops, x, y, z, block):  # type: ignore[no-untyped-def]
                     old = np.int64(room[FLAT, octant, a - i, b - j, c - k])
                     wide, high = old >> 4, old & 7
                     if wide > away and high > j:  # the box loses its end in one direction
-                        flatter = j > 0 and (away == 0 or min(wide, FLATTER * j) > min(away, FLATTER * high))
-                        room[FLAT, octant, a - i, b - j, c - k] = wide << 4 | j if flatter else away << 4 | high
+                        flatter = j > 0 and (away == 0 or min(wide, FLATTER * j) > min(away, FLATTER * high))  # type: ignore[operator]
+                        room[FLAT, octant, a - i, b - j, c - k] = (
+                            wide << 4 | j if flatter else away << 4 | high
+                        )
     tops[x, z] = 0
     for b in range(ny - 1, -1, -1):
         if grid[x, b, z] != 0 and grid[x, b, z] != WATER:

@@ -366,10 +366,12 @@ def tilted(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent
             corners[a, b] -= _IS_FLOOR if height < 0.0 else 0
     for i in range(size):
         for j in range(size):
-            a, b = np.uintp(i >> _TILE_BITS), np.uintp(j >> _TILE_BITS)
-            a1, b1 = np.uintp((i >> _TILE_BITS) + 1), np.uintp((j >> _TILE_BITS) + 1)
-            kind = corners[a, b]
-            whole = kind == corners[a, b1] and kind == corners[a1, b] and kind == corners[a1, b1]
+            row, col = i >> _TILE_BITS, j >> _TILE_BITS
+            above, below = corners[np.uintp(row)], corners[np.uintp(row + 1)]
+            kind = above[np.uintp(col)]
+            whole = (
+                kind == above[np.uintp(col + 1)] and kind == below[np.uintp(col)] == below[np.uintp(col + 1)]
+            )
             for k in range(_CENTRE if whole else 0, _SAMPLES + 1):
                 u, v = (j + _ACROSS[k]) * pixel - extent, extent - (i + _DOWN[k]) * pixel
                 hx, dy, hz = _ray(u, v, sin, cos, pitch_sin, pitch_cos)

@@ -20,7 +20,18 @@ def picture(scene: Scene, pose: NDArray[np.float64], fov: float, size: int) -> N
     out = np.empty((size, size, 3), np.uint8)
     sin, cos, extent = _level_angles(yaw, fov)
     kernels.level(
-        scene.wall, scene.sheets, scene.floor_sheet, scene.face_sheet, scene.sky, x, y, z, sin, cos, extent, out
+        scene.wall,
+        scene.sheets,
+        scene.floor_sheet,
+        scene.face_sheet,
+        scene.sky,
+        x,
+        y,
+        z,
+        sin,
+        cos,
+        extent,
+        out,
     )  # type: ignore[call-arg]
     return out
 
