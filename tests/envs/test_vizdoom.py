@@ -21,6 +21,7 @@ from tests.envs import contract
 
 pytest.importorskip("vizdoom")
 
+VEST = -11.0, 32.5  # where the way home ends
 TELEPORTED = {  # Doom's player is where he walked
     contract.teleport_goes_to_the_pose_and_shows_what_was_seen_there,
     contract.reset_starts_at_the_pose_in_its_options,
@@ -118,7 +119,8 @@ def test_what_the_scenario_ends_is_terminated_and_its_last_picture_stays(
 ) -> None:
     class ToTheVest(Walker):
         def run(self) -> Script:  # type: ignore[override]
-            return (yield from self.walk_to((-10.0, 32.0), ticks=600))
+            yield from self.walk_to(VEST, ticks=600)
+            return (yield from self.stay(20))  # slide on
 
     walker = ToTheVest(doom)
     observation, info = doom.reset(seed=2)

@@ -37,7 +37,9 @@ def run(args: list[str]) -> dict[str, Any]:
     config = load(LuantiConfig, args)
     first, moves, seconds = _play(config, None)
     second, _, again = _play(config, moves)
-    same = sum(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    pairs = enumerate(zip(first, second, strict=True))
+    other = {i: round(float((a != b).any(-1).mean()), 4) for i, (a, b) in pairs if not np.array_equal(a, b)}
+    same = len(first) - len(other)
     spent = [1e3 * s for s in seconds + again]
     print(f"{same} of {len(first)} frames the same after a cold start")
     return {
@@ -45,6 +47,7 @@ def run(args: list[str]) -> dict[str, Any]:
         "policy": config.policy,
         "frames": len(first),
         "same": same,
+        "differ": other,  # frame: share of its pixels
         "digs_and_places": sum(int(m["attack"]) + int(m["use"]) for m in moves),
         "step_ms": {
             "median": round(statistics.median(spent), 1),
