@@ -31,13 +31,15 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, clip: Clip, noise: RowNoise) -> dict[str, Tensor]:
-        """Losses of one batch, all means over its rows."""
+    def forward(self, clip: Clip, noise: RowNoise, level: float | None = None) -> dict[str, Tensor]:
+        """Losses of one batch, all means over its rows; ``level`` puts every frame at one noise level."""
         m, c = self.model, self.config
         z, device = clip.latents, clip.latents.device
         length = z.shape[1]
         size = z.shape[2:]
         noisy_level = diffusion.sample_levels(noise.normal(length), noise.uniform(length))
+        if level is not None:
+            noisy_level = torch.full_like(noisy_level, level)
         clean_level = c.context_noise * noise.uniform(length)
         clean = diffusion.corrupt(z, noise.normal(length, *size), clean_level)
         noisy = diffusion.corrupt(z, noise.normal(length, *size), noisy_level)

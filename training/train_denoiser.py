@@ -31,6 +31,7 @@ from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
+from training.reckoning import fit_turns, measure_drift
 from worldsim.actions import check_same
 from worldsim.checkpoint import CheckpointError, Description, Loaded, LoadedModel, load_autoencoder, save
 from worldsim.checkpoint import load as load_checkpoint
@@ -133,6 +134,7 @@ def main(args: list[str]) -> int:
     model.action_mean, model.action_std = action_statistics(episodes)
     if config.init:
         begin_from(model, config.init)
+    fit_turns(model, episodes)
     objective = Objective(model, config.objective)
 
     def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:
@@ -163,6 +165,8 @@ def main(args: list[str]) -> int:
     if accelerator.is_main_process:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
+        ema.model.cpu()
+        measure_drift(ema.model, held_out)
         facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
         save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
         print(json.dumps(result))

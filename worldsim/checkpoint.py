@@ -21,6 +21,7 @@ from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
+from worldsim.engine.ahead import Ahead
 from worldsim.frames import to_tensor
 from worldsim.video_model import VideoModel, VideoModelConfig
 from worldsim.world_model import WorldModel
@@ -114,14 +115,22 @@ class Loaded(Generic[M]):
     model: M
     description: Description
     path: Path
-    _encoded: tuple[np.ndarray, Tensor] | None = field(default=None, init=False, repr=False)
+    engines: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False
+    )  # see worldsim.engine.choose
+    _ahead: Ahead | None = field(default=None, init=False, repr=False)
+
+    @property
+    def ahead(self) -> Ahead:
+        """What encodes true frames, each once: dreams that share the weights ask for the same ones."""
+        if self._ahead is None:
+            device = next(self.model.parameters()).device
+            self._ahead = Ahead(lambda frames: self.model.autoencoder.encode(to_tensor(frames, device)))
+        return self._ahead
 
     def encode(self, frames: np.ndarray) -> Tensor:
-        """Latents (n, C, h, w) of frames uint8 (n, H, W, 3); dreams that share the weights ask for the same ones."""
-        if self._encoded is None or not np.array_equal(self._encoded[0], frames):
-            x = to_tensor(frames, next(self.model.parameters()).device)
-            self._encoded = np.array(frames), self.model.autoencoder.encode(x)
-        return self._encoded[1]
+        """Latents (n, C, h, w) of frames uint8 (n, H, W, 3)."""
+        return self.ahead(frames)
 
     @property
     def action_spec(self) -> dict[str, Any]:
@@ -133,12 +142,12 @@ LoadedModel = Loaded[WorldModel]
 
 
 def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict[str, Any]) -> None:
-    """Write a checkpoint folder; weights in half precision, which a dream does not notice.
+    """Write a checkpoint folder; large weights in half precision, which a dream does not notice.
 
     ``facts`` fill :class:`Description`. A card beside them is written by whoever measured the model.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().half().contiguous() for k, v in _own(model).items()}
+    tensors = {k: _compact(v.detach().cpu()).contiguous() for k, v in _own(model).items()}
     save_file(tensors, folder / (WEIGHTS + ".new"), metadata={"format": str(FORMAT)})
     kinds: dict[type, str] = {WorldModel: "world", VideoModel: "video", ArDiffusion: "ar_diffusion"}
     kind = kinds[type(model)]
@@ -187,9 +196,9 @@ def _with_weights(folder: Path, name: str) -> Path:
 
 
 def load_any(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[Any]:
-    """Load a checkpoint folder that ``run_demo.py`` plays; see :func:`load` and :func:`load_video`."""
-    video = describe(name_or_path)[1].kind == "video"
-    return load_video(name_or_path, device) if video else load(name_or_path, device)
+    """Load a checkpoint folder of any kind; see :func:`load`, :func:`load_video` and :func:`load_ar_diffusion`."""
+    by_kind: dict[str, Callable[..., Loaded[Any]]] = {"video": load_video, "ar_diffusion": load_ar_diffusion}
+    return by_kind.get(describe(name_or_path)[1].kind, load)(name_or_path, device)
 
 
 def load(name_or_path: str, device: torch.device | str = "cpu") -> LoadedModel:
@@ -237,10 +246,10 @@ def _other_kind(folder: Path, kind: str) -> CheckpointError:
         "world": "which plays by its own method; leave method=NAME out, "
         "or train a video model with `python -m training.train_video`",
         "video": "which needs a method; name one with method=NAME",
-        "ar_diffusion": "which does not play yet; make videos with `python -m training.sample`",
+        "ar_diffusion": "which plays with method=ar_diffusion and with no other",
     }
     return CheckpointError(
-        f"{folder} holds a {kind} model, {uses.get(kind, 'which this program does not know')}"
+        f"{folder} holds a model of kind {kind}, {uses.get(kind, 'which this program does not know')}"
     )
 
 
@@ -277,6 +286,11 @@ def weights(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{folder / WEIGHTS} is not whole ({reason}); fetch or train it again"
         ) from None
+
+
+def _compact(weight: Tensor) -> Tensor:
+    """Half precision for what is large; statistics and turns, summed up over a walk, stay exact."""
+    return weight.half() if weight.numel() > 4096 else weight
 
 
 def _own(model: nn.Module) -> dict[str, Tensor]:

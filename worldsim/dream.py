@@ -15,8 +15,11 @@ from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream_context import DreamError, check_context
 from worldsim.dream_past import REPLAYED, DreamPast
-from worldsim.imagine import REFRESH, Mind, imagine
+from worldsim.engine.choose import engine_for
+from worldsim.imagine import REFRESH, Mind
 from worldsim.memory.geometry import wrap
+from worldsim.relocalise import relocalise
+from worldsim.schedules import next_frame
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
 
@@ -30,7 +33,8 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     ``history`` is how many past frames may reach the denoiser: the short window as they are, older ones compressed to
     ``budget`` memory latents. Both, ``denoising_steps`` and ``pose_from`` can be turned at any time. The smallest
     history is the short window alone: the forgetful twin. The pose is the dream's own dead reckoning from where it
-    began, unless ``pose_from`` is ``true`` and the pose of each frame is given by :meth:`guide`.
+    began, unless ``pose_from`` is ``true`` and the pose of each frame is given by :meth:`guide`. ``engine`` is what
+    computes: ``fast``, ``plain`` or ``auto``, the fast one where it can (:mod:`worldsim.engine.choose`).
     """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -43,6 +47,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         denoising_steps: int = 2,
         pose_from: str = "dream",
         seed: int = 0,
+        engine: str = "auto",
     ) -> None:
         self.loaded, self.model = loaded, loaded.model
         config = self.model.config
@@ -53,6 +58,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.observation_space = spaces.Box(0, 255, (config.size, config.size, 3), np.uint8)
         self.render_mode = "rgb_array"
         self._seed = seed
+        self._engine_name, self._engine = engine, engine_for(loaded, engine)
         self._mind = Mind(DreamPast(keep=max(self.histories) + REPLAYED))
         self._guide: Tensor | None = None
         self._frame: np.ndarray | None = None
@@ -98,6 +104,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._mind.steps = value
 
     @property
+    def spacing(self) -> str:
+        """How the noise levels of a frame lie, one of ``worldsim.schedules.SPACINGS``."""
+        return self._mind.spacing
+
+    @spacing.setter
+    def spacing(self, value: str) -> None:
+        next_frame(value)  # refuses what does not exist
+        self._mind.spacing = value
+
+    @property
     def pose_from(self) -> str:
         """``dream``: its own dead reckoning; ``true``: a labelled aid; ``none``: its world tells no pose."""
         return self._pose_from if self.model.config.posed else "none"
@@ -136,8 +152,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)
         poses = given.get("poses")
         self._reckon(0, None if poses is None else np.asarray(poses)[start:])
-        past.encode_features(self.model)
-        past.replay(self.model)
+        self._engine = engine_for(self.loaded, self._engine_name)
+        self._engine.encode_features(past)
+        self._engine.replay(past)
         self._frame = frames[-1]
         return frames[-1], self._info({})
 
@@ -160,7 +177,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             DreamError: no reset came before.
         """
         first = dreams[0]
-        if not all(dream._mind.fits(first._mind) and dream.model is first.model for dream in dreams):
+        if not all(dream._mind.fits(first._mind) and dream._engine is first._engine for dream in dreams):
             return [dream.step(action) for dream in dreams]
         if not len(first._mind.past):
             raise DreamError(
@@ -168,7 +185,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             )
         led = first._vector(action)
         guides = [dream._guide if dream.pose_from == "true" else None for dream in dreams]
-        frames, ms = imagine(first.model, [dream._mind for dream in dreams], led, guides)
+        frames, ms = first._engine.imagine([dream._mind for dream in dreams], led, guides)
         for dream, frame in zip(dreams, frames, strict=True):
             dream._guide, dream._frame = None, frame
         share = {phase: spent / len(dreams) for phase, spent in ms.items()}
@@ -191,11 +208,17 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             return
         past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
         self._reckon(len(past) - n, None if poses is None else poses[-n:])
+        if self.pose_from == "dream":
+            self._relocalise(n)
         if n > REPLAYED:
-            past.encode_features(self.model)
-        past.replay(self.model)
+            self._engine.encode_features(past)
+        self._engine.replay(past)
         self._mind.stale = True
         self._frame = frames[-1]
+
+    def expect(self, frame: np.ndarray) -> None:
+        """A true frame (H, W, 3) that a correction will bring: it is encoded meanwhile, in another thread."""
+        self.loaded.ahead.expect(frame)
 
     def guide(self, pose: np.ndarray) -> None:
         """Give the true pose (5,) of the next frame; used where ``pose_from`` is ``true``."""
@@ -227,6 +250,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             lately = past.lately(m, past.led[i], i)
             pose, _ = m.odometry.next_pose(past.poses[-1][None], look[None], *lately, ground)
             past.poses.append(pose[0])
+
+    def _relocalise(self, n: int) -> None:
+        """Take back what the newest ``n`` frames, true ones, have drifted, if memory knows the place they show."""
+        past = self._mind.past
+        views = past.older_than(max(n, REPLAYED), self.history)
+        pose = past.poses[-1]
+        found = relocalise(self.model, views, past.latents[-1], pose, past.count - 1)
+        off = torch.cat([found[:3] - pose[:3], wrap(found[3:4] - pose[3:4]), found[4:] - pose[4:]])
+        for i in range(n):  # it drifted little by little
+            past.poses[len(past) - n + i] = past.poses[len(past) - n + i] + off * (i + 1) / n
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:
         mind = self._mind

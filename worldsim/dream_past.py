@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class DreamPast:
     latents (C, h, w), features (S, width) and points (S, 3) of each for the reader, ``led`` (A,) the normalised action
     that led to it, poses (5,), whose heights are reckoned from ``ground``. ``pending``: the newest frame's keys and
     values are not in the cache yet; they are computed together with the first denoising step of the frame after it.
+    ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
+    ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """
 
     keep: int
@@ -36,6 +39,9 @@ class DreamPast:
     count: int = 0
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
+    views: list[Any] = field(default_factory=list)
+    ring: Any = None
+    steered: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -92,14 +98,25 @@ class DreamPast:
 
     def recent(self, n: int) -> Views:
         """The newest n frames (or all, where there are fewer), as they are."""
-        n = min(n, len(self))
-        device = self.latents[-1].device
+        return self._views(max(0, len(self) - n), len(self))
+
+    def older_than(self, n: int, history: int) -> Views:
+        """The frames of the last ``history`` but for the newest n, as they are; there may be none."""
+        stop = max(0, len(self) - n)
+        return self._views(min(max(0, len(self) - history), stop), stop)
+
+    def _views(self, start: int, stop: int) -> Views:
+        device, first = self.latents[-1].device, self.count - len(self)
+
+        def stacked(values: list[Tensor]) -> Tensor:
+            return torch.stack(values[start:stop] or values[-1:])[None, : stop - start]
+
         return Views(
-            torch.stack(self.features[-n:])[None],
-            torch.stack(self.points[-n:])[None],
-            torch.stack(self.poses[-n:])[None],
-            torch.arange(self.count - n, self.count, device=device)[None],
-            torch.ones(1, n, dtype=torch.bool, device=device),
+            stacked(self.features),
+            stacked(self.points),
+            stacked(self.poses),
+            torch.arange(first + start, first + stop, device=device)[None],
+            torch.ones(1, stop - start, dtype=torch.bool, device=device),
         )
 
     def behind(self, history: int, window: int) -> Past:

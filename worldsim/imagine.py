@@ -6,8 +6,8 @@ so they are the rows of one batch: on a processor most of a small step is overhe
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from worldsim.ar_step import autoregressive_step
 from worldsim.denoisers.layers import Cache
 from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.frames import to_uint8
+from worldsim.laps import Laps
 from worldsim.schedules import next_frame
 from worldsim.world_model import Views, WorldModel, together
 
@@ -32,7 +33,8 @@ class Mind:
     history: int = 0
     budget: int = 1
     steps: int = 1
-    memory: Views | None = None
+    spacing: str = "even"
+    memory: Views | list[Any] | None = None  # the fast engine's memory is a list
     age: int = 0
     stale: bool = True
     random: torch.Generator = field(default_factory=torch.Generator)
@@ -40,7 +42,8 @@ class Mind:
     def fits(self, other: Mind) -> bool:
         """Whether the two can be rows of one batch."""
         a, b = self.past, other.past
-        return self.steps == other.steps and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+        clock = (self.steps, self.spacing) == (other.steps, other.spacing)
+        return clock and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
 
     def refresh(self, model: WorldModel) -> None:
         """Compress what lies behind the short window, where it is time."""
@@ -52,7 +55,7 @@ class Mind:
 
     def views(self, model: WorldModel) -> Views:
         """Everything that the next frame may read."""
-        assert self.memory is not None
+        assert isinstance(self.memory, Views)
         # Frames that left the short window since the last compression are not in the memory yet.
         return self.memory + self.past.recent(min(self.history, model.denoiser.window + self.age))
 
@@ -68,14 +71,7 @@ def imagine(
     Returns:
         frames uint8 (H, W, 3), and the milliseconds of each phase.
     """
-    clock, ms = time.perf_counter(), dict[str, float]()
-
-    def lap(phase: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        ms[phase] = (now - clock) * 1e3
-        clock = now
-
+    lap = Laps()
     pasts = [mind.past for mind in minds]
     b, index = len(minds), pasts[0].count
     for mind in minds:
@@ -112,7 +108,7 @@ def imagine(
 
     noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
     clean, _ = autoregressive_step(
-        denoise, guess[:, :0], noise.to(guess.device), next_frame(), minds[0].steps
+        denoise, guess[:, :0], noise.to(guess.device), next_frame(minds[0].spacing), minds[0].steps
     )
     clean = within_the_data(clean)
     lap("denoise")
@@ -125,7 +121,7 @@ def imagine(
         mind.past.append(clean[i, 0], features[i], points[i], led, pose[i])
         mind.age += 1
     lap("keep")
-    return frames, ms
+    return frames, lap.ms
 
 
 def within_the_data(latents: Tensor) -> Tensor:

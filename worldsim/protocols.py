@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +43,20 @@ class Dream(Protocol):
 
     def guide(self, pose: np.ndarray) -> None:
         """Tell the true pose (5,) of the next frame; asked only where ``pose_from`` is "true"."""
+        ...
+
+
+class Surfaces(Protocol):
+    """A true world that says what its picture shows. SRR is judged live in a world that has both of these."""
+
+    @property
+    def surface_colours(self) -> Mapping[str, np.ndarray]:
+        """Mean colours (n, 3), 0 to 255, that a ``floor``, a ``wall`` and a ``decal`` can have here."""
+        ...
+
+    def surfaces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (H, W) of the present picture, one number a texture or decal, and each pixel's kind (H, W):
+        an index into ``worldsim.metrics.srr.KINDS``."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.retrieval import RANGE_NAMES, Tally
+from worldsim.rollout_scores import RolloutScores
 from worldsim.tick import DreamView, Tick
 
 
@@ -32,6 +33,7 @@ class Report:
         self._ssim: dict[str, list[float]] = defaultdict(list)
         self._psnr: dict[str, list[float]] = defaultdict(list)
         self._tallies: dict[str, Tally] = defaultdict(Tally)
+        self._rollouts: dict[str, RolloutScores] = defaultdict(RolloutScores)
         self._views: dict[str, DreamView] = {}
 
     def add(self, tick: Tick) -> None:
@@ -47,8 +49,9 @@ class Report:
             self._views[name] = view
             self._ssim[name].append(view.ssim)
             self._psnr[name].append(view.psnr)
+            self._rollouts[name].add(view)
             if tick.revisit is not None:
-                self._tallies[name].add(tick.revisit.range, view.ssim)
+                self._tallies[name].add(tick.revisit.range, view.ssim, view.srr)
 
     @property
     def steps(self) -> int:
@@ -67,7 +70,7 @@ class Report:
         }
 
     def _dream(self, name: str, view: DreamView) -> dict[str, Any]:
-        retrieval = self._tallies[name].summary()
+        retrieval, degradation = self._tallies[name].summary(), self._rollouts[name].summary()
         return {
             "history": view.history,
             "budget": view.budget,
@@ -76,8 +79,8 @@ class Report:
             "pose_from": view.pose_from,
             "psnr": round(float(np.mean(self._psnr[name])), 2),
             "ssim": round(float(np.mean(self._ssim[name])), 4),
-            "retrieval": {r: {**score, "ssim": _round(score["ssim"])} for r, score in retrieval.items()},
-        }
+            "retrieval": {r: {k: _round(v) for k, v in score.items()} for r, score in retrieval.items()},
+        } | ({} if degradation is None else {"degradation": degradation})
 
     def write(self, path: Path) -> None:
         """Write the report as JSON.
@@ -90,15 +93,26 @@ class Report:
     def table(self) -> str:
         """The report for reading: one line a dream, then the speed."""
         report = self.as_dict()
+        wide = (
+            30 if any("srr" in s for d in report["dreams"].values() for s in d["retrieval"].values()) else 20
+        )
         head = f"{'dream':<10} {'history':>7} {'past':>5} {'pose':>5} {'SSIM':>6} {'PSNR':>6}"
-        lines = [head + "".join(f"  {'seen ' + r + ' ago':>20}" for r in RANGE_NAMES)]
+        lines = [head + "".join(f"  {'seen ' + r + ' ago':>{wide}}" for r in RANGE_NAMES)]
         for name, dream in report["dreams"].items():
             line = f"{name:<10} {dream['history']:>7} {dream['history_from']:>5} {dream['pose_from']:>5} "
             line += f"{dream['ssim']:>6.3f} {dream['psnr']:>6.2f}"
             for score in dream["retrieval"].values():
                 text = f"{score['ssim']:.3f} (n={score['n']})" if score["n"] else "none (n=0)"
-                line += f"  {text:>20}"
+                if score.get("trials"):
+                    text = f"{text}, SRR {score['srr']:.2f}"
+                line += f"  {text:>{wide}}"
             lines.append(line)
+        for name, dream in report["dreams"].items():
+            if fall := dream.get("degradation"):
+                scores = (f"{s} {p:.2f}" for s, p in zip(fall["segments"], fall["psnr"], strict=True))
+                lines.append(
+                    f"{name}, PSNR by frames since the last true one: {', '.join(scores)} (n={fall['n']})"
+                )
         fps, ms = report["fps"], report["step_ms"]
         if fps["median"] is not None:
             lines.append(
@@ -113,4 +127,4 @@ def _percentile(values: Any, percent: float) -> float | None:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return round(value, 4) if isinstance(value, float) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -150,18 +151,30 @@ class _PictureRing:
 
 
 class Tally:
-    """Mean SSIM, count and share retrieved of the revisits of one dream, per age range."""
+    """Mean SSIM, SRR and counts of the revisits of one dream, per age range."""
 
     def __init__(self) -> None:
         self._scores: dict[str, list[float]] = defaultdict(list)
+        self._verdicts: dict[str, list[bool]] = defaultdict(list)
 
-    def add(self, age_range: str, ssim: float) -> None:
-        """Count one dreamt revisit."""
+    def add(self, age_range: str, ssim: float, srr: bool | None = None) -> None:
+        """Count one dreamt revisit, and its verdict where there is one."""
         self._scores[age_range].append(ssim)
+        if srr is not None:
+            self._verdicts[age_range].append(srr)
 
     def summary(self) -> dict[str, dict[str, float | int | None]]:
-        """``{"0-16": {"ssim": mean or None, "n": count}, ...}``, every range present."""
-        return {name: {"ssim": self.mean(name), "n": self.count(name)} for name in RANGE_NAMES}
+        """``{"0-16": {"ssim": mean or None, "n": count}, ...}``, every range present.
+
+        Where any revisit was judged, each range also has ``srr`` (or None) over ``trials``.
+        """
+        found: dict[str, dict[str, float | int | None]] = {
+            name: {"ssim": self.mean(name), "n": self.count(name)} for name in RANGE_NAMES
+        }
+        if self._verdicts:
+            for name, score in found.items():
+                score |= {"srr": self.srr(name), "trials": self.trials(name)}
+        return found
 
     def count(self, age_range: str) -> int:
         """How many revisits fell into a range."""
@@ -169,5 +182,16 @@ class Tally:
 
     def mean(self, age_range: str) -> float | None:
         """Their mean SSIM, None where there are none."""
-        scores = self._scores[age_range]
-        return sum(scores) / len(scores) if scores else None
+        return _mean(self._scores[age_range])
+
+    def trials(self, age_range: str) -> int:
+        """How many of them were judged by what they show."""
+        return len(self._verdicts.get(age_range, ()))
+
+    def srr(self, age_range: str) -> float | None:
+        """Share of those that show the true floor, wall and decals, None where none was judged."""
+        return _mean(self._verdicts.get(age_range, ()))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -86,9 +86,9 @@ def rolling(window: int, stride: int, lag: float = 0.0, spacing: str = "even") -
     return Schedule(window, stride, levels_in, levels_out, None if even else moves, lag, spacing)
 
 
-def next_frame() -> Schedule:
+def next_frame(spacing: str = "even") -> Schedule:
     """Window and stride 1: one frame from noise to clean in each step."""
-    return rolling(1, 1)
+    return rolling(1, 1, spacing=spacing)
 
 
 def outpainting(window: int) -> Schedule:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from worldsim.dials import Dials
+from worldsim.metrics.srr import View
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.past import TruePast
 from worldsim.protocols import BLIND, Dream, Recording
 from worldsim.retrieval import SPAN, RevisitFinder, retrieved
+from worldsim.surface_judge import SurfaceJudge
 from worldsim.tick import DreamView, Revisit, Source, Tick, band
 
 
@@ -48,7 +50,7 @@ class Session(Dials):
         self.env = env
         self.observation: Any = None  # the world's last observation and info, for policies
         self.info: dict[str, Any] = {}
-        self._finder = RevisitFinder()
+        self._finder, self._judge = RevisitFinder(), SurfaceJudge.of(env)
         self._blind: dict[str, int] = {}  # frames dreamt since the past was last true
         self._index, self._over, self._seed = 0, False, 0
 
@@ -78,6 +80,7 @@ class Session(Dials):
         true_ms = _ms_since(began)
         self._index, self._over = self._index + 1, bool(terminated or truncated)
         self._past.add(action, self.observation, self.info)
+        self._expect()
         dreamt = {}
         for name, (frame, info, ms) in self._dream(action).items():
             self._blind[name] += 1
@@ -112,6 +115,13 @@ class Session(Dials):
             name: (step[0], step[4], ms) for name, step, ms in zip(self._dreams, steps, spent, strict=True)
         }
 
+    def _expect(self) -> None:
+        """Tell a dream which true frame its next correction will bring, if it wants to know."""
+        if self._history_from == "true":
+            for dream in self._dreams.values():
+                if expect := getattr(dream, "expect", None):
+                    expect(self._past.frame)
+
     def _begin(self, name: str) -> tuple[np.ndarray, dict[str, Any], float]:
         began = time.perf_counter()
         context = self._past.context(with_poses=self._dreams[name].pose_from == "true")
@@ -137,14 +147,21 @@ class Session(Dials):
     ) -> Tick:
         frame, pose = self._past.frame, self._past.pose
         revisit = self._finder.add(frame, pose, self._index)
-        views = {name: self._view(name, *result, revisit) for name, result in dreamt.items()}
+        seen = None if revisit is None or self._judge is None else self._judge.look(frame)
+        views = {name: self._view(name, *result, revisit, seen) for name, result in dreamt.items()}
         total_ms = _ms_since(started)
         return Tick(
             self._index, action, frame, pose, revisit, views, true_ms, total_ms, self.recording, started
         )
 
     def _view(
-        self, name: str, frame: np.ndarray, info: dict[str, Any], ms: float, revisit: Revisit | None
+        self,
+        name: str,
+        frame: np.ndarray,
+        info: dict[str, Any],
+        ms: float,
+        revisit: Revisit | None,
+        seen: View | None,
     ) -> DreamView:
         dream, likeness = self._dreams[name], ssim(frame, self._past.frame)
         return DreamView(
@@ -154,6 +171,7 @@ class Session(Dials):
             psnr=psnr(frame, self._past.frame),
             band=band(likeness),
             retrieved=None if revisit is None else retrieved(likeness),
+            srr=None if seen is None or self._judge is None else self._judge.retrieved(seen, frame),
             history=dream.history,
             budget=dream.budget,
             steps=dream.denoising_steps,

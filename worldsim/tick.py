@@ -50,6 +50,7 @@ class DreamView:
     memory_frames: int  # past frames that reached the denoiser
     memory_latents: int  # latents they were compressed into
     step_ms: float
+    srr: bool | None = None  # floor, wall and decals all retrieved; None: no revisit, or nothing to judge by
     phase_ms: dict[str, float] = field(default_factory=dict)
 
     @property

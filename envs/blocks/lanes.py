@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.core.cgutils import get_or_insert_function
+from numba.core.cgutils import alloca_once, get_or_insert_function
 from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as _intrinsic
@@ -86,14 +86,22 @@ for _of, _name in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", 
     _operator(getattr(operator, _of), REALS, TRUTHS, _compare(_name))
 for _of, _name in (("and_", "and_"), ("or_", "or_"), ("xor", "xor")):
     _operator(getattr(operator, _of), TRUTHS, TRUTHS, lambda b, x, y, name=_name: getattr(b, name)(x, y))
-_operator(operator.and_, WHOLES, WHOLES, lambda b, x, y: b.and_(x, y))
+for _of, _name in (("add", "add"), ("mul", "mul"), ("and_", "and_"), ("or_", "or_"), ("lshift", "shl"), ("rshift", "lshr")):
+    _operator(getattr(operator, _of), WHOLES, WHOLES, lambda b, x, y, name=_name: getattr(b, name)(x, y))
+for _of, _name in (("gt", ">"), ("ge", ">="), ("eq", "==")):
+    _operator(
+        getattr(operator, _of), WHOLES, TRUTHS, lambda b, x, y, name=_name: b.icmp_signed(name, x, y)
+    )
 
 
-def _place(context: Any, builder: Any, kind: Any, value: Any, at: Any, at_type: Any) -> Any:
-    """Pointer to eight neighbours in a flat array."""
-    data = make_array(kind)(context, builder, value).data
-    at = context.cast(builder, at, at_type, types.intp)
-    return builder.bitcast(builder.gep(data, [at]), _VECTOR[REALS].as_pointer())
+_KEPT = {types.float64: REALS, types.float32: REALS, types.int32: WHOLES, types.uint8: WHOLES}
+
+
+def _place(context: Any, builder: Any, sig: Any, args: Any, kind: Any) -> Any:
+    """Pointer to eight neighbours in a flat array, from an operation's first two arguments."""
+    data = make_array(sig.args[0])(context, builder, args[0]).data
+    at = context.cast(builder, args[1], sig.args[1], types.intp)
+    return builder.bitcast(builder.gep(data, [at]), ir.VectorType(kind, LANES).as_pointer())
 
 
 @intrinsic
@@ -108,59 +116,72 @@ def spread(typingctx, number):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def load(typingctx, array, at):  # type: ignore[no-untyped-def]
-    """Eight neighbours of a flat float64 array, from a place on."""
+    """Eight neighbours of a flat array, from a place on: real ones of float64 or float32, whole ones of int32."""
+    if array.dtype not in _KEPT or array.dtype is types.uint8:
+        return None
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        return builder.load(_place(context, builder, sig.args[0], args[0], args[1], sig.args[1]), align=8)
+        kind = context.get_data_type(sig.args[0].dtype)
+        numbers = builder.load(_place(context, builder, sig, args, kind), align=4)
+        return builder.fpext(numbers, _VECTOR[REALS]) if array.dtype is types.float32 else numbers
 
-    return REALS(array, at), make
+    return _KEPT[array.dtype](array, at), make
 
 
 @intrinsic
 def store(typingctx, array, at, value):  # type: ignore[no-untyped-def]
-    """Put eight numbers into a flat float64 array, from a place on."""
+    """Put eight numbers into a flat array, from a place on: real ones of float64, whole ones of int32."""
+    if array.dtype not in (types.float64, types.int32):
+        return None
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
-        builder.store(args[2], _place(context, builder, sig.args[0], args[0], args[1], sig.args[1]), align=8)
+        kind = context.get_data_type(sig.args[0].dtype)
+        builder.store(args[2], _place(context, builder, sig, args, kind), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, at, REALS), make
+    return types.void(array, at, _KEPT[array.dtype]), make
+
+
+@intrinsic
+def store_bytes(typingctx, array, at, value):  # type: ignore[no-untyped-def]
+    """Put the three lowest bytes of eight whole numbers, lowest first, into a flat uint8 array, from a place on."""
+
+    def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        short = ir.IntType(8)
+        every = builder.bitcast(args[2], ir.VectorType(short, 4 * LANES))
+        wanted = [4 * (i // 3) + i % 3 for i in range(3 * LANES)]
+        order = ir.Constant(ir.VectorType(ir.IntType(32), 3 * LANES), wanted)
+        three = builder.shuffle_vector(every, ir.Constant(every.type, ir.Undefined), order)
+        data = make_array(sig.args[0])(context, builder, args[0]).data
+        first = builder.gep(data, [context.cast(builder, args[1], sig.args[1], types.intp)])
+        builder.store(three, builder.bitcast(first, three.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, at, WHOLES), make
 
 
 @intrinsic
 def take(typingctx, array, places):  # type: ignore[no-untyped-def]
-    """One number from each of eight places of a flat array: real ones of float64, whole ones of uint8.
+    """One number from each of eight places of a flat array: real ones of float64, whole ones of uint8 or int32.
 
-    Of bytes, the processor reads four at once, of which the wanted one is the last: no place may be below 3.
+    One after another, by way of memory: the instruction that some processors have for it is slower.
     """
-    if array.dtype not in (types.uint8, types.float64):
+    if array.dtype not in _KEPT or array.dtype is types.float32:
         return None
-    bytes_ = array.dtype is types.uint8
-    result, short = (WHOLES, "i32") if bytes_ else (REALS, "f64")
+    result = _KEPT[array.dtype]
 
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
         data = make_array(sig.args[0])(context, builder, args[0]).data
-        at = args[1]
-        if bytes_:
-            at = builder.sub(at, ir.Constant(_VECTOR[WHOLES], [3] * LANES))
-        longs = ir.VectorType(ir.IntType(64), LANES)
-        width = ir.Constant(longs, [1 if bytes_ else 8] * LANES)
-        first = _spread(builder, builder.ptrtoint(data, ir.IntType(64)), longs)
-        kind = ir.VectorType(_VECTOR[result].element.as_pointer(), LANES)
-        pointers = builder.inttoptr(builder.add(first, builder.mul(builder.sext(at, longs), width)), kind)
-        name = f"llvm.masked.gather.v{LANES}{short}.v{LANES}p0"
-        of = ir.FunctionType(_VECTOR[result], [kind, ir.IntType(32), _VECTOR[TRUTHS], _VECTOR[result]])
-        everywhere = ir.Constant(_VECTOR[TRUTHS], [1] * LANES)
-        out = builder.call(
-            get_or_insert_function(builder.module, of, name),
-            [
-                pointers,
-                ir.IntType(32)(1 if bytes_ else 8),
-                everywhere,
-                ir.Constant(_VECTOR[result], ir.Undefined),
-            ],
-        )
-        return builder.lshr(out, ir.Constant(_VECTOR[WHOLES], [24] * LANES)) if bytes_ else out
+        kept = alloca_once(builder, _VECTOR[WHOLES])
+        builder.store(args[1], kept)
+        nothing = ir.FunctionType(ir.VoidType(), [kept.type])
+        builder.asm(nothing, "", "r,~{memory}", [kept], True)  # the compiler must not see what is in there
+        first = builder.bitcast(kept, ir.IntType(32).as_pointer())
+        out = ir.Constant(ir.VectorType(data.type.pointee, LANES), ir.Undefined)
+        for lane in range(LANES):
+            at = builder.zext(builder.load(builder.gep(first, [ir.IntType(32)(lane)])), ir.IntType(64))
+            out = builder.insert_element(out, builder.load(builder.gep(data, [at])), ir.IntType(32)(lane))
+        return out if out.type == _VECTOR[result] else builder.zext(out, _VECTOR[result])
 
     return result(array, WHOLES), make
 
@@ -172,7 +193,8 @@ def choose(typingctx, condition, a, b):  # type: ignore[no-untyped-def]
     def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
         return builder.select(*args)
 
-    return REALS(TRUTHS, REALS, REALS), make
+    kind = WHOLES if WHOLES in (a, b) else REALS
+    return kind(TRUTHS, kind, kind), make
 
 
 def _function(name: str) -> Any:
@@ -241,6 +263,26 @@ def anywhere(typingctx, condition):  # type: ignore[no-untyped-def]
         return builder.icmp_unsigned("!=", bits, ir.IntType(LANES)(0))
 
     return types.boolean(TRUTHS), make
+
+
+@intrinsic
+def bits(typingctx, condition):  # type: ignore[no-untyped-def]
+    """A whole number whose lowest eight bits say in which lanes a condition holds."""
+
+    def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), ir.IntType(64))
+
+    return types.int64(TRUTHS), make
+
+
+@intrinsic
+def truths(typingctx, number):  # type: ignore[no-untyped-def]
+    """The condition that holds where a whole number has bits, its lowest eight."""
+
+    def make(context, builder, sig, args):  # type: ignore[no-untyped-def]
+        return builder.bitcast(builder.trunc(args[0], ir.IntType(LANES)), _VECTOR[TRUTHS])
+
+    return TRUTHS(types.int64), make
 
 
 def memory(count: int) -> NDArray[np.float64]:

@@ -52,6 +52,7 @@ FOG_START = 12.0  # blocks
 LIGHT = np.array([0.66, 0.76, 0.52, 1.0, 0.84, 0.90])
 # Brightness of single blocks, by a sum of their coordinates; a few percent.
 VARY = 1.0 + 0.025 * np.random.default_rng(11).standard_normal(64).clip(-2, 2)
+SHADES = (LIGHT[:, None] * VARY).reshape(-1)
 _SUN_YAW, _SUN_HEIGHT = math.radians(-60.0), math.radians(28.0)
 SUN_X = -math.sin(_SUN_YAW) * math.cos(_SUN_HEIGHT)
 SUN_Y = math.sin(_SUN_HEIGHT)
@@ -59,10 +60,13 @@ SUN_Z = math.cos(_SUN_YAW) * math.cos(_SUN_HEIGHT)
 SUN_FLAT = math.cos(_SUN_HEIGHT)
 
 BATCH = 256  # rays that are painted together: what belongs to them stays in the nearest cache
-# Rows of what the painter notes of eight rays: fog and its colour; texel, cell, variation of its brightness, column and
-# height of the cell that the face looks into, place along the face's axis.
-FOG, FOG_R, FOG_G, FOG_B, TEXEL, CELL, SUM, COLUMN, HEIGHT, PLANE = range(0, 80, LANES)
-NOTES = 80
+# Rows of what the painter notes of eight rays: fog and its colour; height of the cell that the face looks into, light
+# and variation of the face. Then, half as long, of int32: where to look for the block, for its texel in the picture,
+# for the shade, for the column's top and hue; the face and where on its axis; and what is found there: picture, texel
+# and top. Then three more, of float32: the hue of its region.
+FOG, FOG_R, FOG_G, FOG_B, HEIGHT, SHADE = range(0, 48, LANES)
+CELL, TEXEL, LIT, COLUMN, REGION, WAY, LOOK, FOUND, TOP, HUE = range(96, 176, LANES)
+NOTES = 96
 RED, GREEN, BLUE = range(0, 24, LANES)
 COLOUR = 24
 
@@ -76,6 +80,22 @@ def _clouds() -> NDArray[np.float64]:
 
 
 CLOUDS = _clouds()
+UNTINTED = (1 << 20) - 1  # looks above this take the hue of their region
+
+
+def palette(
+    texels: NDArray[np.uint8], faces: NDArray[np.int64], tinted: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Pictures as the painter reads them, from `atlas`.
+
+    Returns:
+        int32 (pictures * 341,): texels, red in the lowest byte; int32 (256 * 6,): by block and face, the place of the
+        picture's first texel, and a bit above UNTINTED where the block takes the hue of its region.
+    """
+    wide = texels.astype(np.int32)
+    colours = wide[..., 0] | wide[..., 1] << 8 | wide[..., 2] << 16
+    looks = faces * texels.shape[1] + np.where(tinted, UNTINTED + 1, 0)[:, None]
+    return colours.reshape(-1), looks.astype(np.int32).reshape(-1)
 
 
 @njit(cache=True, error_model="numpy")
@@ -116,22 +136,22 @@ def _on_face(face, x, y, z):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def paint(  # type: ignore[no-untyped-def]
-    grid, tops, tint, texels, faces, tinted, clouds, eye, angle, count, ends, notes, colours, keys
+    grid, tops, tint, texels, looks, clouds, eye, angle, count, ends, notes, colours, keys
 ):  # type: ignore[no-untyped-def]
     """Paint rays that `cast` followed.
 
     Args:
-        grid, tops, tint: as in `draw`; texels, faces: from `atlas`; tinted: bool (256,) by block.
+        grid, tops, tint: as in `draw`; texels: int32 (n,) and looks: int32 (1536,) from `palette`.
         clouds: float64 (64, 64) cover; eye: where the rays start; angle: between two pixels.
         count: how many rays, a multiple of eight; ends: from `cast`.
         notes: float64 (BATCH / 8 * NOTES,), memory to work in.
         colours: float64 (n / 8 * COLOUR,) to fill: red, green and blue in 0..255 of eight rays each.
-        keys: int64 (n,) to fill: a number of the surface that each ray met.
+        keys: int32 (n,) to fill: a number of the surface that each ray met.
     """
     nx, ny, nz = grid.shape
     ox, oy, oz = eye
     cells, columns, hues = grid.reshape(-1), tops.reshape(-1), tint.reshape(-1)
-    pictures, kinds = texels.reshape(-1), faces.reshape(-1)
+    wholes, singles = notes.view(np.int32), notes.view(np.float32)
     submerged = int(ends[WATER_FACE]) & 7 == 6 and ends[WATER_FACE] >= 0.0  # all rays start in one place
     sheet = clouds.reshape(-1)
     near, far = (-3.0, DIM_END) if submerged else (FOG_START, FOG_END)
@@ -140,6 +160,7 @@ def paint(  # type: ignore[no-untyped-def]
         packs = min(BATCH, count - start * LANES) // LANES
         for pack in range(packs):
             e, m = (start + pack) * END, pack * NOTES
+            n = 2 * m
             dx, dy, dz, t = load(ends, e + DX), load(ends, e + DY), load(ends, e + DZ), load(ends, e + T)
             part = least(most((t - near) / (far - near), spread(0.0)), spread(1.0))
             fog = part * part * (3.0 - 2.0 * part)
@@ -158,7 +179,8 @@ def paint(  # type: ignore[no-untyped-def]
                 store(notes, m + FOG_R, (178.0 + 58.0 * warm) * (1.0 - s) + 92.0 * s)
                 store(notes, m + FOG_G, (200.0 + 14.0 * warm) * (1.0 - s) + 142.0 * s)
                 store(notes, m + FOG_B, (226.0 - 38.0 * warm) * (1.0 - s) + 222.0 * s)
-            if not anywhere(face >= 0.0):
+            met = face >= 0.0
+            if not anywhere(met):
                 continue
             # Across and down on the face, seen from outside, in [0, 1].
             hx, hy, hz = ox + dx * t, oy + dy * t, oz + dz * t
@@ -179,49 +201,49 @@ def paint(  # type: ignore[no-untyped-def]
             side, first = choose(wide > 128.0, spread(1.0), side), choose(wide > 128.0, spread(340.0), first)
             row = least(most(floor(v * side), spread(0.0)), side - 1.0)
             col = least(most(floor(u * side), spread(0.0)), side - 1.0)
-            store(notes, m + TEXEL, first + row * side + col)
+            store(wholes, n + TEXEL, whole(first + row * side + col))
             x, y, z = load(ends, e + CELL_X), load(ends, e + CELL_Y), load(ends, e + CELL_Z)
-            store(notes, m + CELL, (x * float(ny) + y) * float(nz) + z)
-            store(notes, m + SUM, x * 7.0 + y * 29.0 + z * 13.0)
-            store(notes, m + PLANE, choose(on_x, x, choose(on_y, y, z)))
+            x, y, z = choose(met, x, spread(0.0)), choose(met, y, spread(0.0)), choose(met, z, spread(0.0))
+            store(wholes, n + CELL, whole((x * float(ny) + y) * float(nz) + z))
+            store(wholes, n + REGION, whole((x * float(nz) + z) * 3.0))
+            way = whole(most(face, spread(0.0)))
+            store(wholes, n + WAY, way << 6 | whole(choose(on_x, x, choose(on_y, y, z))))
+            store(wholes, n + LIT, way << 6 | (whole(x * 7.0 + y * 29.0 + z * 13.0) & 63))
             out = choose((face == 1.0) | (face == 3.0) | (face == 5.0), spread(1.0), spread(-1.0))
             a, b, c = choose(on_x, x + out, x), choose(on_y, y + out, y), choose(on_z, z + out, z)
             inside = (a >= 0.0) & (a < float(nx)) & (c >= 0.0) & (c < float(nz))
-            store(notes, m + COLUMN, choose(inside, a * float(nz) + c, spread(0.0)))
+            store(wholes, n + COLUMN, whole(choose(inside, a * float(nz) + c, spread(0.0))))
             store(notes, m + HEIGHT, choose(inside, b, spread(1e9)))
 
-        for i in range(packs * LANES):
-            pack, lane, n = i >> 3, i & 7, start * LANES + i
-            e, m, k = (start + pack) * END + lane, pack * NOTES + lane, (start + pack) * COLOUR + lane
-            face = int(ends[e + FACE])
-            if face < 0:
-                keys[n] = 0
-                continue
-            block = np.int64(cells[np.uint64(notes[m + CELL])])
-            picture = kinds[np.uint64(block * 6 + face)]
-            shade = LIGHT[np.uint64(face)] * VARY[np.uint64(int(notes[m + SUM]) & 63)]
-            # Darker where something is above the cell that the face looks into, and under water.
-            shade *= 0.74 if notes[m + HEIGHT] < columns[np.uint64(notes[m + COLUMN])] else 1.0
-            water = ends[e + WATER_FACE]
-            shade *= 0.8 if (water >= 0.0) & (water < 8.0) else 1.0
-            first = np.uint64((picture * 341 + int(notes[m + TEXEL])) * 3)
-            r, g, b = (
-                pictures[first] * shade,
-                pictures[first + np.uint64(1)] * shade,
-                pictures[first + np.uint64(2)] * shade,
-            )
-            if tinted[block]:
-                first = np.uint64((int(ends[e + CELL_X]) * nz + int(ends[e + CELL_Z])) * 3)
-                r, g, b = r * hues[first], g * hues[first + np.uint64(1)], b * hues[first + np.uint64(2)]
-            colours[k + RED], colours[k + GREEN], colours[k + BLUE] = r, g, b
-            keys[n] = ((picture * 8 + face) << 6) + int(notes[m + PLANE]) + 1
+            for i in range(LANES):  # unsigned places: numba counts none of them from the end
+                n = 2 * m + i
+                look = looks[np.uint64(cells[np.uint64(wholes[np.uint64(n + CELL)])] * 6 + (wholes[np.uint64(n + WAY)] >> 6))]
+                wholes[np.uint64(n + LOOK)] = look
+                wholes[np.uint64(n + FOUND)] = texels[np.uint64((look & UNTINTED) + wholes[np.uint64(n + TEXEL)])]
+                wholes[np.uint64(n + TOP)] = columns[np.uint64(wholes[np.uint64(n + COLUMN)])]
+                notes[np.uint64(m + SHADE + i)] = SHADES[np.uint64(wholes[np.uint64(n + LIT)])]
+                region = wholes[np.uint64(n + REGION)]
+                for c in range(3):
+                    singles[np.uint64(n + HUE + c * LANES)] = hues[np.uint64(region + c)]
 
         for pack in range(packs):
             e, m, k = (start + pack) * END, pack * NOTES, (start + pack) * COLOUR
+            n = 2 * m
             fog, face, wet = load(notes, m + FOG), load(ends, e + FACE), load(ends, e + WATER_FACE)
             open_ = face < 0.0
+            shade = load(notes, m + SHADE)
+            # Darker where something is above the cell that the face looks into, and under water.
+            shade = shade * choose(load(notes, m + HEIGHT) < real(load(wholes, n + TOP)), spread(0.74), spread(1.0))
+            shade = shade * choose((wet >= 0.0) & (wet < 8.0), spread(0.8), spread(1.0))
+            look, texel = load(wholes, n + LOOK), load(wholes, n + FOUND)
+            r, g, b = real(texel & 255) * shade, real(texel >> 8 & 255) * shade, real(texel >> 16) * shade
+            tinted = look > UNTINTED
+            r = choose(tinted, r * load(singles, n + HUE + RED), r)
+            g = choose(tinted, g * load(singles, n + HUE + GREEN), g)
+            b = choose(tinted, b * load(singles, n + HUE + BLUE), b)
+            key = ((look & UNTINTED) << 9 | load(wholes, n + WAY)) + 1
+            store(keys, (start + pack) * LANES, choose(open_, 0, key))
             if anywhere(open_ | (fog > 0.0)):
-                r, g, b = load(colours, k + RED), load(colours, k + GREEN), load(colours, k + BLUE)
                 fog_r, fog_g, fog_b = load(notes, m + FOG_R), load(notes, m + FOG_G), load(notes, m + FOG_B)
                 r, g, b = r + (fog_r - r) * fog, g + (fog_g - g) * fog, b + (fog_b - b) * fog
                 r, g, b = choose(open_, fog_r, r), choose(open_, fog_g, g), choose(open_, fog_b, b)
@@ -249,11 +271,12 @@ def paint(  # type: ignore[no-untyped-def]
                         disc = least(most((near_sun - 0.9925) * 900.0, spread(0.0)), spread(1.0))
                         glow = choose(bright, most(glow * glow * glow * 0.6, disc), spread(0.0))
                         r, g, b = r + (255.0 - r) * glow, g + (244.0 - g) * glow, b + (190.0 - b) * glow
-                store(colours, k + RED, r)
-                store(colours, k + GREEN, g)
-                store(colours, k + BLUE, b)
+            store(colours, k + RED, r)
+            store(colours, k + GREEN, g)
+            store(colours, k + BLUE, b)
+            if anywhere(open_):
                 # The endless sea around the world.
-                if anywhere(open_ & (dy < -1e-6)) and not submerged:
+                if anywhere(load(ends, e + DY) < -1e-6) and not submerged:
                     for i in range(LANES):
                         dy_ = ends[e + DY + i]
                         sea = max(0.0, (SEA - oy) / dy_) if dy_ < -1e-6 else 1e9
@@ -267,10 +290,10 @@ def paint(  # type: ignore[no-untyped-def]
                             mix = 1.0 - (1.0 - mirror) * (1.0 - _fog(sea, near, far))
                             for c in range(3):
                                 colours[k + c * LANES + i] = (
-                                    0.94 * texels[faces[WATER, 3], at, c] * (1.0 - mix)
+                                    0.94 * (texels[looks[6 * WATER + 3] + at] >> 8 * c & 255) * (1.0 - mix)
                                     + notes[m + FOG_R + c * LANES + i] * mix
                                 )
-                            keys[(start + pack) * LANES + i] = 1 << 21
+                            keys[(start + pack) * LANES + i] = 1 << 29
             # The water's surface, over the rays that went through it on the way.
             if anywhere(wet >= 0.0) and not submerged:
                 for i in range(LANES):
@@ -294,8 +317,8 @@ def paint(  # type: ignore[no-untyped-def]
                     for c in range(3):
                         below = colours[k + c * LANES + i]
                         above = (
-                            texels[faces[WATER, entry], at, c] * (1.0 - mix)
+                            (texels[looks[6 * WATER + entry] + at] >> 8 * c & 255) * (1.0 - mix)
                             + notes[m + FOG_R + c * LANES + i] * mix
                         )
                         colours[k + c * LANES + i] = below + (above - below) * part_
-                    keys[(start + pack) * LANES + i] += 1 << 22
+                    keys[(start + pack) * LANES + i] += 1 << 30

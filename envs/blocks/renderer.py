@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from envs.blocks.lanes import LANES, memory
 from envs.blocks.materials import TINTED
 from envs.blocks.paint import BATCH as PAINTED
-from envs.blocks.paint import CLOUDS, COLOUR, NOTES, paint
+from envs.blocks.paint import CLOUDS, COLOUR, NOTES, paint, palette
 from envs.blocks.smooth import EXTRA, four_rays, more_places, one_ray
 from envs.blocks.textures import atlas
 from envs.blocks.walk import BATCH, END, FOV, WALK, cast
 
 CHUNK = 4608  # rays that are followed and painted by one call: eights, for one ray a pixel and for three
 
-TEXELS, FACES = atlas()
+TEXELS, LOOKS = palette(*atlas(), TINTED)
 
 
 class _Work:
@@ -34,7 +34,7 @@ class _Work:
         self.ends, self.notes = memory(CHUNK // LANES * END), memory(PAINTED // LANES * NOTES)
         self.walks, self.packs = memory(BATCH // LANES * WALK), np.zeros(BATCH // LANES, np.int64)
         self.colours, self.more_colours = memory(packs * COLOUR), memory(CHUNK // LANES * COLOUR)
-        self.keys, self.more_keys = np.zeros(packs * LANES, np.int64), np.zeros(CHUNK, np.int64)
+        self.keys, self.more_keys = np.zeros(packs * LANES, np.int32), np.zeros(CHUNK, np.int32)
         self.pixels, self.mixed = np.zeros(total + LANES, np.int32), np.zeros(size, np.uint8)
 
 
@@ -77,12 +77,12 @@ def draw(
     angle = 2.0 * math.tan(math.radians(FOV) / 2) / size
 
     def follow(
-        count: int, places: NDArray[np.float64], colours: NDArray[np.float64], keys: NDArray[np.int64]
+        count: int, places: NDArray[np.float64], colours: NDArray[np.float64], keys: NDArray[np.int32]
     ) -> None:
         """Colours of ``count`` rays, and keys of the surfaces that they meet."""
         cast(room, eye, view, size, places, count, work.ends, work.walks, work.packs)
         paint(
-            grid, tops, tint, TEXELS, FACES, TINTED, CLOUDS,
+            grid, tops, tint, TEXELS, LOOKS, CLOUDS,
             eye, angle, count, work.ends, work.notes, colours, keys,
         )  # fmt: skip
 
@@ -95,12 +95,12 @@ def draw(
             work.colours[pack * COLOUR :],
             work.keys[start:],
         )
-    out = np.empty((size * size, 3), np.uint8)
+    out = np.empty(rays * 3, np.uint8)
     many = one_ray(work.colours, work.keys, size, smooth, out, work.pixels, work.mixed)
     for start in range(0, many, CHUNK // EXTRA):
         count = min(CHUNK // EXTRA, many - start)
         packs = -(-count // LANES)
         more_places(work.pixels, start, packs, size, work.more_places)
         follow(packs * EXTRA * LANES, work.more_places, work.more_colours, work.more_keys)
-        four_rays(work.colours, work.more_colours, work.pixels, start, count, out)
-    return out.reshape(size, size, 3)
+        four_rays(work.colours, work.more_colours, work.pixels, start, packs, out)
+    return out[: size * size * 3].reshape(size, size, 3)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from envs.blocks.lanes import (
     LANES,
     anywhere,
+    bits,
     choose,
     floor,
     least,
@@ -24,9 +26,10 @@ from envs.blocks.lanes import (
     spread,
     store,
     take,
+    truths,
     whole,
 )  # fmt: skip
-from envs.blocks.room import OUTSIDE, WET
+from envs.blocks.room import AIR, BLOCKED, WET
 
 FOV = 70.0  # degrees, both ways
 FOG_END = 38.0  # blocks that one sees
@@ -38,10 +41,10 @@ BATCH = 128  # rays that are walked together: what belongs to them stays in the 
 # by which the ray entered water (-1: it did not; 6: it starts there; plus 8 where it left the water again), where.
 DX, DY, DZ, T, CELL_X, CELL_Y, CELL_Z, FACE, WATER_FACE, WATER_T = range(0, 80, LANES)
 END = 80
-# Rows of a walking ray, in a world mirrored such that it goes up all three axes: cell, axis of the last step, size of
-# the empty cube ahead, what stands in the cell, whether it still goes; direction, inverses, eye; steps in the rooms.
-X, Y, Z, AXIS, CUBE, CODE, GOES, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, AX, AY, AZ, BASE = range(0, 160, LANES)
-WALK = 160
+# Rows of a walking ray, in a world mirrored such that it goes up all three axes: cell, axis of the last step, byte of
+# the box ahead (int32); direction, inverses, eye; where its octant's boxes begin.
+X, Y, Z, AXIS, CODE, SX, SY, SZ, GX, GY, GZ, OX, OY, OZ, BASE = range(0, 120, LANES)
+WALK = 120
 
 
 @njit(cache=True, error_model="numpy")
@@ -59,7 +62,7 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
         ends: float64 (END_ROWS, n) to fill.
         walks: float64 (WALK_ROWS, BATCH), packs: int64 (BATCH // 8,), memory to work in.
     """
-    room = rooms.reshape(-1)
+    room, codes = rooms.reshape(-1), walks.view(np.int32)
     nx, ny, nz = rooms.shape[1] - 2, rooms.shape[2] - 2, rooms.shape[3] - 2
     step_x, step_y, volume = (ny + 2) * (nz + 2), nz + 2, (nx + 2) * (ny + 2) * (nz + 2)
     half = math.tan(math.radians(FOV) / 2)
@@ -121,16 +124,7 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                     choose(out, spread(1.0), z),
                 )
             base = real(px) * float(4 * volume) + real(py) * float(2 * volume) + real(pz) * float(volume)
-            base = base + choose(px, spread(0.0), spread((nx + 1) * step_x))
-            base = (
-                base
-                + choose(py, spread(0.0), spread((ny + 1) * step_y))
-                + choose(pz, spread(0.0), spread(nz + 1))
-            )
-            ax = choose(px, spread(step_x), spread(-step_x))
-            ay = choose(py, spread(step_y), spread(-step_y))
-            az = choose(pz, spread(1.0), spread(-1.0))
-            code = real(take(room, whole(base + x * ax + y * ay + z * az)))
+            code = take(room, whole(base + x * float(step_x) + y * float(step_y) + z))
             store(ends, n + T, t)
             store(ends, n + WATER_FACE, spread(6.0 if submerged else -1.0))
             store(ends, n + WATER_T, spread(0.0))
@@ -138,9 +132,8 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + Y, y)
             store(walks, w + Z, z)
             store(walks, w + AXIS, spread(1.0))
-            store(walks, w + CUBE, choose((code == 0.0) | (code == float(WET)), spread(1.0), code))
-            store(walks, w + CODE, code)
-            store(walks, w + GOES, spread(1.0))
+            store(codes, 2 * (w + CODE), choose(code == BLOCKED, AIR, code) if within else code)  # out of a block
+            goes = (1 << LANES) - 1
             store(walks, w + SX, dx)
             store(walks, w + SY, dy)
             store(walks, w + SZ, dz)
@@ -150,65 +143,50 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + OX, ox)
             store(walks, w + OY, oy)
             store(walks, w + OZ, oz)
-            store(walks, w + AX, ax)
-            store(walks, w + AY, ay)
-            store(walks, w + AZ, az)
             store(walks, w + BASE, base)
             if not within:
-                on = (t <= far) & (code != 0.0)
-                store(walks, w + GOES, real(on))
-                if anywhere(on & (code == float(WET))):
-                    store(ends, n + WATER_FACE, choose(on & (code == float(WET)), spread(3.0), spread(-1.0)))
+                on = (t <= far) & (code >= AIR)
+                goes = bits(on)
+                if anywhere(on & (code == WET)):
+                    store(ends, n + WATER_FACE, choose(on & (code == WET), spread(3.0), spread(-1.0)))
                     store(ends, n + WATER_T, t)
-            packs[live] = m
-            live += 1
+            packs[live] = m << LANES | goes
+            live += int(goes != 0)
         while live > 0:
             still = 0
             for k in range(live):
-                m = packs[k]
+                m, goes = packs[k] >> LANES, truths(packs[k])
                 w, n = m * (WALK // LANES), (start + m) * (END // LANES)
-                x, y, z, cube = (
-                    load(walks, w + X),
-                    load(walks, w + Y),
-                    load(walks, w + Z),
-                    load(walks, w + CUBE),
-                )
+                x, y, z = load(walks, w + X), load(walks, w + Y), load(walks, w + Z)
                 ox, oy, oz = load(walks, w + OX), load(walks, w + OY), load(walks, w + OZ)
-                goes = load(walks, w + GOES) > 0.0
-                # Leave the cube by the nearest of its three far faces; rounding must not lead out of it by
-                # another one.
-                bx, by, bz = x + cube, y + cube, z + cube
-                tx, ty, tz = (
-                    (bx - ox) * load(walks, w + GX),
-                    (by - oy) * load(walks, w + GY),
-                    (bz - oz) * load(walks, w + GZ),
-                )
-                by_x = (tx < ty) & (tx < tz)
-                by_y = ty < tz
-                t = choose(by_x, tx, choose(by_y, ty, tz))
-                axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
+                was = load(codes, 2 * (w + CODE))
+                # Leave the box by the nearest of its three far faces; rounding must not lead out of it by another.
+                wide, high = real(was >> 4), real(was & 7)
+                bx, by, bz = x + wide, y + high, z + wide
+                tx = (bx - ox) * load(walks, w + GX)
+                ty = (by - oy) * load(walks, w + GY)
+                tz = (bz - oz) * load(walks, w + GZ)
+                t = least(ty, tz)
+                by_x, by_y = tx < t, ty < tz
+                t = least(tx, t)
                 in_x = least(most(floor(ox + load(walks, w + SX) * t), x), bx - 1.0)
                 in_y = least(most(floor(oy + load(walks, w + SY) * t), y), by - 1.0)
                 in_z = least(most(floor(oz + load(walks, w + SZ) * t), z), bz - 1.0)
                 x = choose(goes, choose(by_x, bx, in_x), x)
-                y = choose(goes, choose(axis == 1.0, by, in_y), y)
-                z = choose(goes, choose(axis == 2.0, bz, in_z), z)
-                place = (
-                    load(walks, w + BASE)
-                    + x * load(walks, w + AX)
-                    + y * load(walks, w + AY)
-                    + z * load(walks, w + AZ)
-                )
-                code = real(take(room, whole(place)))
-                on = goes & (t <= far) & (code != 0.0) & (code != float(OUTSIDE))
+                y = choose(goes, choose(by_x, in_y, choose(by_y, by, in_y)), y)
+                z = choose(goes, choose(by_x | by_y, in_z, bz), z)
+                axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
+                place = load(walks, w + BASE) + x * float(step_x) + y * float(step_y) + z
+                code = take(room, whole(place))
+                on = goes & (t <= far) & (code >= AIR)
                 store(walks, w + X, x)
                 store(walks, w + Y, y)
                 store(walks, w + Z, z)
                 store(ends, n + T, choose(goes, t, load(ends, n + T)))
                 store(walks, w + AXIS, choose(goes, axis, load(walks, w + AXIS)))
-                wet, was = code == float(WET), load(walks, w + CODE) == float(WET)
-                if anywhere(on & (wet ^ was)):  # through the water's surface
-                    entry = load(ends, n + WATER_FACE)
+                change = on & ((code == WET) ^ (was == WET))
+                if anywhere(change):  # through the water's surface
+                    wet, entry = code == WET, load(ends, n + WATER_FACE)
                     first = on & wet & (entry < 0.0)
                     face = choose(
                         axis == 0.0,
@@ -220,13 +198,12 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                         ),
                     )
                     store(ends, n + WATER_T, choose(first, t, load(ends, n + WATER_T)))
-                    left = on & was & (wet ^ was) & (entry < 8.0)
+                    left = change & (was == WET) & (entry < 8.0)
                     store(ends, n + WATER_FACE, choose(first, face, choose(left, entry + 8.0, entry)))
-                store(walks, w + CUBE, choose(wet, spread(1.0), code))
-                store(walks, w + CODE, code)
-                store(walks, w + GOES, real(on))
-                packs[still] = m
-                still += int(anywhere(on))
+                store(codes, 2 * (w + CODE), code)
+                going = bits(on)
+                packs[still] = m << LANES | going
+                still += int(going != 0)
             live = still
         for m in range(0, min(BATCH, count - start), LANES):
             w, n = m * (WALK // LANES), (start + m) * (END // LANES)
@@ -236,5 +213,5 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(ends, n + CELL_Y, choose(py, y - 1.0, float(ny) - y))
             store(ends, n + CELL_Z, choose(pz, z - 1.0, float(nz) - z))
             face = choose(axis == 0.0, 1.0 - real(px), choose(axis == 1.0, 3.0 - real(py), 5.0 - real(pz)))
-            hit = (load(walks, w + CODE) == 0.0) & (load(ends, n + T) <= far)
+            hit = (load(codes, 2 * (w + CODE)) == BLOCKED) & (load(ends, n + T) <= far)
             store(ends, n + FACE, choose(hit, face, spread(-1.0)))

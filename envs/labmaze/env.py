@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
-from envs.labmaze import decals, maze, renderer, scene
+from envs.labmaze import colours, decals, ids, maze, renderer, scene
 
 DEGREES_PER_LOOK = 0.06  # 283 looks are one turn of TECO's data, 17 degrees
 FORWARD, STRAFE = 0.25, 0.20  # cells a step; a diagonal is no faster than FORWARD
@@ -123,6 +123,17 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         self._expect_reset()
         self._place(pose)
         return self._observe()
+
+    @property
+    def surface_colours(self) -> dict[str, NDArray[np.float64]]:
+        """Mean colours (n, 3), 0 to 255, that a ``floor``, a ``wall`` and a ``decal`` can have in a maze."""
+        return colours.surface_colours()
+
+    def surfaces(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Id and kind of what each pixel of the present picture shows, (size, size) each; see the module ``ids``."""
+        self._expect_reset()
+        found = renderer.ids(self._scene, self._pose(), self.fov, self.size)
+        return found, ids.kind(found)
 
     def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
         """Heights float32 (9, 9) indexed [x, z], 0 where open, nan in walls; the cell size 1; the origin."""

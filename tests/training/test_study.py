@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from envs.actions import space, spec
 from envs.episode import Episode
@@ -18,7 +19,8 @@ from tests.worldsim.small_model import small_config
 from tests.worldsim.small_video import small_video
 from training import evaluate
 from training.report import study as report
-from training.study import paper, rows, scores, units
+from training.report.plot import RED
+from training.study import losses, paper, rows, scores, units
 from training.study.backbones import load as load_backbone
 from training.study.config import StudyConfig, StudyError
 from training.study.needle import CONTEXT, Played, play_needle
@@ -27,6 +29,8 @@ from worldsim import checkpoint
 from worldsim.config import load
 from worldsim.methods import method
 from worldsim.metrics.degradation import by_segment
+from worldsim.metrics.theory import LossCurve
+from worldsim.metrics.timesteps import predict
 from worldsim.world_model import WorldModel
 
 MAZE = spec(space("dmlab"), "dmlab")
@@ -301,9 +305,73 @@ def test_the_page_holds_every_row_and_n_and_needs_nothing_else(
     assert "0.52" in out.with_suffix(".md").read_text()
 
 
+def test_tables_replace_only_what_follows_the_line_that_says_so(
+    results: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    page, picture = tmp_path / "study.md", tmp_path / "strips.png"
+    page.write_text(f"# Ours\n\nwords\n\n{report.TABLES_BELOW}\n\nold tables\n")
+    given = [f"results={results[0]}", f"out={tmp_path / 'x.html'}", f"markdown={page}", f"picture={picture}"]
+    report.run([*given, "strips=0"])
+    text = page.read_text()
+    assert text.startswith("# Ours\n\nwords\n") and "old tables" not in text and "| Ray memory |" in text
+    with Image.open(picture) as drawn:
+        red = np.abs(np.asarray(drawn.convert("RGB")).astype(int) - RED).max(-1) < 20  # of a palette
+    assert red.sum() > 8 * 200  # eight dreamt columns, framed
+
+
 def test_no_results_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no results in"):
         report.run([f"results={tmp_path}", f"out={tmp_path / 'x.html'}"])
+
+
+@pytest.fixture(scope="module")
+def timestep_sets(place: Path) -> dict[str, Any]:
+    """Figure 10 of the small model, its losses from fewer and smaller clips."""
+    given = [w for w in words(place, place / "sets", 1, "timesteps=3") if not w.startswith("table=")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "BATCHES", 1)
+        patch.setattr(losses, "CLIPS", replace(losses.CLIPS, batch=2, pasts=(4,), length=8))
+        assert evaluate.main([*given, "figure=10"]) == 0
+    found: dict[str, Any] = json.loads((place / "sets" / "labmaze" / "figure10.json").read_text())
+    return found
+
+
+def test_each_timestep_set_is_dreamt_by_its_own_levels_and_scored_by_segment(
+    timestep_sets: dict[str, Any],
+) -> None:
+    rows = {row["timestep_set"]: row["scores"] for row in timestep_sets["rows"]}
+    assert list(rows) == ["a,1", "a,2", "b,1", "b,2"]
+    assert len({str(s["psnr"]["mean"]) for s in rows.values()}) == 4
+    assert all(len(s["lfd_clips"]["mean"]) == len(s["segments"]) == 2 for s in rows.values())
+    means = {name: np.mean(s["lfd_frames"]["mean"]) for name, s in rows.items()}
+    assert timestep_sets["measured"]["order"] == sorted(means, key=lambda name: means[name])
+    apart = {(c["rows"][0], c["metric"]): c["difference"]["mean"] for c in timestep_sets["claims"]}
+    assert apart["world-a1", "lfd_frames"] == pytest.approx(means["a,1"] - means["a,2"], abs=1e-3)
+    psnr = {name: np.mean(s["psnr"]["mean"]) for name, s in rows.items()}
+    assert apart["world-b1", "psnr"] == pytest.approx(psnr["b,1"] - psnr["b,2"], abs=1e-3)
+
+
+def test_what_is_predicted_of_timestep_sets_is_the_bound_of_the_measured_losses(
+    timestep_sets: dict[str, Any],
+) -> None:
+    given = timestep_sets["losses"]
+    heights = (x * given["values"] / t**2 for x, t in zip(given["x0"], given["levels"], strict=True))
+    curve = LossCurve(tuple(given["levels"]), tuple(heights))
+    found = {(p["loss"], p["end"]): p for p in timestep_sets["predicted"]}
+    assert len(found) == 4
+    told = predict(curve, 3 + 1)  # three calls are four timesteps
+    assert found["velocity", "noisy"]["see"] == pytest.approx(told.see, abs=0.1)
+    assert found["velocity", "noisy"]["order"] == list(told.order)
+
+
+def test_the_figure_is_on_the_page_with_both_orders(
+    place: Path, timestep_sets: dict[str, Any], tmp_path: Path
+) -> None:
+    told = report.run([f"results={place / 'sets'}", f"out={tmp_path / 'study.html'}", "strips=0"])
+    assert told["tables"] == ["labmaze 10"]
+    html = (tmp_path / "study.html").read_text()
+    assert "Predicted without a rollout" in html and "Assumption 3" in html
+    assert f"{timestep_sets['measured']['lfd']['a,1']['mean']:.3f}" in html
 
 
 def test_an_unknown_table_or_world_is_refused() -> None:
@@ -311,3 +379,5 @@ def test_an_unknown_table_or_world_is_refused() -> None:
         load(StudyConfig, ["table=5", "env=labmaze"]).check()
     with pytest.raises(StudyError, match="env: expected"):
         load(StudyConfig, ["table=1", "env=minecraft"]).check()
+    with pytest.raises(StudyError, match="either table"):
+        load(StudyConfig, ["table=1", "figure=10", "env=labmaze"]).check()

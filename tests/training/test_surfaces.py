@@ -1,12 +1,36 @@
 """LabMaze frames taken apart for the SRR judge."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from envs.labmaze import ids
 from envs.labmaze.env import LabMazeEnv
+from tests.worldsim.small_world import Drum, LastFrameDream, act
 from training.surfaces import MazeViews, rivals
 from worldsim.metrics.srr import KINDS, judge
+from worldsim.session import Session
+from worldsim.tick import Tick
+
+ROUND_AND_BACK = [np.array([look, 0, 0, 0, 0, 0, 0]) for look in [400] * 4 + [-400] * 4]
+
+
+class Told(LastFrameDream):
+    """Dreams the frames that it was given, one after the other."""
+
+    def __init__(self, frames: list[np.ndarray]) -> None:
+        super().__init__()
+        self.frames = iter(frames)
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return next(self.frames), 0.0, False, False, self._info()
+
+
+def played(seed: int, dreamt: list[np.ndarray] | None = None) -> list[Tick]:
+    """A look round in the maze of a seed, beside a dream of these frames or else of nothing new."""
+    session = Session(LabMazeEnv(), {"memory": LastFrameDream() if dreamt is None else Told(dreamt)})
+    return [session.reset(seed=seed), *(session.step(action) for action in ROUND_AND_BACK)]
 
 
 def test_both_sides_count_kinds_alike() -> None:
@@ -37,3 +61,31 @@ def test_true_views_are_retrieved_and_those_of_another_maze_are_not() -> None:
 def test_a_pose_in_a_wall_has_no_view() -> None:
     with pytest.raises(ValueError, match="wall"):
         MazeViews().at(3, [0.5, 0.5, 0.5, 0, 0])
+
+
+def test_srr_is_judged_live_on_returning_views_as_the_study_judges_them() -> None:
+    views = MazeViews()
+    for seed, other in ((3, 3), (3, 4), (5, 5), (6, 3)):
+        for tick in played(seed, [tick.true_frame for tick in played(other)[1:]]):
+            found = tick.dreams["memory"]
+            if tick.revisit is None:
+                assert found.srr is None
+                continue
+            assert tick.pose is not None
+            verdict = judge(views.at(seed, tick.pose), found.frame, rivals())
+            assert found.srr is (verdict.retrieved if verdict.trial else None)
+            assert found.srr is not False or seed != other
+
+
+def test_true_frames_pass_and_those_of_another_maze_fail_while_they_are_played() -> None:
+    for other, srr in ((3, True), (4, False)):
+        ticks = played(3, [tick.true_frame for tick in played(other)[1:]])
+        assert [t.dreams["memory"].srr for t in ticks].count(srr) >= 2
+
+
+def test_a_world_that_does_not_say_what_it_shows_is_not_judged() -> None:
+    session = Session(Drum(), {"memory": LastFrameDream()})
+    session.reset(seed=3)
+    session.step(act(yaw=90))
+    tick = session.step(act(yaw=-90))
+    assert tick.revisit is not None and tick.dreams["memory"].srr is None

@@ -37,6 +37,12 @@ def _play(dream: DreamEnv, steps: int = 12, seed: int = 5) -> np.ndarray:
     return np.stack([dream.step(dream.action_space.sample())[0] for _ in range(steps)])
 
 
+def _keys(dream: DreamEnv) -> list[torch.Tensor]:
+    """Keys of the clean frames of every block, from the oldest to the newest."""
+    ring, row = dream._mind.past.ring
+    return list(ring.plain(row).keys)
+
+
 def test_same_context_seed_and_actions_give_the_same_frames(loaded: LoadedModel) -> None:
     dream = DreamEnv(loaded)
     dream.reset(seed=3, options=_context())
@@ -120,7 +126,7 @@ def test_correcting_the_past_equals_having_had_it(loaded: LoadedModel) -> None:
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
     for a, b in zip(dream._mind.past.poses, fresh._mind.past.poses, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
-    for a, b in zip(dream._mind.past.cache.keys, fresh._mind.past.cache.keys, strict=True):
+    for a, b in zip(_keys(dream), _keys(fresh), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
 
 
@@ -143,7 +149,7 @@ def test_dreams_stepped_together_dream_what_each_would_alone(loaded: LoadedModel
         for (frame, *_, info), dream in zip(together, alone, strict=True):
             one, *_, single = dream.step(action)
             assert np.abs(frame.astype(int) - one).max() <= 1
-            assert np.allclose(info["pose"], single["pose"], atol=1e-4)
+            assert np.allclose(info["pose"], single["pose"], atol=1e-3)
             assert info["memory_latents"] == single["memory_latents"]
 
 
@@ -170,9 +176,10 @@ def test_a_long_dream_keeps_no_more_than_its_longest_history(loaded: LoadedModel
     dream = DreamEnv(loaded, denoising_steps=1)
     dream.reset(options=_context())
     _play(dream, 60)
-    sizes = [len(dream._mind.past), dream._mind.past.cache.keys[0].shape[2]]
+    sizes = [len(dream._mind.past), len(dream._mind.past.views), _keys(dream)[0].shape[2]]
     _play(dream, 60)
-    assert sizes == [len(dream._mind.past), dream._mind.past.cache.keys[0].shape[2]] == [20 + 16, WINDOW * 4]
+    assert sizes == [len(dream._mind.past), len(dream._mind.past.views), _keys(dream)[0].shape[2]]
+    assert sizes == [20 + 16, 20 + 16, WINDOW * 4]
 
 
 @pytest.mark.parametrize(

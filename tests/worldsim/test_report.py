@@ -2,17 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.worldsim.small_world import Drum, LastFrameDream, act
 from worldsim.report import Report
+from worldsim.rollout_scores import RolloutScores
 from worldsim.session import Session
 
 
-def _report(yaws: list[float]) -> tuple[Report, list[float]]:
-    session, report = Session(Drum(), {"memory": LastFrameDream()}), Report({"env": "minecraft"})
+def _report(yaws: list[float], **options: Any) -> tuple[Report, list[float]]:
+    session, report = Session(Drum(), {"memory": LastFrameDream()}, **options), Report({"env": "minecraft"})
     ticks = [session.reset(seed=2), *(session.step(act(yaw=yaw)) for yaw in yaws)]
     for tick in ticks:
         report.add(tick)
@@ -30,6 +32,34 @@ def test_revisits_are_counted_by_age() -> None:
     retrieval = report.as_dict()["dreams"]["memory"]["retrieval"]
     assert retrieval["0-16"] == {"ssim": None, "n": 0}
     assert retrieval["16-48"] == {"ssim": pytest.approx(scores[-1], abs=1e-4), "n": 1}
+
+
+def test_a_dream_left_to_its_own_past_is_scored_by_segments_of_16_frames() -> None:
+    report, scores = _report([3.0] * 40)
+    found = report.as_dict()["dreams"]["memory"]["degradation"]
+    assert found["segments"] == ["0-16", "16-32"]
+    assert found["ssim"] == pytest.approx([np.mean(scores[:16]), np.mean(scores[16:32])], abs=1e-4)
+    assert found["percent"]["ssim"][1] == pytest.approx(100 * found["ssim"][1] / found["ssim"][0], abs=0.1)
+    assert found["decay"] == pytest.approx(found["psnr"][0] - found["psnr"][1], abs=1e-3)
+    assert "PSNR by frames since the last true one" in report.table()
+
+
+def test_a_past_that_becomes_true_again_is_no_rollout() -> None:
+    report, _ = _report([3.0] * 40, history_from="true")
+    assert "degradation" not in report.as_dict()["dreams"]["memory"]
+
+
+def test_turning_a_dial_ends_a_rollout_and_only_the_longest_count() -> None:
+    session, scores = Session(Drum(), {"memory": LastFrameDream()}), RolloutScores()
+    session.reset()
+    for i in range(60):
+        if i == 20:
+            session.set_budget(8)
+        if i == 24:
+            session.restart_dreams()
+        scores.add(session.step(act(yaw=3)).dreams["memory"])
+    found = scores.summary()
+    assert found is not None and found["segments"] == ["0-16", "16-32"] and found["n"] == 1
 
 
 def test_the_report_is_one_json_object_and_the_table_is_short(tmp_path: Path) -> None:

@@ -118,3 +118,14 @@ def test_a_tally_names_every_range_and_its_count() -> None:
     assert tuple(summary) == RANGE_NAMES
     assert summary["16-48"] == {"ssim": pytest.approx(0.6), "n": 2}
     assert summary["0-16"] == {"ssim": None, "n": 0}
+
+
+def test_a_tally_counts_verdicts_apart_from_pictures_and_only_where_there_are_any() -> None:
+    tally = Tally()
+    tally.add("0-16", 0.5)
+    assert "srr" not in tally.summary()["0-16"]
+    tally.add("16-48", 0.5, True)
+    tally.add("16-48", 0.7, False)
+    summary = tally.summary()
+    assert summary["16-48"] == {"ssim": pytest.approx(0.6), "n": 2, "srr": 0.5, "trials": 2}
+    assert summary["0-16"] == {"ssim": 0.5, "n": 1, "srr": None, "trials": 0}

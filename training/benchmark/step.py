@@ -1,7 +1,10 @@
-"""What one dreamt frame costs: milliseconds of each phase, alone and beside its forgetful twin.
+"""What one dreamt frame costs: milliseconds of each phase, alone and beside its forgetful twin, and what bounds them.
 
-``fraction`` says how far from the limit it is: the share that a step reaches of the machine's own rate at a large fp32
-matrix product on the same threads. The phases under ``with_twin`` are of one pass that dreams both.
+``fraction`` says how far from the limit a phase is: the share that it reaches of the machine's own rate at a large fp32
+matrix product on the same threads. ``products_ms`` is what its matrix products take alone, one after the other. A
+phase is bound by overhead where the products are less than half of it; else by arithmetic or by memory, whichever of
+``operations / matrix rate`` and ``operands / read rate`` is longer. The phases under ``with_twin`` are of one pass that
+dreams both. ``flat=10000`` dreams that many frames and compares the last hundred with the hundred after frame 100.
 """
 
 from __future__ import annotations
@@ -13,16 +16,19 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 import envs
 from envs import policies
+from training.benchmark.work import Products, matrix_rate, read_rate
 from worldsim import checkpoint
 from worldsim.actions import vector
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
-from worldsim.dream import DreamEnv
+from worldsim.dream import REFRESH, DreamEnv
 from worldsim.runtime import hardware, pick_device
+
+WARM = 8  # the first frames warm caches up and are not counted
+BLIND = 16  # true frames of one correction
 
 
 @dataclass
@@ -36,6 +42,8 @@ class Config:
     threads: int = 1
     device: str = "auto"
     seed: int = 930000
+    engine: str = "auto"
+    flat: int = 0
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -47,33 +55,51 @@ def run(args: list[str]) -> dict[str, Any]:
     loaded = checkpoint.load(config.checkpoint, device)
     frames, actions = _played(loaded, config)
     past = {"frames": frames[: config.context], "actions": list(actions[: config.context - 1])}
-    found: dict[str, Any] = {}
-    for name, histories in (("one", [config.history]), ("with_twin", [config.history, 0])):
+    later = actions[config.context - 1 :]
+
+    def begin(*histories: int) -> list[DreamEnv]:
         dreams = [_dream(loaded, config, history) for history in histories]
         for dream in dreams:
             dream.reset(seed=0, options=past)
-        found[name] = _timed(dreams, actions[config.context - 1 :], device)
+        return dreams
+
+    rates = matrix_rate(device), read_rate(device)
+    one = _timed(begin(config.history), later, device)
+    twin = _timed(begin(config.history, 0), later, device)
+    rates = max(rates[0], matrix_rate(device)), max(rates[1], read_rate(device))
+    bounds = _bounds(begin(config.history)[0], later, one, *rates)
+    found: dict[str, Any] = {
+        "one": {phase: row | bounds.get(phase, {}) for phase, row in one.items()},
+        "with_twin": twin,
+        "encode_ms": _encoded(loaded, frames),
+        "correct_ms": _corrected(begin(config.history)[0], frames[-BLIND:], later),
+        "history_ratio": _ratio(begin(config.history)[0], begin(16)[0], later),
+    }
+    if config.flat:
+        found["flat"] = _flat(begin(config.history)[0], actions, config.flat)
+    for name in ("one", "with_twin"):
         _print(name, found[name])
-    found["correct_ms"] = _corrected(dreams[0], frames[-16:])
-    operations = _operations(loaded, config, past, actions[config.context - 1])
-    rate = matrix_rate(device)
-    seconds = found["one"]["step"]["p50"] / 1e3
+    rest = {name: value for name, value in found.items() if name not in ("one", "with_twin")}
+    print("\n".join(f"{name:15s} {value}" for name, value in rest.items()))
+    print(f"fp32 matrix product {rates[0] / 1e9:.0f} GFLOP/s, memory read {rates[1] / 1e9:.1f} GB/s")
     return {
         "checkpoint": config.checkpoint,
         "history": config.history,
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
+        "engine": config.engine,
         **found,
-        "gflop": round(operations / 1e9, 3),
-        "gflop_s": round(operations / 1e9 / seconds, 1),
-        "matrix_gflop_s": round(rate / 1e9, 1),
-        "fraction": round(operations / seconds / rate, 3),
+        "frames_s": round(1e3 / one["step"]["p50"], 1),
+        "matrix_gflop_s": round(rates[0] / 1e9, 1),
+        "read_gb_s": round(rates[1] / 1e9, 1),
+        "fraction": bounds["step"]["fraction"],
         "hardware": hardware(device),
     }
 
 
 def _dream(loaded: LoadedModel, config: Config, history: int) -> DreamEnv:
-    dream = DreamEnv(loaded, budget=config.budget, denoising_steps=config.denoising_steps)
+    steps, engine = config.denoising_steps, config.engine
+    dream = DreamEnv(loaded, budget=config.budget, denoising_steps=steps, engine=engine)
     dream.history = max(history, dream.window)
     return dream
 
@@ -104,50 +130,111 @@ def _timed(dreams: list[DreamEnv], actions: np.ndarray, device: torch.device) ->
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         spent = (time.perf_counter() - began) * 1e3
-        if i >= 8:  # the first ones warm caches up
+        if i >= WARM:
             for phase, ms in {**{k: v * len(dreams) for k, v in info["ms"].items()}, "step": spent}.items():
                 phases.setdefault(phase, []).append(ms)
-    return {
-        phase: {f"p{q}": round(float(np.percentile(ms, q)), 2) for q in (50, 95, 99)}
-        | {"mean": round(float(np.mean(ms)), 2)}
-        for phase, ms in phases.items()
+    # Only one frame in so many compresses: its percentiles would say nothing of it.
+    phases["compress"] = [ms for ms in phases["compress"] if ms > 0.2] or phases["compress"]
+    return {phase: _row(ms) for phase, ms in phases.items()}
+
+
+def _row(ms: list[float]) -> dict[str, Any]:
+    return {f"p{q}": round(float(np.percentile(ms, q)), 2) for q in (50, 95, 99)} | {
+        "mean": round(float(np.mean(ms)), 2),
+        "n": len(ms),
     }
 
 
-def _corrected(dream: DreamEnv, frames: np.ndarray) -> float:
-    """Median milliseconds of replacing the last 16 frames by true ones."""
-    spent = []
-    for i in range(5):
-        began = time.perf_counter()
-        dream.correct(np.roll(frames, i, 0))  # other frames each time, so that each is encoded
-        spent.append((time.perf_counter() - began) * 1e3)
-    return round(float(np.median(spent)), 1)
-
-
-def _operations(loaded: LoadedModel, config: Config, past: dict[str, Any], action: np.ndarray) -> int:
-    """Floating point operations of a step between two compressions."""
-    dream = _dream(loaded, config, config.history)
-    dream.reset(seed=0, options=past)
-    dream.step(action)
-    with FlopCounterMode(display=False) as counter:
+def _bounds(
+    dream: DreamEnv, actions: np.ndarray, timed: dict[str, Any], rate: float, reads: float
+) -> dict[str, dict[str, Any]]:
+    """Of each phase: its operations, the fraction of the machine's rate, what its products take alone, its bound."""
+    for action in actions[: REFRESH - 1]:
         dream.step(action)
-    return int(counter.get_total_flops())
+    counted = []
+    for action in actions[REFRESH - 1 : REFRESH + 1]:  # one of the two compresses, the last does not
+        with Products() as products:
+            dream.step(action)
+        counted.append(products)
+    alone = [products.alone() for products in counted]
+    phases = dict(counted[1].phases)
+    compress = max((0, 1), key=lambda i: counted[i].phases["compress"].operations)
+    products_ms = alone[1] | {"compress": alone[compress]["compress"]}
+    phases["compress"] = counted[compress].phases["compress"]
+    rows = {}
+    for name, phase in phases.items():
+        ms = timed[name]["p50"]
+        longest = {"arithmetic": phase.operations / rate, "memory": phase.bytes / reads}
+        bound = max(longest, key=lambda kind: longest[kind]) if 2 * products_ms[name] >= ms else "overhead"
+        rows[name] = _limits(phase.operations, ms, products_ms[name], rate) | {"bound": bound}
+    usual = [name for name in phases if name != "compress"]
+    operations = sum(phases[name].operations for name in usual)
+    total = sum(products_ms[name] for name in usual)
+    return rows | {"step": _limits(operations, timed["step"]["p50"], total, rate)}
 
 
-def matrix_rate(device: torch.device, size: int = 1024) -> float:
-    """Floating point operations a second of an fp32 matrix product, the best of five."""
-    a = torch.randn(size, size, device=device)
-    best = float("inf")
-    for _ in range(6):
+def _limits(operations: int, ms: float, products_ms: float, rate: float) -> dict[str, Any]:
+    return {
+        "gflop": round(operations / 1e9, 4),
+        "fraction": round(operations / (ms / 1e3) / rate, 3),
+        "products_ms": round(products_ms, 2),
+    }
+
+
+def _encoded(loaded: LoadedModel, frames: np.ndarray) -> dict[str, Any]:
+    """Of one true frame, as it comes."""
+    spent = []
+    with torch.inference_mode():
+        for frame in frames[:40]:
+            began = time.perf_counter()
+            loaded.ahead.encode(frame[None])
+            spent.append((time.perf_counter() - began) * 1e3)
+    return _row(spent)
+
+
+def _corrected(dream: DreamEnv, frames: np.ndarray, actions: np.ndarray) -> dict[str, Any]:
+    """Of replacing the last frames by true ones, which were encoded as they came."""
+    spent = []
+    for i in range(6):
+        for action in actions[:BLIND]:
+            dream.step(action)
+        shown = np.roll(frames, i, 0)  # in another order each time
+        dream.loaded.encode(shown)
         began = time.perf_counter()
-        a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
+        dream.correct(shown)
+        spent.append((time.perf_counter() - began) * 1e3)
+    return _row(spent[1:])
+
+
+def _ratio(long: DreamEnv, short: DreamEnv, actions: np.ndarray) -> dict[str, float]:
+    """What a step of the long history costs over one of the short history, in turns so that both meet one machine."""
+    spent: list[list[float]] = [[], []]
+    for action in actions:
+        for dream, ms in zip((long, short), spent, strict=True):
+            began = time.perf_counter()
+            dream.step(action)
+            ms.append((time.perf_counter() - began) * 1e3)
+    a, b = (ms[WARM:] for ms in spent)
+    return {
+        "p50": round(float(np.median(a) / np.median(b)), 3),
+        "mean": round(float(np.mean(a) / np.mean(b)), 3),
+    }
+
+
+def _flat(dream: DreamEnv, actions: np.ndarray, frames: int) -> dict[str, Any]:
+    """Median milliseconds of the hundred frames after frame 100 and of the last hundred."""
+    spent = []
+    for i in range(frames):
+        began = time.perf_counter()
+        dream.step(actions[i % len(actions)])
+        spent.append((time.perf_counter() - began) * 1e3)
+    early, late = (float(np.median(part)) for part in (spent[100:200], spent[-100:]))
+    return {"early_ms": round(early, 2), "late_ms": round(late, 2), "ratio": round(late / early, 3)}
 
 
 def _print(name: str, phases: dict[str, Any]) -> None:
-    print(f"{name:12s}" + "".join(f"{q:>9s}" for q in ("p50", "p95", "p99", "mean")) + "  ms")
+    columns = ("p50", "p95", "p99", "mean", "products_ms", "gflop", "fraction")
+    print(f"{name:13s}" + "".join(f"{c.removesuffix('_ms'):>9s}" for c in columns) + "  bound")
     for phase, row in phases.items():
-        print(f"  {phase:10s}" + "".join(f"{row[q]:9.2f}" for q in ("p50", "p95", "p99", "mean")))
+        cells = "".join(f"{row.get(c, ''):>9}" for c in columns)
+        print(f"  {phase:11s}{cells}  {row.get('bound', '')}")

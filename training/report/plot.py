@@ -57,6 +57,10 @@ class Canvas:
         large = image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST)
         self._image.paste(large, (round(corner[0] * SCALE), round(corner[1] * SCALE)))
 
+    def paste(self, corner: Point, other: Canvas) -> None:
+        """Another canvas, its upper left at ``corner``."""
+        self._image.paste(other._image, (round(corner[0] * SCALE), round(corner[1] * SCALE)))
+
     def text(self, at: Point, words: str, colour: Colour = INK, size: int = 12, anchor: str = "lm") -> None:
         """Words at a point; ``anchor`` is Pillow's: l, m or r across and t, m or b down."""
         place = (at[0] * SCALE, at[1] * SCALE)

@@ -10,23 +10,34 @@ from typing import Any
 from omegaconf import MISSING
 
 from training.report.page import Page
+from training.report.plot import Canvas
 from training.report.strips import strip
 from training.report.study_plots import retrieval_plot, segments_plot, title, tradeoff_plot
+from training.report.timesteps_plot import timesteps_plot
 from training.study import markdown
+from training.study.config import FIGURE
 from worldsim.config import load
 
 STRUCTURES = {"world": "Ray memory", "prepend": "Prepending", "channel": "Channel concatenation"}
 PICTURED = ("world-window-all", "world-16-all", "world-48-all", "world-48-16", "world-112-16")
+NUMBERS = {"table1": 1, "table2": 2, "table3": 3, "table4": 4, "figure10": FIGURE}
+TABLES_BELOW = "<!-- tables: written by training.report study -->"
 METRIC = {"labmaze": "srr", "blocks": "ssim"}
 
 
 @dataclass
 class Config:
-    """``results`` is what `training.evaluate table=...` was given as ``out``; ``strips`` is how many of each kind."""
+    """``results`` is what `training.evaluate table=...` was given as ``out``; ``strips`` is how many of each kind.
+
+    ``markdown`` takes the tables: all of the file, or what follows the line ``TABLES_BELOW`` in it; empty for a file
+    beside ``out``. ``picture`` is a PNG of one retrieval strip of each world.
+    """
 
     results: str = "results"
     out: str = MISSING
     strips: int = 3
+    markdown: str = ""
+    picture: str = ""
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -38,8 +49,9 @@ def run(args: list[str]) -> dict[str, Any]:
     config = load(Config, args)
     folder, out = Path(config.results), Path(config.out)
     found = {
-        (file.parent.name, int(file.stem[-1])): json.loads(file.read_text())
-        for file in sorted(folder.glob("*/table[1-4].json"))
+        (file.parent.name, NUMBERS[file.stem]): json.loads(file.read_text())
+        for file in sorted(folder.glob("*/*.json"))
+        if file.stem in NUMBERS
     }
     if not found:
         raise ValueError(
@@ -54,9 +66,9 @@ def run(args: list[str]) -> dict[str, Any]:
         page.heading(
             f"{markdown.WORLD_NAMES[world][0]} (beside the paper's {markdown.WORLD_NAMES[world][1]})"
         )
-        for number in (1, 2, 3, 4):
+        for name, number in NUMBERS.items():
             if (world, number) not in found:
-                page.words(f"Table {number} was not evaluated.")
+                page.words(f"{name.capitalize()} was not evaluated.")
                 continue
             result = found[world, number]
             page.heading(markdown.TITLES[number], 3)
@@ -67,17 +79,47 @@ def run(args: list[str]) -> dict[str, Any]:
                 page.table(
                     *markdown.claims(result["claims"]), "What the paper claims, by paired differences:"
                 )
-            page.points(markdown.remarks(result))
+            page.points([*markdown.remarks(result), markdown.source(result)])
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page.html())
-    tables = out.with_suffix(".md")
-    tables.write_text("\n".join(markdown.table(result) for _, result in sorted(found.items())))
+    tables = Path(config.markdown) if config.markdown else out.with_suffix(".md")
+    write_tables(tables, [result for _, result in sorted(found.items())])
+    if config.picture:
+        _retrieval_picture(found, folder).save(Path(config.picture), colours=256)
     print(f"{out} ({out.stat().st_size / 2**20:.1f} MiB) and {tables}")
     return {
         "html": str(out),
         "markdown": str(tables),
         "tables": [f"{env} {number}" for env, number in sorted(found)],
     }
+
+
+def write_tables(file: Path, results: list[dict[str, Any]]) -> None:
+    """Write the tables; what a person wrote above the line ``TABLES_BELOW`` stays."""
+    head, line, _ = file.read_text().partition(TABLES_BELOW) if file.exists() else ("", "", "")
+    kept = f"{head}{line}\n\n" if line else ""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(kept + "\n".join(markdown.table(result) for result in results))
+
+
+def _retrieval_picture(found: dict[tuple[str, int], Any], folder: Path) -> Canvas:
+    """The first needle episode's strip of every world, one below the other."""
+    strips = []
+    for env, number in sorted(found):
+        records = sorted((folder / env / "units").glob("needle-world/*.json"))
+        if number == 1 and records:
+            strips.append(
+                (markdown.WORLD_NAMES[env][0], strip(records[0], _names(found[env, 1]["rows"]), PICTURED))
+            )
+    if not strips:
+        raise ValueError(f"no needle episode of the world model in {folder}; make some with table=1")
+    high = [part.size[1] + 24 for _, part in strips]
+    canvas = Canvas(max(part.size[0] for _, part in strips), sum(high))
+    for k, (name, part) in enumerate(strips):
+        top = sum(high[:k])
+        canvas.text((4, top + 12), f"{name}: truth above, dreams below it framed in red")
+        canvas.paste((0, top + 24), part)
+    return canvas
 
 
 def _plots(
@@ -102,6 +144,11 @@ def _plots(
         page.picture(
             retrieval_plot(rows, metric, ranges).png(), f"{metric.upper()} by way of choosing history."
         )
+    if number == FIGURE and rows:
+        page.picture(
+            timesteps_plot(result).png(),
+            "Loss by noise level, and rollouts by timestep set (Figures 10, 16).",
+        )
     if number == 4 and rows:
         page.picture(
             segments_plot(result).png(), "Degradation normalised to the first segment (paper, Figure 9)."
@@ -118,8 +165,6 @@ def _plots(
 
 
 def _strips(page: Page, records: list[Path], rows: list[dict[str, Any]], chosen: tuple[str, ...]) -> None:
-    # A row that plays another's dreams has no pictures of its own; the one it plays is named as the pictures are.
-    names = {row["plays"]: title(row) for row in rows} | {row["name"]: title(row) for row in rows}
     how = (
         "the frames ahead are counted from the last true one."
         if not chosen
@@ -127,6 +172,12 @@ def _strips(page: Page, records: list[Path], rows: list[dict[str, Any]], chosen:
     )
     for record in records:
         page.picture(
-            strip(record, names | {"true": "truth"}, chosen).png(),
+            strip(record, _names(rows), chosen).png(),
             f"{record.stem}: truth above, dreams below it framed in red; {how}",
         )
+
+
+def _names(rows: list[dict[str, Any]]) -> dict[str, str]:
+    # A row that plays another's dreams has no pictures of its own; the one it plays is named as the pictures are.
+    plays = {row["plays"]: title(row) for row in rows}
+    return plays | {row["name"]: title(row) for row in rows} | {"true": "truth"}

@@ -31,11 +31,11 @@ def retrieval_plot(rows: Sequence[dict[str, Any]], metric: str, ranges: Sequence
     canvas = Canvas(WIDTH, top + 330)
     scores = [row["scores"][metric][r] for row in shown for r in ranges]
     values = [s[k] for s in scores for k in ("low", "high") if s["mean"] is not None]
-    low, high = _span(values)
+    low, high = span(values)
     if metric == "srr":
         low, high = max(low, -0.02), min(high, 1.02)  # a rate
     panel = Panel(canvas, 60, top, WIDTH - 90, 240, (0, len(ranges)), (low, high))
-    panel.axes([], _ticks(low, high), "", f"{NAMES[metric]} (mean, 95% interval over episodes)")
+    panel.axes([], ticks(low, high), "", f"{NAMES[metric]} (mean, 95% interval over episodes)")
     for i, row in enumerate(shown):
         colour = COLOURS[i % len(COLOURS)]
         across, down = 60 + (i % 3) * 365, 22 + 18 * (i // 3)
@@ -69,7 +69,7 @@ def segments_plot(result: dict[str, Any]) -> Canvas:
     wide = (WIDTH - 200) / len(parts)
     for k, (metric, name) in enumerate(parts):
         series = [row["scores"][metric]["percent"] for row in rows]
-        low, high = _span([v for s in series for v in s] + [100])
+        low, high = span([v for s in series for v in s] + [100])
         log = high > 1000 and low > 0
         panel = Panel(
             canvas,
@@ -81,13 +81,9 @@ def segments_plot(result: dict[str, Any]) -> Canvas:
             (max(low, 1), high),
             y_log=log,
         )
-        ticks = [10.0**e for e in range(5) if low <= 10**e <= high] if log else _ticks(low, high)
-        panel.axes([], ticks, "", f"{name}, % of the first segment")
-        for i, name_ in enumerate(names):
-            if len(names) <= 4 or i % 2 == 0:
-                x, y = panel.at(i, max(low, 1))
-                canvas.text((x, y + 8), name_, size=10, anchor="mt")
-        canvas.text((panel.left + wide / 2, 342), "frames since the last true one", anchor="mt")
+        levels = [10.0**e for e in range(5) if low <= 10**e <= high] if log else ticks(low, high)
+        panel.axes([], levels, "", f"{name}, % of the first segment")
+        segments_axis(panel, names)
         for i, percents in enumerate(series):
             panel.curve(list(enumerate(percents)), COLOURS[i % len(COLOURS)])
     for i, row in enumerate(rows):
@@ -98,6 +94,16 @@ def segments_plot(result: dict[str, Any]) -> Canvas:
         (60, 380), "100%: frames 0-16. PSNR and SSIM fall, LFD rises where frames get worse.", size=11
     )
     return canvas
+
+
+def segments_axis(panel: Panel, names: Sequence[str]) -> None:
+    """Names of segments under a panel whose x is their number; every second one where there are many."""
+    for i, name in enumerate(names):
+        if len(names) <= 4 or i % 2 == 0:
+            x, y = panel.at(i, panel.y_range[0])
+            panel.canvas.text((x, y + 8), name, size=10, anchor="mt")
+    middle, bottom = panel.left + panel.width / 2, panel.top + panel.height
+    panel.canvas.text((middle, bottom + 32), "frames since the last true one", anchor="mt")
 
 
 def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric: str) -> Canvas | None:
@@ -115,12 +121,12 @@ def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric
     if len(points) < 2:
         return None
     canvas = Canvas(640, 430)
-    across = _span([s[k] for s, _, _ in points for k in ("low", "high")])
-    up = _span([d["mean"] + sign * (d["spread"] or 0) for _, d, _ in points for sign in (-1, 1)])
+    across = span([s[k] for s, _, _ in points for k in ("low", "high")])
+    up = span([d["mean"] + sign * (d["spread"] or 0) for _, d, _ in points for sign in (-1, 1)])
     panel = Panel(canvas, 70, 60, 530, 290, across, up)
     panel.axes(
-        _ticks(*across),
-        _ticks(*up),
+        ticks(*across),
+        ticks(*up),
         f"mean {NAMES[metric]} over the age ranges (95% interval over episodes)",
         "largest PSNR decay (dB; mean, spread over seeds)",
     )
@@ -146,14 +152,14 @@ def title(row: dict[str, Any]) -> str:
     return f"{row['label']}: {told}{budget}" if row["label"].count(":") == 0 else row["label"].split(": ")[1]
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
+def span(values: Sequence[float]) -> tuple[float, float]:
     """A range a little wider than the values; never empty."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
     return low - margin, high + margin
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Some five round numbers in a range."""
     rough = (high - low) / 5
     unit = 10.0 ** math.floor(math.log10(rough))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.study.rows import CHANNEL, PREPEND, WORLD, group_of
+from training.study.rows import CHANNEL, PREPEND, WORLD
 from training.study.rows import TABLE_1 as ROWS
 from training.study.scores import MOTION, Record, paired, quality_difference
 
@@ -131,8 +131,3 @@ def _cheap(difference: dict[str, Any], whole: float) -> str:
 
 def _played(name: str) -> str:
     return next(row.played for row in ROWS if row.name == name)
-
-
-def group_by_row() -> dict[str, str]:
-    """The group that dreams each row of Table 1."""
-    return {row.name: group_of(row) for row in ROWS}

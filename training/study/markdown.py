@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.study import paper
+from training.study.config import FIGURE
 from training.study.rows import TABLES
 
 ANOTHER = "another world, another scale"
@@ -14,8 +15,12 @@ TITLES = {
     2: "Quality and motion metrics of the same rows (paper, Table 2)",
     3: "Ways to choose and compress history (paper, Table 3)",
     4: "Temporal degradation: PSNR in dB by segment of a rollout (paper, Table 4)",
+    FIGURE: "Four timestep sets: degradation measured and predicted (paper, Figures 10 and 16)",
 }
 WORLD_NAMES = {"blocks": ("Blocks", "Minecraft"), "labmaze": ("LabMaze", "DMLab")}
+PLOTTED = (
+    "The paper plots its own (Figures 10 and 16, FVD) without numbers and finds (*,1) ahead of (*,2) in each."
+)
 METRICS = {"ssim": "SSIM", "psnr": "PSNR (dB)", "srr": "SRR"}
 BOUNDS = {
     "ceiling": "*Autoencoder alone, the ceiling*",
@@ -37,15 +42,21 @@ Grid = tuple[list[str], list[list[str]]]
 
 def table(result: dict[str, Any]) -> str:
     """A whole table with title, grids, claims and where it comes from."""
-    ours, theirs = WORLD_NAMES[result["env"]]
-    lines = [f"## {TITLES[result['table']]}: {ours}", ""]
+    lines = [f"### {TITLES[result['table']]}: {WORLD_NAMES[result['env']][0]}", ""]
     for caption, grid in grids(result):
         lines += [caption, "", *_lines(grid), ""]
     if result.get("claims"):
         lines += ["What the paper claims, by paired differences over the same frames:", ""]
         lines += [*_lines(claims(result["claims"])), ""]
     lines += [f"- {words}" for words in remarks(result)]
-    return "\n".join(lines) + f"\n\nPaper: {theirs}, {ANOTHER}.\n"
+    return "\n".join([*lines, f"- {source(result)}"]) + "\n"
+
+
+def source(result: dict[str, Any]) -> str:
+    """Where the paper's numbers beside ours come from."""
+    if result["table"] == FIGURE:
+        return PLOTTED
+    return f"Columns headed 'paper': {WORLD_NAMES[result['env']][1]}, {ANOTHER}; there for the shape of the result."
 
 
 def grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
@@ -55,6 +66,8 @@ def grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
         return [
             ("Brackets: 95% intervals over episodes (LFD: jackknife; the rest: bootstrap).", _quality(result))
         ]
+    if number == FIGURE:
+        return timestep_grids(result)
     if number == 4:
         return [("Mean ± spread over seeds; the same frames for all budgets.", _degradation(result))]
     metrics = ["srr", "ssim", "psnr"] if result["env"] == "labmaze" else ["ssim", "psnr"]
@@ -67,6 +80,41 @@ def grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
         for m in metrics
         if (g := _retrieval(result, m, columns, with_paper=m == metrics[0])) is not None
     ]
+
+
+def timestep_grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
+    """What the timestep sets were measured to do, and what was predicted without a rollout."""
+    rows = [row for row in result["rows"] if "scores" in row]
+    segments = rows[0]["scores"]["segments"] if rows else []
+    heads = ["timestep set", "LFD of frames, all segments ↓", *(f"LFD {s} ↓" for s in segments)]
+    heads += [f"PSNR {s} (dB) ↑" for s in segments] + ["n"]
+    cells = []
+    for row in rows:
+        s, name = row["scores"], row["timestep_set"]
+        line = [f"({name})", interval(result["measured"]["lfd"][name])]
+        line += [f"{x:.3f}" for x in s["lfd_frames"]["mean"]]
+        line += [_spread(*pair) for pair in zip(s["psnr"]["mean"], _spreads(s), strict=True)]
+        cells.append([*line, f"{s['episodes']} episodes x {s['seeds']} seeds"])
+    found = [
+        (
+            "Measured on rollouts; LFD: brackets are 95% jackknife intervals over episodes; PSNR: mean ± spread over "
+            f"seeds. From slowest degradation by LFD: {_order(result['measured']['order'])}.",
+            (heads, cells),
+        )
+    ]
+    if predicted := result.get("predicted"):
+        sets = list(predicted[0]["see"])
+        heads = ["loss", "read at the", *(f"SEE ({name})" for name in sets), "from slowest degradation"]
+        lines = [
+            [p["loss"], f"{p['end']} end", *(f"{p['see'][s]:.4g}" for s in sets), _order(p["order"])]
+            for p in predicted
+        ]
+        caption = (
+            "Predicted without a rollout: SEE, the loss under each set's step widths. The noisy end is Assumption 3 "
+            "and the paper's sentence; the clean end gives the order of the paper's figure."
+        )
+        found.append((caption, (heads, lines)))
+    return found
 
 
 def claims(found: Sequence[dict[str, Any]]) -> Grid:
@@ -101,10 +149,15 @@ def remarks(result: dict[str, Any]) -> list[str]:
         told.append(f"Backbone {name}: {said}.")
     dials = ", ".join(f"{key} {value}" for key, value in result["dials"].items())
     told.append(f"Dials: {dials}. Episodes: {result['episodes']}; seed {result['seed']}.")
-    if result["table"] == 2:
+    if result["table"] in (2, FIGURE):
         told.append(
             "LFD is a Fréchet distance in our autoencoder's feature space, neither FID nor FVD. Flickering and "
             "smoothness are VBench's without its networks; flickering counts all neighbours, motion included."
+        )
+    if "losses" in result:
+        told.append(
+            f"Loss curve: mean squared error of the predicted latent at {len(result['losses']['levels'])} levels, over "
+            f"n = {result['losses']['clips']} clips of 16 frames after true ones, the same at every level."
         )
     if "rollout" in result:
         r = result["rollout"]
@@ -186,8 +239,7 @@ def _degradation(result: dict[str, Any]) -> Grid:
             cells += [f"missing: {row['missing']}", *[DASH] * (len(segments) + 1)]
         else:
             s = row["scores"]
-            spreads = s["psnr"]["spread"] or [None] * len(segments)
-            cells += [_spread(m, d) for m, d in zip(s["psnr"]["mean"], spreads, strict=True)]
+            cells += [_spread(*pair) for pair in zip(s["psnr"]["mean"], _spreads(s), strict=True)]
             cells += [_spread(s["decay"]["mean"], s["decay"]["spread"])]
             cells += [f"{s['episodes']} episodes x {s['seeds']} seeds"]
         rows.append(cells + _paper(result, row))
@@ -196,6 +248,14 @@ def _degradation(result: dict[str, Any]) -> Grid:
 
 def _spread(mean: float, spread: float | None) -> str:
     return f"{mean:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def _spreads(scores: dict[str, Any]) -> list[float | None]:
+    return scores["psnr"]["spread"] or [None] * len(scores["segments"])
+
+
+def _order(sets: Sequence[str]) -> str:
+    return ", ".join(f"({name})" for name in sets)
 
 
 def _start(row: dict[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.study import paper
+from training.study.config import FIGURE
+from worldsim.metrics.timesteps import NAMES
 
 WORLD, PREPEND, CHANNEL = "world", "prepend", "channel"
 BACKBONES = (WORLD, PREPEND, CHANNEL)
@@ -23,6 +25,7 @@ class Row:
         name: unique over the study, and a name for files.
         history: frames; TWIN is the short window. budget: latents, None where nothing is compressed.
         preset, words: the method that plays it and words over its YAML; none for the world model.
+        spacing: how the world model's noise levels lie, one of ``worldsim.schedules.SPACINGS``.
         plays: the name of the row whose dreams are this row's too, because the two cannot differ here; mostly its own.
         note: what the reader has to know of it.
     """
@@ -34,6 +37,7 @@ class Row:
     budget: int | None
     preset: str = ""
     words: tuple[str, ...] = ()
+    spacing: str = "even"
     plays: str = ""
     note: str = ""
 
@@ -128,12 +132,27 @@ TABLE_3 = (
 
 TABLE_4 = tuple(_world(48, budget) for budget in COMPRESSED)
 
-TABLES = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4}
+FIGURE_10 = tuple(
+    Row(
+        f"{WORLD}-{name.replace(',', '')}",
+        f"Timestep set ({name})",
+        WORLD,
+        112,
+        16,
+        spacing=name.replace(",", ""),
+    )
+    for name in NAMES
+)
+
+TABLES = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4, FIGURE: FIGURE_10}
 
 
 def group_of(row: Row) -> str:
-    """Which pass over an episode dreams a row: all of the world model's share one batch, a method has its own."""
-    return WORLD if row.backbone == WORLD else row.played
+    """Which pass over an episode dreams a row.
+
+    All of the world model's share one batch but those of other noise levels; they and methods have their own.
+    """
+    return WORLD if row.backbone == WORLD and row.spacing == "even" else row.played
 
 
 def groups(rows: tuple[Row, ...]) -> dict[str, tuple[Row, ...]]:
@@ -144,7 +163,7 @@ def groups(rows: tuple[Row, ...]) -> dict[str, tuple[Row, ...]]:
     every = {row.name: row for table in TABLES.values() for row in table}
     found: dict[str, tuple[Row, ...]] = {}
     for row in rows:
-        if row.backbone == WORLD:
+        if group_of(row) == WORLD:
             found[WORLD] = tuple(r for r in WORLD_ROWS if not r.plays)
         else:
             found[row.played] = (every[row.played],)

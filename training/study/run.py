@@ -1,7 +1,8 @@
-"""Make one table of the study: train what is missing if asked, dream what is not on disk yet, write the numbers.
+"""Make a table or figure of the study: train what is missing if asked, dream what is not on disk yet, write numbers.
 
     python -m training.evaluate table=1 env=blocks out=results
     python -m training.evaluate table=3 env=labmaze train=1200 method_episodes=4 method_steps=4
+    python -m training.evaluate figure=10 env=labmaze rollout=64 seeds=3
 
 Results: ``OUT/ENV/tableN.json`` with commit, seed and hardware, ``tableN.md`` beside it, and one record an episode
 under ``OUT/ENV/units``, from which a killed command goes on. Rows without a model are listed as missing.
@@ -21,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from training.dataset import open_episodes
-from training.study import backbones, claims, markdown, scores
+from training.study import backbones, claims, losses, markdown, scores, timesteps
 from training.study.backbones import Backbone
 from training.study.config import WORLDS, StudyConfig, StudyError
 from training.study.needle import TRUE
@@ -42,9 +43,9 @@ def run(args: list[str]) -> int:
     config.check()
     began = time.monotonic()
     torch.set_num_threads(1)  # so that numbers do not depend on the machine's cores
-    rows = TABLES[config.table]
+    rows = TABLES[config.number]
     wanted = {row.backbone for row in rows if not config.only or row.backbone in config.only}
-    if config.train > 0 and config.table != 4:
+    if config.train > 0 and not config.rolls:
         backbones.train_missing(config, wanted)
     found = backbones.find(config)
     plan = planned(config, rows, found)
@@ -52,14 +53,14 @@ def run(args: list[str]) -> int:
     todo = [u for units, _ in plan.values() for u in units if not u.done() and _asked(config, u)]
     until = began + config.seconds if config.seconds else 0.0
     total = sum(len(units) for units, _ in plan.values())
-    with tqdm(total=total, initial=total - len(todo), unit="episode", desc=f"table {config.table}") as bar:
+    with tqdm(total=total, initial=total - len(todo), unit="episode", desc=config.name) as bar:
         for unit in play_all(todo, workers, until):
             bar.set_postfix_str(unit.group)
             bar.update()
     result = gathered(config, rows, plan, found)
     result |= {"wall_s": round(time.monotonic() - began, 1), "command": _command(args)}
     config.folder.mkdir(parents=True, exist_ok=True)
-    file = config.folder / f"table{config.table}.json"
+    file = config.folder / f"{config.name}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
     file.with_suffix(".md").write_text(markdown.table(result))
     print(markdown.table(result))
@@ -80,10 +81,10 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
             f"{config.episodes_folder}: expected episodes of {WORLDS[config.env]}, found {episodes[0].meta['env_id']}"
         )
     plan: Plan = {}
-    rollout = config.table == 4
+    rollout = config.rolls
     for group, played in groups(tuple(rows)).items():
         backbone = found[played[0].backbone]
-        world = group == WORLD
+        world = played[0].backbone == WORLD
         if rollout:
             played = tuple(row for row in played if row.name in {r.played for r in rows})
         reason = backbone.missing or _unfit(backbone, played)
@@ -112,7 +113,7 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
                 episode=str(episode.path),
                 out=str(config.folder / "units"),
                 env=config.env,
-                steps=config.denoising_steps if world else config.method_steps,
+                steps=_steps(config, world),
                 pose_from=config.pose_from if world else "none",
                 seeds=tuple(config.seed + s for s in range(config.seeds)) if rollout else (config.seed,),
                 context=config.context if rollout else 0,
@@ -131,14 +132,14 @@ def gathered(
     """The table from what is on disk."""
     records = {group: [u.record() for u in units if u.done()] for group, (units, _) in plan.items()}
     result: dict[str, Any] = {
-        "table": config.table,
+        "table": config.number,
         "env": config.env,
         "commit": commit(),
         "seed": config.seed,
         "hardware": hardware(pick_device(config.device)),
         "episodes": str(config.episodes_folder),
         "dials": {
-            "denoising_steps": config.denoising_steps,
+            "denoising_steps": config.timesteps if config.figure else config.denoising_steps,
             "method_steps": config.method_steps or "the presets'",
             "pose_from": config.pose_from,
         },
@@ -161,10 +162,10 @@ def gathered(
         result["rows"].append(entry)
     if records.get(WORLD):
         result["bounds"] = _bounds(config, records[WORLD])
-    if config.table == 4:
+    if config.rolls:
         result["rollout"] = {"context": config.context, "length": config.rollout, "seeds": config.seeds}
     measured = {row["name"]: row["scores"] for row in result["rows"] if "scores" in row}
-    group_by_row = claims.group_by_row()
+    group_by_row = {row.name: group_of(row) for row in (*TABLES[1], *rows)}
 
     def of(name: str) -> list[dict[str, Any]]:
         return records.get(group_by_row[name], [])
@@ -173,6 +174,15 @@ def gathered(
         judged: dict[str, Any] = next(iter(measured.values()), {})
         for metric in [m for m in ("srr", "ssim") if m in judged]:
             result.setdefault("claims", []).extend(claims.retrieval_claims(of, measured, metric, config.seed))
+    if config.figure:
+        for entry, name in zip(result["rows"], timesteps.ROW, strict=True):
+            entry["timestep_set"] = name
+        sets = {name: of(row) for name, row in timesteps.ROW.items()}
+        result["measured"] = timesteps.measured(sets)
+        result["claims"] = timesteps.claims(sets, config.seed)
+        if found[WORLD].path:
+            result["losses"] = losses.by_level(config, found[WORLD])
+            result["predicted"] = timesteps.predictions(result["losses"], config.timesteps)
     if config.table == 2:
         result["claims"] = claims.separation_claims(of, list(measured), config.seed)
     return result
@@ -202,7 +212,7 @@ def commit() -> str:
 
 
 def _scores(config: StudyConfig, records: list[dict[str, Any]], row: Row) -> dict[str, Any]:
-    if config.table == 4:
+    if config.rolls:
         return scores.degradation(records, row.played)
     if config.table == 2:
         return scores.quality(records, row.played, config.seed)
@@ -212,13 +222,20 @@ def _scores(config: StudyConfig, records: list[dict[str, Any]], row: Row) -> dic
 
 def _bounds(config: StudyConfig, records: list[dict[str, Any]]) -> dict[str, Any]:
     """What rows are to be seen beside: the autoencoder alone and the old view as it was; the motion of truth."""
-    if config.table == 4:
+    if config.rolls:
         return {}
     if config.table == 2:
         return {TRUE: scores.quality(records, TRUE, config.seed)}
     ranges = scores.RANGES_1 if config.table == 1 else scores.RANGES_3
     with_trials = [r for r in records if "ceiling" in r["rows"]]
     return {name: scores.retrieval(with_trials, name, ranges, config.seed) for name in ("ceiling", "recall")}
+
+
+def _steps(config: StudyConfig, world: bool) -> int:
+    """Network calls of a frame; of a method at most so many."""
+    if config.figure:
+        return config.timesteps
+    return config.denoising_steps if world else config.method_steps
 
 
 def _asked(config: StudyConfig, unit: Unit) -> bool:

@@ -101,7 +101,7 @@ def quality_difference(
 
 
 def degradation(records: Sequence[Record], row: str) -> dict[str, Any]:
-    """Table 4 for a row: by segment, PSNR and SSIM (mean and spread over seeds), LFD of frames; maximum PSNR decay."""
+    """Table 4 for a row: by segment, PSNR and SSIM (mean and spread over seeds) and LFD; maximum PSNR decay."""
     seeds = list(records[0]["rows"][row])
     frames = len(records[0]["rows"][row][seeds[0]]["psnr"])
     found: dict[str, Any] = {"segments": list(names(frames)), "seeds": len(seeds), "episodes": len(records)}
@@ -118,15 +118,25 @@ def degradation(records: Sequence[Record], row: str) -> dict[str, Any]:
             found["decay"]["spread"] = (
                 float(np.round(maximum_decay(by).std(ddof=1), 4)) if len(seeds) > 1 else None
             )
-    per = len(records[0]["rows"][TRUE]["features"]["frames"]) // len(found["segments"])
-    distances = []
-    for k in range(len(found["segments"])):
-        part = slice(k * per, (k + 1) * per)
-        true = [f for r in records for f in r["rows"][TRUE]["features"]["frames"][part]]
-        dreamt = [f for r in records for s in seeds for f in r["rows"][row][s]["features"]["frames"][part]]
-        distances.append(frechet_distance(fit(true), fit(dreamt)))
-    found["lfd_frames"] = {"mean": _list(distances), "percent": _list(normalised(distances))}
+    for kind in ("frames", "clips"):
+        distances = lfd_by_segment(records, row, kind)
+        found[f"lfd_{kind}"] = {"mean": _list(distances), "percent": _list(normalised(distances))}
     return found
+
+
+def lfd_by_segment(records: Sequence[Record], row: str, kind: str) -> list[float]:
+    """LFD of a row's rollouts, all seeds together, from the true frames (``frames``, ``clips``) of each segment."""
+    true = [r["rows"][TRUE]["features"] for r in records]
+    dreamt = [run["features"] for r in records for run in r["rows"][row].values()]
+    count = len(true[0]["clips"])  # one clip a segment
+    per = len(true[0][kind]) // count
+    parts = [slice(k * per, (k + 1) * per) for k in range(count)]
+    return [
+        frechet_distance(
+            fit([f for t in true for f in t[kind][p]]), fit([f for d in dreamt for f in d[kind][p]])
+        )
+        for p in parts
+    ]
 
 
 def _known(values: Sequence[float | None]) -> list[float]:

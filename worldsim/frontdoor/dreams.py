@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from worldsim import checkpoint
+from worldsim.ar_dream import ArDream
 from worldsim.checkpoint import Loaded
 from worldsim.dream import DreamEnv
 from worldsim.frontdoor.options import GYM, Options
@@ -18,6 +19,8 @@ from worldsim.runtime import pick_device
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
 FOR_METHODS = {"minecraft": "blocks_methods", "dmlab": "labmaze_methods"}  # the video model that methods play
+PAIR = "ar_diffusion"  # the method that plays a pair of AR-VAE and denoiser, or else its preset a video model
+PAIRS = {"minecraft": "blocks_ar_diffusion", "dmlab": "labmaze_ar_diffusion"}
 STEPS = 2  # denoising steps of a world model, unless told otherwise
 
 
@@ -45,6 +48,13 @@ def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
     if config.threads:
         torch.set_num_threads(config.threads)
     device = pick_device(options.device)
+    if config.method == PAIR and (pair := _pair(options)):
+        trained = checkpoint.load_ar_diffusion(pair, device)
+
+        def by_pair() -> ArDream:
+            return _turned(ArDream(trained), options)
+
+        return trained, by_pair
     if config.method:
         played = method(config.method)
         video = checkpoint.load_video(options.checkpoint or FOR_METHODS[options.world], device)
@@ -59,6 +69,14 @@ def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
         return _turned(DreamEnv(loaded, denoising_steps=STEPS), options)
 
     return loaded, dream
+
+
+def _pair(options: Options) -> str:
+    """The checkpoint of an AR-Diffusion pair that is asked for, or shipped where none is; otherwise nothing."""
+    name = options.checkpoint or PAIRS[options.env]
+    if options.checkpoint is None and not (checkpoint.SHIPPED / name / checkpoint.CONFIG).is_file():
+        return ""
+    return name if checkpoint.describe(name)[1].kind == PAIR else ""
 
 
 def _turned(dream: Any, options: Options) -> Any:

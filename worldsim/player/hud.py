@@ -154,7 +154,7 @@ def _bars(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
         view = board.scored(names[0])
         setting = f"history {view.history}, budget {view.budget}, past: {view.history_from}"
         text(on, setting, (card.left + _PAD, card.top + 32), 17, FAINT, card.width - 2 * _PAD)
-    plot = pygame.Rect(card.left + _PAD, card.top + 62, card.width - 2 * _PAD, card.height - 62 - 62)
+    plot = pygame.Rect(card.left + _PAD, card.top + 62, card.width - 2 * _PAD, card.height - 62 - 76)
     for level in (0.0, FORGOTTEN_BELOW, SAME_FROM):
         y = plot.bottom - level * plot.height
         pygame.draw.line(on, LINE, (plot.left, y), (plot.right, y))
@@ -174,6 +174,10 @@ def _bars(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
                 # the first dream's bar is filled, its twin's an outline, so that they tell apart
                 pygame.draw.rect(on, BANDS[band(mean)], bar, 0 if i == 0 else 2, border_radius=2)
                 text(on, f"{mean:.2f}", (bar.left, bar.top - 14), 17, TEXT, bar.width)
+        rates = [board.tally(name).srr(age_range) for name in names]
+        if any(rate is not None for rate in rates):
+            words = "SRR " + ", ".join("-" if rate is None else f"{rate:.2f}" for rate in rates)
+            text(on, words, (left, plot.bottom + 22 + 15 * len(names)), 17, FAINT, group - 8)
 
 
 def _badge(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
@@ -190,4 +194,6 @@ def _badge(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
     for i, view in enumerate(tick.dreams.values()):
         verdict = "retrieved" if view.retrieved else "forgotten"
         words = f"{view.name}: SSIM {view.ssim:.2f}, {verdict}"
+        if view.srr is not None:
+            words += ", surfaces right" if view.srr else ", surfaces wrong"
         text(on, words, (card.left + _PAD, y + 22 + 20 * i), 19, BANDS[view.band], wide)

@@ -42,7 +42,7 @@ class Scoreboard:
         for name, view in tick.dreams.items():
             self._traces.setdefault(name, deque(maxlen=TRACE)).append((self._count, view))
             if tick.revisit is not None and tick.action is not None:
-                self._tallies.setdefault(_setting(view), Tally()).add(tick.revisit.range, view.ssim)
+                self._tallies.setdefault(_setting(view), Tally()).add(tick.revisit.range, view.ssim, view.srr)
                 self._scored[name] = view
         if tick.revisit is not None:
             self.returned, self._returned_at = tick, self._count

@@ -1,0 +1,96 @@
+"""The work in one dreamt frame: its matrix products and convolutions by phase, and what they alone take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from worldsim.laps import Laps
+
+
+@dataclass
+class Phase:
+    """Of one phase: floating point operations, bytes of the operands, and the calls themselves."""
+
+    operations: int = 0
+    bytes: int = 0
+    calls: list[Callable[[], Any]] = field(default_factory=list)
+
+
+class Products(TorchDispatchMode):
+    """Counts the products, convolutions and attentions of every phase while a step runs under it.
+
+    Only what torch computes is seen. Winograd's convolutions count as the products that they are, not as the ones they
+    replace; the loops between the products are not counted: they are a few percent of the operations.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phases: dict[str, Phase] = {}
+        self._open = Phase()
+
+    def __enter__(self) -> Products:
+        Laps.watcher = self._ended
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        Laps.watcher = None
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if count := flop_registry.get(func._overloadpacket):
+            self._open.operations += count(*args, **kwargs, out_val=out)
+            self._open.bytes += sum(x.numel() * x.element_size() for x in args if isinstance(x, Tensor))
+            self._open.calls.append(lambda: func(*args, **kwargs))
+        return out
+
+    def _ended(self, phase: str) -> None:
+        self.phases[phase], self._open = self._open, Phase()
+
+    @torch.inference_mode()
+    def alone(self, repeats: int = 30) -> dict[str, float]:
+        """Median milliseconds of each phase's calls and nothing else, in the order of a step."""
+        spent: dict[str, list[float]] = {name: [] for name in self.phases}
+        for _ in range(repeats):
+            for name, phase in self.phases.items():
+                began = time.perf_counter()
+                for call in phase.calls:
+                    call()
+                spent[name].append((time.perf_counter() - began) * 1e3)
+        return {name: float(np.median(ms)) for name, ms in spent.items()}
+
+
+def matrix_rate(device: torch.device, size: int = 1024) -> float:
+    """Floating point operations a second of an fp32 matrix product, the best of five."""
+    a = torch.randn(size, size, device=device)
+    return 2 * size**3 / _best(lambda: a @ a, device)
+
+
+def read_rate(device: torch.device, megabytes: int = 16) -> float:
+    """Bytes a second that a sum over as much memory as a step's weights reads, the best of five."""
+    a = torch.randn(megabytes << 18, device=device)
+    return a.numel() * 4 / _best(a.sum, device)
+
+
+def _best(work: Callable[[], Any], device: torch.device) -> float:
+    best = float("inf")
+    for _ in range(6):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - began)
+    return best

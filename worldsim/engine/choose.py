@@ -1,0 +1,96 @@
+"""Which engine steps the dreams of a model: the fast one where it can, the plain one elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.checkpoint import LoadedModel
+from worldsim.dream_past import DreamPast
+from worldsim.engine.fast import Fast
+from worldsim.imagine import Mind, imagine
+from worldsim.odometry import Odometry
+from worldsim.world_model import WorldModel
+
+ENGINES = ("auto", "fast", "plain")
+
+
+class EngineError(ValueError):
+    """An engine that does not exist, or that cannot step this model."""
+
+
+class Engine(Protocol):
+    """What steps dreams; see :mod:`worldsim.imagine` and :class:`worldsim.dream_past.DreamPast`."""
+
+    def imagine(
+        self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
+    ) -> tuple[list[np.ndarray], dict[str, float]]:
+        """One frame for each mind."""
+        ...
+
+    def replay(self, past: DreamPast) -> None:
+        """Compute what the newest frames left behind again."""
+        ...
+
+    def encode_features(self, past: DreamPast) -> None:
+        """Compute what every frame shows to the reader again."""
+        ...
+
+
+class Plain:
+    """The modules as they were trained, on any device."""
+
+    def __init__(self, model: WorldModel) -> None:
+        self.model = model
+
+    def imagine(
+        self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
+    ) -> tuple[list[np.ndarray], dict[str, float]]:
+        return imagine(self.model, minds, led, list(guides))
+
+    def replay(self, past: DreamPast) -> None:
+        past.replay(self.model)
+
+    def encode_features(self, past: DreamPast) -> None:
+        past.encode_features(self.model)
+
+
+def engine_for(loaded: LoadedModel, name: str = "auto") -> Engine:
+    """The engine by name; the fast one is made once for a model and again when its weights have changed.
+
+    Raises:
+        EngineError: no such engine, or ``fast`` for a model that is not in single precision on a CPU.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"engine: expected one of {', '.join(ENGINES)}, found {name!r}")
+    model = loaded.model
+    suits = _suits(model)
+    if name == "fast" and not suits:
+        raise EngineError(
+            "the fast engine steps single precision models on a CPU with an even number of latents each way; "
+            "use engine=plain"
+        )
+    if name == "plain" or not suits:
+        plain: Plain = loaded.engines.setdefault("plain", Plain(model))
+        return plain
+    tensors = [*model.parameters(), *model.buffers()]
+    state = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    if loaded.engines.get("state") != state:
+        with torch.inference_mode():
+            loaded.engines |= {"state": state, "fast": Fast(model)}
+    fast: Fast = loaded.engines["fast"]
+    return fast
+
+
+def _suits(model: WorldModel) -> bool:
+    weights = next(model.parameters())
+    return (
+        weights.device.type == "cpu"
+        and weights.dtype == torch.float32
+        and type(model.odometry) is Odometry
+        and not any(side % 2 for side in model.grid)
+    )

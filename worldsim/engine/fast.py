@@ -1,0 +1,185 @@
+"""One frame of one dream or of several, by the fast parts: the same phases as :mod:`worldsim.imagine`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldsim.denoisers.layers import Cache
+from worldsim.dream_past import REPLAYED, DreamPast
+from worldsim.engine.camera import motion, relevant, stand
+from worldsim.engine.compressor import Compressor
+from worldsim.engine.convolution import Conv3x3
+from worldsim.engine.decoder import Decoder
+from worldsim.engine.denoiser import Denoiser
+from worldsim.engine.dense import Dense
+from worldsim.engine.reader import Reader, View
+from worldsim.engine.reckoner import Reckoner
+from worldsim.engine.ring import Ring
+from worldsim.imagine import REFRESH, Mind, within_the_data
+from worldsim.laps import Laps
+from worldsim.memory.joint import place_features
+from worldsim.world_model import WorldModel
+
+
+class Fast:
+    """The parts of one model, shared by its dreams, one of which computes at a time.
+
+    A past that this engine steps has ``views`` and a row of a ring where the plain one has points and a cache.
+    """
+
+    def __init__(self, model: WorldModel) -> None:
+        self.model, self.scale = model, model.scale
+        grid = model.grid
+        self.decoder = Decoder(model.autoencoder, grid)
+        self.reader = Reader(model.reader)
+        self.denoiser = Denoiser(model.denoiser)
+        self.reckoner = Reckoner(model.odometry, grid)
+        self.compressor = Compressor(model.compressor)
+        net, skip = model.frame_encoder.net, model.frame_encoder.skip
+        self.features = Conv3x3.of(net[0], grid), Conv3x3.of(net[2], grid), Dense.of(skip)
+        self.features[1].bias += self.features[2].bias  # the skip is added onto it
+        self._lock = threading.Lock()
+
+    def imagine(
+        self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
+    ) -> tuple[list[np.ndarray], dict[str, float]]:
+        """As :func:`worldsim.imagine.imagine`."""
+        # Sharp attention fills its weights with denormal numbers, which cost this processor ten times as much.
+        torch.set_flush_denormal(True)
+        with self._lock:
+            return self._imagine(minds, led, guides)
+
+    def _imagine(
+        self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
+    ) -> tuple[list[np.ndarray], dict[str, float]]:
+        lap = Laps()
+        pasts = [mind.past for mind in minds]
+        index = pasts[0].count
+        for mind in minds:
+            self._refresh(mind)
+        lap("compress")
+        newest = torch.stack([past.latents[-1] for past in pasts]).permute(0, 2, 3, 1)  # (B, h, w, C)
+        poses, moved = self.reckoner(newest, pasts, led)
+        for i, guide in enumerate(guides):
+            if guide is not None:
+                poses[i] = guide.tolist()
+                moved[i] = motion(pasts[i].poses[-1].tolist(), poses[i], self.scale)
+        lap("odometry")
+        seen = [self._chosen(mind, pose) for mind, pose in zip(minds, poses, strict=True)]
+        read = self.reader(seen, poses, index)
+        lap("read")
+        steered = [[*move, pose[4] / 60] for move, pose in zip(moved, poses, strict=True)]
+        now = torch.cat([led.expand(len(minds), -1), torch.tensor(steered)], 1)
+        before = torch.stack([self._steered(past) for past in pasts])
+        noise = torch.cat(
+            [torch.randn(1, *mind.past.latents[-1].shape, generator=mind.random) for mind in minds]
+        )
+        of_cells, channels = self.denoiser.patches_of_cells, self.denoiser.channels
+        patches = self.denoiser(
+            of_cells(newest),
+            self.denoiser.patches(noise),
+            of_cells(read[..., :channels]),
+            of_cells(read),
+            torch.stack([before, now], 1),
+            self._ring(pasts),
+            index,
+            minds[0].steps,
+            minds[0].spacing,
+            lap,
+        )
+        cells = within_the_data(self.denoiser.cells(patches))
+        frames = self.decoder(cells)
+        lap("decode")
+        features = self._features(cells)
+        views = self.reader.show(features, poses, [index] * len(minds))
+        latents = cells.permute(0, 3, 1, 2).contiguous()
+        for i, mind in enumerate(minds):
+            mind.past.append(latents[i], features[i], views[i].points, led, torch.tensor(poses[i]))
+            mind.past.views.append(views[i])
+            del mind.past.views[: -mind.past.keep]
+            mind.past.steered = now[i]
+            mind.age += 1
+        lap("keep")
+        return frames, lap.ms
+
+    def replay(self, past: DreamPast) -> None:
+        """As :meth:`worldsim.dream_past.DreamPast.replay`."""
+        first = max(0, len(past) - REPLAYED)
+        past.replay(self.model)
+        del past.views[first:]
+        self._show(past, first)
+        past.steered = None
+        d = self.denoiser
+        ring = Ring(len(d.blocks), 1, d.heads, d.window, d.tokens, d.width // d.heads)
+        ring.fill(past.cache)
+        past.ring, past.cache = (ring, 0), Cache()
+
+    def encode_features(self, past: DreamPast) -> None:
+        """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""
+        past.encode_features(self.model)
+        past.views = []
+        self._show(past, 0)
+
+    def _show(self, past: DreamPast, first: int) -> None:
+        indices = range(past.count - len(past) + first, past.count)
+        poses = [pose.tolist() for pose in past.poses[first:]]
+        past.views += self.reader.show(torch.stack(past.features[first:]), poses, indices)
+
+    def _refresh(self, mind: Mind) -> None:
+        """Compress what lies behind the short window, where it is time."""
+        if not mind.stale and mind.age < REFRESH:
+            return
+        mind.age, mind.stale = 0, False
+        past, n = mind.past, len(mind.past)
+        stop = max(0, n - self.denoiser.window)
+        part = slice(min(max(0, n - mind.history), stop), stop)
+        candidates = past.views[part]
+        mind.memory = []
+        if not candidates:
+            return
+        now = past.poses[-1]
+        stands = [view.stand for view in candidates]
+        best = relevant(stands, stand(now.tolist(), self.scale), min(mind.budget, len(candidates)))
+        ages = torch.tensor([past.count - view.index for view in candidates], dtype=torch.float32)
+        places = place_features(torch.stack(past.poses[part])[None], now[None], ages[None], self.scale)[0]
+        features = self.compressor(past.features[part], torch.stack(past.led[part]), places, best)
+        kept = [candidates[i] for i in best]
+        mind.memory = self.reader.show(features, [view.pose for view in kept], [view.index for view in kept])
+
+    def _chosen(self, mind: Mind, pose: Sequence[float]) -> list[View]:
+        """The views that are read for a frame at ``pose``."""
+        memory = mind.memory
+        assert isinstance(memory, list)
+        # Frames that left the short window since the last compression are not in the memory yet.
+        recent = min(mind.history, self.denoiser.window + mind.age)
+        views = memory + mind.past.views[-recent:]
+        count = min(self.model.config.memory.reads, len(views))
+        best = relevant([view.stand for view in views], stand(pose, self.scale), count)
+        return [views[i] for i in best]
+
+    def _features(self, cells: Tensor) -> Tensor:
+        """:class:`worldsim.memory.reader.FrameEncoder`: cells (B, h, w, C) to (B, S, width)."""
+        first, second, skip = self.features
+        y = second(first(cells), silu=True)
+        return skip(cells.reshape(-1, cells.shape[-1]), y.flatten(0, 2)).view(len(cells), -1, y.shape[-1])
+
+    def _steered(self, past: DreamPast) -> Tensor:
+        """What steered the newest frame (A + 6,)."""
+        if past.steered is None:
+            past.steered = past.control(self.model, len(past) - 1)[0, 0]
+        return past.steered
+
+    def _ring(self, pasts: list[DreamPast]) -> Ring:
+        """The ring whose rows are exactly these dreams', made where they come from several."""
+        rows = [past.ring for past in pasts]
+        ring = rows[0][0]
+        if ring.batch != len(rows) or any(r is not ring or i != j for j, (r, i) in enumerate(rows)):
+            ring = Ring.joined(rows)
+            for i, past in enumerate(pasts):
+                past.ring = ring, i
+        return ring

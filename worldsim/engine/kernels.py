@@ -1,0 +1,166 @@
+"""What lies between the matrix products of the denoiser, one loop for what would be three to ten operations.
+
+Arrays are float32 and share their memory with tensors. Compiled once by numba and kept on disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+_compiled: Any = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+_F = np.float32
+EPSILON = 1e-5  # of layer norms
+
+
+@_compiled
+def exponential(x: float) -> float:
+    """e^x for |x| <= 87, to 1e-7 (Cephes' expf): plain arithmetic, so that loops over it become vector instructions."""
+    x = min(max(x, _F(-87.0)), _F(87.0))
+    n = np.floor(x * _F(1.44269504) + _F(0.5))
+    f = x - n * _F(0.6931471805599453)
+    y = _F(1.9875691500e-4)
+    y = y * f + _F(1.3981999507e-3)
+    y = y * f + _F(8.3334519073e-3)
+    y = y * f + _F(4.1665795894e-2)
+    y = y * f + _F(1.6666665459e-1)
+    y = y * f + _F(5.0000001201e-1)
+    y = y * f * f + f + _F(1.0)
+    return y * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@_compiled
+def _moments(row: np.ndarray) -> tuple[float, float]:
+    """Mean and reciprocal standard deviation of a row (w,), as a layer norm has them."""
+    w = len(row)
+    total = _F(0.0)
+    for j in range(w):
+        total += row[j]
+    mean = total / _F(w)
+    square = _F(0.0)
+    for j in range(w):
+        square += (row[j] - mean) * (row[j] - mean)
+    return mean, _F(1.0) / np.sqrt(square / _F(w) + _F(EPSILON))
+
+
+@_compiled
+def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift: int, each: int) -> None:
+    """h = layer norm of the rows of x (n, w), scaled and shifted.
+
+    Row i takes them from row i // each of ``told``, where they begin at columns ``scale`` and ``shift``.
+    """
+    n, w = x.shape
+    for i in range(n):
+        row, to = x[i], h[i]
+        # Slices, not sums of indices: those would be checked one by one.
+        scales, shifts = told[i // each, scale : scale + w], told[i // each, shift : shift + w]
+        mean, root = _moments(row)
+        for j in range(w):
+            to[j] = (row[j] - mean) * root * scales[j] + shifts[j]
+
+
+@_compiled
+def add_gated(x: np.ndarray, y: np.ndarray, bias: np.ndarray, told: np.ndarray, gate: int, each: int) -> None:
+    """x += gate (y + bias), rows as in :func:`normalise`; bias (w,)."""
+    n, w = x.shape
+    for i in range(n):
+        row, update, gates = x[i], y[i], told[i // each, gate : gate + w]
+        for j in range(w):
+            row[j] += gates[j] * (update[j] + bias[j])
+
+
+@_compiled
+def gelu(h: np.ndarray, bias: np.ndarray) -> None:
+    """h = gelu(h + bias) with the tanh approximation, which is x times a logistic function; h (n, w), bias (w,)."""
+    for i in range(h.shape[0]):
+        for j in range(h.shape[1]):
+            x = h[i, j] + bias[j]
+            u = x * (_F(1.5957691216) + _F(0.0713548163) * x * x)
+            h[i, j] = x / (_F(1.0) + exponential(-u))
+
+
+@_compiled
+def _turn(
+    x: np.ndarray, bias: np.ndarray, cos: np.ndarray, sin: np.ndarray, scale: float, to: np.ndarray
+) -> None:
+    """x + bias (head,) turned by angles (head / 2,), its halves being pairs, and scaled."""
+    half = len(cos)
+    first, second, bias1, bias2, to1, to2 = x[:half], x[half:], bias[:half], bias[half:], to[:half], to[half:]
+    for j in range(half):
+        u, v = first[j] + bias1[j], second[j] + bias2[j]
+        to1[j] = (u * cos[j] - v * sin[j]) * scale
+        to2[j] = (u * sin[j] + v * cos[j]) * scale
+
+
+@_compiled
+def split_heads(
+    qkv: np.ndarray,
+    bias: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    queries: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    places: np.ndarray,
+) -> None:
+    """Turn queries and keys by their frame's angle and put them, and values, where attention reads them.
+
+    Args:
+        qkv: (T B S, 3 heads head), rows by frame, dream and cell; bias: (3 heads head,); cos, sin: (T, head / 2).
+        queries: (B, heads, T, S, head), scaled here; keys, values: (B, heads, places, S, head) of a ring.
+        places: (T,), where each frame's keys and values go.
+    """
+    b, heads, t, s, head = queries.shape
+    width = heads * head
+    root = _F(1.0) / np.sqrt(_F(head))
+    for f in range(t):
+        for d in range(b):
+            for a in range(heads):
+                at = a * head
+                for c in range(s):
+                    row = qkv[(f * b + d) * s + c]
+                    key, value = keys[d, a, places[f], c], values[d, a, places[f], c]
+                    query = queries[d, a, f, c]
+                    _turn(row[at : at + head], bias[at : at + head], cos[f], sin[f], root, query)
+                    at += width
+                    _turn(row[at : at + head], bias[at : at + head], cos[f], sin[f], _F(1.0), key)
+                    at += width
+                    mine, offset = row[at : at + head], bias[at : at + head]
+                    for j in range(head):
+                        value[j] = mine[j] + offset[j]
+                    at -= 2 * width
+
+
+@_compiled
+def steer(
+    frames: np.ndarray,
+    actions: np.ndarray,
+    position: np.ndarray,
+    where: np.ndarray,
+    eps: float,
+    h: np.ndarray,
+) -> None:
+    """The norm of what a compressor's attention over time reads, without its scale and shift, cell by cell.
+
+    frames (M, S, w), actions (M, w) as one more cell, position (S + 1, w), where (M, w) -> h (S + 1, M, w).
+    """
+    m, s, w = frames.shape
+    for c in range(s + 1):
+        place = position[c]
+        for i in range(m):
+            token = frames[i, c] if c < s else actions[i]
+            to, here = h[c, i], where[i]
+            total = _F(0.0)
+            for j in range(w):
+                x = token[j] + (place[j] + here[j])
+                to[j] = x
+                total += x
+            mean = total / _F(w)
+            square = _F(0.0)
+            for j in range(w):
+                square += (to[j] - mean) * (to[j] - mean)
+            root = _F(1.0) / np.sqrt(square / _F(w) + _F(eps))
+            for j in range(w):
+                to[j] = (to[j] - mean) * root

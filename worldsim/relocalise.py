@@ -1,0 +1,59 @@
+"""Relocalisation: where a true frame was seen from, found by what memory would draw from there.
+
+Dead reckoning drifts, and a drifted memory is read in the wrong place. When a place comes back, the frame itself tells:
+among poses near the one reckoned, the true one is where the reader's guess resembles the frame most.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from worldsim.world_model import Views, WorldModel
+
+RUNGS = (0.0, 0.25, -0.25)
+"""Heights tried first, in units of the scene: a step of a block missed is too far for a linear solution."""
+LEAST = (1e-3, 1e-3, 1e-3, 0.02)
+"""Drift that is not worth a correction: x, y, z (units of the scene) and yaw (degrees)."""
+NOISE = 16.0
+"""Variance of a guess's error against a frame of unit variance, times the number of cells that err together."""
+ROUNDS = 2
+KNOWN = 0.3
+"""Mean squared error of a guess (unit-variance latents) below which the place is taken for known."""
+
+
+def relocalise(model: WorldModel, views: Views, latent: Tensor, pose: Tensor, index: int) -> Tensor:
+    """The pose (5,) that a true frame, latent (C, h, w), was seen from, near the ``pose`` reckoned.
+
+    The ``pose`` itself where memory does not know the place, or does not know it better from elsewhere. Solved by
+    Gauss-Newton over position and yaw, with the drift that the odometry is known for as prior.
+
+    Args:
+        views: what is remembered from before, one row; index: of the frame.
+    """
+    if not len(views) or not model.odometry.drift.any():
+        return pose
+    unit = torch.tensor([model.scale, model.scale, model.scale, 1.0], device=pose.device)
+    drift = torch.maximum(model.odometry.drift, unit.new_tensor(LEAST)) * unit
+
+    def miss(offsets: Tensor, at: Tensor) -> Tensor:
+        """Guess minus frame (K, N) from the pose ``at``, moved by the offsets (K, 4)."""
+        poses = at.repeat(len(offsets), 1)
+        poses[:, :4] += offsets
+        guess, _ = model.read(views, poses[None], torch.full((len(poses),), index, device=pose.device))
+        return (guess[0] - latent).flatten(1)
+
+    heights = RUNGS if drift[1] > 0.1 * max(RUNGS) * model.scale else RUNGS[:1]
+    rungs = torch.zeros(len(heights), 4, device=pose.device)
+    rungs[:, 1] = torch.tensor(heights, device=pose.device) * model.scale
+    errors = miss(rungs, pose).square().mean(1)
+    found = pose.clone()
+    found[:4] += rungs[errors.argmin()]
+    small = torch.cat([torch.zeros(1, 4, device=pose.device), torch.diag(drift)])
+    for _ in range(ROUNDS):
+        missed = miss(small, found)
+        slope = (missed[1:] - missed[0]) / drift[:, None]  # (4, N)
+        curve = slope @ slope.T / NOISE + torch.diag(drift**-2)
+        found[:4] -= torch.linalg.solve(curve, slope @ missed[0] / NOISE)
+    error = miss(small[:1], found).square().mean()
+    return found if error < min(KNOWN, float(errors[0])) else pose
