@@ -164,6 +164,33 @@ def test_fast_compression_is_compression(loaded: LoadedModel, budget: int) -> No
     )
 
 
+@pytest.mark.parametrize("n", [0, 1, WINDOW, 15])
+def test_fast_commits_are_commits(loaded: LoadedModel, n: int) -> None:
+    dit, fast = loaded.model.denoiser, _fast(loaded).denoiser
+    for first in (0, 70):
+        z, controls, cache = torch.randn(1, n, 8, 4, 4), torch.randn(1, n, 26), Cache()
+        if n:
+            dit.commit(z, torch.full((1, n), CONTEXT_LEVEL), controls, cache, first)
+        found = fast.commit(fast.patches(z[0]), controls[0], first).plain(0)
+        if n == 0:
+            assert not found.keys[0].numel()
+        for kind in ("keys", "values"):
+            for a, b in zip(getattr(cache, kind), getattr(found, kind), strict=bool(n)):
+                torch.testing.assert_close(a, b, **CLOSE)
+
+
+def test_fast_reckoning_along_true_frames_is_reckoning(loaded: LoadedModel) -> None:
+    pasts = []
+    for engine in (Plain(loaded.model), _fast(loaded)):
+        torch.manual_seed(1)
+        past = DreamPast(30, latents=list(torch.randn(9, 8, 4, 4)), led=list(torch.randn(9, 20)), count=9)
+        past.poses = [torch.randn(5)]
+        engine.reckon(past)
+        pasts.append(past)
+    for a, b in zip(pasts[0].poses, pasts[1].poses, strict=True):
+        torch.testing.assert_close(a, b, **CLOSE)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("past", [0, 2, WINDOW, 3 * WINDOW + 1])
 def test_fast_denoising_is_denoising(loaded: LoadedModel, past: int, steps: int) -> None:
