@@ -195,3 +195,17 @@ def test_closing_the_session_closes_the_world() -> None:
     env = Drum()
     _session(env=env).close()
     assert env.closed
+
+
+@pytest.mark.parametrize(("source", "told"), [("true", 5), ("dream", 0)])
+def test_a_dream_is_told_ahead_which_true_frames_a_correction_will_bring(source: Any, told: int) -> None:
+    expected = []
+
+    class Expecting(LastFrameDream):
+        def expect(self, frame: np.ndarray) -> None:
+            expected.append(frame)
+
+    session = _session(Expecting(), history_from=source)
+    session.reset()
+    ticks = [session.step(act(yaw=5)) for _ in range(5)]
+    assert [f.tobytes() for f in expected] == [t.true_frame.tobytes() for t in ticks[:told]]
