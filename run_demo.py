@@ -1,4 +1,4 @@
-"""The front door: python run_demo.py --env minecraft|dmlab; a true world and its dream, side by side."""
+"""The front door: python run_demo.py --env WORLD; a true world and its dream, side by side."""
 
 import sys
 
@@ -32,15 +32,16 @@ def main(words: list[str]) -> None:
     episode = Episode(options.replay) if options.replay else None
     if episode:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
-    loaded, dream = dreams.load(options)
-    check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
-    size = loaded.model.config.size
-    world = World(
-        options.env, options.backend, size, options.seed, episode, options.record, not options.headless
-    )
+    loaded, dream = dreams.load(options) or (None, None)
+    size = options.config.size
+    if loaded:
+        check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
+        size = loaded.model.config.size
+    recording = options.record, not options.headless
+    world = World(options.env, options.backend, size, options.seed, episode, *recording)
     session = Session(
         world.env,
-        {"memory": dream()},
+        {"memory": dream()} if dream else {},
         twin=dream,
         recorder=world.recorder,
         history_from=options.history_from,

@@ -7,3 +7,5 @@ gymnasium.register("worldsim/LabMaze-v0", entry_point="envs.labmaze.env:LabMazeE
 gymnasium.register("worldsim/Luanti-v0", entry_point="envs.luanti.env:LuantiEnv")
 gymnasium.register("worldsim/MineRL-v0", entry_point="envs.minerl:MineRLEnv")
 gymnasium.register("worldsim/DeepMindLab-v0", entry_point="envs.deepmind_lab:DeepMindLabEnv")
+gymnasium.register("worldsim/ViZDoom-v0", entry_point="envs.vizdoom:ViZDoomEnv")
+gymnasium.register("worldsim/Gym-v0", entry_point="envs.gym_world:GymWorld")

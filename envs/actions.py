@@ -8,30 +8,50 @@ import numpy as np
 from gymnasium import spaces
 
 MINECRAFT_BUTTONS = ("attack", "back", "forward", "jump", "left", "right", "sneak", "sprint", "use")
-FAMILIES = ("minecraft", "dmlab")
+FAMILIES = ("minecraft", "dmlab", "doom")  # and gym:ID, for any ID of Gymnasium
+DOOM_BUTTONS = ("attack", "back", "forward", "left", "right", "sprint", "use")
 
 
 def space(family: str) -> spaces.Space[Any]:
-    """The action space of a family: MineRL's dictionary or DeepMind Lab's seven integers.
+    """The action space of a family: MineRL's dictionary, Doom's, DeepMind Lab's seven integers, or a gym world's own.
+
+    Doom's ``camera`` is (pitch, yaw) in degrees, as MineRL's is.
 
     Raises:
-        ValueError: the family is neither ``minecraft`` nor ``dmlab``.
+        ValueError: the family is none of ``FAMILIES`` nor ``gym:ID``; or there is no such world.
     """
-    if family == "minecraft":
-        buttons: dict[str, spaces.Space[Any]] = {name: spaces.Discrete(2) for name in MINECRAFT_BUTTONS}
+    if family in ("minecraft", "doom"):
+        names = MINECRAFT_BUTTONS if family == "minecraft" else DOOM_BUTTONS
+        buttons: dict[str, spaces.Space[Any]] = {name: spaces.Discrete(2) for name in names}
         return spaces.Dict({**buttons, "camera": spaces.Box(-180.0, 180.0, (2,), np.float32)})
+    if family.startswith("gym:"):
+        from envs.gym_world import action_space  # which knows Gymnasium's other worlds
+
+        return action_space(family)
     if family == "dmlab":
         low = np.array([-512, -512, -1, -1, 0, 0, 0], np.int32)
         high = np.array([512, 512, 1, 1, 1, 1, 1], np.int32)
         return spaces.Box(low, high, dtype=np.int32)
-    raise ValueError(f"expected an action family of {FAMILIES}, found {family!r}")
+    raise ValueError(f"expected an action family of {FAMILIES} or gym:ID, found {family!r}")
 
 
 def noop(family: str) -> Any:
     """The action that does nothing."""
     if family == "minecraft":
         return {**dict.fromkeys(MINECRAFT_BUTTONS, 0), "camera": np.zeros(2, np.float32)}
-    return np.zeros(space(family).shape or (), np.int32)
+    if family == "doom":
+        return {**dict.fromkeys(DOOM_BUTTONS, 0), "camera": np.zeros(2, np.float32)}
+    return rest(space(family))
+
+
+def rest(action_space: spaces.Space[Any]) -> Any:
+    """The first action of a Discrete, the zero of a Box or what is nearest to it, both of a Dict."""
+    if isinstance(action_space, spaces.Dict):
+        return {name: rest(part) for name, part in action_space.spaces.items()}
+    if isinstance(action_space, spaces.Box):
+        zeros = np.zeros(action_space.shape, action_space.dtype)
+        return np.clip(zeros, action_space.low, action_space.high, dtype=action_space.dtype)
+    return 0
 
 
 def spec(action_space: spaces.Space[Any], family: str) -> dict[str, Any]:

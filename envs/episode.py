@@ -115,6 +115,20 @@ class Episode:
             raise EpisodeError(f"{self.path}: {len(self)} frames but {rows or 'no action'} rows in {STEPS}")
         return arrays
 
+    def verify(self) -> None:
+        """Read everything once, without decoding it.
+
+        Raises:
+            EpisodeError: a part is damaged; the message names it.
+        """
+        try:
+            bad = self._archive.testzip()
+        except (zipfile.BadZipFile, EOFError, OSError) as error:
+            raise EpisodeError(f"{self.path} is damaged: {error}") from None
+        if bad is not None:
+            raise EpisodeError(f"{self.path}: {bad} is damaged")
+        _ = self.steps
+
     def close(self) -> None:
         """Close the file; reading opens it again."""
         if self._zip is not None and self._pid == os.getpid():

@@ -30,10 +30,11 @@ class Move:
 def to_action(family: str, move: Move) -> Any:
     """The raw action of a family for a move."""
     action = noop(family)
-    if family == "minecraft":
+    if family in ("minecraft", "doom"):
         action |= {"forward": int(move.forward > 0), "back": int(move.forward < 0)}
         action |= {"right": int(move.strafe > 0), "left": int(move.strafe < 0)}
-        action |= {n: int(getattr(move, n)) for n in ("jump", "sprint", "sneak", "attack", "use")}
+        pressed = ("jump", "sprint", "sneak", "attack", "use")  # Doom has no first and no third
+        action |= {n: int(getattr(move, n)) for n in pressed if n in action}
         action["camera"] = np.array([move.tilt, move.turn], np.float32)
         return action
     pixels = [round(move.turn / DEGREES_PER_PIXEL), round(-move.tilt / DEGREES_PER_PIXEL)]
@@ -44,7 +45,10 @@ def to_action(family: str, move: Move) -> Any:
 
 @dataclass(frozen=True)
 class Gait:
-    """How a family's body moves: units and degrees per tick, half width, how near counts as there."""
+    """How a family's body moves: units and degrees per tick, half width, how near counts as there.
+
+    ``stride`` is how many columns of its walk map count as one step when a policy chooses how far to go.
+    """
 
     speed: float
     turn: float
@@ -52,9 +56,11 @@ class Gait:
     width: float
     near: float
     smooth: bool
+    stride: int = 1
 
 
 GAITS = {
     "minecraft": Gait(speed=0.216, turn=12.0, tilt=6.0, width=0.35, near=0.25, smooth=True),
     "dmlab": Gait(speed=0.25, turn=16.98, tilt=4.0, width=0.3, near=0.15, smooth=False),
+    "doom": Gait(speed=0.45, turn=12.0, tilt=4.0, width=0.1, near=0.5, smooth=True, stride=4),
 }

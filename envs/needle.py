@@ -92,7 +92,7 @@ class Needle(Walker):
         left = back_by - self.tick
         turns = 2.2 * 180 / self.turn_rate
         reach = self.gait.speed * max(left - turns, 6) / 2
-        least, most = (1, max(2, int(reach / self.map.cell)))
+        least, most = (1, max(2, int(reach / self.step)))
         places = self.places(max(least, (most + 1) // 2), min(most, 9))
         if not places:
             return False

@@ -50,7 +50,7 @@ class NeedleMacro(Walker):
         yield from self._turn_back(float(home[3]), float(home[4]))
 
     def _walk_off_and_home(self, home: tuple[float, float]) -> Script:
-        steps = max(1, int(WALK * self.gait.speed / self.map.cell))
+        steps = max(1, int(WALK * self.gait.speed / self.step))
         places = self.places(max(1, steps // 2), steps)
         if not places:  # nowhere to go: the turn alone has to do
             return (yield from self.turn_by(30.0))

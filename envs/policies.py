@@ -10,8 +10,9 @@ import gymnasium
 from envs.episode import Episode
 from envs.explore import Explore
 from envs.needle import Needle
+from envs.random_play import RandomPlay
 
-NAMES = ("explore", "needle", "replay")
+NAMES = ("explore", "needle", "random", "replay")
 
 
 class Policy(Protocol):
@@ -69,12 +70,14 @@ def make(name: str, env: gymnasium.Env[Any, Any], seed: int = 0, **options: Any)
     """
     if name in ("explore", "needle") and not hasattr(env.unwrapped, "walkmap"):
         raise ValueError(
-            f"the {name} policy finds its way by a walk map, which this world does not have; play it yourself"
+            f"the {name} policy finds its way by a walk map, which this world does not have; take random"
         )
     if name == "explore":
         return Explore(env, seed)
     if name == "needle":
         return Needle(env, seed)
+    if name == "random":
+        return RandomPlay(env, seed)
     if name == "replay":
         return Replay(env, seed, **options)
     raise ValueError(f"expected a policy of {', '.join(NAMES)}, found {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -155,4 +156,5 @@ def _jsonable(value: Any) -> Any:
 def _name_by_time(meta: dict[str, Any]) -> str:
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1000):03d}"
-    return f"{meta['family'] or 'world'}-{meta['seed']}-{stamp}"
+    family = re.sub(r"[^\w.-]+", "-", meta["family"] or "world")  # gym:ALE/Pong-v5 is no file's name
+    return f"{family}-{meta['seed']}-{stamp}"

@@ -63,6 +63,11 @@ class Walker:
         return float(self.pose[0]), float(self.pose[2])
 
     @property
+    def step(self) -> float:
+        """The length of a step of :meth:`places`, in the world's units."""
+        return self.map.cell * self.gait.stride
+
+    @property
     def tick(self) -> int:
         """How many frames were seen since the reset."""
         return len(self.trail)
@@ -125,7 +130,7 @@ class Walker:
         """
         start = self.map.column(self.here)
         goal = self.map.column(there)
-        before = self.map.reachable(start, radius=64, down=down, goal=goal)
+        before = self.map.reachable(start, radius=64 * self.gait.stride, down=down, goal=goal)
         if goal not in before:
             return False
         points = [*[self.map.centre(c) for c in self.map.path(before, goal)][:-1], there]
@@ -174,6 +179,7 @@ class Walker:
     def places(self, least: int, most: int) -> list[Cell]:
         """Columns between ``least`` and ``most`` steps away that lead back as well."""
         start = self.map.column(self.here)
+        least, most = least * self.gait.stride, most * self.gait.stride
         near = self.map.reachable(start, least - 1) if least > 0 else {}
         return [c for c in self.map.reachable(start, most) if c not in near]
 

@@ -11,6 +11,7 @@ import gymnasium
 import envs  # noqa: F401  (registers the worlds)
 from envs import policies
 from envs.episode import Episode
+from envs.gym_world import PREFIX
 from envs.needle_macro import NeedleMacro
 from envs.recorder import Recorder
 
@@ -20,16 +21,24 @@ IDS = {
     ("minecraft", "minerl"): "worldsim/MineRL-v0",
     ("dmlab", "embedded"): "worldsim/LabMaze-v0",
     ("dmlab", "deepmind_lab"): "worldsim/DeepMindLab-v0",
+    ("doom", "vizdoom"): "worldsim/ViZDoom-v0",
 }
 BACKENDS = {backend for _, backend in IDS}
 RECORDINGS = Path("recordings")  # where a recording goes that was given no folder
+
+
+def identify(family: str, backend: str) -> tuple[str, dict[str, Any]]:
+    """The registered id of a world, and what it takes besides its size."""
+    if family.startswith(PREFIX):
+        return "worldsim/Gym-v0", {"world": family.removeprefix(PREFIX)}
+    return IDS[family, backend], {}
 
 
 class World:
     """The true world of one run.
 
     Args:
-        family: "minecraft" or "dmlab".
+        family: "minecraft", "dmlab", "doom" or "gym:ID".
         backend: what draws it: "embedded", or a real engine that has to be installed.
         size: height and width of the picture in pixels.
         seed: which world.
@@ -53,12 +62,11 @@ class World:
         record: Path | None,
         recordable: bool,
     ) -> None:
-        kwargs = episode.meta["env_kwargs"] if episode else {"size": size}
+        name, kwargs = identify(family, backend)
+        kwargs = episode.meta["env_kwargs"] if episode else {"size": size, **kwargs}
         if episode and (recorded := episode.meta.get("backend")) in BACKENDS and recorded != backend:
             raise ValueError(f"{episode.path} was recorded with --backend {recorded}, not {backend}; say so")
-        self.env: gymnasium.Env[Any, Any] = gymnasium.make(
-            IDS[family, backend], disable_env_checker=True, **kwargs
-        )
+        self.env: gymnasium.Env[Any, Any] = gymnasium.make(name, disable_env_checker=True, **kwargs)
         self.recorder: Recorder | None = None
         if record or recordable:
             self.env = self.recorder = Recorder(self.env, record or RECORDINGS, autostart=record is not None)

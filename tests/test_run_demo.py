@@ -172,7 +172,8 @@ def test_a_live_window_plays_and_ends_after_its_steps(checkpoint: Path, here: Pa
 
 
 def test_an_unknown_env_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "doom" in _refused(capsys, "--env", "doom")
+    assert "found quake" in _refused(capsys, "--env", "quake")
+    assert "gym:ENV_ID" in _refused(capsys, "--env", "gym:")
 
 
 def test_a_backend_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,14 @@
 """Collect episodes: python -m training.collect env=blocks policy=explore episodes=100 out=data workers=2
 
-env=blocks|labmaze|luanti, policy=explore|needle|mixed, steps=300 (per episode), size=64 (pixels),
-seed=0 (of the first episode; the others follow). What is there already is not collected again.
+env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|random, steps=300 (per episode),
+size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is not collected again.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,12 +23,19 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 from envs import policies
+from envs.gym_world import PREFIX
 from envs.recorder import Recorder
+from envs.worlds import identify
 from training.cli import command
 from worldsim.config import load
 
-ENVS = {"blocks": "worldsim/Blocks-v0", "labmaze": "worldsim/LabMaze-v0", "luanti": "worldsim/Luanti-v0"}
-POLICIES = ("explore", "needle", "mixed")
+ENVS = {
+    "blocks": ("minecraft", "embedded"),
+    "labmaze": ("dmlab", "embedded"),
+    "luanti": ("minecraft", "luanti"),
+    "doom": ("doom", "vizdoom"),
+}
+POLICIES = ("explore", "needle", "mixed", "random")
 
 
 @dataclass
@@ -44,8 +52,8 @@ class CollectConfig:
     workers: int = 2
 
     def __post_init__(self) -> None:
-        if self.env != MISSING and self.env not in ENVS:
-            raise ValueError(f"expected env={' or '.join(ENVS)}, found env={self.env}")
+        if self.env != MISSING and self.env not in ENVS and not self.env.startswith(PREFIX):
+            raise ValueError(f"expected env={', '.join(ENVS)} or gym:ENV_ID, found env={self.env}")
         if self.policy not in POLICIES:
             raise ValueError(f"expected policy={', '.join(POLICIES)}, found policy={self.policy}")
         for name in ("episodes", "steps", "size", "workers"):
@@ -65,7 +73,8 @@ class Job:
     @property
     def name(self) -> str:
         """The episode's name, by which a second run knows that it is there."""
-        return f"{self.config.env}-{self.config.policy}-{self.seed:06d}"
+        env = re.sub(r"[^\w.-]+", "-", self.config.env)
+        return f"{env}-{self.config.policy}-{self.seed:06d}"
 
     @property
     def policy(self) -> str:
@@ -114,9 +123,9 @@ def play(job: Job) -> Path:
     config, out = job.config, Path(job.config.out)
     world = _worlds.get((config.env, config.size))
     if world is None:
-        world = _worlds.setdefault(
-            (config.env, config.size), gymnasium.make(ENVS[config.env], size=config.size)
-        )
+        name, kwargs = identify(*ENVS.get(config.env, (config.env, "gymnasium")))
+        made = gymnasium.make(name, disable_env_checker=True, size=config.size, **kwargs)
+        world = _worlds.setdefault((config.env, config.size), made)
     leftover = out / f"{job.name}.partial"
     if leftover.exists():  # cut off by a crash; the same seed plays it again from the start
         shutil.rmtree(leftover)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from envs.episode import Episode
+from envs.episode import Episode, EpisodeError
 from worldsim.actions import check_same
 from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.autoencoders.conv import ConvAutoencoder
@@ -28,17 +29,33 @@ class DataError(ValueError):
 def open_episodes(folder: Path) -> list[Episode]:
     """Every sealed episode of a folder, by name; all of one world, size and action language.
 
+    Every file is read once: one that is damaged or no whole episode is left out, with a count on stderr. Where some
+    episodes tell poses and others do not, so are the others.
+
     Raises:
         DataError: no folder, no episode in it, or episodes of different sizes or worlds.
         ActionSpecMismatch: episodes of different action languages.
     """
     if not folder.is_dir():
         raise DataError(f"no folder of episodes at {folder}; make one with `python -m training.collect`")
-    episodes = [Episode(path) for path in sorted(folder.glob("*.zip"))]
-    if not episodes:
+    found, bad = [], []
+    for path in sorted(folder.glob("*.zip")):
+        try:
+            (episode := Episode(path)).verify()
+            found.append(episode)
+        except EpisodeError as error:
+            bad.append(str(error))
+    if bad:
+        count = f"{len(bad)} of {len(bad) + len(found)} episodes in {folder} left out"
+        print(f"{count}, the first because {bad[0]}", file=sys.stderr)
+    if not found:
         raise DataError(
             f"no episode (*.zip) in {folder}; make some with `python -m training.collect out={folder}`"
         )
+    episodes = [episode for episode in found if episode.poses is not None] or found
+    if len(episodes) < len(found):
+        missing = len(found) - len(episodes)
+        print(f"{missing} of {len(found)} episodes in {folder} left out: they have no poses", file=sys.stderr)
     first = episodes[0].meta
     for episode in episodes[1:]:
         check_same(

@@ -6,9 +6,10 @@
 frames ahead, for the dream, for copying the last context frame, and for an untrained model over the same autoencoder.
 *Needle*: history from truth, 16 frames blind at a time (paper, section 6.1); SSIM of returning views by how many frames
 ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
-With ``method=NAME`` (or ``all`` of them) the checkpoint is a video model (`training.train_video`), played by that
-method, which may know the recorded actions of the frames to come. Episodes are recorded by `training.collect`, so that
-the numbers come from the same frames every time.
+A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
+them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
+actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
+frames every time.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from training.dataset import open_episodes
 from training.stepping import Dream, step_all
 from worldsim import checkpoint, methods
 from worldsim.actions import check_same
+from worldsim.ar_diffusion import ArDiffusion
+from worldsim.ar_dream import ArDream
+from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import Loaded
 from worldsim.config import load
 from worldsim.dream import DreamEnv
@@ -78,6 +82,8 @@ def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> Dream:
         played = MethodDream(loaded, method(config.method), config.seed)
         played.history = dials.get("history", played.history)
         return played
+    if isinstance(loaded.model, ArDiffusion):
+        return ArDream(loaded, config.denoising_steps, dials.get("history"), config.seed)
     return DreamEnv(
         loaded,
         budget=config.budget,
@@ -165,7 +171,15 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
 def _reconstruct(loaded: Loaded[Any], frame: np.ndarray) -> np.ndarray:
     autoencoder = loaded.model.autoencoder
     x = to_tensor(frame[None], next(autoencoder.parameters()).device)
+    if isinstance(autoencoder, ArVae):  # its decoder takes videos; here one of a single frame
+        return to_uint8(autoencoder.decode(autoencoder.encode(x)[None])[0])[0]
     return to_uint8(autoencoder.decode(autoencoder.encode(x)))[0]
+
+
+def _loaded(name: str, device: torch.device) -> Loaded[Any]:
+    """A checkpoint that plays by its own method."""
+    pair = checkpoint.describe(name)[1].kind == "ar_diffusion"
+    return checkpoint.load_ar_diffusion(name, device) if pair else checkpoint.load(name, device)
 
 
 def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
@@ -190,7 +204,7 @@ def main(args: list[str]) -> int:
     loaded: Loaded[Any] = (
         checkpoint.load_video(config.checkpoint, device)
         if config.method
-        else checkpoint.load(config.checkpoint, device)
+        else _loaded(config.checkpoint, device)
     )
     result: dict[str, Any] = {
         "checkpoint": config.checkpoint,
@@ -203,6 +217,8 @@ def main(args: list[str]) -> int:
     if config.method:
         result |= {"method": config.method, "pose_from": "none"}
         del result["budget"], result["denoising_steps"]  # the method's own
+    if isinstance(loaded.model, ArDiffusion):
+        result |= {"budget": 0, "pose_from": "none"}
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(Path(folder))

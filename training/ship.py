@@ -1,6 +1,8 @@
 """Put a measured checkpoint where `run_demo.py` finds it, with a card that says what it is and what it scored.
 
 python -m training.ship checkpoint=RUN/checkpoint name=blocks scores=scores.json data="what it was trained on"
+
+``against=FILE`` are scores of the world's default checkpoint on the same episodes, which the card then shows beside.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class Config:
     checkpoint: str = MISSING
     name: str = MISSING
     scores: str = MISSING
+    against: str = ""
     data: str = MISSING
     autoencoder: str = ""
     hardware: str = ""
@@ -42,18 +45,18 @@ def _cell(score: dict[str, Any]) -> str:
     return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
-def _ahead(scores: dict[str, Any]) -> list[str]:
+def _ahead(scores: dict[str, Any], default: str, against: dict[str, Any] | None) -> list[str]:
     horizons = list(scores["dream"])
     lines = [
         "| SSIM, frames ahead | " + " | ".join(horizons) + " |",
         "|---" * (len(horizons) + 1) + "|",
     ]
-    for who, label in (
-        ("dream", "dream"),
-        ("copy", "copy of the last context frame"),
-        ("untrained", "untrained model"),
-    ):
-        lines.append(f"| {label} | " + " | ".join(_cell(scores[who][h]["ssim"]) for h in horizons) + " |")
+    rows = [("dream", scores["dream"])]
+    if against:
+        rows.append((f"the default, `{default}`", against["dream"]))
+    rows += [("copy of the last context frame", scores["copy"]), ("untrained model", scores["untrained"])]
+    for label, row in rows:
+        lines.append(f"| {label} | " + " | ".join(_cell(row[h]["ssim"]) for h in horizons) + " |")
     counted = scores["dream"][horizons[0]]["ssim"]
     return [*lines, "", f"n = {counted['n']} starts in {counted['episodes']} episodes."]
 
@@ -93,13 +96,32 @@ def _methods(scores: dict[str, Any]) -> list[str]:
     ]
 
 
+def _compared(config: Config, scores: dict[str, Any]) -> dict[str, Any] | None:
+    """The default's scores ahead, if they are given.
+
+    Raises:
+        ValueError: they are of other episodes.
+    """
+    if not config.against:
+        return None
+    found: dict[str, Any] = json.loads(Path(config.against).read_text())["ahead"]
+    if found["copy"] != scores["ahead"]["copy"]:
+        raise ValueError(
+            f"{config.against}: expected scores on the same episodes; evaluate both on one folder"
+        )
+    return found
+
+
 def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
     """The card's Markdown."""
     world = config.name.split("_")[0]
     collect, held = f"python -m training.collect env={world}", f"data/{world}_held"
     d, training = loaded.description, loaded.description.training
-    video = d.kind == "video"
-    size, play = loaded.model.config.size, " method=fifo" if video else ""
+    size = loaded.model.config.size
+    play = {"video": " method=fifo", "ar_diffusion": " method=ar_diffusion"}.get(d.kind, "")
+    part = {"video": "Denoiser and memory", "ar_diffusion": "Denoiser"}.get(
+        d.kind, "Denoiser, memory and odometry"
+    )
     parameters = sum(p.numel() for p in loaded.model.parameters()) / 1e6
     lines = [
         f"# {config.name}",
@@ -109,8 +131,7 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         "",
         f"- Data: {config.data}",
         f"- Code: commit {_commit()}",
-        f"- {'Denoiser and memory' if video else 'Denoiser, memory and odometry'}: "
-        f"{training.get('steps')} steps in {training.get('seconds')} s, held-out losses "
+        f"- {part}: {training.get('steps')} steps in {training.get('seconds')} s, held-out losses "
         f"`{json.dumps(training.get('held_out'))}`",
     ]
     if alone := training.get("odometry"):
@@ -141,7 +162,7 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         lines += [
             "How far ahead the dream holds, blind, after 64 true frames:",
             "",
-            *_ahead(scores["ahead"]),
+            *_ahead(scores["ahead"], world, _compared(config, scores)),
             "",
         ]
     if "needle" in scores:
@@ -171,7 +192,9 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
         first = next(iter(scores["methods"].values()))["ahead"]["dream"]
         count = max(s["ssim"]["episodes"] for s in first.values())
         return [f"method=all ahead={held}_explore episodes={count}"]
-    dials = f"budget={scores['budget']} denoising_steps={scores['denoising_steps']} pose_from={scores['pose_from']}"
+    dials = f"denoising_steps={scores['denoising_steps']}"
+    if scores["pose_from"] != "none":
+        dials = f"budget={scores['budget']} {dials} pose_from={scores['pose_from']}"
     words = []
     if "ahead" in scores:
         count = max(s["ssim"]["episodes"] for s in scores["ahead"]["dream"].values())
@@ -186,6 +209,8 @@ def _dials(scores: dict[str, Any]) -> str:
     if "methods" in scores:
         return "the presets as they are"
     steps, budget = scores["denoising_steps"], scores["budget"]
+    if scores["pose_from"] == "none":
+        return f"{steps} denoising steps a frame, one frame after the other"
     return f"{steps} denoising steps, budget {budget}, pose from the {scores['pose_from']}"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldsim.ar_dream import ArDream
 from worldsim.dream import DreamEnv
 from worldsim.method_dream import MethodDream
 
 PLANNED = 64  # actions to come that a method with a long window may know
 
-Dream = DreamEnv | MethodDream
+Dream = DreamEnv | MethodDream | ArDream
 
 
 def step_all(
@@ -32,5 +33,6 @@ def step_all(
     for name, dream in dreams.items():
         if isinstance(dream, MethodDream):
             dream.plan(list(actions[i + 1 : i + 1 + PLANNED]))
+        if name not in plain:
             shown[name] = dream.step(actions[i])[0]
     return {name: shown[name] for name in dreams}

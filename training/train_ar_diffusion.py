@@ -38,12 +38,16 @@ from worldsim.config import load
 
 @dataclass
 class Config(LoopConfig):
-    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions."""
+    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions.
+
+    ``latents`` is the folder where encoded episodes are kept, RUN/latents where none is named; runs may share one.
+    """
 
     data: str = MISSING
     held_out: str = ""
     autoencoder: str = MISSING
     out: str = MISSING
+    latents: str = ""
     seed: int = 0
     threads: int = 0
     length: int = 16
@@ -77,9 +81,10 @@ def main(args: list[str]) -> int:
         sources = sources[: -len(held)] or sources
     check_same(meta["action_spec"], held[0].meta["action_spec"], config.data, config.held_out)
     out, quiet = Path(config.out), not accelerator.is_main_process
+    cache = Path(config.latents) if config.latents else out / "latents"
     with accelerator.main_process_first():
-        episodes = latent_episodes(sources, autoencoder, out / "latents", accelerator.device, quiet)
-        held_out = latent_episodes(held, autoencoder, out / "latents", accelerator.device, quiet)
+        episodes = latent_episodes(sources, autoencoder, cache, accelerator.device, quiet)
+        held_out = latent_episodes(held, autoencoder, cache, accelerator.device, quiet)
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     model.autoencoder.load_state_dict(autoencoder.state_dict())

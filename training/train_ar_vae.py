@@ -5,8 +5,9 @@
 Reconstruction of single frames, then the same against a discriminator, then clips decoded causally, all weights going
 on. `stages.reconstruction=0.3` and so on are the shares of `seconds` (and of `steps`); a share of 0 leaves a stage out,
 and without the causal one the decoder's window is 1. `config=assets/configs/ar_vae.yaml` is the paper's size. The same
-command after a kill goes on in the stage where it stopped. Writes RUN/ar_vae.safetensors (the EMA weights, with their
-configuration) and prints the held-out PSNR and SSIM as one JSON line.
+command after a kill goes on in the stage where it stopped. `init=FILE` begins from the weights of another AR-VAE, of
+another world or with other dims of latents, as far as the two overlap. Writes RUN/ar_vae.safetensors (the EMA weights,
+with their configuration) and prints the held-out PSNR and SSIM as one JSON line.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from training.dataset import RandomClips, open_episodes
 from training.discriminator import PatchDiscriminator, hinge
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from worldsim.autoencoders.ar_vae import ArVae
-from worldsim.checkpoint import save_autoencoder
+from worldsim.checkpoint import load_ar_vae, save_autoencoder
 from worldsim.config import ArVaeConfig, ConfigError, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.ssim import psnr, ssim
@@ -60,10 +61,14 @@ class StagesConfig:
 
 @dataclass
 class Config(LoopConfig):
-    """``batch`` frames a step; the causal stage takes them as batch / clip stretches of ``clip`` frames."""
+    """``batch`` frames a step; the causal stage takes them as batch / clip stretches of ``clip`` frames.
+
+    ``adversarial_weight=0`` spares the discriminator's time in the causal stage too.
+    """
 
     data: str = MISSING
     held_out: str = ""
+    init: str = ""
     out: str = MISSING
     batch: int = 16
     clip: int = 8
@@ -104,11 +109,22 @@ class Tokenizing(nn.Module):
         assert isinstance(similar, Tensor)
         loss = pixels + c.ssim_weight * (1 - similar) + 1e-4 * raw.square().mean()
         losses = {"l1": pixels, "ssim": similar}
-        if self.stage != "reconstruction":
+        if self.stage != "reconstruction" and c.adversarial_weight:
             maker, judge = hinge(self.discriminator, x, y)
             loss = loss + c.adversarial_weight * maker + judge
             losses |= {"maker": maker, "judge": judge}
         return {"loss": loss, **losses}
+
+
+@torch.no_grad()
+def begin_from(model: ArVae, other: ArVae) -> None:
+    """Copy the weights of another AR-VAE; of tensors that are larger in one, the corner that both have."""
+    theirs = other.state_dict()
+    for name, ours in model.state_dict().items():
+        if name not in theirs:
+            continue
+        corner = tuple(slice(0, min(a, b)) for a, b in zip(ours.shape, theirs[name].shape, strict=True))
+        ours[corner] = theirs[name][corner]
 
 
 @torch.no_grad()
@@ -159,6 +175,8 @@ def main(args: list[str]) -> int:
         model = Tokenizing(config, stage)
         if before is not None:
             model.load_state_dict(before.state_dict())
+        elif config.init:
+            begin_from(model.autoencoder, load_ar_vae(Path(config.init))[0])
 
         def loss_of(
             wrapped: nn.Module, step: int, length: int = length, number: int = number

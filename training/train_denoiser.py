@@ -4,8 +4,9 @@
 
 The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint, which `run_demo.py
 --checkpoint RUN/checkpoint` plays. `torchrun --nproc_per_node N -m training.train_denoiser ...` runs it on N processes,
-each with clip.batch rows. `init=CHECKPOINT` begins from the weights of another checkpoint, for instance one over an
-earlier version of the autoencoder; the autoencoder itself and the action statistics are this run's own.
+each with clip.batch rows. Where the episodes tell no pose the model's camera stands still: memory then holds what was
+seen in the same part of the picture. `init=CHECKPOINT` begins from the weights of another checkpoint, for instance one
+over an earlier version of the autoencoder; the autoencoder itself and the action statistics are this run's own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
-from training.reckoning import fit_turns
+from training.reckoning import fit_turns, measure_drift
 from worldsim.actions import check_same
 from worldsim.checkpoint import CheckpointError, Description, Loaded, LoadedModel, load_autoencoder, save
 from worldsim.checkpoint import load as load_checkpoint
@@ -119,7 +120,8 @@ def main(args: list[str]) -> int:
         held_out = latent_episodes(held_sources, autoencoder, out / "latents", accelerator.device, quiet)
     model_config = ModelConfig(
         size=int(meta["size"]),
-        fov=float(meta["fov"]),
+        fov=float(meta["fov"] or ModelConfig.fov),
+        posed=episodes[0].poses is not None,
         action_dim=episodes[0].actions.shape[1],
         autoencoder=autoencoder_config,
         denoiser=config.denoiser,
@@ -163,6 +165,8 @@ def main(args: list[str]) -> int:
     if accelerator.is_main_process:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
+        ema.model.cpu()
+        measure_drift(ema.model, held_out)
         facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
         save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
         print(json.dumps(result))

@@ -22,10 +22,10 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.cli import command
-from training.clips import RowNoise, before
+from training.clips import RowNoise
 from training.dataset import DataError, LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
-from training.reckoning import Walk, fit_turns, last_motions, reckon, reckoning_loss
+from training.reckoning import Walk, fit_turns, last_motions, measure_drift, reckon, reckoning_loss, walk_from
 from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.config import load
@@ -61,16 +61,6 @@ class Reckoning(nn.Module):
     def forward(self, walk: Walk, noise: RowNoise) -> dict[str, Tensor]:
         """The loss of one batch."""
         return {"loss": reckoning_loss(self.odometry, walk, noise)}
-
-
-def walk_from(model: WorldModel, episode: LatentEpisode, start: int, length: int) -> Walk:
-    """The walk of ``length`` actions from frame ``start`` of an episode with poses; one row."""
-    assert episode.poses is not None
-    led = model.normalise(torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions]))
-    stop = start + length
-    poses = torch.cat([before(episode.poses, start + 1, LATELY + 1), episode.poses[start + 1 : stop + 1]])
-    actions = torch.cat([before(led, start + 1, LATELY - 1), led[start + 1 : stop + 1]])
-    return Walk(episode.latents[None, start:stop].float(), actions[None], poses[None])
 
 
 @torch.no_grad()
@@ -161,6 +151,7 @@ def main(args: list[str]) -> int:
     if accelerator.is_main_process:
         model.odometry = ema.odometry.cpu()
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        measure_drift(model, held_out)
         result |= {"exact_turns": exact, "drift": drift(model, held_out)}
         d = loaded.description
         facts = {

@@ -39,6 +39,11 @@ class ArDiffusionConfig:
     autoencoder: ArVaeConfig = field(default_factory=ArVaeConfig)
     denoiser: ArDiTConfig = field(default_factory=ArDiTConfig)
 
+    @property
+    def size(self) -> int:
+        """Side of a frame in pixels."""
+        return self.autoencoder.size
+
 
 @dataclass(frozen=True)
 class Sampling:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from worldsim import hub
 from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
 from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.autoencoders.conv import ConvAutoencoder
@@ -27,6 +28,7 @@ from worldsim.world_model import WorldModel
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
+PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
 
 
@@ -158,14 +160,21 @@ def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict
 
 
 def resolve(name_or_path: str) -> Path:
-    """A shipped checkpoint's folder by name, or any folder by path.
+    """A folder by path, a shipped checkpoint's by name, or a published one's by its id on the hub, OWNER/NAME.
 
     Raises:
-        CheckpointError: neither exists.
+        CheckpointError: there is none, or one with pickled weights only, which are never opened.
     """
     for folder in (Path(name_or_path), SHIPPED / name_or_path):
         if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
             return folder
+    if hub.is_id(name_or_path):
+        try:
+            return _with_weights(hub.fetch(name_or_path), name_or_path)
+        except hub.HubError as error:
+            raise CheckpointError(str(error)) from None
+    if Path(name_or_path).is_dir():
+        _with_weights(Path(name_or_path), name_or_path)
     shipped = sorted(p.parent.name for p in SHIPPED.glob("*/" + CONFIG)) if SHIPPED.is_dir() else []
     raise CheckpointError(
         f"no checkpoint {name_or_path!r}: expected a folder with {WEIGHTS} and {CONFIG}, or one of {shipped}; "
@@ -173,14 +182,27 @@ def resolve(name_or_path: str) -> Path:
     )
 
 
+def _with_weights(folder: Path, name: str) -> Path:
+    """The folder, if it holds weights that may be opened."""
+    if (folder / WEIGHTS).is_file():
+        return folder
+    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
+    if pickled:
+        raise CheckpointError(
+            f"{name} has no {WEIGHTS} but {pickled[0]}, which may be pickled and is never opened; "
+            "ask for the weights as safetensors"
+        )
+    raise CheckpointError(f"{name} has no {WEIGHTS} and no {CONFIG}; expected a checkpoint of worldsim")
+
+
 def load_any(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[Any]:
-    """Load a checkpoint folder that ``run_demo.py`` plays; see :func:`load` and :func:`load_video`."""
-    video = describe(name_or_path)[1].kind == "video"
-    return load_video(name_or_path, device) if video else load(name_or_path, device)
+    """Load a checkpoint folder of any kind; see :func:`load`, :func:`load_video` and :func:`load_ar_diffusion`."""
+    by_kind: dict[str, Callable[..., Loaded[Any]]] = {"video": load_video, "ar_diffusion": load_ar_diffusion}
+    return by_kind.get(describe(name_or_path)[1].kind, load)(name_or_path, device)
 
 
 def load(name_or_path: str, device: torch.device | str = "cpu") -> LoadedModel:
-    """Load the checkpoint folder of a world model, ready to dream.
+    """Load a world model, ready to dream: the path of a folder, the name of a shipped one, or an id on the hub.
 
     Raises:
         CheckpointError: missing, truncated, foreign or newer than this program; one sentence.
@@ -224,10 +246,10 @@ def _other_kind(folder: Path, kind: str) -> CheckpointError:
         "world": "which plays by its own method; leave method=NAME out, "
         "or train a video model with `python -m training.train_video`",
         "video": "which needs a method; name one with method=NAME",
-        "ar_diffusion": "which does not play yet; make videos with `python -m training.sample`",
+        "ar_diffusion": "which plays with method=ar_diffusion and with no other",
     }
     return CheckpointError(
-        f"{folder} holds a {kind} model, {uses.get(kind, 'which this program does not know')}"
+        f"{folder} holds a model of kind {kind}, {uses.get(kind, 'which this program does not know')}"
     )
 
 

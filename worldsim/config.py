@@ -77,10 +77,14 @@ class MemoryConfig:
 
 @dataclass
 class ModelConfig:
-    """Everything that fixes the shape of a world model."""
+    """Everything that fixes the shape of a world model.
+
+    A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still.
+    """
 
     size: int = 64
     fov: float = 70.0
+    posed: bool = True
     action_dim: int = 20
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

@@ -10,6 +10,7 @@ from worldsim.past import TruePast
 from worldsim.protocols import MAX_STEPS, Dream, Recording
 from worldsim.tick import Source
 
+NO_DREAM = "no dream plays here; give --checkpoint one of this world"
 MEMORY, FORGETFUL = "memory", "forgetful"  # the names of the dream and of its twin
 
 
@@ -136,6 +137,8 @@ class Dials:
         raise NotImplementedError
 
     def _restart(self) -> str | None:
+        if not self._dreams:
+            return NO_DREAM
         if not len(self._past):
             return None
         for name in self._dreams:
@@ -143,6 +146,8 @@ class Dials:
         return f"dreams started again from the last {len(self._past)} true frames"
 
     def _remember(self, source: Source) -> str:
+        if not self._dreams:
+            return NO_DREAM
         self._history_from = source
         return "past: the dream's own" if source == "dream" else f"past: true at every {self.blind}th frame"
 
@@ -158,6 +163,8 @@ class Dials:
         return notice
 
     def _turn(self, dial: str, by: int) -> str:
+        if not self._dreams:
+            return NO_DREAM
         dream = next(iter(self._dreams.values()))
         ladders = {"history": dream.histories, "budget": dream.budgets}
         ladder = sorted(ladders.get(dial, range(1, MAX_STEPS + 1)))
@@ -172,6 +179,8 @@ class Dials:
     def _compare(self, on: bool) -> str | None:
         if on == (FORGETFUL in self._dreams):
             return None
+        if not self._dreams:
+            return NO_DREAM
         if not on:
             self._idle_twin = self._dreams.pop(FORGETFUL)
             return "comparison closed"

@@ -64,6 +64,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.history = max(self.histories) if history is None else history
         self.budget = budget
         self.denoising_steps = denoising_steps
+        self._pose_from = "dream"
         self.pose_from = pose_from
 
     @property
@@ -113,12 +114,14 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
 
     @property
     def pose_from(self) -> str:
-        """``dream``: its own dead reckoning; ``true``: a labelled aid."""
-        return self._pose_from
+        """``dream``: its own dead reckoning; ``true``: a labelled aid; ``none``: its world tells no pose."""
+        return self._pose_from if self.model.config.posed else "none"
 
     @pose_from.setter
     def pose_from(self, value: str) -> None:
-        if value not in ("dream", "true"):
+        if not self.model.config.posed and value == "true":
+            raise DreamError("pose_from: this dream's world tells no pose; leave pose_from out")
+        if value not in ("dream", "true") and value != self.pose_from:
             raise DreamError(f"pose_from: expected dream or true, found {value!r}")
         self._pose_from = value
 

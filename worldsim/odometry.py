@@ -23,14 +23,18 @@ class Odometry(nn.Module):
     pitch reckoned so far and how far the eye stands from a whole unit above where it began, so that it can take back
     what it has drifted: the picture shows the true pitch, and worlds made of blocks have whole heights. Where a
     world turns the camera by the action and nothing else, :meth:`fit_turns` finds it out, and no network meddles.
+    ``still`` is for worlds that tell no pose: there is nothing to learn from, and every pose stays zero.
     """
 
     turns: Tensor
     exact: Tensor
+    drift: Tensor
 
-    def __init__(self, channels: int, grid: tuple[int, int], action_dim: int, scale: float) -> None:
+    def __init__(
+        self, channels: int, grid: tuple[int, int], action_dim: int, scale: float, still: bool = False
+    ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.still = scale, still
         cells = (grid[0] // 2) * (grid[1] // 2)
         self.see = nn.Sequential(
             nn.Conv2d(channels, CHANNELS, 3, padding=1),
@@ -55,6 +59,8 @@ class Odometry(nn.Module):
         self.pitch = nn.Linear(SEEN * cells, 1)
         self.register_buffer("turns", torch.zeros(2, action_dim + 1))
         self.register_buffer("exact", torch.zeros(()))
+        # How far it is usually off after 48 frames: x, y, z over the scale, yaw in degrees; 0 where nobody measured.
+        self.register_buffer("drift", torch.zeros(4))
         last = self.correct[-1]
         assert isinstance(last, nn.Linear)
         for layer in (last, self.direct):
@@ -67,6 +73,8 @@ class Odometry(nn.Module):
 
     def pitch_of(self, seen: Tensor) -> Tensor:
         """The pitch (N,) in degrees that the pictures suggest; from :meth:`look`."""
+        if self.still:
+            return torch.zeros_like(seen[:, 0])
         return cast(Tensor, self.pitch(seen)[:, 0] * 60)
 
     def reckon(self, seen: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
@@ -106,6 +114,8 @@ class Odometry(nn.Module):
         self, pose: Tensor, seen: Tensor, actions: Tensor, motions: Tensor, ground: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Integrate one step: the next pose (N, 5) and the motion made (N, 5); ``ground`` (N,) is where height is 0."""
+        if self.still:
+            return pose, torch.zeros_like(pose)
         delta = self.reckon(seen, actions, motions, pose[:, 4], pose[:, 1] - ground)
         after = move(pose, delta, self.scale)
         # Where the pitch met its limit the motion made is smaller than the one predicted.

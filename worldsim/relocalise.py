@@ -15,10 +15,8 @@ from worldsim.world_model import Views, WorldModel
 
 RUNGS = (0.0, 0.25, -0.25)
 """Heights tried first, in units of the scene: a step of a block missed is too far for a linear solution."""
-NUDGE = (0.03, 0.03, 0.03, 0.5)
-"""Finite differences for x, y, z (units of the scene) and yaw (degrees)."""
-DRIFT = (0.07, 0.05, 0.07, 0.2)
-"""How far dead reckoning is expected to be off, likewise, beyond a rung."""
+LEAST = (1e-3, 1e-3, 1e-3, 0.02)
+"""Drift that is not worth a correction: x, y, z (units of the scene) and yaw (degrees)."""
 NOISE = 16.0
 """Variance of a guess's error against a frame of unit variance, times the number of cells that err together."""
 ROUNDS = 2
@@ -36,16 +34,16 @@ def relocalise(
     """The pose (5,) that a true frame, latent (C, h, w), was seen from, near the ``pose`` reckoned.
 
     The ``pose`` itself where memory does not know the place, or does not know it better from elsewhere. Solved by
-    Gauss-Newton over position and yaw, with the expected drift as prior.
+    Gauss-Newton over position and yaw, with the drift that the odometry is known for as prior.
 
     Args:
         views: what is remembered from before, one row; index: of the frame.
         draw: how memory draws these views; by default the model's own reading.
     """
-    if not len(views):
+    if not len(views) or not model.odometry.drift.any():
         return pose
     unit = torch.tensor([model.scale, model.scale, model.scale, 1.0], device=pose.device)
-    nudge, drift = (torch.tensor(x, device=pose.device) * unit for x in (NUDGE, DRIFT))
+    drift = torch.maximum(model.odometry.drift, unit.new_tensor(LEAST)) * unit
 
     def miss(offsets: Tensor, at: Tensor) -> Tensor:
         """Guess minus frame (K, N) from the pose ``at``, moved by the offsets (K, 4)."""
@@ -56,15 +54,16 @@ def relocalise(
         guess, _ = model.read(views, poses[None], torch.full((len(poses),), index, device=pose.device))
         return (guess[0] - latent).flatten(1)
 
-    rungs = torch.zeros(len(RUNGS), 4, device=pose.device)
-    rungs[:, 1] = torch.tensor(RUNGS, device=pose.device) * model.scale
+    heights = RUNGS if drift[1] > 0.1 * max(RUNGS) * model.scale else RUNGS[:1]
+    rungs = torch.zeros(len(heights), 4, device=pose.device)
+    rungs[:, 1] = torch.tensor(heights, device=pose.device) * model.scale
     errors = miss(rungs, pose).square().mean(1)
     found = pose.clone()
     found[:4] += rungs[errors.argmin()]
-    small = torch.cat([torch.zeros(1, 4, device=pose.device), torch.diag(nudge)])
+    small = torch.cat([torch.zeros(1, 4, device=pose.device), torch.diag(drift)])
     for _ in range(ROUNDS):
         missed = miss(small, found)
-        slope = (missed[1:] - missed[0]) / nudge[:, None]  # (4, N)
+        slope = (missed[1:] - missed[0]) / drift[:, None]  # (4, N)
         curve = slope @ slope.T / NOISE + torch.diag(drift**-2)
         found[:4] -= torch.linalg.solve(curve, slope @ missed[0] / NOISE)
     error = miss(small[:1], found).square().mean()

@@ -29,7 +29,7 @@ class Session(Dials):
 
     Args:
         env: the true world; ``info["pose"]`` is used where it is there.
-        dreams: the dreams by name. The one named ``forgetful`` always keeps its shortest history.
+        dreams: the dreams by name, perhaps none. The one named ``forgetful`` always keeps its shortest history.
         twin: makes the forgetful twin for the first ``set_compare(True)``.
         recorder: the wrapper that records ``env``, if any.
         history_from: whose frames the dreams remember: "dream" (their own, for ever) or "true".
@@ -96,6 +96,8 @@ class Session(Dials):
     def _dream(self, action: Any) -> dict[str, tuple[np.ndarray, dict[str, Any], float]]:
         """Every dream's next frame, its info and its milliseconds: of a shared pass, its share."""
         began, dreams = time.perf_counter(), list(self._dreams.values())
+        if not dreams:
+            return {}
         for dream in dreams:
             if dream.pose_from == "true" and self._past.pose is not None:
                 dream.guide(self._past.pose)

@@ -15,7 +15,7 @@ from worldsim.denoisers.causal_dit import CausalDiT
 from worldsim.memory.geometry import motion
 from worldsim.memory.joint import JointCompressor, place_features
 from worldsim.memory.reader import FrameEncoder, RayReader
-from worldsim.memory.selection import relevant_views
+from worldsim.memory.selection import relevant_views, spread_views
 from worldsim.odometry import Odometry
 
 
@@ -94,7 +94,7 @@ class WorldModel(nn.Module):
         self.compressor = JointCompressor(m.width, m.heads, m.depth, action, side * side)
         self.reader = RayReader(channels, m.width, m.heads, self.grid, config.fov, m.scene_scale)
         self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
-        self.odometry = Odometry(channels, self.grid, action, m.scene_scale)
+        self.odometry = Odometry(channels, self.grid, action, m.scene_scale, still=not config.posed)
         self.register_buffer("action_mean", torch.zeros(action))
         self.register_buffer("action_std", torch.ones(action))
 
@@ -127,7 +127,7 @@ class WorldModel(nn.Module):
         keep = min(budget, m)
         ages = (now_index - past.index).expand(b, -1)
         places = place_features(past.poses, now, ages.float(), self.scale)
-        chosen, _ = relevant_views(past.poses, past.valid, now, keep, self.scale)
+        chosen, _ = self._choose(past.poses, past.valid, now, keep)
         rank = torch.full((b, m), -1, device=chosen.device).scatter(
             1, chosen, torch.arange(keep, device=chosen.device).expand(b, -1)
         )
@@ -158,7 +158,7 @@ class WorldModel(nn.Module):
             visible = views.valid[:, None].expand(b, t, n)
         poses = views.poses[:, None].expand(b, t, n, 5).flatten(0, 1)
         flat = target.flatten(0, 1)
-        chosen, valid = relevant_views(poses, visible.flatten(0, 1), flat, count, self.scale)  # (B T, R)
+        chosen, valid = self._choose(poses, visible.flatten(0, 1), flat, count)  # (B T, R)
         row = torch.arange(b, device=flat.device).repeat_interleave(t)[:, None]
         ages = (index.repeat(b)[:, None] - views.index[row, chosen]).float()
         guess, extra = self.reader(
@@ -171,6 +171,11 @@ class WorldModel(nn.Module):
         )
         guess = guess.unflatten(0, (b, t))
         return guess, torch.cat([guess, extra.unflatten(0, (b, t))], 2)
+
+    def _choose(self, poses: Tensor, valid: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        if not self.config.posed:
+            return spread_views(valid, count)
+        return relevant_views(poses, valid, target, count, self.scale)
 
     def motion(self, before: Tensor, after: Tensor) -> Tensor:
         """Change of pose in this model's units, (..., 5)."""

@@ -95,12 +95,12 @@ def draw(
             work.colours[pack * COLOUR :],
             work.keys[start:],
         )
-    out = np.empty((size * size, 3), np.uint8)
+    out = np.empty(rays * 3, np.uint8)
     many = one_ray(work.colours, work.keys, size, smooth, out, work.pixels, work.mixed)
     for start in range(0, many, CHUNK // EXTRA):
         count = min(CHUNK // EXTRA, many - start)
         packs = -(-count // LANES)
         more_places(work.pixels, start, packs, size, work.more_places)
         follow(packs * EXTRA * LANES, work.more_places, work.more_colours, work.more_keys)
-        four_rays(work.colours, work.more_colours, work.pixels, start, count, out)
-    return out.reshape(size, size, 3)
+        four_rays(work.colours, work.more_colours, work.pixels, start, packs, out)
+    return out[: size * size * 3].reshape(size, size, 3)

@@ -1,6 +1,7 @@
 """From rays to pixels: one ray a pixel, three more where surfaces meet.
 
-Compiled functions call only what stands in their own file: numba's cache does not notice changes in others.
+Compiled functions call only what stands in their own file or in `lanes`: numba's cache does not notice
+changes in others.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from envs.blocks.lanes import LANES
-from envs.blocks.paint import COLOUR
+from envs.blocks.lanes import LANES, floor, least, load, real, spread, store, store_bytes, take, whole
+from envs.blocks.paint import BLUE, COLOUR, GREEN, RED
 
 # More rays in a pixel in which surfaces meet: a triangle about its middle (down, right).
 EXTRA_ROWS, EXTRA_COLS = (0.093, 0.258, -0.351), (0.348, -0.254, -0.080)
 EXTRA = 3
+
+
+@njit(cache=True, error_model="numpy")
+def _byte(colour):  # type: ignore[no-untyped-def]
+    return whole(least(colour + 0.5, spread(255.0)))
 
 
 @njit(cache=True, error_model="numpy")
@@ -22,17 +28,17 @@ def one_ray(colours, keys, size, smooth, out, pixels, mixed):  # type: ignore[no
 
     Args:
         colours, keys: from `paint`, of size * size rays; size: height and width in pixels; smooth: whether to find any.
-        out: uint8 (size * size, 3) to fill; pixels: int32 (size * size + 8,) to fill with the numbers of pixels unlike
-            one of their neighbours, the last one again up to a multiple of eight.
+        out: uint8 (size * size * 3,) to fill, with room for a multiple of eight pixels; pixels: int32 (size * size + 8,)
+            to fill with the numbers of pixels unlike one of their neighbours, the last one again up to a multiple of
+            eight.
         mixed: uint8 (size,), memory to work in.
     Returns:
         how many pixels those are.
     """
-    for n in range(size * size):
-        k = (n >> 3) * COLOUR + (n & 7)
-        out[n, 0] = np.uint8(min(255.0, colours[k] + 0.5))
-        out[n, 1] = np.uint8(min(255.0, colours[k + LANES] + 0.5))
-        out[n, 2] = np.uint8(min(255.0, colours[k + 2 * LANES] + 0.5))
+    for pack in range(-(-size * size // LANES)):
+        k = pack * COLOUR
+        r, g, b = _byte(load(colours, k + RED)), _byte(load(colours, k + GREEN)), _byte(load(colours, k + BLUE))
+        store_bytes(out, pack * 3 * LANES, r | g << 8 | b << 16)
     many = 0
     if smooth:
         for i in range(size):
@@ -46,7 +52,7 @@ def one_ray(colours, keys, size, smooth, out, pixels, mixed):  # type: ignore[no
             for j in range(1, size):
                 mixed[j] |= row[j - 1] != row[j]
             for j in range(size):
-                pixels[many] = i * size + j
+                pixels[np.uint64(many)] = i * size + j
                 many += int(mixed[j])
         for n in range(many, -(-many // LANES) * LANES):
             pixels[n] = pixels[many - 1]
@@ -56,23 +62,35 @@ def one_ray(colours, keys, size, smooth, out, pixels, mixed):  # type: ignore[no
 @njit(cache=True, error_model="numpy")
 def more_places(pixels, start, packs, size, places):  # type: ignore[no-untyped-def]
     """Where the further rays of eights of pixels go, for `cast`: eight first ones, eight second ones and so on."""
-    for m in range(packs * LANES):
-        n = np.uint32(pixels[start + m])
-        i, j = np.float64(n // np.uint32(size)), np.float64(n % np.uint32(size))
-        k = (m >> 3) * EXTRA * 2 * LANES + (m & 7)
+    for pack in range(packs):
+        n = real(load(pixels, start + pack * LANES))
+        i = floor(n / size)
+        j = n - i * size
         for s in range(EXTRA):
-            places[k + s * 2 * LANES] = i + 0.5 + EXTRA_ROWS[s]
-            places[k + s * 2 * LANES + LANES] = j + 0.5 + EXTRA_COLS[s]
+            k = (pack * EXTRA + s) * 2 * LANES
+            store(places, k, i + 0.5 + EXTRA_ROWS[s])
+            store(places, k + LANES, j + 0.5 + EXTRA_COLS[s])
 
 
 @njit(cache=True, error_model="numpy")
-def four_rays(colours, more, pixels, start, count, out):  # type: ignore[no-untyped-def]
-    """Make ``count`` pixels of four rays each: ``colours`` of all pixels' middles, ``more`` of the further rays."""
-    for m in range(count):
-        n = pixels[start + m]
-        k, r = (n >> 3) * COLOUR + (n & 7), (m >> 3) * EXTRA * COLOUR + (m & 7)
-        for c in range(3):
-            mean = colours[k + c * LANES]
-            for s in range(EXTRA):
-                mean += more[r + s * COLOUR + c * LANES]
-            out[n, c] = np.uint8(min(255.0, mean / (1 + EXTRA) + 0.5))
+def four_rays(colours, more, pixels, start, packs, out):  # type: ignore[no-untyped-def]
+    """Make eights of pixels of four rays each.
+
+    Args:
+        colours: of all pixels' middles, ``more``: of the further rays, which are lost; pixels, out: from `one_ray`.
+        start: in ``pixels``; packs: how many eights.
+    """
+    bytes_ = more.view(np.int32)
+    for pack in range(packs):
+        m, k = start + pack * LANES, pack * EXTRA * COLOUR
+        n = load(pixels, m)
+        first = (n >> 3) * COLOUR + (n & 7)
+        r, g, b = take(colours, first + RED), take(colours, first + GREEN), take(colours, first + BLUE)
+        for s in range(EXTRA):
+            at = k + s * COLOUR
+            r, g, b = r + load(more, at + RED), g + load(more, at + GREEN), b + load(more, at + BLUE)
+        r, g, b = _byte(r / float(1 + EXTRA)), _byte(g / float(1 + EXTRA)), _byte(b / float(1 + EXTRA))
+        store(bytes_, 2 * k, r | g << 8 | b << 16)
+        for i in range(LANES):
+            pixel, rgb = pixels[np.uint64(m + i)] * 3, bytes_[np.uint64(2 * k + i)]
+            out[np.uint64(pixel)], out[np.uint64(pixel + 1)], out[np.uint64(pixel + 2)] = rgb, rgb >> 8, rgb >> 16

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.small_run import record
+from tests.worldsim.small_ar_diffusion import small_ar_diffusion
 from tests.worldsim.small_model import SPEC, small_checkpoint
 from tests.worldsim.small_video import small_video
 from training import evaluate, ship
@@ -74,3 +75,32 @@ def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
     for name, row in found.items():
         assert f"| `{name}` | {row['ahead']['dream']['1']['ssim']['mean']:.3f}" in card
     assert "method=all" in card
+
+
+def test_a_pair_of_ar_diffusion_is_measured_and_its_card_stands_beside_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "HORIZONS", (1, 4))
+    monkeypatch.setattr(ship, "SHIPPED", tmp_path)
+    data = record(tmp_path / "data", episodes=1, steps=24, name="worldsim/Blocks-v0", policy="needle")
+    facts = {"family": "minecraft", "action_spec": SPEC}
+    checkpoint.save(tmp_path / "pair", small_ar_diffusion(), facts)
+    small_checkpoint(tmp_path / "default")
+    for name, context in (("pair", 8), ("default", 8), ("other", 9)):
+        model = "default" if name == "other" else name
+        words = [f"checkpoint={tmp_path / model}", f"ahead={data}", f"context={context}", "denoising_steps=1"]
+        assert evaluate.main([*words, f"out={tmp_path / name}.json"]) == 0
+    scores = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("pair", "default")}
+    assert scores["pair"]["pose_from"] == "none" and scores["pair"]["ahead"]["untrained"]["1"]["ssim"]["n"]
+    words = [
+        f"checkpoint={tmp_path / 'pair'}",
+        "name=blocks_ar_diffusion",
+        f"scores={tmp_path / 'pair.json'}",
+    ]
+    assert ship.main([*words, "data=one", f"against={tmp_path / 'default.json'}"]) == 0
+    card = (tmp_path / "blocks_ar_diffusion" / "card.md").read_text()
+    assert f"| the default, `blocks` | {scores['default']['ahead']['dream']['1']['ssim']['mean']:.3f}" in card
+    assert "--env minecraft method=ar_diffusion" in card and "one frame after the other" in card
+    capsys.readouterr()
+    assert ship.main([*words, "data=one", f"against={tmp_path / 'other.json'}"]) == 2
+    assert "on the same episodes" in capsys.readouterr().err

@@ -14,8 +14,8 @@ from tests.worldsim.small_model import SPEC, small_config, small_model
 from training import train_odometry
 from training.clips import RowNoise
 from training.dataset import LatentEpisode, latent_episodes, open_episodes
-from training.reckoning import last_motions, reckon, reckoning_loss
-from training.train_odometry import drift, walk_from
+from training.reckoning import last_motions, reckon, reckoning_loss, walk_from
+from training.train_odometry import drift
 from worldsim import checkpoint
 from worldsim.dream import DreamEnv
 from worldsim.odometry import LATELY

@@ -109,7 +109,7 @@ def test_a_script_that_says_nothing_known_is_refused(script: str, family: str, s
         (["given=0"], "given: expected at least 1, found 0"),
         (["difference=4"], "difference: expected 0"),
         (["sampler=dimm"], "did you mean 'ddim'"),
-        (["checkpoint=labmaze"], "holds a world model"),
+        (["checkpoint=labmaze"], "holds a model of kind world"),
         (["prompt=nowhere.zip"], "nowhere.zip"),
     ],
 )

@@ -13,28 +13,37 @@ from worldsim.samplers import NAMES, sampler_from
 PROCESS = VariancePreserving("linear")
 
 
+def _closed_form(frames: int, difference: int, steps: int) -> Tensor:
+    """Eqn. 5 before every call and after the last, in parts of ``steps``: (calls + 1, frames)."""
+    calls = torch.arange(steps + (frames - 1) * difference + 1)
+    return (steps + difference * torch.arange(frames) - calls[:, None]).clamp(0, steps)
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_levels_run_from_all_noise_to_all_clean_and_never_fall_along_the_frames(steps: int) -> None:
-    """For every s from 0 to T and every F up to 64, by Eqn. 5's closed form."""
+    """For every s from 0 to T and every F up to 64, by Eqn. 5's closed form.
+
+    Its rows and columns do not depend on F, so a shorter video's levels are a corner of the longest one's.
+    """
     for difference in range(steps + 1):
+        whole = _closed_form(64, difference, steps)
+        assert (whole.diff(dim=1) >= 0).all()
         for frames in range(1, 65):
             plan = Plan(frames, difference, steps)
-            found = plan.levels()
-            assert (found[0] == 1).all() and (found[-1] == 0).all()
-            assert (found.diff(dim=1) >= 0).all()
-            place = steps + difference * torch.arange(frames) - torch.arange(len(found))[:, None]
-            assert torch.equal(plan.timesteps(steps), place.clamp(0, steps))
-            assert len(found) - 1 == plan.calls == steps + (frames - 1) * difference
+            found = plan.timesteps(steps)
+            assert plan.calls == steps + (frames - 1) * difference
+            assert torch.equal(found, whole[: plan.calls + 1, :frames])
+            assert found[0, 0] == steps and found[-1, -1] == 0  # and so all of the row, which never falls
 
 
-@pytest.mark.parametrize("frames", [2, 16, 64])
-def test_levels_are_right_for_every_difference_of_the_papers_fifty_steps(frames: int) -> None:
+def test_levels_are_right_for_every_difference_of_the_papers_fifty_steps() -> None:
     for difference in range(51):
-        plan = Plan(frames, difference, 50)
-        found = plan.timesteps(1000)  # DDIM takes every twentieth timestep
-        place = 50 + difference * torch.arange(frames) - torch.arange(plan.calls + 1)[:, None]
-        assert torch.equal(found, 20 * place.clamp(0, 50))
-        assert plan.calls == 50 + (frames - 1) * difference
+        whole = 20 * _closed_form(64, difference, 50)  # DDIM takes every twentieth timestep
+        for frames in (2, 16, 64):
+            plan = Plan(frames, difference, 50)
+            assert torch.equal(plan.timesteps(1000), whole[: plan.calls + 1, :frames])
+        levels = plan.levels()
+        assert (levels[0] == 1).all() and (levels[-1] == 0).all() and (levels.diff(dim=1) >= 0).all()
 
 
 def test_the_cost_is_linear_in_the_calls_as_in_the_papers_table_2() -> None:

@@ -3,6 +3,7 @@
 envs      frames per second of the embedded worlds              size=64 steps=3000 repeats=3
 step      milliseconds of one dreamt frame, by phase            checkpoint=blocks frames=200 threads=1
 variants  parameters, FLOPs and time of every memory variant    seconds=1 history=48 budget=16 threads=1
+ad        AR-Diffusion's scheduler, table 2 of its paper        checkpoint=labmaze_ar_diffusion steps=50 threads=1
 
 The last line is one JSON object that names the hardware.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from training.cli import command
 
-NAMES = ("envs", "step", "variants")  # each a module of this package with run(args) -> dict
+NAMES = ("envs", "step", "variants", "ad")  # each a module of this package with run(args) -> dict
 
 
 @command

@@ -1,9 +1,10 @@
-"""Convert data: python -m training.convert SRC DST --from teco_dmlab|teco_minecraft|vpt  or  --to teco|minari
+"""Convert data: python -m training.convert SRC DST --from teco_dmlab|teco_minecraft|vpt  or
+  --to teco|minari|lerobot
 
 --from reads every file of that format below the folder SRC and writes episodes into the folder DST; --to writes the
-episodes in SRC (a folder or one .zip) as TECO's files or as a Minari data set. --size N is the side of imported
-pictures in pixels (64). What is in DST already is not converted again, so an interrupted run goes on; a bad file is
-reported and skipped.
+episodes in SRC (a folder or one .zip) as TECO's files, a Minari data set, or a LeRobot v3.0 one (video, lossy).
+--size N is the side of imported pictures in pixels (64). What is in DST already is not converted again, so an
+interrupted run goes on; a bad file is reported and skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from envs.episode import Episode, EpisodeError
 from training.cli import command
-from training.convert import minari, teco, vpt
+from training.convert import lerobot, minari, teco, vpt
 from training.convert.recording import BadFile, Recording
 
 Reader = Callable[[Path, int], list[Recording]]
@@ -29,7 +30,8 @@ READERS: dict[str, tuple[str, Reader]] = {
     "vpt": ("*.mp4", vpt.read),
 }
 Writer = Callable[[Episode, Path, str], Path]
-WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write}
+WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write, "lerobot": lerobot.write}
+FINISH: dict[str, Callable[[Path], None]] = {"lerobot": lerobot.finish}  # after the last file
 DONE = ".done"  # folder of DST with an empty file for each source that was converted whole
 
 
@@ -75,7 +77,10 @@ def take(source: Path, folder: Path, kind: str) -> Counts:
         with Episode(path) as episode:
             WRITERS[kind](episode, folder, name)
 
-    return _each(files, source if source.is_dir() else source.parent, folder, convert)
+    counts = _each(files, source if source.is_dir() else source.parent, folder, convert)
+    if kind in FINISH:
+        FINISH[kind](folder)
+    return counts
 
 
 def _each(files: list[Path], root: Path, folder: Path, convert: Callable[[Path, str], None]) -> Counts:

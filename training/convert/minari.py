@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
         truncations=_ended(steps["terminated"], steps["truncated"]),
         infos={"episode": [name] * count},
     )
-    made = f"worldsim/{family}-{size}-v0"
+    made = f"worldsim/{re.sub(r'[^A-Za-z0-9_.-]+', '-', family)}-{size}-v0"
     pov = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
     with _below(folder):
         if (folder / made).is_dir():

@@ -28,7 +28,8 @@ class StudyConfig:
     ``only``: evaluate rows of these backbones alone; what else is on disk still enters the tables.
     ``method_episodes`` and ``method_steps`` are for rows of video models, which cost more: few, so that a table of the
     shipped models takes less than 20 minutes of two cores; 0 is as for the others, and the method's own. A method of
-    fewer steps keeps its own. ``rollouts`` is how many episodes Table 4 takes, ``seeds`` how often each; Figure 10 takes as many, with ``timesteps`` network calls a frame.
+    fewer steps keeps its own. ``rollouts`` is how many episodes Table 4 takes, ``seeds`` how often each; Figure 10
+    takes as many, with ``timesteps`` network calls a frame.
     """
 
     table: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,8 +30,3 @@ class Layer(nn.Module):
         y = attend(q, k, v)
         x = x + self.out(y.transpose(1, 2).reshape(n, s, width))
         return cast(Tensor, x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh")))
-
-
-def learned(*shape: int) -> nn.Parameter:
-    """A learnable embedding, small at the start."""
-    return nn.Parameter(0.02 * torch.randn(*shape))

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from worldsim.denoisers.layers import Block, Cache, level_embedding, rotary
 from worldsim.denoisers.protocol import DenoiserError
+from worldsim.mimetic import grid_of, look_alike, places
 
 
 @dataclass
@@ -48,11 +49,13 @@ class ArDiT(nn.Module):
                 f"expected a width that {config.heads} heads of an even size divide, found {width}"
             )
         self.inside = nn.Linear(dim, width)
-        self.place = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.place = places(*grid_of(tokens), width)
         self.level = nn.Sequential(nn.Linear(128, width), nn.SiLU(), nn.Linear(width, width))
         self.control = nn.Sequential(nn.Linear(control_dim, width), nn.SiLU(), nn.Linear(width, width))
         self.unknown = nn.Parameter(0.02 * torch.randn(width))  # in the place of a control that is not told
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
+        for block in self.blocks:
+            look_alike(cast(Block, block).qkv)
         self.modulate = nn.Linear(width, 2 * width)
         self.outside = nn.Linear(width, dim)
         for layer in (self.modulate, self.outside):

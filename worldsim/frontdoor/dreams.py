@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from worldsim import checkpoint
+from worldsim.ar_dream import ArDream
 from worldsim.checkpoint import Loaded
 from worldsim.dream import DreamEnv
-from worldsim.frontdoor.options import Options
+from worldsim.frontdoor.options import GYM, Options
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
 from worldsim.protocols import Dream
@@ -18,33 +19,64 @@ from worldsim.runtime import pick_device
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
 FOR_METHODS = {"minecraft": "blocks_methods", "dmlab": "labmaze_methods"}  # the video model that methods play
+PAIR = "ar_diffusion"  # the method that plays a pair of AR-VAE and denoiser, or else its preset a video model
+PAIRS = {"minecraft": "blocks_ar_diffusion", "dmlab": "labmaze_ar_diffusion"}
 STEPS = 2  # denoising steps of a world model, unless told otherwise
 
 
-def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]]:
-    """The trained model, and what makes a dream of it; dreams share the weights.
+TRAINING = """\
+No dream of {env} is shipped, so the true world plays alone; to train one and play it:
+  python -m training.collect env={env} policy={policy} episodes=100 out=data/{slug}
+  python -m training.train_autoencoder data=data/{slug} out=runs/{slug}_ae seconds=900
+  python -m training.train_denoiser data=data/{slug} autoencoder=runs/{slug}_ae/autoencoder.safetensors \\
+      out=runs/{slug} seconds=3600
+  python run_demo.py --env {env} --checkpoint runs/{slug}/checkpoint"""
+
+
+def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
+    """The trained model, and what makes a dream of it; dreams share the weights. None, and how to train one in words,
+    where no checkpoint is given and none is shipped.
 
     Raises:
         CheckpointError, DeviceError, DreamError, MethodError: it is not there, not whole, or was not trained for this.
     """
     config = options.config
+    if options.checkpoint is None and options.world not in SHIPPED:
+        policy = "random" if options.world == GYM else "mixed"
+        print(TRAINING.format(env=options.env, policy=policy, slug=options.slug))
+        return None
     if config.threads:
         torch.set_num_threads(config.threads)
     device = pick_device(options.device)
+    if config.method == PAIR and (pair := _pair(options)):
+        trained = checkpoint.load_ar_diffusion(pair, device)
+
+        def by_pair() -> ArDream:
+            return _turned(ArDream(trained), options)
+
+        return trained, by_pair
     if config.method:
         played = method(config.method)
-        video = checkpoint.load_video(options.checkpoint or FOR_METHODS[options.env], device)
+        video = checkpoint.load_video(options.checkpoint or FOR_METHODS[options.world], device)
 
         def by_method() -> MethodDream:
             return _turned(MethodDream(video, played), options)
 
         return video, by_method
-    loaded = checkpoint.load(options.checkpoint or SHIPPED[options.env], device)
+    loaded = checkpoint.load(options.checkpoint or SHIPPED[options.world], device)
 
     def dream() -> DreamEnv:
         return _turned(DreamEnv(loaded, denoising_steps=STEPS), options)
 
     return loaded, dream
+
+
+def _pair(options: Options) -> str:
+    """The checkpoint of an AR-Diffusion pair that is asked for, or shipped where none is; otherwise nothing."""
+    name = options.checkpoint or PAIRS[options.env]
+    if options.checkpoint is None and not (checkpoint.SHIPPED / name / checkpoint.CONFIG).is_file():
+        return ""
+    return name if checkpoint.describe(name)[1].kind == PAIR else ""
 
 
 def _turned(dream: Any, options: Options) -> Any:
@@ -57,9 +89,9 @@ def _turned(dream: Any, options: Options) -> Any:
     return dream
 
 
-def about(options: Options, loaded: Loaded[Any], seed: int) -> dict[str, Any]:
+def about(options: Options, loaded: Loaded[Any] | None, seed: int) -> dict[str, Any]:
     """The head of the report; ``context`` is how many true frames a dream begins from."""
-    weights = next(loaded.model.parameters())
+    weights = next(loaded.model.parameters()) if loaded else torch.zeros(())
     played = {"method": options.config.method} if options.config.method else {}
     return {
         "env": options.env,
@@ -69,7 +101,7 @@ def about(options: Options, loaded: Loaded[Any], seed: int) -> dict[str, Any]:
         "device": str(weights.device),
         "threads": torch.get_num_threads(),
         "dtype": str(weights.dtype).removeprefix("torch."),
-        "checkpoint": options.checkpoint or loaded.path.name,
+        "checkpoint": (options.checkpoint or loaded.path.name) if loaded else None,
         **played,
         "context": 1,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -11,9 +12,16 @@ from worldsim.config import load
 from worldsim.protocols import BLIND, MAX_STEPS
 from worldsim.tick import Source
 
-FAMILIES = ("minecraft", "dmlab")
-BACKENDS = {"minecraft": ("embedded", "luanti", "minerl"), "dmlab": ("embedded", "deepmind_lab")}
-POLICIES = ("keyboard", "explore", "needle")
+GYM = "gym"
+FAMILIES = ("minecraft", "dmlab", "doom", "gym:ENV_ID")
+BACKENDS = {  # what draws each world, the first unless told otherwise
+    "minecraft": ("embedded", "luanti", "minerl"),
+    "dmlab": ("embedded", "deepmind_lab"),
+    "doom": ("vizdoom",),
+    GYM: ("gymnasium",),
+}
+POLICIES = ("keyboard", "explore", "needle", "random")
+PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
 
 
@@ -28,7 +36,8 @@ class PlayConfig:
     ``history`` and ``budget`` None are the checkpoint's longest and the dream's own; ``tick_rate`` None is
     the world's own pace; ``threads`` are torch's on the CPU, 0 leaves them to torch: the shipped models are too
     small to gain from a second one. ``method`` names a method of Meta-ARVDM (assets/configs/methods), or a YAML file of
-    one, to play a video model by.
+    one, to play a video model by. ``keys`` is a YAML file that says which keys play a Gymnasium world (as those in
+    assets/configs/keys do), and ``size`` the side of the picture in pixels where no checkpoint says it.
     """
 
     history: int | None = None
@@ -43,6 +52,8 @@ class PlayConfig:
     height: int = 800
     threads: int = 1
     method: str = ""
+    keys: str = ""
+    size: int = 64
 
     def __post_init__(self) -> None:
         if self.pose_from not in ("dream", "true"):
@@ -61,7 +72,7 @@ class Options:
     """The command line, read."""
 
     env: str
-    backend: str = "embedded"
+    backend: str
     compare: bool = False
     history_from: Source = "dream"
     record: Path | None = None
@@ -77,6 +88,16 @@ class Options:
     config: PlayConfig = field(default_factory=PlayConfig)
 
     @property
+    def world(self) -> str:
+        """The kind of world, a key of ``BACKENDS``."""
+        return GYM if self.env.startswith(f"{GYM}:") else self.env
+
+    @property
+    def slug(self) -> str:
+        """The world's name as a part of a file's name."""
+        return re.sub(r"[^\w.-]+", "-", self.env)
+
+    @property
     def from_keyboard(self) -> bool:
         """Whether the player's hands play."""
         return self.policy == "keyboard" and self.replay is None
@@ -87,10 +108,10 @@ class Options:
             self,
             headless=True,
             history_from="true",
-            policy="needle" if self.policy == "keyboard" else self.policy,
+            policy=PLAYERS.get(self.world, "needle") if self.policy == "keyboard" else self.policy,
             steps=self.steps or (None if self.replay else HEADLESS_STEPS),
-            video=self.video or Path(f"worldsim-{self.env}.mp4"),
-            report=self.report or Path(f"worldsim-{self.env}.json"),
+            video=self.video or Path(f"worldsim-{self.slug}.mp4"),
+            report=self.report or Path(f"worldsim-{self.slug}.json"),
         )
 
 
@@ -106,12 +127,14 @@ def parse(words: list[str]) -> Options:
         ConfigError: a ``key=value`` word with an unknown key or a wrong value.
     """
     found = _parser().parse_intermixed_args(words)
-    if found.backend not in BACKENDS[found.env]:
-        raise OptionError(
-            f"expected a --backend of {', '.join(BACKENDS[found.env])} for {found.env}, found {found.backend}"
-        )
+    world = GYM if found.env.startswith(f"{GYM}:") and found.env != f"{GYM}:" else found.env
+    if world not in BACKENDS or found.env == GYM:
+        raise OptionError(f"expected an --env of {', '.join(FAMILIES)}, found {found.env}")
+    backends = BACKENDS[world]
+    if (backend := found.backend or backends[0]) not in backends:
+        raise OptionError(f"expected a --backend of {', '.join(backends)} for {found.env}, found {backend}")
     if found.headless and found.policy == "keyboard":
-        raise OptionError("--policy keyboard needs a window; leave out --headless or take explore or needle")
+        raise OptionError("--policy keyboard needs a window; leave out --headless or take another policy")
     if found.replay and found.policy:
         raise OptionError("--replay plays what was recorded; leave out --policy")
     if found.steps is not None and found.steps < 1:
@@ -122,12 +145,12 @@ def parse(words: list[str]) -> Options:
         found.steps = HEADLESS_STEPS
     return Options(
         env=found.env,
-        backend=found.backend,
+        backend=backend,
         compare=found.compare,
         history_from=found.history_from or ("true" if found.headless else "dream"),
         record=found.record,
         replay=found.replay,
-        policy=found.policy or ("needle" if found.headless else "keyboard"),
+        policy=found.policy or (PLAYERS.get(world, "needle") if found.headless else "keyboard"),
         seed=found.seed,
         checkpoint=found.checkpoint,
         device=found.device,
@@ -157,9 +180,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--env", choices=FAMILIES, required=True, help="which world")
+    add("--env", required=True, metavar="{" + ",".join(FAMILIES) + "}", help="which world")
     backends = sorted({name for names in BACKENDS.values() for name in names})
-    add("--backend", choices=backends, default="embedded", help="what draws the true world")
+    add("--backend", choices=backends, help="what draws the true world")
     add("--compare", action="store_true", help="show the forgetful twin too: same weights, shortest history")
     add("--history-from", choices=("true", "dream"), help="whose frames the dream remembers")
     add("--record", type=Path, metavar="DIR", help="record everything that is played into this folder")

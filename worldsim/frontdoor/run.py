@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from worldsim.frontdoor.keys import keymap
 from worldsim.frontdoor.options import Options
 from worldsim.frontdoor.replayed import ReplayCheck
+from worldsim.player.keymap import Keymap
 from worldsim.report import Report
 from worldsim.session import Session
 from worldsim.video import VideoWriter
@@ -38,7 +40,8 @@ def run(
     Raises:
         OSError: the video or the report can not be written.
     """
-    rate = options.config.tick_rate or _keymap(options).tick_rate
+    keys = keymap(options, session.env.unwrapped)
+    rate = options.config.tick_rate or keys.tick_rate
     report = Report(about)
     try:
         if options.report:
@@ -51,7 +54,7 @@ def run(
             if options.headless:
                 _play_headless(options, session, make_policy, sinks, seed, reset_options)
             else:
-                _play_in_window(options, session, make_policy, make_macro, sinks, seed, reset_options)
+                _play_in_window(options, session, keys, make_policy, make_macro, sinks, seed, reset_options)
         finally:
             _finish(options, report, video, check)
     finally:
@@ -75,6 +78,7 @@ def _play_headless(
 def _play_in_window(
     options: Options,
     session: Session,
+    keys: Keymap,
     make_policy: MakePolicy | None,
     make_macro: Callable[[], Any],
     sinks: list[Any],
@@ -86,7 +90,7 @@ def _play_in_window(
     config = options.config
     player = Player(
         session,
-        _keymap(options),
+        keys,
         f"worldsim: {options.env}",
         size=(config.width, config.height),
         tick_rate=config.tick_rate,
@@ -98,12 +102,6 @@ def _play_in_window(
         limit=options.steps,
     )
     player.run(seed=seed, options=reset_options)
-
-
-def _keymap(options: Options) -> Any:
-    from worldsim.player.keymap import KEYMAPS
-
-    return KEYMAPS[options.env]()
 
 
 def _finish(options: Options, report: Report, video: VideoWriter | None, check: ReplayCheck | None) -> None:

@@ -1,4 +1,4 @@
-"""Which remembered views matter for a pose: near ones first, none twice."""
+"""Which remembered views matter for a pose: near ones first, none twice; without poses, views of every age."""
 
 from __future__ import annotations
 
@@ -38,4 +38,21 @@ def relevant_views(
             1, best, torch.inf
         )  # none is chosen twice, not even when only invalid ones are left
     indices = torch.cat(chosen[::-1], 1)
+    return indices, valid.gather(1, indices)
+
+
+def spread_views(valid: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Views of every age, for worlds that tell no pose: evenly spaced over the valid ones, oldest first.
+
+    Args:
+        valid: (B, N) bool, in order of time; count: how many to choose; must not exceed N.
+
+    Returns:
+        as :func:`relevant_views`; the newest valid one is always chosen, and LAST.
+    """
+    n = valid.shape[1]
+    order = valid.long().argsort(dim=1, stable=True)  # (B, N) the valid ones last, in order of time
+    known = valid.sum(1, keepdim=True).clamp_min(count)  # (B, 1)
+    step = torch.arange(1, count + 1, device=valid.device)
+    indices = order.gather(1, n - known + step * known // count - 1)
     return indices, valid.gather(1, indices)

@@ -28,8 +28,14 @@ _CAPS = (
 )
 
 
-def draw(on: pygame.Surface, place: pygame.Rect, board: Scoreboard, intent: Intent | None) -> None:
-    """Draw the HUD of the tick that is on the screen."""
+def draw(
+    on: pygame.Surface,
+    place: pygame.Rect,
+    board: Scoreboard,
+    intent: Intent | None,
+    keys: tuple[str, ...] = (),
+) -> None:
+    """Draw the HUD of the tick that is on the screen; ``keys`` are those that play, a walker's where there are none."""
     left, room = float(place.left), place.width - GAP * (len(_SHARES) - 1)
     cards = []
     for share in _SHARES:
@@ -38,7 +44,10 @@ def draw(on: pygame.Surface, place: pygame.Rect, board: Scoreboard, intent: Inte
     for card, title in zip(cards, ("", "SSIM to the true world", "retrieval by age", "revisit"), strict=True):
         pygame.draw.rect(on, CARD, card, border_radius=8)
         text(on, title, (card.left + _PAD, card.top + _PAD), 20, FAINT)
-    _hands(on, cards[0], intent)
+    if keys:
+        _caps(on, cards[0], intent, keys)
+    else:
+        _hands(on, cards[0], intent)
     _pace(on, cards[0], board)
     _traces(on, cards[1], board)
     _bars(on, cards[2], board)
@@ -48,14 +57,30 @@ def draw(on: pygame.Surface, place: pygame.Rect, board: Scoreboard, intent: Inte
 def _hands(on: pygame.Surface, card: pygame.Rect, intent: Intent | None) -> None:
     unit = min(14.0, (card.width - 2 * _PAD - 70) / 10)
     for cap, move, column, row, width in _CAPS:
-        held = intent is not None and move in intent.held
         rect = pygame.Rect(card.left + _PAD + column * unit, card.top + _PAD + row * 13, width * unit - 3, 23)
-        pygame.draw.rect(on, ACCENT if held else LINE, rect, border_radius=4)
-        size = 20 if len(cap) == 1 else 15
-        words = measure(cap, size)
-        at = rect.centerx - words[0] / 2, rect.centery - words[1] / 2
-        text(on, cap, at, size, CARD if held else TEXT)
+        _cap(on, rect, cap, intent is not None and move in intent.held)
     _camera(on, pygame.Rect(card.right - _PAD - 62, card.top + _PAD, 62, 62), intent)
+
+
+def _caps(on: pygame.Surface, card: pygame.Rect, intent: Intent | None, keys: tuple[str, ...]) -> None:
+    """The caps of any keys, in rows."""
+    left, top = card.left + _PAD, card.top + _PAD
+    for key in keys:
+        wide = max(25, measure(key, 15)[0] + 10)
+        if left + wide > card.right - _PAD:
+            left, top = card.left + _PAD, top + 26
+        if top > card.top + 70:
+            return
+        _cap(on, pygame.Rect(left, top, wide, 23), key, intent is not None and key in intent.held)
+        left += wide + 3
+
+
+def _cap(on: pygame.Surface, rect: pygame.Rect, cap: str, held: bool) -> None:
+    pygame.draw.rect(on, ACCENT if held else LINE, rect, border_radius=4)
+    size = 20 if len(cap) == 1 else 15
+    words = measure(cap, size)
+    at = rect.centerx - words[0] / 2, rect.centery - words[1] / 2
+    text(on, cap, at, size, CARD if held else TEXT)
 
 
 def _camera(on: pygame.Surface, box: pygame.Rect, intent: Intent | None) -> None:

@@ -28,6 +28,7 @@ class Keymap(Protocol):
     """The action language of one family of worlds."""
 
     tick_rate: int  # ticks a second of live play
+    keys: tuple[str, ...]  # the names of the keys that play; none: those of a walker, and the mouse
 
     def action(self, intent: Intent) -> Any:
         """The action that does what the player wants."""
@@ -42,22 +43,32 @@ class MinecraftKeymap:
     """MineRL's dictionary of buttons and camera degrees."""
 
     tick_rate = 20
+    keys: tuple[str, ...] = ()
+    buttons = tuple(sorted(MOVES))
 
     def action(self, intent: Intent) -> dict[str, Any]:
         """Buttons in {0, 1}; ``camera`` float32 (pitch, yaw), degrees."""
         camera = np.clip(np.array([intent.pitch, intent.yaw], np.float32), -180, 180)
-        return {**{name: int(name in intent.held) for name in sorted(MOVES)}, "camera": camera}
+        return {**{name: int(name in intent.held) for name in self.buttons}, "camera": camera}
 
     def intent(self, action: dict[str, Any]) -> Intent:
         """The buttons that are down, and the camera."""
         pitch, yaw = (float(v) for v in action["camera"])
-        return Intent(frozenset(name for name in MOVES if int(action[name])), yaw, pitch)
+        return Intent(frozenset(name for name in self.buttons if int(action[name])), yaw, pitch)
+
+
+class DoomKeymap(MinecraftKeymap):
+    """Minecraft's dictionary without jumping and sneaking."""
+
+    tick_rate = 17
+    buttons = ("attack", "back", "forward", "left", "right", "sprint", "use")
 
 
 class DMLabKeymap:
     """DeepMind Lab's seven integers; it has no sprint and no use."""
 
     tick_rate = 15
+    keys: tuple[str, ...] = ()
     degrees_per_pixel = 0.06
     max_pixels = 512
 
@@ -99,6 +110,7 @@ class DMLabKeymap:
 KEYMAPS: dict[str, type[MinecraftKeymap] | type[DMLabKeymap]] = {
     "minecraft": MinecraftKeymap,
     "dmlab": DMLabKeymap,
+    "doom": DoomKeymap,
 }
 
 
@@ -106,11 +118,16 @@ class Hands:
     """What the player's hands do now: written at 60 Hz by the window, read once a tick by the stepper.
 
     Held turns (arrow keys, stick) turn at a rate; the mouse adds up what it moved since the last tick, so
-    no motion is lost when a dream is slow.
+    no motion is lost when a dream is slow. ``words`` are what can be held, besides TURNS.
     """
 
-    def __init__(self, turn_rate: float = TURN_RATE, mouse_degrees: float = MOUSE_DEGREES) -> None:
-        self.turn_rate, self.mouse_degrees = turn_rate, mouse_degrees
+    def __init__(
+        self,
+        turn_rate: float = TURN_RATE,
+        mouse_degrees: float = MOUSE_DEGREES,
+        words: tuple[str, ...] = MOVES,
+    ) -> None:
+        self.turn_rate, self.mouse_degrees, self._words = turn_rate, mouse_degrees, frozenset(words)
         self._lock = threading.Lock()
         self._held: frozenset[str] = frozenset()
         self._stick = (0.0, 0.0)
@@ -118,7 +135,7 @@ class Hands:
         self._tapped: set[str] = set()
 
     def hold(self, held: frozenset[str], stick: tuple[float, float] = (0.0, 0.0)) -> None:
-        """What is held now, of MOVES and TURNS; the stick's (right, down) in [-1, 1]."""
+        """What is held now, of the world's words and TURNS; the stick's (right, down) in [-1, 1]."""
         with self._lock:
             self._held, self._stick = held, stick
 
@@ -148,7 +165,7 @@ class Hands:
         down += ("look down" in held) - ("look up" in held)
         step = self.turn_rate / tick_rate
         return Intent(
-            held & frozenset(MOVES),
+            held & self._words,
             yaw=max(-1.0, min(1.0, right)) * step + mouse_right * self.mouse_degrees,
             pitch=max(-1.0, min(1.0, down)) * step + mouse_down * self.mouse_degrees,
         )

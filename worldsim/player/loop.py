@@ -11,11 +11,11 @@ import pygame
 
 from worldsim.player import hud
 from worldsim.player.clip import Clip
-from worldsim.player.keymap import MOUSE_DEGREES, TURN_RATE, Hands, Intent, Keymap
+from worldsim.player.keymap import MOUSE_DEGREES, MOVES, TURN_RATE, Hands, Intent, Keymap
 from worldsim.player.pad import Pad
 from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Macro, MakePolicy, Stepper
-from worldsim.player.window import SIZE, Window, layout
+from worldsim.player.window import HELP, SIZE, WALKING, Window, layout
 from worldsim.session import Session
 from worldsim.tick import Tick
 
@@ -82,7 +82,8 @@ class Player:
         self._title, self._size = title, size
         self._make_macro, self._sinks = make_macro, sinks
         self._rate = tick_rate or keymap.tick_rate
-        self._hands = Hands(turn_rate, mouse_degrees)
+        self._hands = Hands(turn_rate, mouse_degrees, keymap.keys or MOVES)
+        self._held_keys = _HELD_KEYS
         self._pad = Pad()
         self._stepper = Stepper(
             session, lambda rate: keymap.action(self._hands.take(rate)), self._rate, make_policy, limit
@@ -119,10 +120,14 @@ class Player:
 
         Raises:
             pygame.error: no window can be opened.
+            ValueError: the keymap names a key that no keyboard has.
             BaseException: whatever ended the stepping thread, KeyboardInterrupt included.
         """
         self._window = Window(self._title, self._size)
         try:
+            if self.keymap.keys:
+                self._held_keys = {_code(name): name for name in self.keymap.keys}
+                self._window.rows = ((", ".join(self.keymap.keys), "play"), *HELP[WALKING:])
             self._board = Scoreboard(self.session.reset(seed=seed, options=options))
             self._take(self._board.tick)
             self._stepper.start()
@@ -157,7 +162,7 @@ class Player:
         tick, window = self._board.tick, self._window
         places = layout(window.screen.get_size(), 1 + len(tick.dreams), tick.true_frame.shape[0])
         window.draw_worlds(tick, places, self._stepper.paused.is_set())
-        hud.draw(window.screen, places.hud, self._board, self._intent(tick))
+        hud.draw(window.screen, places.hud, self._board, self._intent(tick), self.keymap.keys)
         window.draw_status(places.status, notice)
         if window.help:
             window.draw_help()
@@ -191,8 +196,8 @@ class Player:
         if event.type == pygame.QUIT:
             self._running = False
         elif event.type == pygame.KEYDOWN:
-            if event.key in _HELD_KEYS:
-                self._press(event.key, _HELD_KEYS[event.key])
+            if event.key in self._held_keys:
+                self._press(event.key, self._held_keys[event.key])
             elif event.key in self._commands:
                 self._commands[event.key]()
         elif event.type == pygame.KEYUP:
@@ -252,6 +257,15 @@ class Player:
             self._window.help = False
         else:
             self._running = False
+
+
+def _code(name: str) -> int:
+    try:
+        return pygame.key.key_code(name)
+    except ValueError:
+        raise ValueError(
+            f"no key is called {name!r}; expected a name such as a, left, space or return"
+        ) from None
 
 
 def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:

@@ -39,6 +39,7 @@ HELP = (
     ("V", "save the last 20 seconds as a video"),
     ("F1, Esc", "this help, leave"),
 )
+WALKING = 4  # the first lines of it, which are for walkers only
 
 
 def display_missing() -> str | None:
@@ -134,6 +135,7 @@ class Window:
         self.title = title
         self.captured = False
         self.help = False
+        self.rows: tuple[tuple[str, str], ...] = HELP
 
     def capture_mouse(self, on: bool) -> None:
         """Hide the mouse and read its motion as the camera's, or give it back."""
@@ -179,15 +181,15 @@ class Window:
 
     def draw_help(self) -> None:
         """All keys, over everything."""
-        width, height = 620, 40 + 26 * len(HELP) + 20
+        width, height = 620, 40 + 26 * len(self.rows) + 20
         box = pygame.Rect(0, 0, width, height)
         box.center = self.screen.get_rect().center
         pygame.draw.rect(self.screen, CARD, box, border_radius=10)
         pygame.draw.rect(self.screen, LINE, box, 2, border_radius=10)
         text(self.screen, "Keys", (box.left + 20, box.top + 14), 26, ACCENT)
-        for row, (keys, meaning) in enumerate(HELP):
+        for row, (keys, meaning) in enumerate(self.rows):
             y = box.top + 46 + 26 * row
-            text(self.screen, keys, (box.left + 20, y), 21)
+            text(self.screen, keys, (box.left + 20, y), 21, TEXT, 165)
             text(self.screen, meaning, (box.left + 190, y), 21, FAINT, box.width - 210)
 
     def _picture(self, frame: np.ndarray, rect: pygame.Rect) -> None:

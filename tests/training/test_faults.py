@@ -1,0 +1,127 @@
+"""What goes wrong in the world outside is one sentence or a count, and costs nothing that was recorded."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+from envs.actions import space, spec
+from envs.episode import Episode, EpisodeWriter
+from envs.recorder import Recorder
+from tests.envs.flatland import Flatland, walk
+from training.convert.__main__ import main as convert
+from training.dataset import DataError, open_episodes
+
+
+def _episode(folder: Path, name: str = "first", poses: bool = True) -> Path:
+    meta = {"family": "dmlab", "size": 16, "seed": 0, "env_id": "tests/World-v0", "fov": 90.0}
+    writer = EpisodeWriter(folder, name, {**meta, "action_spec": spec(space("dmlab"), "dmlab")})
+    noise = np.random.default_rng(0)
+    forward = np.array([0, 0, 0, 1, 0, 0, 0], np.int32)
+    writer.first(noise.integers(0, 255, (16, 16, 3), np.uint8), np.zeros(5) if poses else None)
+    for _ in range(3):
+        frame = noise.integers(0, 255, (16, 16, 3), np.uint8)
+        writer.add(forward, frame, np.zeros(5) if poses else None)
+    return writer.seal()
+
+
+@pytest.fixture
+def hundred(tmp_path: Path) -> Path:
+    """A hundred episodes, of which one is cut short and one has a damaged picture."""
+    folder = tmp_path / "data"
+    first = _episode(folder, "000")
+    for i in range(1, 100):
+        shutil.copy(first, folder / f"{i:03d}.zip")
+    whole = first.read_bytes()
+    (folder / "037.zip").write_bytes(whole[: len(whole) // 2])
+    place = whole.index(b"IDAT") + 20  # inside of a picture, which the zip's checksum tells
+    (folder / "050.zip").write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+    return folder
+
+
+def test_damaged_episodes_among_a_hundred_are_left_out_of_training_with_a_count(
+    hundred: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(open_episodes(hundred)) == 98
+    told = capsys.readouterr().err
+    assert "2 of 100 episodes" in told and "037.zip" in told
+
+
+def test_damaged_episodes_among_a_hundred_are_left_out_of_a_conversion_with_a_count(
+    hundred: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(100):
+        if not 34 < i < 53:
+            (hundred / f"{i:03d}.zip").unlink()
+    assert convert([str(hundred), str(tmp_path / "out"), "--to", "teco"]) == 0
+    told = capsys.readouterr()
+    assert "2 bad and skipped" in told.out and "16 converted" in told.out
+    assert "037.zip" in told.err and "050.zip" in told.err
+
+
+def test_a_folder_of_damaged_episodes_alone_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="no episode"):
+        open_episodes(folder)
+
+
+def test_episodes_without_poses_are_left_out_where_others_have_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    for name, poses in (("a", True), ("b", False), ("c", True)):
+        _episode(folder, name, poses)
+    assert [e.path.stem for e in open_episodes(folder)] == ["a", "c"]
+    assert "1 of 3 episodes" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_a_conversion_in_one_sentence_and_it_goes_on_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "teco", tmp_path / "out"
+    source.mkdir()
+    for i in range(3):
+        video = np.full((4, 16, 16, 3), 40 * i, np.uint8)
+        np.savez_compressed(source / f"{i}.npz", video=video, actions=np.array([2, 2, 2, 2], np.int32))
+    seal, sealed = EpisodeWriter.seal, []
+
+    def full(self: EpisodeWriter) -> Path:
+        if sealed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out))
+        sealed.append(seal(self))
+        return sealed[0]
+
+    monkeypatch.setattr(EpisodeWriter, "seal", full)
+    assert convert([str(source), str(out), "--from", "teco_dmlab"]) == 2
+    assert "the disk is full" in capsys.readouterr().err.strip().splitlines()[-1]
+    monkeypatch.setattr(EpisodeWriter, "seal", seal)
+    assert convert([str(source), str(out), "--from", "teco_dmlab"]) == 0
+    assert "2 converted, 1 were there already" in capsys.readouterr().out
+    assert [len(Episode(p)) for p in sorted(out.glob("*.zip"))] == [4, 4, 4]
+    assert not list(out.glob("*.partial"))
+
+
+def test_a_game_that_dies_in_mid_step_loses_no_recorded_frame(tmp_path: Path) -> None:
+    class Dying(Flatland):
+        def step(self, action: Any) -> Any:
+            if self.time == 4:
+                raise ConnectionResetError("the game ended")
+            return super().step(action)
+
+    env: gymnasium.Env[Any, Any] = Recorder(Dying(), tmp_path)
+    env.reset(seed=0)
+    with pytest.raises(ConnectionResetError):
+        for _ in range(10):
+            env.step(walk("minecraft"))
+    env.close()
+    (recorded,) = tmp_path.glob("*.zip")
+    assert len(Episode(recorded)) == 5

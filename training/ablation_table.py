@@ -1,0 +1,87 @@
+"""The ablation of AR-Diffusion as a Markdown page: the paper's rows in its order, then single changes."""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import Any
+
+LABELS = {
+    "whole": ("AR-Diffusion", "12.2 / 62.8"),
+    "-fopp": ("- FoPP (uniform first frame)", "11.0 / 101.0"),
+    "-vae": ("- improved VAE", "13.1 / 148.3"),
+    "-causal": ("- temporal causal attention", "15.9 / 209.8"),
+    "-x0": ("- x0 prediction (eps)", "27.9 / 257.6"),
+    "-non_decreasing": ("- non-decreasing constraint", "32.2 / 272.5"),
+    "independent": ("independent timesteps (Diffusion Forcing)", ""),
+    "equal": ("equal timesteps (synchronous)", ""),
+    "both_ways": ("attention both ways", ""),
+    "eps": ("eps prediction", ""),
+    "v": ("v prediction", ""),
+}
+"""What a row is called, and the paper's FID / FVD of it."""
+COLUMNS = ("ssim_1", "ssim_4", "ssim_16", "psnr_1", "psnr_16", "lfd")
+HEAD = ("SSIM, 1 ahead", "4 ahead", "16 ahead", "PSNR, 1 ahead", "16 ahead", "LFD")
+
+
+def markdown(told: dict[str, Any]) -> str:
+    """The page for what :mod:`training.ablate_ar_diffusion` found."""
+    results: list[dict[str, Any]] = told["results"]
+    by_row: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        by_row.setdefault(result["row"], []).append(result)
+    cumulative = [name for name in by_row if name == "whole" or name.startswith("-")]
+    alone = [name for name in by_row if name not in cumulative]
+    lines = [
+        "# AR-Diffusion's ablation at a small size",
+        "",
+        f"{told['steps']} training steps a row over one AR-VAE, {told['clips']} held-out clips of {told['episodes']} "
+        f"episodes: {told['given']} true frames, then {told['frames']} new ones in {told['denoising_steps']} DDIM "
+        f"steps, s = {told['difference']:g} of them. Each cell is the mean over seeds, in brackets the widest of the "
+        "seeds' 95% intervals over episodes (SSIM, PSNR: bootstrap; LFD: jackknife), behind it the seeds' own values. "
+        f"LFD is the Frechet distance in the latents of the checkpoint `{told['features']}`; it is not FVD and has "
+        "another scale. Less is better for LFD, FID and FVD.",
+        "",
+    ]
+    if cumulative:
+        lines += ["Each row takes one more thing away, as in table 3 of the paper:", ""]
+        lines += _table(cumulative, by_row, paper=True)
+    if alone:
+        lines += ["", "One change alone:", "", *_table(alone, by_row, paper=False)]
+    rebuilt = results[0]["autoencoder"]
+    lines += ["", "The AR-VAE alone, which no row can pass: " + _alone(rebuilt) + "."]
+    missing = [LABELS[name][0] for name in LABELS if name not in by_row]
+    if missing:
+        lines += ["", f"Rows not run: {', '.join(missing)}."]
+    lines += ["", "```", told["command"], "```", "", f"Measured on {told['hardware']}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(names: list[str], by_row: dict[str, list[dict[str, Any]]], paper: bool) -> list[str]:
+    columns = [i for i, c in enumerate(COLUMNS) if c in by_row[names[0]][0]["scores"]]
+    head = [
+        "",
+        *(HEAD[i] for i in columns),
+        "seeds",
+        *(["paper's FID / FVD (Sky, 256x256)"] if paper else []),
+    ]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in names:
+        rows = by_row[name]
+        cells = [_cell([r["scores"][COLUMNS[i]] for r in rows]) for i in columns]
+        label, theirs = LABELS[name]
+        row = [label, *cells, str(len(rows)), *([theirs] if paper else [])]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def _cell(scores: list[dict[str, Any]]) -> str:
+    low = [s["low"] for s in scores if s["low"] is not None]
+    high = [s["high"] for s in scores if s["high"] is not None]
+    means = [s["mean"] for s in scores]
+    spread = f" [{min(low):.3g}, {max(high):.3g}]" if low else ""
+    each = f" ({', '.join(f'{m:.3g}' for m in means)})" if len(means) > 1 else ""
+    return f"{mean(means):.3g}{spread}{each}"
+
+
+def _alone(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{HEAD[i]} {scores[c]['mean']:.3g}" for i, c in enumerate(COLUMNS) if c in scores)
