@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from worldsim.autoencoders.transformer import Layer
 from worldsim.config import ArVaeConfig
 from worldsim.denoisers.layers import Attend, Cache, rotary, rotate
-from worldsim.mimetic import grid_of, look_alike, places
+from worldsim.mimetic import grid_of, hand_on, look_alike, places
 
 
 class ArVaeError(ValueError):
@@ -77,6 +77,9 @@ class ArVae(nn.Module):
         nn.init.zeros_(cast(Tensor, self.smooth.bias))
         for layer in (*self.encoder, *self.decoder):
             look_alike(cast(Layer, layer).qkv)
+            hand_on(cast(Layer, layer).qkv, cast(Layer, layer).out)
+        for linear in (self.to_latent, self.from_latent):
+            nn.init.eye_(linear.weight)
 
     def encode_raw(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to latents (N, L, D) as the encoder puts them out; see :meth:`encode`."""
