@@ -328,6 +328,20 @@ def _ray(u, v, sin, cos, pitch_sin, pitch_cos):
     return -sin * ahead - u * cos, v * pitch_cos - pitch_sin, cos * ahead - u * sin
 
 
+@_inline
+def _walked(x, z, hx, hz, face):
+    """The distance of a face that ``_march`` would meet, by the same sums."""
+    if face & 3 < 2:
+        start, along, last = x, hx, (face >> 2) % SIZE
+    else:
+        start, along, last = z, hz, (face >> 2) // SIZE
+    first, every = int(start), 1.0 / abs(along)
+    t = (first + 1 - start if along > 0.0 else start - first) * every
+    for _ in range(abs(last - first)):
+        t += every
+    return t
+
+
 @_jit
 def _corners(size):
     return -(-size // _TILE) + 1
@@ -375,10 +389,12 @@ def tilted(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent
             for k in range(_CENTRE if whole else 0, _SAMPLES + 1):
                 u, v = (j + _ACROSS[k]) * pixel - extent, extent - (i + _DOWN[k]) * pixel
                 hx, dy, hz = _ray(u, v, sin, cos, pitch_sin, pitch_cos)
-                if whole and kind & 3:
+                if not whole:
+                    met[k], distance[k] = _meet(wall, x, y, z, hx, dy, hz)
+                elif kind & 3:
                     met[k], distance[k] = -(kind & 3), -y / dy  # the distance of the sky is not asked for
-                    continue
-                met[k], distance[k] = _meet(wall, x, y, z, hx, dy, hz)
+                else:
+                    met[k], distance[k] = kind >> 2, _walked(x, z, hx, hz, kind >> 2)
             agree = whole or _all_same(met)
             total = 0
             for k in range(_SAMPLES + 1):
