@@ -89,7 +89,8 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self._steps = 0
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
-        return self._look(), self._info()
+        pose = self.player.pose
+        return self._look(pose), self._info(pose)
 
     def step(self, action: dict[str, Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Turn the camera, break or place a block, move for one tick, look."""
@@ -97,7 +98,8 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self.player.step(action)
         self._steps += 1
         truncated = self.max_steps is not None and self._steps >= self.max_steps
-        return self._look(), 0.0, False, truncated, self._info()
+        pose = self.player.pose
+        return self._look(pose), 0.0, False, truncated, self._info(pose)
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
@@ -112,7 +114,7 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """
         self._ready()
         self.player.place(pose)
-        return self._look()
+        return self._look(self.player.pose)
 
     def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
         """Where one can stand under the open sky.
@@ -136,11 +138,9 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
     def _set(self, x: int, y: int, z: int, block: int) -> None:
         set_block(self.grid, self._room, self._tops, x, y, z, block)
 
-    def _info(self) -> dict[str, Any]:
-        return {"pose": self.player.pose, "seed": self.world_seed}
+    def _info(self, pose: NDArray[np.float64]) -> dict[str, Any]:
+        return {"pose": pose, "seed": self.world_seed}
 
-    def _look(self) -> Observation:
-        self._pov = draw(
-            self.grid, self._room, self._tops, self._tint, self.player.pose, self.size, self.smooth
-        )
+    def _look(self, pose: NDArray[np.float64]) -> Observation:
+        self._pov = draw(self.grid, self._room, self._tops, self._tint, pose, self.size, self.smooth)
         return {"pov": self._pov.copy()}

@@ -328,21 +328,41 @@ def _ray(u, v, sin, cos, pitch_sin, pitch_cos):
     return -sin * ahead - u * cos, v * pitch_cos - pitch_sin, cos * ahead - u * sin
 
 
+@_inline
+def _walked(x, z, hx, hz, face):
+    """The distance of a face that ``_march`` would meet, by the same sums."""
+    if face & 3 < 2:
+        start, along, last = x, hx, (face >> 2) % SIZE
+    else:
+        start, along, last = z, hz, (face >> 2) // SIZE
+    first, every = int(start), 1.0 / abs(along)
+    t = (first + 1 - start if along > 0.0 else start - first) * every
+    for _ in range(abs(last - first)):
+        t += every
+    return t
+
+
 @_jit
 def _corners(size):
     return -(-size // _TILE) + 1
 
 
 @_inline
-def _meet(wall, x, y, z, hx, dy, hz):
-    """What a ray meets (_IS_SKY, _IS_FLOOR or a face's number) and its distance in ray lengths."""
-    t, cz, cx, side = _march(wall, x, z, hx, hz)
+def _met(y, dy, face, t):
+    """What a ray meets that reaches a face's plane at a distance: the face, or what is above or below it."""
     height = y + t * dy
     if height > 1.0:
         return _IS_SKY, t
     if height < 0.0:
         return _IS_FLOOR, -y / dy
-    return (cz * SIZE + cx) * 4 + side, t
+    return face, t
+
+
+@_inline
+def _meet(wall, x, y, z, hx, dy, hz):
+    """What a ray meets (_IS_SKY, _IS_FLOOR or a face's number) and its distance in ray lengths."""
+    t, cz, cx, side = _march(wall, x, z, hx, hz)
+    return _met(y, dy, (cz * SIZE + cx) * 4 + side, t)
 
 
 @_jit
@@ -369,16 +389,18 @@ def tilted(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent
             row, col = i >> _TILE_BITS, j >> _TILE_BITS
             above, below = corners[np.uintp(row)], corners[np.uintp(row + 1)]
             kind = above[np.uintp(col)]
-            whole = (
-                kind == above[np.uintp(col + 1)] and kind == below[np.uintp(col)] == below[np.uintp(col + 1)]
-            )
+            right, under, far = above[np.uintp(col + 1)], below[np.uintp(col)], below[np.uintp(col + 1)]
+            whole = kind == right and kind == under and kind == far
+            one_face = kind >> 2 == right >> 2 and kind >> 2 == under >> 2 and kind >> 2 == far >> 2
             for k in range(_CENTRE if whole else 0, _SAMPLES + 1):
                 u, v = (j + _ACROSS[k]) * pixel - extent, extent - (i + _DOWN[k]) * pixel
                 hx, dy, hz = _ray(u, v, sin, cos, pitch_sin, pitch_cos)
                 if whole and kind & 3:
                     met[k], distance[k] = -(kind & 3), -y / dy  # the distance of the sky is not asked for
-                    continue
-                met[k], distance[k] = _meet(wall, x, y, z, hx, dy, hz)
+                elif one_face:
+                    met[k], distance[k] = _met(y, dy, kind >> 2, _walked(x, z, hx, hz, kind >> 2))
+                else:
+                    met[k], distance[k] = _meet(wall, x, y, z, hx, dy, hz)
             agree = whole or _all_same(met)
             total = 0
             for k in range(_SAMPLES + 1):
