@@ -18,7 +18,6 @@ from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.engine.choose import engine_for
 from worldsim.imagine import REFRESH, Mind
 from worldsim.memory.geometry import wrap
-from worldsim.relocalise import relocalise
 from worldsim.schedules import next_frame
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
@@ -150,9 +149,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         past.count = len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)
+        self._engine = engine_for(self.loaded, self._engine_name)
         poses = given.get("poses")
         self._reckon(0, None if poses is None else np.asarray(poses)[start:])
-        self._engine = engine_for(self.loaded, self._engine_name)
         self._engine.encode_features(past)
         self._engine.replay(past)
         self._frame = frames[-1]
@@ -240,23 +239,17 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             past.poses[first:] = list(torch.as_tensor(np.asarray(true, np.float32), device=self.device))
             past.ground = float(past.poses[0][1]) if first == 0 else past.ground
             return
-        seen = m.odometry.look(torch.stack(past.latents[max(0, first - 1) :]))
         if first == 0:
-            pitch = m.odometry.pitch_of(seen[:1]).clamp(-90, 90)
+            pitch = m.odometry.pitch_of(m.odometry.look(past.latents[0][None])).clamp(-90, 90)
             past.poses, first = [torch.cat([torch.zeros(4, device=self.device), pitch])], 1
         del past.poses[first:]
-        ground = seen.new_tensor([past.ground])
-        for i, look in zip(range(first, len(past)), seen, strict=False):
-            lately = past.lately(m, past.led[i], i)
-            pose, _ = m.odometry.next_pose(past.poses[-1][None], look[None], *lately, ground)
-            past.poses.append(pose[0])
+        self._engine.reckon(past)
 
     def _relocalise(self, n: int) -> None:
         """Take back what the newest ``n`` frames, true ones, have drifted, if memory knows the place they show."""
         past = self._mind.past
-        views = past.older_than(max(n, REPLAYED), self.history)
         pose = past.poses[-1]
-        found = relocalise(self.model, views, past.latents[-1], pose, past.count - 1)
+        found = self._engine.relocalise(past, max(n, REPLAYED), self.history)
         off = torch.cat([found[:3] - pose[:3], wrap(found[3:4] - pose[3:4]), found[4:] - pose[4:]])
         for i in range(n):  # it drifted little by little
             past.poses[len(past) - n + i] = past.poses[len(past) - n + i] + off * (i + 1) / n

@@ -68,6 +68,16 @@ class DreamPast:
         line = torch.stack(poses)
         return torch.stack(actions)[None], model.motion(line[1:], line[:-1])[None]
 
+    def reckon(self, model: WorldModel) -> None:
+        """Poses of the newest frames, those that have none yet, by dead reckoning from the last one that has."""
+        first = len(self.poses)
+        seen = model.odometry.look(torch.stack(self.latents[first - 1 :]))
+        ground = seen.new_tensor([self.ground])
+        for i, look in zip(range(first, len(self)), seen, strict=False):
+            lately = self.lately(model, self.led[i], i)
+            pose, _ = model.odometry.next_pose(self.poses[-1][None], look[None], *lately, ground)
+            self.poses.append(pose[0])
+
     def control(self, model: WorldModel, first: int) -> Tensor:
         """What steered the frames from position ``first`` on: (1, n, A + 6)."""
         poses = torch.stack(self.poses[first:])

@@ -6,6 +6,8 @@ among poses near the one reckoned, the true one is where the reader's guess rese
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,13 @@ KNOWN = 0.3
 """Mean squared error of a guess (unit-variance latents) below which the place is taken for known."""
 
 
-def relocalise(model: WorldModel, views: Views, latent: Tensor, pose: Tensor, index: int) -> Tensor:
+Draw = Callable[[Tensor], Tensor]
+"""Poses (K, 5) -> the latents (K, C, h, w) that memory would draw from there."""
+
+
+def relocalise(
+    model: WorldModel, views: Views, latent: Tensor, pose: Tensor, index: int, draw: Draw | None = None
+) -> Tensor:
     """The pose (5,) that a true frame, latent (C, h, w), was seen from, near the ``pose`` reckoned.
 
     The ``pose`` itself where memory does not know the place, or does not know it better from elsewhere. Solved by
@@ -30,6 +38,7 @@ def relocalise(model: WorldModel, views: Views, latent: Tensor, pose: Tensor, in
 
     Args:
         views: what is remembered from before, one row; index: of the frame.
+        draw: how memory draws these views; by default the model's own reading.
     """
     if not len(views) or not model.odometry.drift.any():
         return pose
@@ -40,6 +49,8 @@ def relocalise(model: WorldModel, views: Views, latent: Tensor, pose: Tensor, in
         """Guess minus frame (K, N) from the pose ``at``, moved by the offsets (K, 4)."""
         poses = at.repeat(len(offsets), 1)
         poses[:, :4] += offsets
+        if draw is not None:
+            return (draw(poses) - latent).flatten(1)
         guess, _ = model.read(views, poses[None], torch.full((len(poses),), index, device=pose.device))
         return (guess[0] - latent).flatten(1)
 

@@ -1,5 +1,6 @@
 """The fast engine computes what the plain modules compute, part by part and over a whole dream."""
 
+import gc
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from worldsim.denoisers.layers import Cache
 from worldsim.dream import REFRESH, DreamEnv
 from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.engine import camera
+from worldsim.engine.ahead import KEPT, Ahead
 from worldsim.engine.choose import EngineError, Plain, engine_for
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.fast import Fast
@@ -164,6 +166,33 @@ def test_fast_compression_is_compression(loaded: LoadedModel, budget: int) -> No
     )
 
 
+@pytest.mark.parametrize("n", [0, 1, WINDOW, 15])
+def test_fast_commits_are_commits(loaded: LoadedModel, n: int) -> None:
+    dit, fast = loaded.model.denoiser, _fast(loaded).denoiser
+    for first in (0, 70):
+        z, controls, cache = torch.randn(1, n, 8, 4, 4), torch.randn(1, n, 26), Cache()
+        if n:
+            dit.commit(z, torch.full((1, n), CONTEXT_LEVEL), controls, cache, first)
+        found = fast.commit(fast.patches(z[0]), controls[0], first).plain(0)
+        if n == 0:
+            assert not found.keys[0].numel()
+        for kind in ("keys", "values"):
+            for a, b in zip(getattr(cache, kind), getattr(found, kind), strict=bool(n)):
+                torch.testing.assert_close(a, b, **CLOSE)
+
+
+def test_fast_reckoning_along_true_frames_is_reckoning(loaded: LoadedModel) -> None:
+    pasts = []
+    for engine in (Plain(loaded.model), _fast(loaded)):
+        torch.manual_seed(1)
+        past = DreamPast(30, latents=list(torch.randn(9, 8, 4, 4)), led=list(torch.randn(9, 20)), count=9)
+        past.poses = [torch.randn(5)]
+        engine.reckon(past)
+        pasts.append(past)
+    for a, b in zip(pasts[0].poses, pasts[1].poses, strict=True):
+        torch.testing.assert_close(a, b, **CLOSE)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("past", [0, 2, WINDOW, 3 * WINDOW + 1])
 def test_fast_denoising_is_denoising(loaded: LoadedModel, past: int, steps: int) -> None:
@@ -275,3 +304,51 @@ def test_changed_weights_reach_the_next_dream(loaded: LoadedModel) -> None:
 def test_an_engine_that_does_not_exist_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(EngineError, match="auto, fast, plain"):
         DreamEnv(loaded, engine="warp")
+
+
+def test_memory_stays_flat(loaded: LoadedModel) -> None:
+    """Once the longest history is full, no step leaves a tensor behind, corrections included."""
+    dreams = [DreamEnv(loaded, denoising_steps=1), DreamEnv(loaded, history=WINDOW, denoising_steps=1)]
+    for dream in dreams:
+        dream.reset(options=_context())
+        dream.action_space.seed(0)
+    frames = np.asarray(_context(2)["frames"])[:16]
+
+    def bytes_after(steps: int) -> int:
+        for i in range(steps):
+            DreamEnv.together(dreams, dreams[0].action_space.sample())
+            if i % 16 == 15:
+                for dream in dreams:
+                    dream.expect(frames[i % 3])
+                    dream.correct(np.roll(frames, i // 16 % 3, 0))
+        gc.collect()
+        storages = {
+            x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()
+            for x in gc.get_objects()
+            if isinstance(x, torch.Tensor)
+        }
+        return sum(storages.values())
+
+    bytes_after(64)
+    assert bytes_after(64) == bytes_after(64)
+
+
+def test_a_frame_is_encoded_once_and_ahead_of_time() -> None:
+    asked: list[int] = []
+
+    def encode(frames: np.ndarray) -> torch.Tensor:
+        asked.append(len(frames))
+        return torch.from_numpy(frames.astype(np.float32)).mean((1, 2, 3))[:, None]
+
+    ahead = Ahead(encode)
+    frames = np.random.default_rng(0).integers(0, 256, (KEPT + 5, 8, 8, 3), np.uint8)
+    expected = frames.astype(np.float32).mean((1, 2, 3))
+    ahead.expect(frames[1])
+    ahead.expect(frames[1])
+    assert np.allclose(ahead(frames[:3])[:, 0], expected[:3])
+    assert sorted(asked) == [1, 2]  # two of the three were not expected
+    ahead(frames[[2, 0, 1]])
+    assert len(asked) == 2
+    assert np.allclose(ahead(frames)[:, 0], expected)  # more than are kept
+    ahead(frames[:1])
+    assert asked[-1] == 1  # the oldest had been forgotten

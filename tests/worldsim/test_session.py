@@ -208,3 +208,17 @@ def test_without_a_dream_the_true_world_plays_and_every_dial_says_so() -> None:
     assert tick.index == 1 and tick.dreams == {}
     told = [session.notices.get_nowait() for _ in range(4)]
     assert set(told) == {NO_DREAM} and session.notices.empty()
+
+
+@pytest.mark.parametrize(("source", "told"), [("true", 5), ("dream", 0)])
+def test_a_dream_is_told_ahead_which_true_frames_a_correction_will_bring(source: Any, told: int) -> None:
+    expected = []
+
+    class Expecting(LastFrameDream):
+        def expect(self, frame: np.ndarray) -> None:
+            expected.append(frame)
+
+    session = _session(Expecting(), history_from=source)
+    session.reset()
+    ticks = [session.step(act(yaw=5)) for _ in range(5)]
+    assert [f.tobytes() for f in expected] == [t.true_frame.tobytes() for t in ticks[:told]]

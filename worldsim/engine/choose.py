@@ -14,6 +14,7 @@ from worldsim.dream_past import DreamPast
 from worldsim.engine.fast import Fast
 from worldsim.imagine import Mind, imagine
 from worldsim.odometry import Odometry
+from worldsim.relocalise import relocalise
 from worldsim.world_model import WorldModel
 
 ENGINES = ("auto", "fast", "plain")
@@ -30,6 +31,17 @@ class Engine(Protocol):
         self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
     ) -> tuple[list[np.ndarray], dict[str, float]]:
         """One frame for each mind."""
+        ...
+
+    def reckon(self, past: DreamPast) -> None:
+        """Poses of the newest frames, those that have none yet."""
+        ...
+
+    def relocalise(self, past: DreamPast, newest: int, history: int) -> Tensor:
+        """The pose (5,) that the newest frame was seen from; see :mod:`worldsim.relocalise`.
+
+        What is remembered are the frames of the last ``history`` but for the ``newest``.
+        """
         ...
 
     def replay(self, past: DreamPast) -> None:
@@ -51,6 +63,13 @@ class Plain:
         self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
     ) -> tuple[list[np.ndarray], dict[str, float]]:
         return imagine(self.model, minds, led, list(guides))
+
+    def reckon(self, past: DreamPast) -> None:
+        past.reckon(self.model)
+
+    def relocalise(self, past: DreamPast, newest: int, history: int) -> Tensor:
+        views = past.older_than(newest, history)
+        return relocalise(self.model, views, past.latents[-1], past.poses[-1], past.count - 1)
 
     def replay(self, past: DreamPast) -> None:
         past.replay(self.model)

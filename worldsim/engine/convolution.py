@@ -40,6 +40,9 @@ _TRANSFORMS: dict[int, tuple[list[list[float]], list[list[float]], list[list[flo
 LARGE = 16
 """Side of a grid from which on tiles of 4 pay: smaller ones have too few of them for the filters to be fetched."""
 
+KEPT = 16
+"""Pictures up to which the memory for so many is kept for the next time."""
+
 
 class Conv3x3:
     """A convolution with a border of zeros on a grid of fixed size: cells (N, h, w, C) to (N, h, w, out).
@@ -73,7 +76,9 @@ class Conv3x3:
 
     def __call__(self, x: Tensor, silu: bool = False) -> Tensor:
         """The convolution of x (N, h, w, C), or of its SiLU."""
-        room = self._rooms.get(len(x)) or self._rooms.setdefault(len(x), _Room(self, len(x)))
+        room = self._rooms.get(len(x)) or _Room(self, len(x))
+        if len(x) <= KEPT:
+            self._rooms[len(x)] = room
         if silu:
             torch.ops.aten.silu.out(x, out=room.inside)
         else:

@@ -85,6 +85,7 @@ class Denoiser:
         self._levels: dict[tuple[int, str], tuple[list[float], Tensor]] = {}
         self._masks: dict[tuple[int, int], Tensor] = {}
         self._rooms: dict[tuple[int, int], _Room] = {}
+        self._commits: dict[int, tuple[_Room, Tensor]] = {}
 
     def patches(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) to patches (B S, p p C)."""
@@ -93,8 +94,8 @@ class Denoiser:
     def patches_of_cells(self, cells: Tensor) -> Tensor:
         """Cells with their channels last (B, h, w, C) to patches (B S, p p C)."""
         (h, w), p = self.grid, self.patch
-        y = cells.reshape(-1, h // p, p, w // p, p, cells.shape[-1]).permute(0, 1, 3, 2, 4, 5)
-        return y.reshape(len(cells) * self.tokens, -1)
+        y = cells.reshape(len(cells), h // p, p, w // p, p, cells.shape[-1]).permute(0, 1, 3, 2, 4, 5)
+        return y.reshape(len(cells) * self.tokens, p * p * cells.shape[-1])
 
     def cells(self, patches: Tensor) -> Tensor:
         """The inverse of :meth:`patches_of_cells`."""
@@ -176,32 +177,96 @@ class Denoiser:
         places = np.array([place, 0][2 - room.frames :])
         mask = self._mask(room.frames, ring.count)
         for i, block in enumerate(self.blocks):
-            (qkv, out, up, down), (qkv_bias, out_bias, up_bias, down_bias) = block.weights, block.biases
-            keys, values = ring.flat[i]
             a = 6 * w * i
-            normalise(room.x_array, room.h_array, told, a, a + w, s)
-            torch.mm(room.h, qkv, out=room.qkv)
-            split_heads(room.qkv_array, qkv_bias, *turns, room.queries_array, *ring.arrays[i], places)
+            self._ask(room, block, told, a, turns, *ring.arrays[i], places)
             if i == len(self.blocks) - 1 and room.frames == 2:
                 # Of the clean frame nothing is wanted any more but its keys and values.
                 alone = self._room(ring.batch, 1)
                 alone.x.copy_(room.x[len(alone.x) :])
                 alone.queries.copy_(room.queries[:, s:])
                 room, told, mask = alone, told[ring.batch :], self._mask(1, ring.count)
-            torch.baddbmm(mask, room.queries, keys, out=room.logits)
-            torch.softmax(room.logits, -1, out=room.found)
-            torch.bmm(room.found, values, out=room.heard)
-            room.h_by_head.copy_(room.heard_by_row)
-            torch.mm(room.h, out, out=room.y)
-            add_gated(room.x_array, room.y_array, out_bias, told, a + 2 * w, s)
-            normalise(room.x_array, room.h_array, told, a + 3 * w, a + 4 * w, s)
-            torch.mm(room.h, up, out=room.up)
-            gelu(room.up_array, up_bias)
-            torch.mm(room.up, down, out=room.y)
-            add_gated(room.x_array, room.y_array, down_bias, told, a + 5 * w, s)
+            self._answer(room, block, told, a, *ring.flat[i], mask)
         a = 6 * w * len(self.blocks)
         normalise(room.x_array, room.h_array, told, a, a + w, s)
         return self.outside(room.h)
+
+    def commit(self, patches: Tensor, controls: Tensor, first: int) -> Ring:
+        """:meth:`worldsim.denoisers.causal_dit.CausalDiT.commit` of one dream's frames, the first of index ``first``.
+
+        Args:
+            patches: (n S, p p C); controls: (n, K).
+
+        Returns:
+            a ring with the last of them.
+        """
+        n, s, w = len(controls), self.tokens, self.width
+        ring = Ring(len(self.blocks), 1, self.heads, self.window, s, w // self.heads)
+        if n == 0:
+            return ring
+        kept = min(n, self.window)
+        if n not in self._commits:
+            ago = torch.arange(n)[:, None] - torch.arange(n)
+            seen = ((ago >= 0) & (ago < self.window)).repeat_interleave(s, 0).repeat_interleave(s, 1)
+            mask = torch.zeros(n * s, n * s).masked_fill(~seen, -torch.inf)
+            self._commits = {n: (_Room(1, n, s, self.heads, w, n), mask)}  # usually the same n
+        room, mask = self._commits[n]
+        keys, values = (torch.empty(1, self.heads, n, s, w // self.heads) for _ in range(2))
+        flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
+        told = self.control[1](F.silu(self.control[0](controls)))
+        told = self.modulate(F.silu(told + self._embedded(1, "even")[1][0])).numpy()
+        angles = np.arange(first, first + n)[:, None] * self.frequencies
+        turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        torch.mm(patches, self.inside.weight, out=room.x)
+        room.x.view(n, s, -1).add_(self.clean)
+        for i, block in enumerate(self.blocks):
+            self._ask(room, block, told, 6 * w * i, turns, keys.numpy(), values.numpy(), np.arange(n))
+            ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
+            ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
+            if i < len(self.blocks) - 1:
+                self._answer(room, block, told, 6 * w * i, *flat, mask)
+        ring.count = kept
+        return ring
+
+    def _ask(
+        self,
+        room: _Room,
+        block: _Block,
+        told: np.ndarray,
+        a: int,
+        turns: tuple[np.ndarray, ...],
+        keys: np.ndarray,
+        values: np.ndarray,
+        places: np.ndarray,
+    ) -> None:
+        """A block's first half: queries into the room, keys and values into their places of a ring."""
+        normalise(room.x_array, room.h_array, told, a, a + self.width, self.tokens)
+        torch.mm(room.h, block.weights[0], out=room.qkv)
+        split_heads(room.qkv_array, block.biases[0], *turns, room.queries_array, keys, values, places)
+
+    def _answer(
+        self,
+        room: _Room,
+        block: _Block,
+        told: np.ndarray,
+        a: int,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+    ) -> None:
+        """A block's second half: attention and perceptron, added to the tokens."""
+        (_, out, up, down), (_, out_bias, up_bias, down_bias) = block.weights, block.biases
+        s, w = self.tokens, self.width
+        torch.baddbmm(mask, room.queries, keys, out=room.logits)
+        torch.softmax(room.logits, -1, out=room.found)
+        torch.bmm(room.found, values, out=room.heard)
+        room.h_by_head.copy_(room.heard_by_row)
+        torch.mm(room.h, out, out=room.y)
+        add_gated(room.x_array, room.y_array, out_bias, told, a + 2 * w, s)
+        normalise(room.x_array, room.h_array, told, a + 3 * w, a + 4 * w, s)
+        torch.mm(room.h, up, out=room.up)
+        gelu(room.up_array, up_bias)
+        torch.mm(room.up, down, out=room.y)
+        add_gated(room.x_array, room.y_array, down_bias, told, a + 5 * w, s)
 
     def _mask(self, t: int, count: int) -> Tensor:
         """Added to attention (T S, places S): the clean frame does not see the noisy one, in place 0.

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.denoisers.layers import Cache
 from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.engine.camera import motion, relevant, stand
 from worldsim.engine.compressor import Compressor
@@ -23,6 +22,7 @@ from worldsim.engine.ring import Ring
 from worldsim.imagine import REFRESH, Mind, within_the_data
 from worldsim.laps import Laps
 from worldsim.memory.joint import place_features
+from worldsim.relocalise import relocalise
 from worldsim.world_model import WorldModel
 
 
@@ -107,28 +107,52 @@ class Fast:
         lap("keep")
         return frames, lap.ms
 
+    def reckon(self, past: DreamPast) -> None:
+        """As :meth:`worldsim.dream_past.DreamPast.reckon`."""
+        with self._lock:
+            cells = torch.stack(past.latents[len(past.poses) - 1 :]).permute(0, 2, 3, 1)
+            self.reckoner.along(cells, past)
+
+    def relocalise(self, past: DreamPast, newest: int, history: int) -> Tensor:
+        """As :func:`worldsim.relocalise.relocalise`."""
+        stop = max(0, len(past) - newest)
+        views = past.views[min(max(0, len(past) - history), stop) : stop]
+        stands = [view.stand for view in views]
+        count, index = min(self.model.config.memory.reads, len(views)), past.count - 1
+
+        def draw(poses: Tensor) -> Tensor:
+            at = poses.tolist()
+            chosen = [[views[i] for i in relevant(stands, stand(p, self.scale), count)] for p in at]
+            return self.reader(chosen, at, index)[..., : self.denoiser.channels].permute(0, 3, 1, 2)
+
+        remembered = past.older_than(newest, history)
+        with self._lock:
+            return relocalise(self.model, remembered, past.latents[-1], past.poses[-1], index, draw)
+
     def replay(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.replay`."""
+        torch.set_flush_denormal(True)
         first = max(0, len(past) - REPLAYED)
-        past.replay(self.model)
-        del past.views[first:]
-        self._show(past, first)
-        past.steered = None
-        d = self.denoiser
-        ring = Ring(len(d.blocks), 1, d.heads, d.window, d.tokens, d.width // d.heads)
-        ring.fill(past.cache)
-        past.ring, past.cache = (ring, 0), Cache()
+        cells = torch.stack(past.latents[first:]).permute(0, 2, 3, 1)
+        with self._lock:
+            past.features[first:] = list(self._features(cells))
+            self._show(past, first)
+            control = past.control(self.model, first)[0, :-1]
+            patches = self.denoiser.patches_of_cells(cells[:-1])
+            past.ring = self.denoiser.commit(patches, control, past.count - len(cells)), 0
+        past.steered, past.pending = None, True
 
     def encode_features(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""
-        past.encode_features(self.model)
-        past.views = []
+        past.features = list(self.model.frame_encoder(torch.stack(past.latents)))
         self._show(past, 0)
 
     def _show(self, past: DreamPast, first: int) -> None:
+        """Make the frames from ``first`` on ready to be read."""
         indices = range(past.count - len(past) + first, past.count)
         poses = [pose.tolist() for pose in past.poses[first:]]
-        past.views += self.reader.show(torch.stack(past.features[first:]), poses, indices)
+        past.views[first:] = self.reader.show(torch.stack(past.features[first:]), poses, indices)
+        past.points[first:] = [view.points for view in past.views[first:]]
 
     def _refresh(self, mind: Mind) -> None:
         """Compress what lies behind the short window, where it is time."""

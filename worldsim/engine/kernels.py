@@ -16,7 +16,7 @@ EPSILON = 1e-5  # of layer norms
 
 
 @_compiled
-def exponential(x: float) -> float:
+def exponential(x: Any) -> Any:
     """e^x for |x| <= 87, to 1e-7 (Cephes' expf): plain arithmetic, so that loops over it become vector instructions."""
     x = min(max(x, _F(-87.0)), _F(87.0))
     n = np.floor(x * _F(1.44269504) + _F(0.5))
@@ -32,7 +32,7 @@ def exponential(x: float) -> float:
 
 
 @_compiled
-def _moments(row: np.ndarray) -> tuple[float, float]:
+def _moments(row: np.ndarray) -> tuple[Any, Any]:
     """Mean and reciprocal standard deviation of a row (w,), as a layer norm has them."""
     w = len(row)
     total = _F(0.0)

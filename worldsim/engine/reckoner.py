@@ -43,16 +43,25 @@ class Reckoner:
         self, cells: Tensor, pasts: list[DreamPast], led: Tensor
     ) -> tuple[list[list[float]], list[list[float]]]:
         """The pose and the motion of the frame that ``led`` (A,) leads to from the newest cells (B, h, w, C)."""
+        return self._next(self._look(cells), pasts, led)
+
+    def along(self, cells: Tensor, past: DreamPast) -> None:
+        """:meth:`worldsim.dream_past.DreamPast.reckon`; cells (n, h, w, C) of the frames from the last with a pose."""
+        for looked in self._look(cells)[:-1]:
+            poses, _ = self._next(looked[None], [past], past.led[len(past.poses)])
+            past.poses.append(torch.tensor(poses[0]))
+
+    def _next(
+        self, looked: Tensor, pasts: list[DreamPast], led: Tensor
+    ) -> tuple[list[list[float]], list[list[float]]]:
         known = torch.stack([self._known(past, led) for past in pasts])
-        looked = self._look(cells)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
         made = self.last(h, self.direct(known))
         if self.exact:  # the action alone turns the camera
             made[:, 3:] = torch.lerp(made[:, 3:], self.turns(led[None]), self.exact)
-        delta = made.tolist()
         before = [past.poses[-1].tolist() for past in pasts]
-        after = [move(p, d, self.scale) for p, d in zip(before, delta, strict=True)]
+        after = [move(p, d, self.scale) for p, d in zip(before, made.tolist(), strict=True)]
         return after, [motion(p, q, self.scale) for p, q in zip(before, after, strict=True)]
 
     def _look(self, cells: Tensor) -> Tensor:
@@ -66,7 +75,8 @@ class Reckoner:
 
     def _known(self, past: DreamPast, led: Tensor) -> Tensor:
         """Actions, motions and place as :meth:`worldsim.odometry.Odometry.reckon` joins them."""
-        actions = [led, *past.led[-LATELY + 1 :][::-1]]
+        i = len(past.poses)
+        actions = [led, *past.led[max(0, i - LATELY + 1) : i][::-1]]
         actions += past.led[:1] * (LATELY - len(actions))
         poses = [pose.tolist() for pose in past.poses[-LATELY - 1 :][::-1]]
         poses += poses[-1:] * (LATELY + 1 - len(poses))

@@ -54,17 +54,8 @@ class Ring:
             ring.count = len(frames)
         return ring
 
-    def fill(self, cache: Cache) -> None:
-        """Take the last frames of the plain cache of the only dream."""
-        tokens = self.keys.shape[4]
-        for i, (k, v) in enumerate(zip(cache.keys, cache.values, strict=True)):
-            count = min(k.shape[2] // tokens, self.window)
-            self.keys[i, :, :, 1 : 1 + count] = k[:, :, -count * tokens :].unflatten(2, (count, tokens))
-            self.values[i, :, :, 1 : 1 + count] = v[:, :, -count * tokens :].unflatten(2, (count, tokens))
-            self.count = count
-
     def plain(self, row: int) -> Cache:
-        """The clean frames of one dream, from the oldest to the newest: the inverse of :meth:`fill`."""
+        """The clean frames of one dream, from the oldest to the newest, as the plain denoiser caches them."""
         frames = self.frames()
         keys, values = (x[:, row][:, :, frames].flatten(2, 3) for x in (self.keys, self.values))
         return Cache([k[None] for k in keys], [v[None] for v in values])
