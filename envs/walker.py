@@ -63,6 +63,13 @@ class Walker:
         return float(self.pose[0]), float(self.pose[2])
 
     @property
+    def rest(self) -> Point:
+        """Where the body comes to rest if it is let go now, (x, z)."""
+        last = self.trail[-2] if len(self.trail) > 1 else self.pose
+        x, z = (float(self.pose[k] + self.gait.slide * (self.pose[k] - last[k])) for k in (0, 2))
+        return x, z
+
+    @property
     def step(self) -> float:
         """The length of a step of :meth:`places`, in the world's units."""
         return self.map.cell * self.gait.stride
@@ -107,7 +114,7 @@ class Walker:
         """Go there without turning: forward, back, sideways."""
         near = self.gait.near if near is None else near
         for _ in range(ticks):
-            dx, dz = there[0] - self.here[0], there[1] - self.here[1]
+            dx, dz = there[0] - self.rest[0], there[1] - self.rest[1]
             if math.hypot(dx, dz) <= near:
                 return True
             a = math.radians(self.pose[3])
@@ -139,7 +146,7 @@ class Walker:
             ahead = range(min(i + 5, len(points) - 1), i, -1)
             i = next((k for k in ahead if self.map.is_straight(self.here, points[k], self.gait.width)), i)
             distance = math.dist(self.here, points[i])
-            if distance < self.gait.near and i == len(points) - 1:
+            if math.dist(self.rest, points[i]) < self.gait.near and i == len(points) - 1:
                 return True
             if distance < max(self.gait.near, 0.3 * self.map.cell) and i < len(points) - 1:
                 i += 1

@@ -128,6 +128,28 @@ def begin_from(model: ArVae, other: ArVae) -> None:
 
 
 @torch.no_grad()
+def begin_with_components(model: ArVae, frames: np.ndarray) -> None:
+    """Let patches enter and leave as principal components of those in frames (N, 1, H, W, 3), half whitened.
+
+    What is between the two layers has then only to hand the strongest components on to show a picture.
+    """
+    p, w = model.config.patch, model.config.width
+    x = (
+        F.unfold(to_tensor(frames[:, 0], model.mean.device), p, stride=p).transpose(1, 2).flatten(0, 1)
+    )  # (n, 3 p p)
+    mean = x.mean(0)
+    _, spread, components = torch.linalg.svd(x - mean, full_matrices=False)
+    count = min(w, len(spread))
+    components, deviation = components[:count], (spread[:count] / len(x) ** 0.5).clamp_min(1e-4)
+    gain = (deviation * deviation.mean()).rsqrt()[:, None]  # (count, 1): about unit variance over all of them
+    model.patches_in.weight[:count] = (gain * components).unflatten(1, (3, p, p))
+    assert model.patches_in.bias is not None
+    model.patches_in.bias[:count] = -gain[:, 0] * (components @ mean)
+    model.patches_out.weight[:, :count] = (components / gain).T
+    model.patches_out.bias.copy_(mean)
+
+
+@torch.no_grad()
 def measure(autoencoder: ArVae, clips: np.ndarray) -> dict[str, float]:
     """Mean PSNR (dB) and SSIM of clips (B, T, H, W, 3) against their reconstructions."""
     device, (b, t) = next(autoencoder.parameters()).device, clips.shape[:2]
@@ -177,6 +199,8 @@ def main(args: list[str]) -> int:
             model.load_state_dict(before.state_dict())
         elif config.init:
             begin_from(model.autoencoder, load_ar_vae(Path(config.init))[0])
+        else:
+            begin_with_components(model.autoencoder, source.batch(64, 1, np.random.default_rng(config.seed)))
 
         def loss_of(
             wrapped: nn.Module, step: int, length: int = length, number: int = number

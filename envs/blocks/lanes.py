@@ -86,12 +86,17 @@ for _of, _name in (("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">="), ("eq", 
     _operator(getattr(operator, _of), REALS, TRUTHS, _compare(_name))
 for _of, _name in (("and_", "and_"), ("or_", "or_"), ("xor", "xor")):
     _operator(getattr(operator, _of), TRUTHS, TRUTHS, lambda b, x, y, name=_name: getattr(b, name)(x, y))
-for _of, _name in (("add", "add"), ("mul", "mul"), ("and_", "and_"), ("or_", "or_"), ("lshift", "shl"), ("rshift", "lshr")):
+for _of, _name in (
+    ("add", "add"),
+    ("mul", "mul"),
+    ("and_", "and_"),
+    ("or_", "or_"),
+    ("lshift", "shl"),
+    ("rshift", "lshr"),
+):
     _operator(getattr(operator, _of), WHOLES, WHOLES, lambda b, x, y, name=_name: getattr(b, name)(x, y))
 for _of, _name in (("gt", ">"), ("ge", ">="), ("eq", "==")):
-    _operator(
-        getattr(operator, _of), WHOLES, TRUTHS, lambda b, x, y, name=_name: b.icmp_signed(name, x, y)
-    )
+    _operator(getattr(operator, _of), WHOLES, TRUTHS, lambda b, x, y, name=_name: b.icmp_signed(name, x, y))
 
 
 _KEPT = {types.float64: REALS, types.float32: REALS, types.int32: WHOLES, types.uint8: WHOLES}

@@ -217,9 +217,15 @@ def paint(  # type: ignore[no-untyped-def]
 
             for i in range(LANES):  # unsigned places: numba counts none of them from the end
                 n = 2 * m + i
-                look = looks[np.uint64(cells[np.uint64(wholes[np.uint64(n + CELL)])] * 6 + (wholes[np.uint64(n + WAY)] >> 6))]
+                look = looks[
+                    np.uint64(
+                        cells[np.uint64(wholes[np.uint64(n + CELL)])] * 6 + (wholes[np.uint64(n + WAY)] >> 6)
+                    )
+                ]
                 wholes[np.uint64(n + LOOK)] = look
-                wholes[np.uint64(n + FOUND)] = texels[np.uint64((look & UNTINTED) + wholes[np.uint64(n + TEXEL)])]
+                wholes[np.uint64(n + FOUND)] = texels[
+                    np.uint64((look & UNTINTED) + wholes[np.uint64(n + TEXEL)])
+                ]
                 wholes[np.uint64(n + TOP)] = columns[np.uint64(wholes[np.uint64(n + COLUMN)])]
                 notes[np.uint64(m + SHADE + i)] = SHADES[np.uint64(wholes[np.uint64(n + LIT)])]
                 region = wholes[np.uint64(n + REGION)]
@@ -233,7 +239,9 @@ def paint(  # type: ignore[no-untyped-def]
             open_ = face < 0.0
             shade = load(notes, m + SHADE)
             # Darker where something is above the cell that the face looks into, and under water.
-            shade = shade * choose(load(notes, m + HEIGHT) < real(load(wholes, n + TOP)), spread(0.74), spread(1.0))
+            shade = shade * choose(
+                load(notes, m + HEIGHT) < real(load(wholes, n + TOP)), spread(0.74), spread(1.0)
+            )
             shade = shade * choose((wet >= 0.0) & (wet < 8.0), spread(0.8), spread(1.0))
             look, texel = load(wholes, n + LOOK), load(wholes, n + FOUND)
             r, g, b = real(texel & 255) * shade, real(texel >> 8 & 255) * shade, real(texel >> 16) * shade
@@ -274,26 +282,23 @@ def paint(  # type: ignore[no-untyped-def]
             store(colours, k + RED, r)
             store(colours, k + GREEN, g)
             store(colours, k + BLUE, b)
-            if anywhere(open_):
-                # The endless sea around the world.
-                if anywhere(load(ends, e + DY) < -1e-6) and not submerged:
-                    for i in range(LANES):
-                        dy_ = ends[e + DY + i]
-                        sea = max(0.0, (SEA - oy) / dy_) if dy_ < -1e-6 else 1e9
-                        if ends[e + FACE + i] < 0.0 and ends[e + T + i] <= far and sea < far:
-                            wide_ = sea * angle * 16.0
-                            u_, v_ = _on_face(
-                                3, ox + ends[e + DX + i] * sea, 0.0, oz + ends[e + DZ + i] * sea
+            # The endless sea around the world.
+            if anywhere(open_ & (load(ends, e + DY) < -1e-6)) and not submerged:
+                for i in range(LANES):
+                    dy_ = ends[e + DY + i]
+                    sea = max(0.0, (SEA - oy) / dy_) if dy_ < -1e-6 else 1e9
+                    if ends[e + FACE + i] < 0.0 and ends[e + T + i] <= far and sea < far:
+                        wide_ = sea * angle * 16.0
+                        u_, v_ = _on_face(3, ox + ends[e + DX + i] * sea, 0.0, oz + ends[e + DZ + i] * sea)
+                        at = _texel(u_, v_, wide_ * wide_ / max(-dy_, 0.05))
+                        mirror = 0.55 * (1.0 + dy_) * (1.0 + dy_)
+                        mix = 1.0 - (1.0 - mirror) * (1.0 - _fog(sea, near, far))
+                        for c in range(3):
+                            colours[k + c * LANES + i] = (
+                                0.94 * (texels[looks[6 * WATER + 3] + at] >> 8 * c & 255) * (1.0 - mix)
+                                + notes[m + FOG_R + c * LANES + i] * mix
                             )
-                            at = _texel(u_, v_, wide_ * wide_ / max(-dy_, 0.05))
-                            mirror = 0.55 * (1.0 + dy_) * (1.0 + dy_)
-                            mix = 1.0 - (1.0 - mirror) * (1.0 - _fog(sea, near, far))
-                            for c in range(3):
-                                colours[k + c * LANES + i] = (
-                                    0.94 * (texels[looks[6 * WATER + 3] + at] >> 8 * c & 255) * (1.0 - mix)
-                                    + notes[m + FOG_R + c * LANES + i] * mix
-                                )
-                            keys[(start + pack) * LANES + i] = 1 << 29
+                        keys[(start + pack) * LANES + i] = 1 << 29
             # The water's surface, over the rays that went through it on the way.
             if anywhere(wet >= 0.0) and not submerged:
                 for i in range(LANES):
@@ -316,9 +321,8 @@ def paint(  # type: ignore[no-untyped-def]
                     mix = 1.0 - (1.0 - mirror) * (1.0 - _fog(t_, near, far))
                     for c in range(3):
                         below = colours[k + c * LANES + i]
-                        above = (
-                            (texels[looks[6 * WATER + entry] + at] >> 8 * c & 255) * (1.0 - mix)
-                            + notes[m + FOG_R + c * LANES + i] * mix
-                        )
+                        above = (texels[looks[6 * WATER + entry] + at] >> 8 * c & 255) * (1.0 - mix) + notes[
+                            m + FOG_R + c * LANES + i
+                        ] * mix
                         colours[k + c * LANES + i] = below + (above - below) * part_
                     keys[(start + pack) * LANES + i] += 1 << 30

@@ -12,7 +12,8 @@ from envs.blocks.lanes import LANES, memory
 from envs.blocks.materials import TINTED
 from envs.blocks.paint import BATCH as PAINTED
 from envs.blocks.paint import CLOUDS, COLOUR, NOTES, paint, palette
-from envs.blocks.smooth import EXTRA, four_rays, more_places, one_ray
+from envs.blocks.room import CUBES, FLAT
+from envs.blocks.smooth import EXTRA, STRIP, four_rays, more_places, one_ray
 from envs.blocks.textures import atlas
 from envs.blocks.walk import BATCH, END, FOV, WALK, cast
 
@@ -29,13 +30,17 @@ class _Work:
         packs = -(-total // LANES)
         rays = np.minimum(np.arange(packs * LANES), total - 1)
         self.places, self.more_places = memory(packs * 2 * LANES), memory(CHUNK * 2)
-        self.places.reshape(packs, 2, LANES)[:, 0] = (rays // size + 0.5).reshape(packs, LANES)
-        self.places.reshape(packs, 2, LANES)[:, 1] = (rays % size + 0.5).reshape(packs, LANES)
+        self.places.reshape(packs, 2, LANES)[:, 0] = (1.0 - (rays // size + 0.5) * 2.0 / size).reshape(
+            packs, LANES
+        )
+        self.places.reshape(packs, 2, LANES)[:, 1] = ((rays % size + 0.5) * 2.0 / size - 1.0).reshape(
+            packs, LANES
+        )
         self.ends, self.notes = memory(CHUNK // LANES * END), memory(PAINTED // LANES * NOTES)
         self.walks, self.packs = memory(BATCH // LANES * WALK), np.zeros(BATCH // LANES, np.int64)
         self.colours, self.more_colours = memory(packs * COLOUR), memory(CHUNK // LANES * COLOUR)
         self.keys, self.more_keys = np.zeros(packs * LANES, np.int32), np.zeros(CHUNK, np.int32)
-        self.pixels, self.mixed = np.zeros(total + LANES, np.int32), np.zeros(size, np.uint8)
+        self.pixels, self.mixed = np.zeros(total + LANES, np.int32), np.zeros(STRIP * size, np.uint8)
 
 
 class _Works(threading.local):
@@ -74,13 +79,15 @@ def draw(
     sy, cy, sp, cp = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
     forward, right, up = (-sy * cp, -sp, cy * cp), (-cy, 0.0, -sy), (-sy * sp, cp, cy * sp)
     view = (*forward, *right, *up)
+    along = max(map(abs, forward)) > 1.0 - 1e-9 or any(part.is_integer() for part in eye)
+    kind = CUBES if along else FLAT
     angle = 2.0 * math.tan(math.radians(FOV) / 2) / size
 
     def follow(
         count: int, places: NDArray[np.float64], colours: NDArray[np.float64], keys: NDArray[np.int32]
     ) -> None:
         """Colours of ``count`` rays, and keys of the surfaces that they meet."""
-        cast(room, eye, view, size, places, count, work.ends, work.walks, work.packs)
+        cast(room, kind, eye, view, places, count, work.ends, work.walks, work.packs)
         paint(
             grid, tops, tint, TEXELS, LOOKS, CLOUDS,
             eye, angle, count, work.ends, work.notes, colours, keys,

@@ -48,36 +48,44 @@ WALK = 120
 
 
 @njit(cache=True, error_model="numpy")
-def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ignore[no-untyped-def]
-    """Follow rays through empty cubes to the first block that is not air, through water.
+def _face(axis, dx, dy, dz):  # type: ignore[no-untyped-def]
+    """The face by which a ray along an axis enters: -x, +x, -y, +y, -z, +z."""
+    on_x, on_y = choose(dx > 0.0, spread(0.0), spread(1.0)), choose(dy > 0.0, spread(2.0), spread(3.0))
+    return choose(axis == 0.0, on_x, choose(axis == 1.0, on_y, choose(dz > 0.0, spread(4.0), spread(5.0))))
+
+
+@njit(cache=True, error_model="numpy")
+def cast(rooms, kind, eye, view, places, count, ends, walks, packs):  # type: ignore[no-untyped-def]
+    """Follow rays through empty boxes to the first block that is not air, through water.
 
     Eight rays are worked on at once, and the eights of a batch take their steps in turn: so the processor has always
     something to do where the steps of one ray would wait for each other.
 
     Args:
-        rooms: uint8 (8, NX + 2, NY + 2, NZ + 2) from `room_field`.
-        eye: where the rays start; view: forward, right and up, one after another; size: the picture's, in pixels.
-        places: float64 (2, n) row and column that rays go through, in pixels; n is a multiple of eight.
+        rooms: uint8 (2, 8, NX + 2, NY + 2, NZ + 2) from `room_field`; kind: FLAT or CUBES.
+        eye: where the rays start; view: forward, right and up, one after another.
+        places: float64 (2 * n,) how far up and to the right of the picture's middle rays go, its edges at 1: of eight
+            rays and eight rays; n is a multiple of eight.
         count: how many rays, a multiple of eight.
         ends: float64 (END_ROWS, n) to fill.
         walks: float64 (WALK_ROWS, BATCH), packs: int64 (BATCH // 8,), memory to work in.
     """
     room, codes = rooms.reshape(-1), walks.view(np.int32)
-    nx, ny, nz = rooms.shape[1] - 2, rooms.shape[2] - 2, rooms.shape[3] - 2
+    nx, ny, nz = rooms.shape[2] - 2, rooms.shape[3] - 2, rooms.shape[4] - 2
     step_x, step_y, volume = (ny + 2) * (nz + 2), nz + 2, (nx + 2) * (ny + 2) * (nz + 2)
+    air, wet, of_width, of_height, heights = AIR[kind], WET[kind], (4, 3)[kind], (0, 3)[kind], (7, 31)[kind]
     half = math.tan(math.radians(FOV) / 2)
     fx, fy, fz, rx, ry, rz, ux, uy, uz = view
     ex, ey, ez = int(math.floor(eye[0])), int(math.floor(eye[1])), int(math.floor(eye[2]))
     within = ex >= 0 and ex < nx and ey >= 0 and ey < ny and ez >= 0 and ez < nz
-    submerged = within and room[(ex + 1) * step_x + (ey + 1) * step_y + ez + 1] == WET
+    submerged = within and rooms[kind, 7, ex + 1, ey + 1, ez + 1] == wet
     far = DIM_END if submerged else FOG_END
     for start in range(0, count, BATCH):
         live = 0
         for m in range(0, min(BATCH, count - start), LANES):
             at = start + m
             w, n = m * (WALK // LANES), at * (END // LANES)
-            right = (load(places, 2 * at + LANES) * 2.0 / size - 1.0) * half
-            up = (1.0 - load(places, 2 * at) * 2.0 / size) * half
+            up, right = load(places, 2 * at) * half, load(places, 2 * at + LANES) * half
             dx, dy, dz = fx + right * rx + up * ux, fy + right * ry + up * uy, fz + right * rz + up * uz
             norm = 1.0 / root(dx * dx + dy * dy + dz * dz)
             dx, dy, dz = dx * norm, dy * norm, dz * norm
@@ -123,7 +131,9 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                     choose(out, spread(1.0), y),
                     choose(out, spread(1.0), z),
                 )
-            base = real(px) * float(4 * volume) + real(py) * float(2 * volume) + real(pz) * float(volume)
+            none = spread(0.0)
+            base = choose(px, spread(4 * volume), none) + choose(py, spread(2 * volume), none)
+            base = base + float(8 * kind * volume) + choose(pz, spread(volume), none)
             code = take(room, whole(base + x * float(step_x) + y * float(step_y) + z))
             store(ends, n + T, t)
             store(ends, n + WATER_FACE, spread(6.0 if submerged else -1.0))
@@ -132,7 +142,9 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + Y, y)
             store(walks, w + Z, z)
             store(walks, w + AXIS, spread(1.0))
-            store(codes, 2 * (w + CODE), choose(code == BLOCKED, AIR, code) if within else code)  # out of a block
+            store(
+                codes, 2 * (w + CODE), choose(code == BLOCKED, air, code) if within else code
+            )  # out of a block
             goes = (1 << LANES) - 1
             store(walks, w + SX, dx)
             store(walks, w + SY, dy)
@@ -145,10 +157,10 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             store(walks, w + OZ, oz)
             store(walks, w + BASE, base)
             if not within:
-                on = (t <= far) & (code >= AIR)
+                on = (t <= far) & (code >= air)
                 goes = bits(on)
-                if anywhere(on & (code == WET)):
-                    store(ends, n + WATER_FACE, choose(on & (code == WET), spread(3.0), spread(-1.0)))
+                if anywhere(on & (code == wet)):
+                    store(ends, n + WATER_FACE, choose(on & (code == wet), spread(3.0), spread(-1.0)))
                     store(ends, n + WATER_T, t)
             packs[live] = m << LANES | goes
             live += int(goes != 0)
@@ -161,7 +173,7 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                 ox, oy, oz = load(walks, w + OX), load(walks, w + OY), load(walks, w + OZ)
                 was = load(codes, 2 * (w + CODE))
                 # Leave the box by the nearest of its three far faces; rounding must not lead out of it by another.
-                wide, high = real(was >> 4), real(was & 7)
+                wide, high = real(was >> of_width), real(was >> of_height & heights)
                 bx, by, bz = x + wide, y + high, z + wide
                 tx = (bx - ox) * load(walks, w + GX)
                 ty = (by - oy) * load(walks, w + GY)
@@ -178,27 +190,19 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
                 axis = choose(by_x, spread(0.0), choose(by_y, spread(1.0), spread(2.0)))
                 place = load(walks, w + BASE) + x * float(step_x) + y * float(step_y) + z
                 code = take(room, whole(place))
-                on = goes & (t <= far) & (code >= AIR)
+                on = goes & (t <= far) & (code >= air)
                 store(walks, w + X, x)
                 store(walks, w + Y, y)
                 store(walks, w + Z, z)
                 store(ends, n + T, choose(goes, t, load(ends, n + T)))
                 store(walks, w + AXIS, choose(goes, axis, load(walks, w + AXIS)))
-                change = on & ((code == WET) ^ (was == WET))
+                change = on & ((code == wet) ^ (was == wet))
                 if anywhere(change):  # through the water's surface
-                    wet, entry = code == WET, load(ends, n + WATER_FACE)
-                    first = on & wet & (entry < 0.0)
-                    face = choose(
-                        axis == 0.0,
-                        1.0 - real(load(ends, n + DX) > 0.0),
-                        choose(
-                            axis == 1.0,
-                            3.0 - real(load(ends, n + DY) > 0.0),
-                            5.0 - real(load(ends, n + DZ) > 0.0),
-                        ),
-                    )
+                    entry = load(ends, n + WATER_FACE)
+                    first = change & (code == wet) & (entry < 0.0)
+                    face = _face(axis, load(ends, n + DX), load(ends, n + DY), load(ends, n + DZ))
                     store(ends, n + WATER_T, choose(first, t, load(ends, n + WATER_T)))
-                    left = change & (was == WET) & (entry < 8.0)
+                    left = change & (was == wet) & (entry < 8.0)
                     store(ends, n + WATER_FACE, choose(first, face, choose(left, entry + 8.0, entry)))
                 store(codes, 2 * (w + CODE), code)
                 going = bits(on)
@@ -207,11 +211,10 @@ def cast(rooms, eye, view, size, places, count, ends, walks, packs):  # type: ig
             live = still
         for m in range(0, min(BATCH, count - start), LANES):
             w, n = m * (WALK // LANES), (start + m) * (END // LANES)
-            px, py, pz = load(ends, n + DX) > 0.0, load(ends, n + DY) > 0.0, load(ends, n + DZ) > 0.0
-            x, y, z, axis = load(walks, w + X), load(walks, w + Y), load(walks, w + Z), load(walks, w + AXIS)
-            store(ends, n + CELL_X, choose(px, x - 1.0, float(nx) - x))
-            store(ends, n + CELL_Y, choose(py, y - 1.0, float(ny) - y))
-            store(ends, n + CELL_Z, choose(pz, z - 1.0, float(nz) - z))
-            face = choose(axis == 0.0, 1.0 - real(px), choose(axis == 1.0, 3.0 - real(py), 5.0 - real(pz)))
+            dx, dy, dz = load(ends, n + DX), load(ends, n + DY), load(ends, n + DZ)
+            x, y, z = load(walks, w + X), load(walks, w + Y), load(walks, w + Z)
+            store(ends, n + CELL_X, choose(dx > 0.0, x - 1.0, float(nx) - x))
+            store(ends, n + CELL_Y, choose(dy > 0.0, y - 1.0, float(ny) - y))
+            store(ends, n + CELL_Z, choose(dz > 0.0, z - 1.0, float(nz) - z))
             hit = (load(codes, 2 * (w + CODE)) == BLOCKED) & (load(ends, n + T) <= far)
-            store(ends, n + FACE, choose(hit, face, spread(-1.0)))
+            store(ends, n + FACE, choose(hit, _face(load(walks, w + AXIS), dx, dy, dz), spread(-1.0)))

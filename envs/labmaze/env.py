@@ -81,7 +81,8 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if options is not None and options.get("pose") is not None:
             self._place(options["pose"])
         self._steps = 0
-        return self._observe(), self._info()
+        pose = self._pose()
+        return self._observe(pose), self._info(pose)
 
     def step(
         self, action: NDArray[np.int32]
@@ -91,10 +92,10 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         asked = np.asarray(action)
         if asked.shape != (7,):
             raise ValueError(f"LabMaze: expected an action of 7 integers, found shape {asked.shape}")
-        look, up, strafe, move, _fire, jump, crouch = (
-            min(max(int(value), low), high)
-            for value, (low, high) in zip(asked.tolist(), _BOUNDS, strict=True)
-        )
+        look, up, strafe, move, _fire, jump, crouch = [
+            value if low <= value <= high else min(max(value, low), high)
+            for value, low, high in zip(map(int, asked.tolist()), _LOW, _HIGH, strict=True)
+        ]
         # Rounding makes opposite looks cancel exactly, so that a level camera comes back to level.
         if look:
             self._yaw = _wrap(round(self._yaw + look * DEGREES_PER_LOOK, 6))
@@ -105,7 +106,8 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         self._hop(bool(jump), bool(crouch))
         self._steps += 1
         truncated = self.max_steps is not None and self._steps >= self.max_steps
-        return self._observe(), 0.0, False, truncated, self._info()
+        pose = self._pose()
+        return self._observe(pose), 0.0, False, truncated, self._info(pose)
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The present picture, uint8 (size, size, 3), if made with ``render_mode="rgb_array"``."""
@@ -122,7 +124,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         """
         self._expect_reset()
         self._place(pose)
-        return self._observe()
+        return self._observe(self._pose())
 
     @property
     def surface_colours(self) -> dict[str, NDArray[np.float64]]:
@@ -188,19 +190,18 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
     def _pose(self) -> NDArray[np.float64]:
         return np.array([self._x, self._y, self._z, self._yaw, self._pitch])
 
-    def _observe(self) -> dict[str, NDArray[Any]]:
-        pose = self._pose()
+    def _observe(self, pose: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         seen: dict[str, NDArray[Any]] = {"pov": renderer.picture(self._scene, pose, self.fov, self.size)}
         if self.ids:
             seen["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
         return seen
 
-    def _info(self) -> dict[str, Any]:
-        return {"pose": self._pose(), "world_seed": self._expect_reset().seed}
+    def _info(self, pose: NDArray[np.float64]) -> dict[str, Any]:
+        return {"pose": pose, "world_seed": self._expect_reset().seed}
 
 
 _SPACE = actions.space("dmlab")
-_BOUNDS = [(int(low), int(high)) for low, high in zip(_SPACE.low, _SPACE.high, strict=True)]  # type: ignore[attr-defined]
+_LOW, _HIGH = _SPACE.low.tolist(), _SPACE.high.tolist()  # type: ignore[attr-defined]
 
 
 def _wrap(yaw: float) -> float:

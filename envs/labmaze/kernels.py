@@ -37,6 +37,8 @@ _SHIFT = 2 * _FRACTION + 2  # the weights of four samples sum to 2**12
 _HALF = 1 << (_SHIFT - 1)
 _SKY_TEXELS = textures.SKY_SIDE
 _FAR = 1e30
+_TILE_BITS = 1  # tiles, the parts of a picture that are looked at as a whole, are 2 x 2 pixels
+_TILE = 1 << _TILE_BITS
 # Level whose texels are nearest in size to a pixel's footprint, by footprint in eighths of a texel.
 _LEVEL_OF = np.array(
     [min(_TOP_LEVEL, max(0, round(math.log2(max(k, 1) / 8)))) for k in range(1024)], dtype=np.int64
@@ -326,6 +328,11 @@ def _ray(u, v, sin, cos, pitch_sin, pitch_cos):
     return -sin * ahead - u * cos, v * pitch_cos - pitch_sin, cos * ahead - u * sin
 
 
+@_jit
+def _corners(size):
+    return -(-size // _TILE) + 1
+
+
 @_inline
 def _meet(wall, x, y, z, hx, dy, hz):
     """What a ray meets (_IS_SKY, _IS_FLOOR or a face's number) and its distance in ray lengths."""
@@ -340,17 +347,39 @@ def _meet(wall, x, y, z, hx, dy, hz):
 
 @_jit
 def tilted(wall, sheets, floor_sheet, face_sheet, sky, x, y, z, sin, cos, extent, pitch_sin, pitch_cos, out):
-    """Draw at any pitch, one walk per sample."""
+    """Draw at any pitch, one walk per sample.
+
+    Where the rays through a tile's four corners end above, on or below one face, so do all between them: what a face
+    hides, and what is above and below it, are convex in the picture, and no wall is narrow enough to stand between.
+    """
     size = out.shape[0]
     pixel = 2.0 * extent / size
     met, distance = np.empty(_SAMPLES + 1, np.int64), np.empty(_SAMPLES + 1)
+    corners = np.empty((_corners(size), _corners(size)), np.int64)
+    for a in range(corners.shape[0]):
+        for b in range(corners.shape[1]):
+            u, v = min(b * _TILE, size) * pixel - extent, extent - min(a * _TILE, size) * pixel
+            hx, dy, hz = _ray(u, v, sin, cos, pitch_sin, pitch_cos)
+            t, cz, cx, side = _march(wall, x, z, hx, hz)
+            height = y + t * dy
+            corners[a, b] = ((cz * SIZE + cx) * 4 + side) * 4 - (_IS_SKY if height > 1.0 else 0)
+            corners[a, b] -= _IS_FLOOR if height < 0.0 else 0
     for i in range(size):
         for j in range(size):
-            for k in range(_SAMPLES + 1):
+            row, col = i >> _TILE_BITS, j >> _TILE_BITS
+            above, below = corners[np.uintp(row)], corners[np.uintp(row + 1)]
+            kind = above[np.uintp(col)]
+            whole = (
+                kind == above[np.uintp(col + 1)] and kind == below[np.uintp(col)] == below[np.uintp(col + 1)]
+            )
+            for k in range(_CENTRE if whole else 0, _SAMPLES + 1):
                 u, v = (j + _ACROSS[k]) * pixel - extent, extent - (i + _DOWN[k]) * pixel
                 hx, dy, hz = _ray(u, v, sin, cos, pitch_sin, pitch_cos)
+                if whole and kind & 3:
+                    met[k], distance[k] = -(kind & 3), -y / dy  # the distance of the sky is not asked for
+                    continue
                 met[k], distance[k] = _meet(wall, x, y, z, hx, dy, hz)
-            agree = _all_same(met)
+            agree = whole or _all_same(met)
             total = 0
             for k in range(_SAMPLES + 1):
                 if agree != (k == _CENTRE):

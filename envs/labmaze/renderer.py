@@ -14,10 +14,25 @@ from envs.labmaze.scene import Scene
 
 def picture(scene: Scene, pose: NDArray[np.float64], fov: float, size: int) -> NDArray[np.uint8]:
     """The picture from a pose (x, y, z in cells, yaw and pitch in degrees): uint8 (size, size, 3)."""
-    if pose[4] != 0.0:
+    x, y, z, yaw, pitch = pose.tolist()
+    if pitch != 0.0:
         return tilted_picture(scene, pose, fov, size)
     out = np.empty((size, size, 3), np.uint8)
-    kernels.level(*_solid(scene), *_eye(pose), *_angles(pose, fov)[:3], out)  # type: ignore[call-arg]
+    sin, cos, extent = _level_angles(yaw, fov)
+    kernels.level(
+        scene.wall,
+        scene.sheets,
+        scene.floor_sheet,
+        scene.face_sheet,
+        scene.sky,
+        x,
+        y,
+        z,
+        sin,
+        cos,
+        extent,
+        out,
+    )  # type: ignore[call-arg]
     return out
 
 
@@ -44,8 +59,13 @@ def _eye(pose: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(pose[0]), float(pose[1]), float(pose[2])
 
 
+def _level_angles(yaw: float, fov: float) -> tuple[float, float, float]:
+    """Sine and cosine of the yaw, half the picture's extent at distance 1."""
+    turned = math.radians(yaw)
+    return math.sin(turned), math.cos(turned), math.tan(math.radians(fov) / 2)
+
+
 def _angles(pose: NDArray[np.float64], fov: float) -> tuple[float, float, float, float, float]:
-    """Sine and cosine of the yaw, half the picture's extent at distance 1, sine and cosine of the pitch."""
-    yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
-    extent = math.tan(math.radians(fov) / 2)
-    return math.sin(yaw), math.cos(yaw), extent, math.sin(pitch), math.cos(pitch)
+    """As ``_level_angles``, and sine and cosine of the pitch."""
+    pitch = math.radians(pose[4])
+    return *_level_angles(float(pose[3]), fov), math.sin(pitch), math.cos(pitch)

@@ -17,7 +17,7 @@ from envs.blocks.env import BlocksEnv
 from envs.blocks.landmarks import GRID
 from envs.blocks.materials import AIR, BEDROCK, BLOCK, SIGNS, SOLID, WATER, WOOLS
 from envs.blocks.renderer import draw
-from envs.blocks.room import room_field, set_block, tops_of
+from envs.blocks.room import BLOCKED, CUBES, FLAT, OUTSIDE, WET, room_field, set_block, tops_of
 from envs.blocks.terrain import SEA, SIZE, generate
 from envs.blocks.textures import TEXELS, atlas
 
@@ -313,15 +313,37 @@ def test_pictures_follow_edits_as_if_the_world_had_been_made_so() -> None:
         else:
             set_block(grid, room, tops, x, y + 1, z, int(rng.choice(WOOLS)))
     fresh = room_field(grid)
-    assert (
-        np.array_equal(tops, tops_of(grid)) and (room <= fresh).all() and ((room == 0) == (fresh == 0)).all()
-    )
+    assert np.array_equal(tops, tops_of(grid)) and ((room == BLOCKED) == (fresh == BLOCKED)).all()
+    assert (room[CUBES] <= fresh[CUBES]).all()
     for _ in range(12):
         pose = np.array(
             [*rng.uniform((2, 14, 2), (62, 30, 62)), rng.uniform(-180, 180), rng.uniform(-40, 60)]
         )
         new = draw(grid, fresh, tops_of(grid), world.tint, pose, 48)
         assert np.array_equal(draw(grid, room, tops, world.tint, pose, 48), new)
+
+
+def test_the_space_ahead_of_a_cell_is_empty_also_after_edits() -> None:
+    grid = np.zeros((9, 8, 10), np.uint8)
+    rng = np.random.default_rng(3)
+    grid[rng.random(grid.shape) < 0.02] = BLOCK["stone"]
+    room, tops = room_field(grid), tops_of(grid)
+    for _ in range(40):
+        set_block(
+            grid, room, tops, *(int(v) for v in rng.integers(0, grid.shape)), int(rng.choice([AIR, WATER, 5]))
+        )
+    for octant in range(8):
+        mirrored = grid[tuple(slice(None, None, 1 if octant & bit else -1) for bit in (4, 2, 1))]
+        for kind in (FLAT, CUBES):
+            for x, y, z in np.ndindex(*grid.shape):
+                byte = int(room[kind, octant, x + 1, y + 1, z + 1])
+                if mirrored[x, y, z] != AIR:
+                    assert byte == (WET[kind] if mirrored[x, y, z] == WATER else BLOCKED)
+                    continue
+                wide, high = (byte >> 4, byte & 7) if kind == FLAT else (byte >> 3, byte >> 3)
+                assert wide > 0 and high > 0 and byte not in (OUTSIDE[kind], WET[kind])
+                assert max(x, z - 1) + wide <= 9 and y + high <= 8
+                assert not mirrored[x : x + wide, y : y + high, z : z + wide].any()
 
 
 # The world

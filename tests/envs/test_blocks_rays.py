@@ -11,7 +11,7 @@ from numba import njit
 
 from envs.blocks import lanes, walk
 from envs.blocks.materials import AIR, BLOCK, WATER
-from envs.blocks.room import room_field, set_block, tops_of
+from envs.blocks.room import CUBES, FLAT, room_field, set_block, tops_of
 
 SIZE = 16  # of the picture
 SHAPE = (22, 13, 19)
@@ -32,13 +32,14 @@ def camera(yaw: float, pitch: float) -> tuple[float, ...]:
     return (-sy * cp, -sp, cy * cp, -cy, 0.0, -sy, -sy * sp, cp, cy * sp)
 
 
-def fast(room: np.ndarray, eye: tuple[float, ...], view: tuple[float, ...]) -> np.ndarray:
+def fast(room: np.ndarray, kind: int, eye: tuple[float, ...], view: tuple[float, ...]) -> np.ndarray:
     """What `cast` finds: (rays, what), in the order of its rows."""
     rays = np.arange(SIZE * SIZE)
-    places = np.stack([rays // SIZE + 0.5, rays % SIZE + 0.5]).reshape(2, -1, 8).swapaxes(0, 1).ravel()
+    places = np.stack([1.0 - (rays // SIZE + 0.5) * 2 / SIZE, (rays % SIZE + 0.5) * 2 / SIZE - 1.0])
+    places = places.reshape(2, -1, 8).swapaxes(0, 1).ravel()
     ends = lanes.memory(len(rays) // 8 * walk.END)
     walks, packs = lanes.memory(walk.BATCH // 8 * walk.WALK), np.zeros(walk.BATCH // 8, np.int64)
-    walk.cast(room, eye, view, SIZE, places, len(rays), ends, walks, packs)
+    walk.cast(room, kind, eye, view, places, len(rays), ends, walks, packs)
     return ends.reshape(-1, walk.END // 8, 8).swapaxes(1, 2).reshape(len(rays), -1)
 
 
@@ -100,7 +101,7 @@ def test_rays_meet_what_a_plain_walk_meets(seed: int) -> None:
     for i, point in enumerate(eyes):
         eye = tuple(float(v) for v in point)
         pitch = 90.0 if i == 0 else (rng.uniform(30, 90) if eye[1] > SHAPE[1] else rng.uniform(-60, 90))
-        found = fast(room, eye, camera(rng.uniform(-180, 180), pitch))
+        found = fast(room, (FLAT, CUBES)[i % 2], eye, camera(rng.uniform(-180, 180), pitch))
         for ray in found.tolist():
             t, cell, face, face_in, t_in = plain(grid, eye, ray[:3])
             assert (ray[7], ray[8]) == (face, face_in)

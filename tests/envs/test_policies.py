@@ -129,5 +129,5 @@ def test_yaw_towards_follows_minecrafts_convention() -> None:
 
 
 def test_an_unknown_policy_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"explore, needle, replay.*'wander'"):
+    with pytest.raises(ValueError, match=r"explore, needle, random, replay.*'wander'"):
         policies.make("wander", Flatland())

@@ -15,10 +15,13 @@ import envs  # noqa: F401
 from envs import policies
 from envs.engine_missing import EngineMissing
 from envs.navigation import WalkMap
+from envs.needle_macro import NeedleMacro
+from envs.walker import Script, Walker
 from tests.envs import contract
 
 pytest.importorskip("vizdoom")
 
+VEST = -11.0, 32.5  # where the way home ends
 TELEPORTED = {  # Doom's player is where he walked
     contract.teleport_goes_to_the_pose_and_shows_what_was_seen_there,
     contract.reset_starts_at_the_pose_in_its_options,
@@ -97,16 +100,35 @@ def test_policies_walk_about_and_come_back(name: str, doom: gymnasium.Env[Any, A
     assert np.ptp(places, axis=0).max() > 4
 
 
+def test_the_needle_macro_comes_back_to_the_view_in_spite_of_dooms_sliding(
+    doom: gymnasium.Env[Any, Any],
+) -> None:
+    observation, info = doom.reset(seed=0)
+    home, farthest = info["pose"], 0.0
+    macro = NeedleMacro(doom, info, 0)
+    while (action := macro(observation, info)) is not None:
+        observation, _, _, _, info = doom.step(action)
+        farthest = max(farthest, float(np.hypot(*(info["pose"] - home)[[0, 2]])))
+    assert farthest > 3
+    np.testing.assert_allclose(info["pose"][[0, 2]], home[[0, 2]], atol=0.5)
+    assert abs(info["pose"][3] - home[3]) < 1
+
+
 def test_what_the_scenario_ends_is_terminated_and_its_last_picture_stays(
     doom: gymnasium.Env[Any, Any],
 ) -> None:
-    explorer = policies.make("explore", doom, 2)  # happens to find the vest
+    class ToTheVest(Walker):
+        def run(self) -> Script:  # type: ignore[override]
+            yield from self.walk_to(VEST, ticks=600)
+            return (yield from self.stay(20))  # slide on
+
+    walker = ToTheVest(doom)
     observation, info = doom.reset(seed=2)
-    explorer.reset(info)
+    walker.reset(info)
     total = 0.0
-    for _ in range(300):
+    for _ in range(600):
         before = observation["pov"]
-        observation, reward, terminated, _, info = doom.step(explorer(observation, info))
+        observation, reward, terminated, _, info = doom.step(walker(observation, info))
         total += float(reward)
         if terminated:
             break

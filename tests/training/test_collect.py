@@ -75,7 +75,7 @@ def test_ctrl_c_ends_cleanly_and_leaves_only_whole_episodes(tmp_path: Path) -> N
     ("words", "sentence"),
     [
         (["polcy=explore"], "did you mean 'policy'?"),
-        (["env=mars"], "expected env=blocks or labmaze or luanti, found env=mars"),
+        (["env=mars"], "expected env=blocks, labmaze, luanti, doom or gym:ENV_ID, found env=mars"),
         (["policy=wander"], "expected policy=explore, needle, mixed"),
         (["episodes=many"], "could not be converted to Integer"),
         (["steps=0"], "expected steps of at least 1"),

@@ -20,7 +20,7 @@ from tests.worldsim.small_video import small_video
 from training import evaluate
 from training.report import study as report
 from training.report.plot import RED
-from training.study import losses, paper, rows, scores, units
+from training.study import claims, losses, paper, rows, scores, units
 from training.study.backbones import load as load_backbone
 from training.study.config import StudyConfig, StudyError
 from training.study.needle import CONTEXT, Played, play_needle
@@ -280,6 +280,28 @@ def test_a_difference_is_taken_trial_by_trial_over_the_episodes_of_both() -> Non
     assert (found["mean"], found["n"], found["episodes"]) == (0.5, 2, 1)
 
 
+@pytest.mark.parametrize(
+    ("episodes", "verdict"), [(4, "not judged: 4 of the 5"), (5, "shown, intervals apart")]
+)
+def test_claims_are_judged_from_five_episodes_on(episodes: int, verdict: str) -> None:
+    def row(value: float) -> dict[str, Any]:
+        return {"trial": {"ssim": [value]}}
+
+    records = [
+        {
+            "header": {"episode": str(k)},
+            "trials": [[30, 20]],
+            "rows": {"world-48-all": row(0.8 + k / 100), "world-16-all": row(0.3)},
+        }
+        for k in range(episodes)
+    ]
+    names = ("world-48-all", "world-16-all")
+    told = {name: scores.retrieval(records, name, scores.RANGES_1, 0) for name in names}
+    (found,) = claims.retrieval_claims(lambda _: records, told, "ssim", 0)
+    assert found["claim"] == "history 48 retrieves what history 16 cannot"
+    assert found["verdict"].startswith(verdict)
+
+
 def test_resampling_of_a_mean_gives_its_known_spread() -> None:
     values = list(np.random.default_rng(0).normal(3.0, 1.0, 100))
     for found in (mean_of_means([[[v]] for v in values]), jackknife(values, lambda v: float(np.mean(v)))):
@@ -302,6 +324,9 @@ def test_the_page_holds_every_row_and_n_and_needs_nothing_else(
             assert row["label"] in html
     cell = results[1][1]["rows"][0]["scores"]["srr"]["0-16"]
     assert f"n={cell['n']}" in html and "another world" in html
+    judged = [claim for table in (1, 2) for claim in results[1][table]["claims"]]
+    assert judged and html.index("What held") < html.index("Table 1)")
+    assert all(claim["verdict"] in html.split("</table>")[0] for claim in judged)
     assert "0.52" in out.with_suffix(".md").read_text()
 
 

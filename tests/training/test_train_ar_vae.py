@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from training import train_ar_vae, train_autoencoder
 from training.dataset import DataError, RandomClips, open_episodes
 from training.discriminator import PatchDiscriminator, hinge
 from training.train_ar_vae import STAGES, Config, StagesConfig
+from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import CheckpointError, load_ar_vae, load_autoencoder
-from worldsim.config import load
+from worldsim.config import ArVaeConfig, load
+from worldsim.frames import to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +104,33 @@ def test_mistakes_are_one_sentence(
     )
     with pytest.raises(CheckpointError, match="holds no whole ar_vae"):
         load_ar_vae(tmp_path / "autoencoder.safetensors")
+
+
+def test_patches_begin_as_principal_components() -> None:
+    """What enters leaves as the best rebuilding from as many numbers, and half of them lose more than all."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (64, 1, 4, 4, 3), np.uint8)
+    frames = coarse.repeat(8, 2).repeat(
+        8, 3
+    )  # (64, 1, 32, 32, 3), flat squares of 8 pixels: 12 numbers a patch of 16
+    model = ArVae(ArVaeConfig(size=32, patch=16, tokens=4, dim=3, width=16, depth=1, heads=2))
+    train_ar_vae.begin_with_components(model, frames)
+    x = to_tensor(frames[:, 0], "cpu")
+    with torch.no_grad():
+        inside = model.patches_in(x)  # (64, 16, 2, 2)
+        errors = []
+        for kept in (16, 6):
+            part = torch.cat([inside[:, :kept], torch.zeros_like(inside[:, kept:])], 1)
+            back = model.patches_out(part.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, (2, 2))
+            errors.append(float((torch.pixel_shuffle(back, 16) - x).square().mean()))
+    assert errors[0] < 1e-6 < 1e-2 < errors[1]
+    assert 0.5 < float(inside.std()) < 2
+
+
+def test_it_begins_from_another_tokenizer_as_far_as_the_two_overlap(data: Path, run: Path) -> None:
+    theirs, config = load_ar_vae(run / "ar_vae.safetensors")
+    ours = ArVae(replace(config, dim=config.dim + 2))
+    train_ar_vae.begin_from(ours, theirs)
+    assert torch.equal(ours.to_latent.weight[: config.dim], theirs.to_latent.weight)
+    assert torch.equal(ours.patches_in.weight, theirs.patches_in.weight)

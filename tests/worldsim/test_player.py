@@ -11,12 +11,14 @@ from typing import Any
 os.environ["SDL_VIDEODRIVER"] = "dummy"
 os.environ["SDL_AUDIODRIVER"] = "dummy"
 
+import gymnasium
 import numpy as np
 import pygame
 import pytest
 
 from tests.worldsim.small_world import Drum, LastFrameDream, NoteRecorder, act
-from worldsim.player import hud
+from worldsim.dials import NO_DREAM
+from worldsim.player import hud, key_file
 from worldsim.player.keymap import DMLabKeymap, Hands, Intent, MinecraftKeymap
 from worldsim.player.loop import Player
 from worldsim.player.scoreboard import Scoreboard
@@ -293,6 +295,40 @@ def test_escape_first_lets_the_mouse_go_and_then_leaves(tmp_path: Path) -> None:
     script.add = count  # type: ignore[method-assign]
     _play(_session(), script, tmp_path)
     assert not any(seen[:5])  # the click that captures the mouse is no attack
+
+
+class _Counter(gymnasium.Env[Any, Any]):
+    """A world of three actions and no dream."""
+
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        return {"pov": np.zeros((64, 64, 3), np.uint8)}, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return {"pov": np.full((64, 64, 3), 50 * int(action), np.uint8)}, 0.0, False, False, {}
+
+
+def test_keys_of_a_file_play_a_world_alone_and_dials_say_that_no_dream_plays(tmp_path: Path) -> None:
+    (file := tmp_path / "keys.yaml").write_text("keys: {left: 1, r: 2}")  # r then no longer records
+    keymap = key_file.read(file, gymnasium.spaces.Discrete(3))
+    script = Script(
+        (lambda: _post(pygame.KEYDOWN, key=pygame.K_LEFT), lambda t: t.action == 1),
+        (lambda: _post(pygame.KEYUP, key=pygame.K_LEFT), lambda t: t.action == 0),
+        (lambda: _post(pygame.KEYDOWN, key=pygame.K_r), lambda t: t.action == 2),
+        (lambda: _press(pygame.K_F1, pygame.K_c), lambda t: player._notice == NO_DREAM),
+        (lambda: _press(pygame.K_ESCAPE, pygame.K_ESCAPE), lambda t: False),
+    )
+    session = Session(_Counter(), {})
+    player = Player(session, keymap, tick_rate=50, sinks=(script,), clips=tmp_path, limit=600)
+    player.run(seed=1)
+    assert not script.todo
+
+
+def test_a_key_that_no_keyboard_has_is_refused() -> None:
+    keymap = key_file.KeyFile(gymnasium.spaces.Discrete(2), [(["warp"], 1)])
+    with pytest.raises(ValueError, match="no key is called 'warp'"):
+        Player(Session(_Counter(), {}), keymap).run()
 
 
 def test_an_error_of_the_dream_reaches_the_caller_and_closes_the_window() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.worldsim.small_world import Drum, LastFrameDream, NoteRecorder, act
+from worldsim.dials import NO_DREAM
 from worldsim.session import Session
 from worldsim.tick import Tick
 
@@ -195,6 +196,18 @@ def test_closing_the_session_closes_the_world() -> None:
     env = Drum()
     _session(env=env).close()
     assert env.closed
+
+
+def test_without_a_dream_the_true_world_plays_and_every_dial_says_so() -> None:
+    session = Session(Drum(), {})
+    session.reset(seed=0)
+    for ask in (session.toggle_compare, session.toggle_history_from, session.restart_dreams):
+        ask()
+    session.turn("budget", 1)
+    tick = session.step(act(3.0))
+    assert tick.index == 1 and tick.dreams == {}
+    told = [session.notices.get_nowait() for _ in range(4)]
+    assert set(told) == {NO_DREAM} and session.notices.empty()
 
 
 @pytest.mark.parametrize(("source", "told"), [("true", 5), ("dream", 0)])

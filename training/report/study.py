@@ -16,6 +16,7 @@ from training.report.study_plots import retrieval_plot, segments_plot, title, tr
 from training.report.timesteps_plot import timesteps_plot
 from training.study import markdown
 from training.study.config import FIGURE
+from training.study.verdicts import verdicts
 from worldsim.config import load
 
 STRUCTURES = {"world": "Ray memory", "prepend": "Prepending", "channel": "Channel concatenation"}
@@ -62,6 +63,10 @@ def run(args: list[str]) -> dict[str, Any]:
         "Every number is ours but those in columns headed 'paper', which come from another world on another scale "
         "(Minecraft and DMLab, larger models) and stand there for the shape of the result, not to be equalled."
     )
+    judged = verdicts([result for _, result in sorted(found.items())])
+    if judged[1]:
+        page.heading("What held")
+        page.table(*judged, "The paper's claims put to our rows, by paired differences over the same frames:")
     for world in sorted({env for env, _ in found}):
         page.heading(
             f"{markdown.WORLD_NAMES[world][0]} (beside the paper's {markdown.WORLD_NAMES[world][1]})"
@@ -99,7 +104,9 @@ def write_tables(file: Path, results: list[dict[str, Any]]) -> None:
     head, line, _ = file.read_text().partition(TABLES_BELOW) if file.exists() else ("", "", "")
     kept = f"{head}{line}\n\n" if line else ""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(kept + "\n".join(markdown.table(result) for result in results))
+    found = verdicts(results)
+    held = ["## What held", "", *markdown.lines_of(found), "", "## Tables", ""] if found[1] else []
+    file.write_text(kept + "\n".join([*held, *(markdown.table(result) for result in results)]))
 
 
 def _retrieval_picture(found: dict[tuple[str, int], Any], folder: Path) -> Canvas:

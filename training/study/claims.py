@@ -49,7 +49,7 @@ CLAIMS = (
     *_of(PREPEND),
     *_of(CHANNEL),
 )
-ONE = "not judged: of one episode"
+LEAST = 5  # episodes: intervals from fewer are too narrow to judge by
 SEPARATED = ("lfd_clips", "lfd_frames", *MOTION)
 
 
@@ -98,6 +98,8 @@ def separation_claims(records: Records, measured: Sequence[str], seed: int) -> l
                 continue
             blind = difference["low"] <= 0 <= difference["high"]
             verdict = "does not tell them apart" if blind else "tells them apart: contradicts the paper"
+            if difference["episodes"] < LEAST:
+                verdict = unjudged(difference)
             found.append(
                 {
                     "claim": "the metric does not separate the memories",
@@ -110,9 +112,14 @@ def separation_claims(records: Records, measured: Sequence[str], seed: int) -> l
     return found
 
 
+def unjudged(difference: dict[str, Any]) -> str:
+    """The verdict on too few episodes."""
+    return f"not judged: {difference['episodes']} of the {LEAST} episodes that it takes"
+
+
 def _verdict(difference: dict[str, Any], apart: bool) -> str:
-    if difference["episodes"] < 2:
-        return ONE
+    if difference["episodes"] < LEAST:
+        return unjudged(difference)
     if difference["low"] > 0:
         return "shown, intervals apart" if apart else "shown by the paired difference; intervals overlap"
     return "contradicted" if difference["high"] < 0 else "not shown"
@@ -120,8 +127,8 @@ def _verdict(difference: dict[str, Any], apart: bool) -> str:
 
 def _cheap(difference: dict[str, Any], whole: float) -> str:
     """How much is lost, in percent of what is retrieved without compression."""
-    if difference["episodes"] < 2:
-        return ONE
+    if difference["episodes"] < LEAST:
+        return unjudged(difference)
     if not whole:
         return "nothing to lose: nothing is retrieved without compression"
     lost = -100 * difference["mean"] / whole

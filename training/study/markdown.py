@@ -44,10 +44,10 @@ def table(result: dict[str, Any]) -> str:
     """A whole table with title, grids, claims and where it comes from."""
     lines = [f"### {TITLES[result['table']]}: {WORLD_NAMES[result['env']][0]}", ""]
     for caption, grid in grids(result):
-        lines += [caption, "", *_lines(grid), ""]
+        lines += [caption, "", *lines_of(grid), ""]
     if result.get("claims"):
         lines += ["What the paper claims, by paired differences over the same frames:", ""]
-        lines += [*_lines(claims(result["claims"])), ""]
+        lines += [*lines_of(claims(result["claims"])), ""]
     lines += [f"- {words}" for words in remarks(result)]
     return "\n".join([*lines, f"- {source(result)}"]) + "\n"
 
@@ -285,7 +285,8 @@ def _paper(result: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     return [DASH if v is None else f"{v:.{d}f}" for v, d in zip(found, places, strict=True)]
 
 
-def _lines(grid: Grid) -> list[str]:
+def lines_of(grid: Grid) -> list[str]:
+    """A grid as a Markdown table."""
     heads, rows = grid
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     return lines + ["| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in rows]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from envs.episode import Episode
 from training.stepping import Dream, step_all
@@ -154,9 +156,15 @@ def features(
     found: dict[str, list[list[float]]] = {"frames": [], "clips": []}
     for first, end in stretches:
         clip = frames[first:end]
-        found["frames"] += [_round(row) for row in frame_features(encode, clip)[::EVERY]]
-        found["clips"].append(_round(clip_features(encode, clip[None])[0]))
+        known = partial(_known, encode(clip))  # both kinds are made of the same latents
+        found["frames"] += [_round(row) for row in frame_features(known, clip)[::EVERY]]
+        found["clips"].append(_round(clip_features(known, clip[None])[0]))
     return found
+
+
+def _known(latents: Tensor, frames: Frames) -> Tensor:
+    assert len(latents) == len(frames)
+    return latents
 
 
 def _strip(

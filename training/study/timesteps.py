@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from training.study.claims import LEAST, unjudged
 from training.study.resample import jackknife
 from training.study.rows import FIGURE_10
 from training.study.scores import Record, lfd_by_segment
@@ -94,7 +95,7 @@ def _psnr_apart(a: Record, b: Record, names: tuple[str, str]) -> list[float]:
 
 
 def _verdict(difference: dict[str, Any], better: int) -> str:
-    if difference["low"] is None or difference["episodes"] < 2:
-        return "not judged: of one episode"
+    if difference["episodes"] < LEAST:
+        return unjudged(difference)
     low, high = sorted((better * difference["low"], better * difference["high"]))
     return "shown" if low > 0 else "contradicted" if high < 0 else "not told apart"

@@ -90,7 +90,8 @@ def engine_for(loaded: LoadedModel, name: str = "auto") -> Engine:
     suits = _suits(model)
     if name == "fast" and not suits:
         raise EngineError(
-            "the fast engine steps single precision models on a CPU with an even number of latents each way; "
+            "the fast engine steps single precision models of posed worlds on a CPU with an even number of latents "
+            "each way; "
             "use engine=plain"
         )
     if name == "plain" or not suits:
@@ -111,5 +112,6 @@ def _suits(model: WorldModel) -> bool:
         weights.device.type == "cpu"
         and weights.dtype == torch.float32
         and type(model.odometry) is Odometry
+        and model.config.posed  # it chooses what to remember by poses
         and not any(side % 2 for side in model.grid)
     )
