@@ -1,7 +1,7 @@
 """Time a part of worldsim: python -m training.benchmark NAME [key=value ...]
 
 envs      frames per second of the embedded worlds              size=64 steps=3000 repeats=3
-step      milliseconds of one dreamt frame, by phase            checkpoint=blocks frames=200 threads=1
+step      milliseconds of one dreamt frame, by phase            checkpoint=blocks frames=200 threads=1 flat=0
 luanti    the same frames after a cold start, and how fast      size=128 frames=300 policy=needle
 variants  parameters, FLOPs and time of every memory variant    seconds=1 history=48 budget=16 threads=1
 ad        AR-Diffusion's scheduler, table 2 of its paper        checkpoint=labmaze_ar_diffusion steps=50 threads=1

@@ -153,7 +153,7 @@ def _bounds(
         dream.step(action)
     counted = []
     for action in actions[REFRESH - 1 : REFRESH + 1]:  # one of the two compresses, the last does not
-        with Products() as products:
+        with Products.counting() as products:
             dream.step(action)
         counted.append(products)
     alone = [products.alone() for products in counted]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,19 +38,27 @@ class Products(TorchDispatchMode):
         self.phases: dict[str, Phase] = {}
         self._open = Phase()
 
-    def __enter__(self) -> Products:
-        Laps.watcher = self._ended
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        Laps.watcher = None
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+    @classmethod
+    @contextmanager
+    def counting(cls) -> Iterator[Products]:
+        """Counts what is done inside."""
+        products = cls()
+        Laps.watcher = products._ended
+        try:
+            with products:
+                yield products
+        finally:
+            Laps.watcher = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func._overloadpacket not in flop_registry:
+            with self:  # a linear layer is a product within
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
         out = func(*args, **kwargs)
         if count := flop_registry.get(func._overloadpacket):
             self._open.operations += count(*args, **kwargs, out_val=out)
