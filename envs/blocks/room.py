@@ -14,7 +14,7 @@ from envs.blocks.materials import WATER
 FLAT, CUBES = 0, 1
 WIDEST, HIGHEST, MOST_ROOM = 15, 7, 24
 BLOCKED = 0
-OUTSIDE, AIR, WET = (8, 1), (16 + 1, 8), (16 + 8 + 1, 8 + 1)  # of both kinds
+OUTSIDE, AIR, WET = (1, 1), (16 + 1, 8), (16 + 8 + 1, 8 + 1)  # of both kinds
 FLATTER = (
     3  # a box as wide as this many times its height serves rays best: most go more along than up or down
 )
@@ -32,17 +32,17 @@ def room_field(grid):  # type: ignore[no-untyped-def]
         growing indices and space extends there. Boxes are as wide along x as along z.
     """
     nx, ny, nz = grid.shape
-    out = np.empty((2, 8, nx + 2, ny + 2, nz + 2), np.uint8)
-    out[FLAT], out[CUBES] = OUTSIDE[FLAT], OUTSIDE[CUBES]
-    air = np.zeros((nx, nz), np.int64)  # cells of air one over another, from the present one up
+    out = np.full((2, 8, nx + 2, ny + 2, nz + 2), OUTSIDE[FLAT], np.uint8)
     # By height: sides of the squares that begin in a cell and have so much air above them, in this row and the last.
     before, here = np.zeros((nz + 1, HIGHEST), np.uint8), np.zeros((nz + 1, HIGHEST), np.uint8)
     for octant in range(8):
         up_x, up_y, up_z = octant >> 2 & 1, octant >> 1 & 1, octant & 1
         cubes = out[CUBES, octant]
-        air[:] = 0
+        air = np.zeros((nx, nz), np.uint8)  # cells of air one over another, from the present one up
         for y in range(ny, 0, -1):
-            before[:] = 0
+            for z in range(nz):
+                for k in range(HIGHEST):
+                    before[z, k] = 0
             for x in range(nx, 0, -1):
                 for z in range(nz, 0, -1):
                     block = grid[
@@ -50,7 +50,8 @@ def room_field(grid):  # type: ignore[no-untyped-def]
                     ]
                     if block != 0:
                         air[x - 1, z - 1] = 0
-                        here[z - 1] = 0
+                        for k in range(HIGHEST):
+                            here[z - 1, k] = 0
                         for kind in (FLAT, CUBES):
                             out[kind, octant, x, y, z] = WET[kind] if block == WATER else BLOCKED
                         continue
