@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -142,14 +143,14 @@ class Denoiser:
         both, alone = self._room(b, 2), self._room(b, 1)
         base = self.inside_read(read)
         base.view(b, self.tokens, -1).add_(self.noisy)
-        rows, z, lap = b * self.tokens, noise, lap or _untimed
+        count, z, lap = b * self.tokens, noise, lap or _untimed
         lap("conditions")
         for i in range(steps):
             room = alone if i else both
-            torch.addmm(base, z, self.inside.weight, out=room.x[-rows:])
+            torch.addmm(base, z, self.inside.weight, out=room.x[-count:])
             if i == 0:
-                torch.mm(newest, self.inside.weight, out=room.x[:rows])
-                room.x[:rows].view(b, self.tokens, -1).add_(self.clean)
+                torch.mm(newest, self.inside.weight, out=room.x[:count])
+                room.x[:count].view(b, self.tokens, -1).add_(self.clean)
             first = 0 if i == 0 else 1 + i
             part = modulation[first * b : (2 + i) * b]
             y = self._network(room, part, tuple(x[2 - room.frames :] for x in turns), ring, place)
@@ -213,17 +214,18 @@ class Denoiser:
         keys, values = (torch.empty(1, self.heads, n, s, w // self.heads) for _ in range(2))
         flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
         told = self.control[1](F.silu(self.control[0](controls)))
-        told = self.modulate(F.silu(told + self._embedded(1, "even")[1][0])).numpy()
+        conditions = F.silu(told + self._embedded(1, "even")[1][0])
+        modulation = self.modulate(conditions).numpy()
         angles = np.arange(first, first + n)[:, None] * self.frequencies
         turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
         torch.mm(patches, self.inside.weight, out=room.x)
         room.x.view(n, s, -1).add_(self.clean)
         for i, block in enumerate(self.blocks):
-            self._ask(room, block, told, 6 * w * i, turns, keys.numpy(), values.numpy(), np.arange(n))
+            self._ask(room, block, modulation, 6 * w * i, turns, keys.numpy(), values.numpy(), np.arange(n))
             ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
             ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
             if i < len(self.blocks) - 1:
-                self._answer(room, block, told, 6 * w * i, *flat, mask)
+                self._answer(room, block, modulation, 6 * w * i, *flat, mask)
         ring.count = kept
         return ring
 
@@ -296,7 +298,7 @@ def _untimed(phase: str) -> None:
 
 def _modulations(dit: CausalDiT) -> Dense:
     """All blocks' modulations and the last one as one layer; scales come with their 1 added."""
-    layers = [block.modulate for block in dit.blocks] + [dit.modulate]
+    layers = [*(cast(Block, block).modulate for block in dit.blocks), dit.modulate]
     weight = torch.cat([layer.weight.detach() for layer in layers])
     biases = []
     for layer in layers:
