@@ -16,6 +16,7 @@ from worldsim.denoisers.layers import Cache
 from worldsim.dream import REFRESH, DreamEnv
 from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.engine import camera
+from worldsim.engine.ahead import KEPT, Ahead
 from worldsim.engine.choose import EngineError, Plain, engine_for
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.fast import Fast
@@ -275,3 +276,11 @@ def test_changed_weights_reach_the_next_dream(loaded: LoadedModel) -> None:
 def test_an_engine_that_does_not_exist_is_refused(loaded: LoadedModel) -> None:
     with pytest.raises(EngineError, match="auto, fast, plain"):
         DreamEnv(loaded, engine="warp")
+
+
+def test_frames_that_are_known_are_not_pushed_out_by_new_ones_of_the_same_call() -> None:
+    ahead = Ahead(lambda frames: torch.as_tensor(frames).float().mean((1, 2))[..., None, None])
+    frames = np.random.default_rng(0).integers(0, 256, (KEPT + 8, 2, 2, 3), dtype=np.uint8)
+    ahead(frames[:KEPT])
+    both = frames[[*range(KEPT, KEPT + 8), 0, 1, 1]]  # eight new ones, then the oldest that are known
+    assert torch.equal(ahead(both), ahead.encode(both))
