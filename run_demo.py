@@ -3,6 +3,7 @@
 import sys
 
 from training.cli import command
+from worldsim.frontdoor.display import shown
 from worldsim.frontdoor.options import parse, usage
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
@@ -11,13 +12,7 @@ __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 @command
 def main(words: list[str]) -> None:
     """Parse, build, play."""
-    options = parse(words)
-    if not options.headless:
-        from worldsim.player.window import display_missing
-
-        if reason := display_missing():
-            print(f"No window can be opened here ({reason}), so this run is headless.")
-            options = options.without_display()
+    options = shown(parse(words))
 
     from envs import actions
     from envs.episode import Episode

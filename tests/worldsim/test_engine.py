@@ -352,3 +352,11 @@ def test_a_frame_is_encoded_once_and_ahead_of_time() -> None:
     assert np.allclose(ahead(frames)[:, 0], expected)  # more than are kept
     ahead(frames[:1])
     assert asked[-1] == 1  # the oldest had been forgotten
+
+
+def test_frames_that_are_known_are_not_pushed_out_by_new_ones_of_the_same_call() -> None:
+    ahead = Ahead(lambda frames: torch.as_tensor(frames).float().mean((1, 2))[..., None, None])
+    frames = np.random.default_rng(0).integers(0, 256, (KEPT + 8, 2, 2, 3), dtype=np.uint8)
+    ahead(frames[:KEPT])
+    both = frames[[*range(KEPT, KEPT + 8), 0, 1, 1]]  # eight new ones, then the oldest that are known
+    assert torch.equal(ahead(both), ahead.encode(both))

@@ -40,10 +40,11 @@ class Ahead:
         found: dict[bytes, Tensor] = {}
         if unknown:
             found = {keys[i]: z for i, z in zip(unknown, self.encode(frames[unknown]), strict=True)}
-        for key in dict.fromkeys(keys):
+        for key in keys:  # all that is known is taken before anything is kept, which may push it out
             if key not in found:
                 known = self._known.pop(key)
                 found[key] = known.result() if isinstance(known, Future) else known
+        for key in found:
             self._keep(key, found[key])
         return torch.stack([found[key] for key in keys])
 
