@@ -44,7 +44,7 @@ class Ahead:
             if key not in found:
                 known = self._known.pop(key)
                 found[key] = known.result() if isinstance(known, Future) else known
-        for key in found:
+        for key in dict.fromkeys(keys):
             self._keep(key, found[key])
         return torch.stack([found[key] for key in keys])
 
