@@ -3,6 +3,7 @@
 import sys
 
 from training.cli import command
+from worldsim.frontdoor.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
 from worldsim.frontdoor.display import shown
 from worldsim.frontdoor.options import parse, usage
 
@@ -14,9 +15,11 @@ def main(words: list[str]) -> None:
     """Parse, build, play."""
     options = shown(parse(words))
 
+    from envs.worlds import World, compilers
+
+    compiling = CompileAhead(compilers(options.env, options.backend) | {ENGINE: COMPILE_ENGINE})
     from envs import actions
     from envs.episode import Episode
-    from envs.worlds import World
     from worldsim.actions import check_same
     from worldsim.frontdoor import dreams
     from worldsim.frontdoor.replayed import ReplayCheck
@@ -28,12 +31,12 @@ def main(words: list[str]) -> None:
     if episode:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
     loaded, dream = dreams.load(options) or (None, None)
-    size = options.config.size
     if loaded:
         check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
-        size = loaded.model.config.size
-    recording = options.record, not options.headless
-    world = World(options.env, options.backend, size, options.seed, episode, *recording)
+    size = loaded.model.config.size if loaded else options.config.size
+    compiling.wait()
+    keep = options.record, not options.headless
+    world = World(options.env, options.backend, size, options.seed, episode, *keep)
     session = Session(
         world.env,
         {"memory": dream()} if dream else {},

@@ -27,6 +27,13 @@ BACKENDS = {backend for _, backend in IDS}
 RECORDINGS = Path("recordings")  # where a recording goes that was given no folder
 
 
+def compilers(family: str, backend: str) -> dict[Path, list[str]]:
+    """What compiles an embedded world's kernels: the words after ``python``, by the folder of its sources."""
+    name = IDS.get((family, backend), "")
+    folders = {"worldsim/Blocks-v0": "blocks", "worldsim/LabMaze-v0": "labmaze"}
+    return {Path(__file__).parent / folders[name]: ["-m", "envs.compile", name]} if name in folders else {}
+
+
 def identify(family: str, backend: str) -> tuple[str, dict[str, Any]]:
     """The registered id of a world, and what it takes besides its size."""
     if family.startswith(PREFIX):

@@ -1,6 +1,7 @@
 """What lies between the matrix products of the denoiser, one loop for what would be three to ten operations.
 
-Arrays are float32 and share their memory with tensors. Compiled once by numba and kept on disk.
+Arrays are float32 and share their memory with tensors. Compiled by numba for these very types when this is first
+imported, and kept on disk.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-_compiled: Any = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+def _compiled(signature: Any = None) -> Any:
+    return njit(signature, cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+
 _F = np.float32
+_ROW, _ROWS, _CUBE, _HEADS = "f4[::1]", "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,:,::1]"
 EPSILON = 1e-5  # of layer norms
 
 
-@_compiled
+@_compiled()
 def exponential(x: Any) -> Any:
     """e^x for |x| <= 87, to 1e-7 (Cephes' expf): plain arithmetic, so that loops over it become vector instructions."""
     x = min(max(x, _F(-87.0)), _F(87.0))
@@ -31,7 +37,7 @@ def exponential(x: Any) -> Any:
     return y * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@_compiled
+@_compiled()
 def _moments(row: np.ndarray) -> tuple[Any, Any]:
     """Mean and reciprocal standard deviation of a row (w,), as a layer norm has them."""
     w = len(row)
@@ -45,7 +51,7 @@ def _moments(row: np.ndarray) -> tuple[Any, Any]:
     return mean, _F(1.0) / np.sqrt(square / _F(w) + _F(EPSILON))
 
 
-@_compiled
+@_compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
 def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift: int, each: int) -> None:
     """h = layer norm of the rows of x (n, w), scaled and shifted.
 
@@ -61,7 +67,7 @@ def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift:
             to[j] = (row[j] - mean) * root * scales[j] + shifts[j]
 
 
-@_compiled
+@_compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, {_ROWS}, i8, i8)")
 def add_gated(x: np.ndarray, y: np.ndarray, bias: np.ndarray, told: np.ndarray, gate: int, each: int) -> None:
     """x += gate (y + bias), rows as in :func:`normalise`; bias (w,)."""
     n, w = x.shape
@@ -71,7 +77,7 @@ def add_gated(x: np.ndarray, y: np.ndarray, bias: np.ndarray, told: np.ndarray, 
             row[j] += gates[j] * (update[j] + bias[j])
 
 
-@_compiled
+@_compiled(f"void({_ROWS}, {_ROW})")
 def gelu(h: np.ndarray, bias: np.ndarray) -> None:
     """h = gelu(h + bias) with the tanh approximation, which is x times a logistic function; h (n, w), bias (w,)."""
     for i in range(h.shape[0]):
@@ -81,7 +87,7 @@ def gelu(h: np.ndarray, bias: np.ndarray) -> None:
             h[i, j] = x / (_F(1.0) + exponential(-u))
 
 
-@_compiled
+@_compiled()
 def _turn(
     x: np.ndarray, bias: np.ndarray, cos: np.ndarray, sin: np.ndarray, scale: float, to: np.ndarray
 ) -> None:
@@ -94,7 +100,7 @@ def _turn(
         to2[j] = (u * sin[j] + v * cos[j]) * scale
 
 
-@_compiled
+@_compiled(f"void({_ROWS}, {_ROW}, {_ROWS}, {_ROWS}, {_HEADS}, {_HEADS}, {_HEADS}, i8[::1])")
 def split_heads(
     qkv: np.ndarray,
     bias: np.ndarray,
@@ -133,7 +139,7 @@ def split_heads(
                     at -= 2 * width
 
 
-@_compiled
+@_compiled(f"void({_CUBE}, {_ROWS}, {_ROWS}, {_ROWS}, f8, {_CUBE})")
 def steer(
     frames: np.ndarray,
     actions: np.ndarray,
