@@ -325,7 +325,7 @@ def test_memory_stays_flat(loaded: LoadedModel) -> None:
         storages = {
             x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()
             for x in gc.get_objects()
-            if isinstance(x, torch.Tensor)
+            if issubclass(type(x), torch.Tensor)  # what a proxy stands for may be gone
         }
         return sum(storages.values())
 
