@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.labmaze import decals, ids, kernels, maze, renderer, scene, textures
+from envs.labmaze import colours, decals, ids, kernels, maze, renderer, scene, textures
 from envs.labmaze.env import LabMazeEnv
 
 LEFT, RIGHT, FORWARD = ([-283, 0, 0, 0, 0, 0, 0], [283, 0, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0])
@@ -258,3 +258,10 @@ def test_an_action_of_another_shape_is_refused(env: LabMazeEnv) -> None:
 
 def test_packed_sums_do_not_overflow() -> None:
     assert (255 << kernels._SHIFT) + kernels._HALF < 1 << 21
+
+
+def test_the_table_of_surface_colours_is_what_the_pictures_say() -> None:
+    table, pictures = colours.surface_colours(), colours.measured()
+    assert table.keys() == pictures.keys()
+    for kind, rows in pictures.items():
+        np.testing.assert_allclose(table[kind], rows, atol=1e-3)
