@@ -18,12 +18,16 @@ def main(words: list[str]) -> None:
     from envs.worlds import World, compilers
 
     compiling = CompileAhead(compilers(options.env, options.backend) | {ENGINE: COMPILE_ENGINE})
+    import torch  # noqa: F401  (the longest import, while the kernels are compiled)
+
     from envs import actions
     from envs.episode import Episode
     from worldsim.actions import check_same
-    from worldsim.frontdoor import dreams
     from worldsim.frontdoor.replayed import ReplayCheck
     from worldsim.frontdoor.run import run
+
+    compiling.wait()
+    from worldsim.frontdoor import dreams
     from worldsim.session import Session
 
     spoken = actions.spec(actions.space(options.env), options.env)
@@ -34,7 +38,6 @@ def main(words: list[str]) -> None:
     if loaded:
         check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
     size = loaded.model.config.size if loaded else options.config.size
-    compiling.wait()
     keep = options.record, not options.headless
     world = World(options.env, options.backend, size, options.seed, episode, *keep)
     session = Session(

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 
 import envs  # noqa: F401  (registers the worlds)
-from envs import policies
+from envs import compile, policies
 from envs.episode import Episode
 from envs.gym_world import PREFIX
 from envs.needle_macro import NeedleMacro
@@ -27,11 +27,10 @@ BACKENDS = {backend for _, backend in IDS}
 RECORDINGS = Path("recordings")  # where a recording goes that was given no folder
 
 
-def compilers(family: str, backend: str) -> dict[Path, list[str]]:
-    """What compiles an embedded world's kernels: the words after ``python``, by the folder of its sources."""
-    name = IDS.get((family, backend), "")
+def compilers(family: str, backend: str) -> dict[Path, list[list[str]]]:
+    """What compiles a world's kernels: the words after ``python``, job by job, by the folder of its sources."""
     folders = {"worldsim/Blocks-v0": "blocks", "worldsim/LabMaze-v0": "labmaze"}
-    return {Path(__file__).parent / folders[name]: ["-m", "envs.compile", name]} if name in folders else {}
+    return compile.jobs(folders.get(IDS.get((family, backend), ""), ""))
 
 
 def identify(family: str, backend: str) -> tuple[str, dict[str, Any]]:

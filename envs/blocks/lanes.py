@@ -65,15 +65,25 @@ def _number_to_wholes(context: Any, builder: Any, given: Any, wanted: Any, value
     return _spread(builder, context.cast(builder, value, given, types.int32), _VECTOR[WHOLES])
 
 
+_results: dict[Any, dict[Lanes, Lanes]] = {}  # of operators, by what they take
+
+
 def _operator(of: Any, kind: Lanes, result: Lanes, make: Callable[..., Any]) -> None:
     """Let an operator take two Lanes of a kind, or one and a number."""
+    lower_builtin(of, kind, kind)(lambda context, builder, sig, args: make(builder, *args))
+    if of in _results:
+        _results[of][kind] = result
+        return
+    results = _results[of] = {kind: result}
 
     def generic(self: Any, args: Any, kws: Any) -> Any:
+        kind = next((a for a in args if isinstance(a, Lanes)), None)
         fits = all(a is kind or (kind is not TRUTHS and isinstance(a, types.Number)) for a in args)
-        return signature(result, kind, kind) if fits and kind in args else None
+        return signature(results[kind], kind, kind) if fits and kind in results else None
 
-    infer_global(of)(type(f"_{of.__name__}_{kind.kind}", (AbstractTemplate,), {"generic": generic}))
-    lower_builtin(of, kind, kind)(lambda context, builder, sig, args: make(builder, *args))
+    # By its target it is asked before numba's own meanings of the operator: they take long to say no.
+    what = {"generic": generic, "metadata": {"target": "cpu"}}
+    infer_global(of)(type(f"_{of.__name__}", (AbstractTemplate,), what))
 
 
 def _compare(sign: str) -> Callable[..., Any]:

@@ -79,7 +79,7 @@ def _clouds() -> NDArray[np.float64]:
     return np.clip((field - 0.78) * 3.5, 0, 1) * ramp[:, None] * ramp[None, :]
 
 
-CLOUDS = _clouds()
+CLOUDS = _clouds().reshape(-1)
 UNTINTED = (1 << 20) - 1  # looks above this take the hue of their region
 
 
@@ -136,24 +136,37 @@ def _on_face(face, x, y, z):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def paint(  # type: ignore[no-untyped-def]
-    grid, tops, tint, texels, looks, clouds, eye, angle, count, ends, notes, colours, keys
+    shape,
+    cells,
+    columns,
+    hues,
+    texels,
+    looks,
+    sheet,
+    eye,
+    angle,
+    count,
+    ends,
+    notes,
+    wholes,
+    singles,
+    colours,
+    keys,
 ):  # type: ignore[no-untyped-def]
     """Paint rays that `cast` followed.
 
     Args:
-        grid, tops, tint: as in `draw`; texels: int32 (n,) and looks: int32 (1536,) from `palette`.
-        clouds: float64 (64, 64) cover; eye: where the rays start; angle: between two pixels.
+        shape: of the grid; cells, columns, hues: grid, tops and tint as in `draw`, flat.
+        texels: int32 (n,) and looks: int32 (1536,) from `palette`.
+        sheet: float64 (64 * 64,) cover of clouds; eye: where the rays start; angle: between two pixels.
         count: how many rays, a multiple of eight; ends: from `cast`.
-        notes: float64 (BATCH / 8 * NOTES,), memory to work in.
+        notes: float64 (BATCH / 8 * NOTES,), memory to work in; wholes, singles: the same as int32 and as float32.
         colours: float64 (n / 8 * COLOUR,) to fill: red, green and blue in 0..255 of eight rays each.
         keys: int32 (n,) to fill: a number of the surface that each ray met.
     """
-    nx, ny, nz = grid.shape
+    nx, ny, nz = shape
     ox, oy, oz = eye
-    cells, columns, hues = grid.reshape(-1), tops.reshape(-1), tint.reshape(-1)
-    wholes, singles = notes.view(np.int32), notes.view(np.float32)
     submerged = int(ends[WATER_FACE]) & 7 == 6 and ends[WATER_FACE] >= 0.0  # all rays start in one place
-    sheet = clouds.reshape(-1)
     near, far = (-3.0, DIM_END) if submerged else (FOG_START, FOG_END)
 
     for start in range(0, count // LANES, BATCH // LANES):

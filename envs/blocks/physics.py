@@ -51,18 +51,15 @@ def _sweep(grid, solid, low, high, axis, move):  # type: ignore[no-untyped-def]
     a, b = (axis + 1) % 3, (axis + 2) % 3
     a0, a1 = int(math.floor(low[a] + EPS)), int(math.floor(high[a] - EPS))
     b0, b1 = int(math.floor(low[b] + EPS)), int(math.floor(high[b] - EPS))
-    cell = np.zeros(3, np.int64)
     if move > 0:
         first, last, step = int(math.floor(high[axis] - EPS)) + 1, int(math.floor(high[axis] + move)), 1
     else:
         first, last, step = int(math.floor(low[axis] + EPS)) - 1, int(math.floor(low[axis] + move)), -1
     for k in range(first, last + step, step):
-        cell[axis] = k
         for i in range(a0, a1 + 1):
-            cell[a] = i
             for j in range(b0, b1 + 1):
-                cell[b] = j
-                if _blocked(grid, solid, cell[0], cell[1], cell[2]):
+                x, y, z = (k, i, j) if axis == 0 else ((j, k, i) if axis == 1 else (i, j, k))
+                if _blocked(grid, solid, x, y, z):
                     if move > 0:
                         return max(0.0, min(move, k - high[axis]))
                     return min(0.0, max(move, k + 1 - low[axis]))
@@ -175,10 +172,9 @@ def point_at(grid, water, x, y, z, dx, dy, dz, reach):  # type: ignore[no-untype
     """The first node along a ray that is neither air nor liquid.
 
     Returns:
-        int64 (6,): the node's cell and the cell before it; all -1 when nothing is within reach.
+        the node's cell and the cell before it, six ints; all -1 when nothing is within reach.
     """
     nx, ny, nz = grid.shape
-    out = np.full(6, -1, np.int64)
     i, j, k = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
     a, b, c = i, j, k
     sx, sy, sz = (1 if dx > 0 else -1), (1 if dy > 0 else -1), (1 if dz > 0 else -1)
@@ -191,8 +187,7 @@ def point_at(grid, water, x, y, z, dx, dy, dz, reach):  # type: ignore[no-untype
         if i >= 0 and i < nx and j >= 0 and j < ny and k >= 0 and k < nz:
             node = grid[i, j, k]
             if node != 0 and node != water and t > 0.0:
-                out[0], out[1], out[2], out[3], out[4], out[5] = i, j, k, a, b, c
-                return out
+                return i, j, k, a, b, c
         a, b, c = i, j, k
         if tx < ty and tx < tz:
             t = tx
@@ -206,4 +201,4 @@ def point_at(grid, water, x, y, z, dx, dy, dz, reach):  # type: ignore[no-untype
             t = tz
             k += sz
             tz += gz
-    return out
+    return -1, -1, -1, -1, -1, -1

@@ -95,15 +95,15 @@ class Player:
         self.yaw = (yaw + 180.0) % 360.0 - 180.0
         self.pitch = min(90.0, max(-90.0, pitch))
 
-    def _aim(self) -> NDArray[np.int64]:
+    def _aim(self) -> tuple[int, ...]:
         x, y, z, yaw, pitch = self.pose
         yaw, pitch = math.radians(yaw), math.radians(pitch)
         way = -math.sin(yaw) * math.cos(pitch), -math.sin(pitch), math.cos(yaw) * math.cos(pitch)
-        aim: NDArray[np.int64] = physics.point_at(self.grid, self.water, x, y, z, *way, physics.REACH)
+        aim: tuple[int, ...] = physics.point_at(self.grid, self.water, x, y, z, *way, physics.REACH)
         return aim
 
     def _attack(self) -> bool:
-        x, y, z = (int(v) for v in self._aim()[:3])
+        x, y, z = self._aim()[:3]
         if x < 0 or self.grid[x, y, z] == self.fixed:
             return False
         self.in_hand = int(self.grid[x, y, z])
@@ -112,7 +112,7 @@ class Player:
 
     def _use(self) -> bool:
         aim = self._aim()
-        x, y, z = (int(v) for v in aim[3:])
+        x, y, z = aim[3:]
         inside = aim[0] >= 0 and all(0 <= v < n for v, n in zip((x, y, z), self.grid.shape, strict=True))
         if not inside or self.grid[x, y, z] not in (EMPTY, self.water) or self._would_trap(x, y, z):
             return False

@@ -36,9 +36,12 @@ class _Work:
         self.places.reshape(packs, 2, LANES)[:, 1] = ((rays % size + 0.5) * 2.0 / size - 1.0).reshape(
             packs, LANES
         )
-        self.ends, self.notes = memory(CHUNK // LANES * END), memory(PAINTED // LANES * NOTES)
-        self.walks, self.packs = memory(BATCH // LANES * WALK), np.zeros(BATCH // LANES, np.int64)
+        self.ends, notes = memory(CHUNK // LANES * END), memory(PAINTED // LANES * NOTES)
+        self.notes = notes, notes.view(np.int32), notes.view(np.float32)
+        walks = memory(BATCH // LANES * WALK)
+        self.walks = walks, walks.view(np.int32), np.zeros(BATCH // LANES, np.int64)
         self.colours, self.more_colours = memory(packs * COLOUR), memory(CHUNK // LANES * COLOUR)
+        self.more_bytes = self.more_colours.view(np.int32)
         self.keys, self.more_keys = np.zeros(packs * LANES, np.int32), np.zeros(CHUNK, np.int32)
         self.pixels, self.mixed = np.zeros(total + LANES, np.int32), np.zeros(STRIP * size, np.uint8)
 
@@ -81,16 +84,18 @@ def draw(
     view = (*forward, *right, *up)
     along = max(map(abs, forward)) > 1.0 - 1e-9 or any(part.is_integer() for part in eye)
     kind = CUBES if along else FLAT
+    # Flat here and not in the kernels, which take longer to compile for each view that they make.
+    cells, spaces, columns, hues = grid.reshape(-1), room.reshape(-1), tops.reshape(-1), tint.reshape(-1)
     angle = 2.0 * math.tan(math.radians(FOV) / 2) / size
 
     def follow(
         count: int, places: NDArray[np.float64], colours: NDArray[np.float64], keys: NDArray[np.int32]
     ) -> None:
         """Colours of ``count`` rays, and keys of the surfaces that they meet."""
-        cast(room, kind, eye, view, places, count, work.ends, work.walks, work.packs)
+        cast(grid.shape, spaces, kind, eye, view, places, count, work.ends, *work.walks)
         paint(
-            grid, tops, tint, TEXELS, LOOKS, CLOUDS,
-            eye, angle, count, work.ends, work.notes, colours, keys,
+            grid.shape, cells, columns, hues, TEXELS, LOOKS, CLOUDS,
+            eye, angle, count, work.ends, *work.notes, colours, keys,
         )  # fmt: skip
 
     rays = len(work.keys)
@@ -109,5 +114,5 @@ def draw(
         packs = -(-count // LANES)
         more_places(work.pixels, start, packs, size, work.more_places)
         follow(packs * EXTRA * LANES, work.more_places, work.more_colours, work.more_keys)
-        four_rays(work.colours, work.more_colours, work.pixels, start, packs, out)
+        four_rays(work.colours, work.more_colours, work.more_bytes, work.pixels, start, packs, out)
     return out[: size * size * 3].reshape(size, size, 3)

@@ -20,8 +20,7 @@ FLATTER = (
 )
 
 
-@njit(cache=True)
-def room_field(grid):  # type: ignore[no-untyped-def]
+def room_field(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """How far a ray may go at once: the space of air that begins in a cell, for each way out of it.
 
     Args:
@@ -32,13 +31,28 @@ def room_field(grid):  # type: ignore[no-untyped-def]
         growing indices and space extends there. Boxes are as wide along x as along z.
     """
     nx, ny, nz = grid.shape
-    out = np.full((2, 8, nx + 2, ny + 2, nz + 2), OUTSIDE[FLAT], np.uint8)
-    # By height: sides of the squares that begin in a cell and have so much air above them, in this row and the last.
-    before, here = np.zeros((nz + 1, HIGHEST), np.uint8), np.zeros((nz + 1, HIGHEST), np.uint8)
+    out = np.empty((2, 8, nx + 2, ny + 2, nz + 2), np.uint8)
+    out[FLAT], out[CUBES] = OUTSIDE
+    before, here = np.zeros((2, nz + 1, HIGHEST), np.uint8)
+    _measure(grid, out, np.empty((nx, nz), np.uint8), before, here)
+    return out
+
+
+@njit(cache=True)
+def _measure(grid, out, air, before, here):  # type: ignore[no-untyped-def]
+    """Fill a room field.
+
+    Args:
+        grid: as above; out: the field, of which only the margin is right.
+        air: uint8 (NX, NZ) to work in: cells of air one over another, from the present one up.
+        before, here: uint8 (NZ + 1, HIGHEST), zeros to work in: by height, the sides of the squares that begin in a
+            cell and have so much air above them, in the last row and in this one.
+    """
+    nx, ny, nz = grid.shape
     for octant in range(8):
         up_x, up_y, up_z = octant >> 2 & 1, octant >> 1 & 1, octant & 1
         cubes = out[CUBES, octant]
-        air = np.zeros((nx, nz), np.uint8)  # cells of air one over another, from the present one up
+        air[:] = 0
         for y in range(ny, 0, -1):
             for z in range(nz):
                 for k in range(HIGHEST):
@@ -72,7 +86,6 @@ def room_field(grid):  # type: ignore[no-untyped-def]
                         room = min(room, np.int64(0) if beside == WET[CUBES] else beside >> 3)
                     cubes[x, y, z] = room + 1 << 3
                 before, here = here, before
-    return out
 
 
 @njit(cache=True)

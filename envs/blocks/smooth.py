@@ -92,14 +92,14 @@ def more_places(pixels, start, packs, size, places):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, error_model="numpy")
-def four_rays(colours, more, pixels, start, packs, out):  # type: ignore[no-untyped-def]
+def four_rays(colours, more, bytes_, pixels, start, packs, out):  # type: ignore[no-untyped-def]
     """Make eights of pixels of four rays each.
 
     Args:
-        colours: of all pixels' middles, ``more``: of the further rays, which are lost; pixels, out: from `one_ray`.
+        colours: of all pixels' middles, ``more``: of the further rays, which are lost; bytes_: the same as int32.
+        pixels, out: from `one_ray`.
         start: in ``pixels``; packs: how many eights.
     """
-    bytes_ = more.view(np.int32)
     for pack in range(packs):
         m, k = start + pack * LANES, pack * EXTRA * COLOUR
         n = load(pixels, m)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
 from envs.blocks.lanes import (
@@ -55,30 +54,30 @@ def _face(axis, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def cast(rooms, kind, eye, view, places, count, ends, walks, packs):  # type: ignore[no-untyped-def]
+def cast(shape, room, kind, eye, view, places, count, ends, walks, codes, packs):  # type: ignore[no-untyped-def]
     """Follow rays through empty boxes to the first block that is not air, through water.
 
     Eight rays are worked on at once, and the eights of a batch take their steps in turn: so the processor has always
     something to do where the steps of one ray would wait for each other.
 
     Args:
-        rooms: uint8 (2, 8, NX + 2, NY + 2, NZ + 2) from `room_field`; kind: FLAT or CUBES.
+        shape: (NX, NY, NZ) of the grid; room: its `room_field`, flat; kind: FLAT or CUBES.
         eye: where the rays start; view: forward, right and up, one after another.
         places: float64 (2 * n,) how far up and to the right of the picture's middle rays go, its edges at 1: of eight
             rays and eight rays; n is a multiple of eight.
         count: how many rays, a multiple of eight.
         ends: float64 (END_ROWS, n) to fill.
-        walks: float64 (WALK_ROWS, BATCH), packs: int64 (BATCH // 8,), memory to work in.
+        walks: float64 (WALK_ROWS * BATCH,), memory to work in; codes: the same as int32; packs: int64 (BATCH // 8,).
     """
-    room, codes = rooms.reshape(-1), walks.view(np.int32)
-    nx, ny, nz = rooms.shape[2] - 2, rooms.shape[3] - 2, rooms.shape[4] - 2
+    nx, ny, nz = shape
     step_x, step_y, volume = (ny + 2) * (nz + 2), nz + 2, (nx + 2) * (ny + 2) * (nz + 2)
     air, wet, of_width, of_height, heights = AIR[kind], WET[kind], (4, 3)[kind], (0, 3)[kind], (7, 31)[kind]
     half = math.tan(math.radians(FOV) / 2)
     fx, fy, fz, rx, ry, rz, ux, uy, uz = view
     ex, ey, ez = int(math.floor(eye[0])), int(math.floor(eye[1])), int(math.floor(eye[2]))
     within = ex >= 0 and ex < nx and ey >= 0 and ey < ny and ez >= 0 and ez < nz
-    submerged = within and rooms[kind, 7, ex + 1, ey + 1, ez + 1] == wet
+    here = (ex + 1) * step_x + (ey + 1) * step_y + ez + 1
+    submerged = within and room[(8 * kind + 7) * volume + here] == wet
     far = DIM_END if submerged else FOG_END
     for start in range(0, count, BATCH):
         live = 0

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numba import njit
 
+from worldsim.engine.kernels import most_relevant
 from worldsim.memory.selection import CROWDING, REACH
 
 Pose = Sequence[float]
-_compiled: Any = njit(cache=True, nogil=True, error_model="numpy")
 
 
 def rotation(pose: Pose) -> list[list[float]]:
@@ -56,16 +54,6 @@ def move(before: Pose, delta: Sequence[float], scale: float) -> list[float]:
     ]
 
 
-@_compiled
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """:func:`worldsim.memory.geometry.stand_distance` of two stands (6,)."""
-    place = chord = 0.0
-    for j in range(3):
-        place += (a[j] - b[j]) ** 2
-        chord += (a[3 + j] - b[3 + j]) ** 2
-    return 2 * np.arcsin(min(np.sqrt(chord) / 2, 1.0)) + np.sqrt(place)
-
-
 def stand(pose: Pose, scale: float) -> np.ndarray:
     """:func:`worldsim.memory.geometry.stand` of one pose: float64 (6,)."""
     yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
@@ -76,21 +64,5 @@ def stand(pose: Pose, scale: float) -> np.ndarray:
 
 def relevant(stands: list[np.ndarray], target: np.ndarray, count: int) -> list[int]:
     """:func:`worldsim.memory.selection.relevant_views` of one dream: the best of N (6,) for a target, best first."""
-    chosen: list[int] = _relevant(np.array(stands), target, count).tolist()
-    return chosen
-
-
-@_compiled
-def _relevant(stands: np.ndarray, target: np.ndarray, count: int) -> np.ndarray:
-    n = len(stands)
-    cost = np.empty(n)
-    for i in range(n):
-        cost[i] = _distance(stands[i], target)
-    chosen = np.empty(count, np.int64)
-    for k in range(count):
-        best = cost.argmin()
-        chosen[k] = best
-        for i in range(n):
-            cost[i] += CROWDING * np.exp(-_distance(stands[i], stands[best]) / REACH)
-        cost[best] = np.inf
+    chosen: list[int] = most_relevant(np.array(stands), target, count, CROWDING, REACH).tolist()
     return chosen

@@ -170,3 +170,32 @@ def steer(
             root = _F(1.0) / np.sqrt(square / _F(w) + _F(eps))
             for j in range(w):
                 to[j] = (to[j] - mean) * root
+
+
+@njit("f8(f8[::1], f8[::1])", cache=True, nogil=True, error_model="numpy")
+def stand_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """:func:`worldsim.memory.geometry.stand_distance` of two stands (6,)."""
+    place = chord = 0.0
+    for j in range(3):
+        place += (a[j] - b[j]) ** 2
+        chord += (a[3 + j] - b[3 + j]) ** 2
+    return float(2 * np.arcsin(min(np.sqrt(chord) / 2, 1.0)) + np.sqrt(place))
+
+
+@njit("i8[::1](f8[:,::1], f8[::1], i8, f8, f8)", cache=True, nogil=True, error_model="numpy")
+def most_relevant(
+    stands: np.ndarray, target: np.ndarray, count: int, crowding: float, reach: float
+) -> np.ndarray:
+    """:func:`worldsim.memory.selection.relevant_views` of one dream: which ``count`` of stands (N, 6), best first."""
+    n = len(stands)
+    cost = np.empty(n)
+    for i in range(n):
+        cost[i] = stand_distance(stands[i], target)
+    chosen = np.empty(count, np.int64)
+    for k in range(count):
+        best = cost.argmin()
+        chosen[k] = best
+        for i in range(n):
+            cost[i] += crowding * np.exp(-stand_distance(stands[i], stands[best]) / reach)
+        cost[best] = np.inf
+    return chosen

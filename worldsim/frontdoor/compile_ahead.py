@@ -8,23 +8,24 @@ import sys
 from pathlib import Path
 
 ENGINE = Path(__file__).parents[1] / "engine"
-COMPILE_ENGINE = ["-c", "import worldsim.engine.kernels"]
+COMPILE_ENGINE = [["-c", "import gc; gc.disable(); import worldsim.engine.kernels"]]
 
 
 class CompileAhead:
     """Compilers that were started; what they leave on disk is used by whoever waited for them.
 
     Args:
-        jobs: the words after ``python`` that compile the kernels of a folder, by folder. One that has been compiled
-            before, or whose kernels cannot be kept beside it, is left alone.
+        jobs: the words after ``python`` that compile the kernels of a folder, job by job, by folder. A folder that has
+            been compiled before, or beside which kernels cannot be kept, is left alone.
     """
 
-    def __init__(self, jobs: dict[Path, list[str]]) -> None:
+    def __init__(self, jobs: dict[Path, list[list[str]]]) -> None:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._running = [
             subprocess.Popen([sys.executable, *words], cwd=Path(__file__).parents[2], **quiet)  # type: ignore[call-overload]
-            for folder, words in jobs.items()
+            for folder, parts in jobs.items()
             if _cold(folder)
+            for words in parts
         ]
 
     def wait(self) -> None:
