@@ -39,7 +39,10 @@ def fast(room: np.ndarray, kind: int, eye: tuple[float, ...], view: tuple[float,
     places = places.reshape(2, -1, 8).swapaxes(0, 1).ravel()
     ends = lanes.memory(len(rays) // 8 * walk.END)
     walks, packs = lanes.memory(walk.BATCH // 8 * walk.WALK), np.zeros(walk.BATCH // 8, np.int64)
-    walk.cast(room, kind, eye, view, places, len(rays), ends, walks, packs)
+    shape = tuple(n - 2 for n in room.shape[2:])
+    walk.cast(
+        shape, room.reshape(-1), kind, eye, view, places, len(rays), ends, walks, walks.view(np.int32), packs
+    )
     return ends.reshape(-1, walk.END // 8, 8).swapaxes(1, 2).reshape(len(rays), -1)
 
 
