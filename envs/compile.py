@@ -20,18 +20,26 @@ def _blocks_play() -> None:
     play()
 
 
-def _labmaze() -> None:
+def _labmaze_level() -> None:
+    from envs import actions
     from envs.labmaze.env import LabMazeEnv
 
     env = LabMazeEnv()
     env.reset(seed=0)
-    env.action_space.seed(0)
-    env.step(env.action_space.sample())
+    env.step(actions.noop("dmlab"))
+
+
+def _labmaze_tilted() -> None:
+    from envs.labmaze import maze
+    from envs.labmaze.env import STANDING, LabMazeEnv
+
+    x, z, yaw = maze.draw(0).start
+    LabMazeEnv().reset(seed=0, options={"pose": (x, STANDING, z, yaw, 10.0)})
 
 
 PARTS: dict[str, dict[str, Callable[[], None]]] = {
     "blocks": {"blocks-pictures": _blocks_pictures, "blocks-play": _blocks_play},
-    "labmaze": {"labmaze": _labmaze},
+    "labmaze": {"labmaze-level": _labmaze_level, "labmaze-tilted": _labmaze_tilted},
 }  # by the folder of the sources; parts of one folder can be compiled at once
 
 
