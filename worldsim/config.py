@@ -69,7 +69,7 @@ class MemoryConfig:
     width: int = 64
     depth: int = 1
     heads: int = 4
-    reads: int = 6
+    reads: int = 4
     scene_scale: float = 1.0
     histories: list[int] = field(default_factory=lambda: [8, 16, 48, 112])
     budgets: list[int] = field(default_factory=lambda: [8, 16, 32, 48])

@@ -37,7 +37,7 @@ class Past:
 class Views:
     """Frames ready to be read.
 
-    features (B, N, S, width), points (B, N, S, 3), poses (B, N, 5), index (B, N), valid (B, N).
+    features (B, N, S, width), points (B, N, P, 3), poses (B, N, 5), index (B, N), valid (B, N).
     """
 
     features: Tensor
@@ -123,7 +123,8 @@ class WorldModel(nn.Module):
         b, m = past.features.shape[:2]
         if m == 0:
             empty = past.features
-            return Views(empty, empty[..., :3], past.poses, past.index.expand(b, -1), past.valid)
+            points = self.reader.points(empty, past.poses)
+            return Views(empty, points, past.poses, past.index.expand(b, -1), past.valid)
         keep = min(budget, m)
         ages = (now_index - past.index).expand(b, -1)
         places = place_features(past.poses, now, ages.float(), self.scale)

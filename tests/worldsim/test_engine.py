@@ -273,7 +273,7 @@ def test_a_fast_dream_is_the_plain_dream(loaded: LoadedModel, context: int, pose
         plain, fast = (DreamEnv.together(pair, action) for pair in pairs)
         for one, other, p, f in zip(plain, fast, *pairs, strict=True):
             assert np.abs(one[0].astype(int) - other[0]).max() <= 1
-            assert np.allclose(one[4]["pose"], other[4]["pose"], atol=1e-3)
+            assert np.allclose(one[4]["pose"], other[4]["pose"], atol=3e-3)
             assert one[4]["memory_latents"] == other[4]["memory_latents"]
             latents = (d._mind.past.latents[-1] for d in (p, f))
             torch.testing.assert_close(*latents, atol=1e-3, rtol=1e-3)

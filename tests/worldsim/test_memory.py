@@ -110,23 +110,23 @@ def test_a_ray_finds_the_cell_that_saw_along_it() -> None:
     torch.manual_seed(0)
     grid, fov = (8, 8), 70.0
     reader = RayReader(4, 16, 2, grid, fov, 1.0)
-    for p in (reader.bias.weight, reader.key.weight, reader.query):
-        p.zero_()
-    reader.log_sharpness.fill_(7.0)
+    reader.bias.weight.zero_()
+    reader.log_sharpness.fill_(9.0)
     seen = torch.zeros(1, 1, 5)
     turned = torch.tensor([[0.0, 0, 0, fov / 2, 0]])
     features = torch.randn(1, 1, 64, 16)
     points = reader.points(features, seen)
     captured: list[torch.Tensor] = []
     reader.value.register_forward_hook(lambda m, i, o: captured.append(o))
-    reader.mlp.register_forward_pre_hook(lambda m, i: captured.append(i[0]))
+    reader.found.register_forward_pre_hook(lambda m, i: captured.append(i[0]))
     reader(features, points, seen, torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), turned)
-    values, found = captured[0].view(64, 2, 32), captured[1][0, :, : 2 * 37].view(64, 2, 37)[..., :32]
-    # Where the new view's cell looks along a ray that the old view had, it reads what lies there.
+    values = reader.quarters(captured[0]).view(256, 2, 32)
+    found = captured[1][0, :, : 2 * 37].view(256, 2, 37)[..., :32]
+    # Where a part of the new view's cells looks along a ray that the old view had, it reads what lies there.
     world = reader.rays @ rotation(turned[0]).T
-    match = world @ (reader.rays @ rotation(seen[0, 0]).T).T  # (64 new, 64 old)
+    match = world @ (reader.rays @ rotation(seen[0, 0]).T).T  # (256 new, 256 old)
     best, cell = match.max(1)
-    sure = best > 0.9995
+    sure = best > 0.9998
     assert sure.sum() >= 2
     cosine = torch.cosine_similarity(found[sure].flatten(1), values[cell[sure]].flatten(1))
     assert cosine.min() > 0.7

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from worldsim.engine.camera import Pose, rotation, stand
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.dense import Dense
-from worldsim.memory.reader import CONTENT, GEOMETRY, HEAD, RayReader
+from worldsim.memory.reader import ASIDE, FINE, GEOMETRY, HEAD, RayReader
 
 
 @dataclass(frozen=True)
 class View:
     """A remembered frame as the reader reads it.
 
-    rows (S, heads (CONTENT + HEAD + 1)): each cell's keys, values and biases; points (S, 3); stand (6,) of its pose.
+    rows (P, heads (HEAD + 1)): values and biases of each part of a cell; points (P, 3); stand (6,) of its pose.
     """
 
     rows: Tensor
@@ -41,35 +41,46 @@ class Reader:
             reader.grid,
             reader.channels,
         )
-        heads, inside = self.heads, HEAD + GEOMETRY
-        parts = (reader.key, reader.value, reader.bias, reader.depth)
-        weight, bias = (torch.cat([getattr(p, kind).detach() for p in parts]) for kind in ("weight", "bias"))
+        heads, inside, parts = self.heads, HEAD + GEOMETRY, FINE * FINE
+        # Of each part first its values, then its biases, then its depth: a part's row lies together.
+        told = [(reader.value, heads * HEAD), (reader.bias, heads), (reader.depth, 1)]
+        weight, bias = (
+            torch.cat([getattr(m, kind).detach().unflatten(0, (parts, size)) for m, size in told], 1).flatten(
+                0, 1
+            )
+            for kind in ("weight", "bias")
+        )
         self.shown = Dense(weight.t(), bias)
-        self.rays, self.query = reader.rays.clone(), reader.query.detach().clone()
+        self.rays = reader.rays.clone()
         self.sharpness = reader.log_sharpness.detach().exp()
         self.nearness, self.parallax, self.ageing, self.nothing = (
             p.detach().clone()[:, None]
             for p in (reader.nearness, reader.parallax, reader.ageing, reader.nothing)
         )
-        first, second = reader.mlp[0], reader.mlp[2]
-        assert isinstance(first, nn.Linear)
-        weight = first.weight.detach()
+        weight = reader.found.weight.detach()
         each = weight[:, : heads * inside].view(-1, heads, inside)
-        self.mlp_values = Dense(each[..., :HEAD].flatten(1).t(), None)
+        self.found_values = Dense(each[..., :HEAD].flatten(1).t(), None)
         geometry = each[..., HEAD:].clone()
-        geometry[..., :3] *= 4  # how far aside of its ray a point lies counts four times
-        self.mlp_geometry = Dense(geometry.flatten(1).t(), None)
-        self.mlp_rays = self.rays @ weight[:, heads * inside :].t() + first.bias.detach()  # (S, 2 width)
-        self.mlp_out = Dense.of(second)
+        geometry[..., :3] *= ASIDE
+        self.found_geometry = Dense(geometry.flatten(1).t(), None)
+        self.found_rays = (
+            self.rays @ weight[:, heads * inside :].t() + reader.found.bias.detach()
+        )  # (P, width)
         self._rooms: dict[int, _Room] = {}
-        self.mix, self.out = Conv3x3.of(reader.mix[1], self.grid), Conv3x3.of(reader.out, self.grid)
+        width = reader.found.out_features
+        join = reader.join.weight.detach()[:, :, 0, 0].unflatten(1, (width, parts))  # pixel_unshuffle's order
+        assert reader.join.bias is not None
+        self.join = Dense(join.transpose(1, 2).flatten(1).t(), reader.join.bias.detach())
+        mix = reader.mix
+        self.mix = Conv3x3.of(mix.conv1, self.grid), Conv3x3.of(mix.conv2, self.grid)
+        self.out = Conv3x3.of(reader.out, self.grid)
 
     def show(self, features: Tensor, poses: Sequence[Pose], indices: Sequence[int]) -> list[View]:
         """Make frames ready to be read: features (n, S, width), their poses and indices."""
         n, s, width = features.shape
-        rows, depth = (
-            self.shown(features.reshape(n * s, width)).view(n, s, -1).split([self.shown_size, 1], -1)
-        )
+        h, w = self.grid
+        told = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1)
+        rows, depth = told.transpose(2, 3).reshape(n, len(self.rays), -1).split([self.shown_size, 1], -1)
         turned = torch.tensor([rotation(pose) for pose in poses]).transpose(1, 2)  # (n, 3, 3)
         depth = depth.clamp(-4, 4).exp() * self.scale
         at = torch.tensor([list(pose[:3]) for pose in poses])[:, None]
@@ -81,8 +92,8 @@ class Reader:
 
     @property
     def shown_size(self) -> int:
-        """Entries of a cell's row."""
-        return self.heads * (CONTENT + HEAD + 1)
+        """Entries of a part's row."""
+        return self.heads * (HEAD + 1)
 
     def __call__(self, views: Sequence[Sequence[View]], poses: Sequence[Pose], index: int) -> Tensor:
         """Draw a new frame of each dream from the views chosen for it.
@@ -94,17 +105,20 @@ class Reader:
         values, geometry = zip(
             *(self._found(some, pose, index) for some, pose in zip(views, poses, strict=True)), strict=True
         )
-        b = len(views)
-        h = self.mlp_values(torch.cat(values), self.mlp_rays.repeat(b, 1))
-        h = F.gelu(self.mlp_geometry(torch.cat(geometry), h))
-        h = F.silu(self.mlp_out(h), inplace=True)
-        return self.out(self.mix(h.view(b, *self.grid, -1)), silu=True)
+        b, (h, w) = len(views), self.grid
+        y = self.found_values(torch.cat(values), self.found_rays.repeat(b, 1))
+        y = F.silu(self.found_geometry(torch.cat(geometry), y), inplace=True)
+        y = y.view(b, h, FINE, w, FINE, -1).transpose(2, 3).reshape(b * h * w, -1)
+        y = self.join(y).view(b, h, w, -1)
+        first, second = self.mix
+        y = y + second(first(y, silu=True), silu=True)
+        return self.out(y, silu=True)
 
     def _found(self, views: Sequence[View], pose: Pose, index: int) -> tuple[Tensor, Tensor]:
-        """What the rays of one new frame find: (S, heads HEAD) and (S, heads GEOMETRY)."""
-        heads, s, count = self.heads, len(self.rays), len(views)
+        """What the rays of one new frame find: (P, heads HEAD) and (P, heads GEOMETRY)."""
+        heads, p, count = self.heads, len(self.rays), len(views)
         room = self._rooms.get(count) or self._rooms.setdefault(count, _Room(self, count))
-        rows = torch.cat([view.rows for view in views], out=room.rows[:-1])  # (R S, .)
+        rows = torch.cat([view.rows for view in views], out=room.rows[:-1])  # (R P, .)
         turned = torch.tensor(rotation(pose))
         here = torch.tensor(list(pose[:3]))
         seen = (torch.cat([view.points for view in views]) - here) @ turned
@@ -114,34 +128,28 @@ class Reader:
         moved = [math.dist(view.pose[:3], pose[:3]) / self.scale for view in views]
         ages = [(index - view.index) / 16 for view in views]
         far = self.parallax * torch.tensor(moved) + self.ageing * torch.tensor(ages)  # (heads, R)
-        kept = heads * (CONTENT + HEAD)
-        bias = torch.addcmul(rows[:, kept:].t(), self.nearness, near.t(), value=-1)  # (heads, R S)
-        bias = bias.view(heads, count, s) - (far + self.sharpness[:, None])[..., None]
+        bias = torch.addcmul(rows[:, heads * HEAD :].t(), self.nearness, near.t(), value=-1)  # (heads, R P)
+        bias = bias.view(heads, count, p) - (far + self.sharpness[:, None])[..., None]
         # One more key stands for "nothing remembered here"; its value is zero.
         bias = torch.cat([bias.view(heads, -1), self.nothing], 1)
         geometry = F.pad(torch.cat([direction, near, torch.ones_like(near)], 1), (0, 0, 0, 1))
-        direction = geometry[:, :3]
-        torch.baddbmm(bias.view(heads, 1, -1), self.query, room.keys, out=room.logits)
-        room.logits.addcmul_((self.rays @ direction.t())[None], self.sharpness[:, None, None])
+        towards = self.rays @ geometry[:, :3].t()  # (P, R P + 1)
+        torch.mul(towards, self.sharpness[:, None, None], out=room.logits).add_(bias[:, None])
         torch.softmax(room.logits, -1, out=room.found)
         value, place = torch.bmm(room.found, room.values), room.found.flatten(0, 1) @ geometry
-        place = place.view(heads, s, -1)
+        place = place.view(heads, p, -1)
         place[..., :3] -= self.rays * place[..., 4:]
-        return value.transpose(0, 1).reshape(s, -1), place.transpose(0, 1).reshape(s, -1)
+        return value.transpose(0, 1).reshape(p, -1), place.transpose(0, 1).reshape(p, -1)
 
 
 class _Room:
     """What reading R views writes, allocated once, and views of it."""
 
     def __init__(self, reader: Reader, count: int) -> None:
-        heads, s = reader.heads, len(reader.rays)
-        contents, kept = heads * CONTENT, heads * (CONTENT + HEAD)
-        self.rows = torch.zeros(count * s + 1, reader.shown_size)  # the last one stays zero
-        self.keys = (
-            self.rows[:, :contents].view(-1, heads, CONTENT).permute(1, 2, 0)
-        )  # (heads, CONTENT, R S + 1)
+        heads, p = reader.heads, len(reader.rays)
+        self.rows = torch.zeros(count * p + 1, reader.shown_size)  # the last one stays zero
         self.values = (
-            self.rows[:, contents:kept].view(-1, heads, HEAD).transpose(0, 1)
-        )  # (heads, R S + 1, HEAD)
-        self.logits = torch.empty(heads, s, count * s + 1)
+            self.rows[:, : heads * HEAD].view(-1, heads, HEAD).transpose(0, 1)
+        )  # (heads, R P + 1, HEAD)
+        self.logits = torch.empty(heads, p, count * p + 1)
         self.found = torch.empty_like(self.logits)
