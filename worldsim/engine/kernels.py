@@ -172,6 +172,24 @@ def steer(
                 to[j] = (to[j] - mean) * root
 
 
+@_compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, f4, f4, {_ROWS})")
+def look(
+    rays: np.ndarray,
+    points: np.ndarray,
+    bias: np.ndarray,
+    sharpness: float,
+    shift: float,
+    weights: np.ndarray,
+) -> None:
+    """Weights (P, N) of a head, e^(sharpness ray . direction + bias - shift): rays (P, 3), points (3, N), bias (N,)."""
+    dx, dy, dz = points[0], points[1], points[2]
+    for i in range(len(rays)):
+        x, y, z = sharpness * rays[i, 0], sharpness * rays[i, 1], sharpness * rays[i, 2]
+        row = weights[i]
+        for k in range(len(row)):
+            row[k] = exponential(x * dx[k] + y * dy[k] + z * dz[k] + (bias[k] - shift))
+
+
 @njit("f8(f8[::1], f8[::1])", cache=True, nogil=True, error_model="numpy")
 def stand_distance(a: np.ndarray, b: np.ndarray) -> float:
     """:func:`worldsim.memory.geometry.stand_distance` of two stands (6,)."""

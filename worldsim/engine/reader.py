@@ -14,17 +14,23 @@ from torch.nn import functional as F
 from worldsim.engine.camera import Pose, rotation, stand
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.dense import Dense
+from worldsim.engine.kernels import look
 from worldsim.memory.reader import ASIDE, FINE, GEOMETRY, HEAD, RayReader
+
+REACH = 60.0
+"""Exponents above that of "nothing remembered here" for which single precision has room."""
 
 
 @dataclass(frozen=True)
 class View:
     """A remembered frame as the reader reads it.
 
-    rows (P, heads (HEAD + 1)): values and biases of each part of a cell; points (P, 3); stand (6,) of its pose.
+    values (heads, P, HEAD + GEOMETRY), with room for the geometry, and biases (heads, P) of each part of a cell;
+    points (P, 3); stand (6,) of its pose.
     """
 
-    rows: Tensor
+    values: Tensor
+    bias: Tensor
     points: Tensor
     pose: Pose
     stand: np.ndarray
@@ -52,7 +58,7 @@ class Reader:
         )
         self.shown = Dense(weight.t(), bias)
         self.rays = reader.rays.clone()
-        self.sharpness = reader.log_sharpness.detach().exp()
+        self.sharpness = reader.log_sharpness.detach().exp()[:, None]
         self.nearness, self.parallax, self.ageing, self.nothing = (
             p.detach().clone()[:, None]
             for p in (reader.nearness, reader.parallax, reader.ageing, reader.nothing)
@@ -79,21 +85,20 @@ class Reader:
         """Make frames ready to be read: features (n, S, width), their poses and indices."""
         n, s, width = features.shape
         h, w = self.grid
-        told = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1)
-        rows, depth = told.transpose(2, 3).reshape(n, len(self.rays), -1).split([self.shown_size, 1], -1)
+        told = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1).transpose(2, 3)
+        told = told.reshape(n, len(self.rays), -1)
+        heads = self.heads
+        values = torch.empty(n, heads, len(self.rays), HEAD + GEOMETRY)
+        values[..., :HEAD] = told[..., : heads * HEAD].unflatten(2, (heads, HEAD)).transpose(1, 2)
+        bias = told[..., heads * HEAD : -1].transpose(1, 2).contiguous()
         turned = torch.tensor([rotation(pose) for pose in poses]).transpose(1, 2)  # (n, 3, 3)
-        depth = depth.clamp(-4, 4).exp() * self.scale
+        depth = told[..., -1:].clamp(-4, 4).exp() * self.scale
         at = torch.tensor([list(pose[:3]) for pose in poses])[:, None]
         points = at + depth * (self.rays @ turned)
         return [
-            View(r, p, pose, stand(pose, self.scale), index)
-            for r, p, pose, index in zip(rows.contiguous(), points, poses, indices, strict=True)
+            View(v, b, p, pose, stand(pose, self.scale), index)
+            for v, b, p, pose, index in zip(values, bias, points, poses, indices, strict=True)
         ]
-
-    @property
-    def shown_size(self) -> int:
-        """Entries of a part's row."""
-        return self.heads * (HEAD + 1)
 
     def __call__(self, views: Sequence[Sequence[View]], poses: Sequence[Pose], index: int) -> Tensor:
         """Draw a new frame of each dream from the views chosen for it.
@@ -118,38 +123,41 @@ class Reader:
         """What the rays of one new frame find: (P, heads HEAD) and (P, heads GEOMETRY)."""
         heads, p, count = self.heads, len(self.rays), len(views)
         room = self._rooms.get(count) or self._rooms.setdefault(count, _Room(self, count))
-        rows = torch.cat([view.rows for view in views], out=room.rows[:-1])  # (R P, .)
+        torch.cat([view.values for view in views], 1, out=room.values)  # (heads, R P, .)
         turned = torch.tensor(rotation(pose))
         here = torch.tensor(list(pose[:3]))
         seen = (torch.cat([view.points for view in views]) - here) @ turned
         distance = seen.norm(dim=1, keepdim=True).clamp_min_(1e-3)
         near = (distance / self.scale).add_(0.1).log_()
-        direction = seen.div_(distance)
+        geometry = torch.cat([seen.div_(distance), near, torch.ones_like(near)], 1)  # (R P, GEOMETRY)
+        room.values[..., HEAD:] = geometry
+        room.directions.copy_(geometry[:, :3].t())
         moved = [math.dist(view.pose[:3], pose[:3]) / self.scale for view in views]
         ages = [(index - view.index) / 16 for view in views]
         far = self.parallax * torch.tensor(moved) + self.ageing * torch.tensor(ages)  # (heads, R)
-        bias = torch.addcmul(rows[:, heads * HEAD :].t(), self.nearness, near.t(), value=-1)  # (heads, R P)
-        bias = bias.view(heads, count, p) - (far + self.sharpness[:, None])[..., None]
-        # One more key stands for "nothing remembered here"; its value is zero.
-        bias = torch.cat([bias.view(heads, -1), self.nothing], 1)
-        geometry = F.pad(torch.cat([direction, near, torch.ones_like(near)], 1), (0, 0, 0, 1))
-        towards = self.rays @ geometry[:, :3].t()  # (P, R P + 1)
-        torch.mul(towards, self.sharpness[:, None, None], out=room.logits).add_(bias[:, None])
-        torch.softmax(room.logits, -1, out=room.found)
-        value, place = torch.bmm(room.found, room.values), room.found.flatten(0, 1) @ geometry
-        place = place.view(heads, p, -1)
+        bias = torch.cat([view.bias for view in views], 1).addcmul_(self.nearness, near.t(), value=-1)
+        bias = bias.view(heads, count, p).sub_(far[..., None]).view(heads, -1)  # (heads, R P)
+        # No weight exceeds e^REACH, and what is far below the weight of "nothing remembered here" is 0.
+        shift = torch.maximum(self.nothing, bias.amax(1, keepdim=True) - REACH)
+        rest = (self.nothing - shift).exp_()
+        for head in range(heads):
+            sharp = float(self.sharpness[head])
+            look(*room.arrays, bias[head].numpy(), sharp, sharp + float(shift[head]), room.weights_array)
+            torch.mm(room.weights, room.values[head], out=room.found[head])
+        found = room.found.div_(room.found[..., -1:] + rest[..., None])
+        place = found[..., HEAD:]
         place[..., :3] -= self.rays * place[..., 4:]
-        return value.transpose(0, 1).reshape(p, -1), place.transpose(0, 1).reshape(p, -1)
+        return found[..., :HEAD].transpose(0, 1).reshape(p, -1), place.transpose(0, 1).reshape(p, -1)
 
 
 class _Room:
-    """What reading R views writes, allocated once, and views of it."""
+    """What reading R views needs, allocated once."""
 
     def __init__(self, reader: Reader, count: int) -> None:
         heads, p = reader.heads, len(reader.rays)
-        self.rows = torch.zeros(count * p + 1, reader.shown_size)  # the last one stays zero
-        self.values = (
-            self.rows[:, : heads * HEAD].view(-1, heads, HEAD).transpose(0, 1)
-        )  # (heads, R P + 1, HEAD)
-        self.logits = torch.empty(heads, p, count * p + 1)
-        self.found = torch.empty_like(self.logits)
+        self.values = torch.empty(heads, count * p, HEAD + GEOMETRY)
+        self.directions = torch.empty(3, count * p)
+        self.weights = torch.empty(p, count * p)  # of one head, which stay in the nearest cache
+        self.found = torch.empty(heads, p, HEAD + GEOMETRY)
+        self.arrays = reader.rays.numpy(), self.directions.numpy()
+        self.weights_array = self.weights.numpy()
