@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from training.cli import command
 from training.clips import RowNoise
-from training.dataset import DataError, LatentEpisode, latent_episodes, open_episodes
+from training.dataset import DataError, LatentEpisode
 from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.part import encoded, save_part
 from training.reckoning import Walk, fit_turns, last_motions, measure_drift, reckon, reckoning_loss, walk_from
 from worldsim import checkpoint
-from worldsim.actions import check_same
 from worldsim.config import load
 from worldsim.memory.geometry import motion, wrap
 from worldsim.odometry import LATELY, Odometry
@@ -99,29 +99,9 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     out = Path(config.out)
-
-    def encoded(folder: str) -> list[LatentEpisode]:
-        sources = open_episodes(Path(folder))
-        check_same(loaded.action_spec, sources[0].meta["action_spec"], config.checkpoint, folder)
-        with accelerator.main_process_first():
-            found = latent_episodes(
-                sources,
-                model.autoencoder,
-                out / "latents",
-                accelerator.device,
-                not accelerator.is_main_process,
-            )
-        if any(e.poses is None or len(e.latents) <= config.length for e in found):
-            raise DataError(
-                f"{folder}: expected episodes of more than {config.length} frames, each with its poses; "
-                "dead reckoning is learned from recorded poses"
-            )
-        return found
-
-    episodes = encoded(config.data)
-    held_out = encoded(config.held_out) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
-    if not config.held_out:
-        episodes = episodes[: -len(held_out)] or episodes
+    episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator)
+    if any(len(e.latents) <= config.length for e in episodes + held_out):
+        raise DataError(f"{config.data}: expected episodes of more than {config.length} frames each")
     torch.manual_seed(config.seed)
     if config.fresh:
         m = model.config
@@ -153,12 +133,7 @@ def main(args: list[str]) -> int:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         measure_drift(model, held_out)
         result |= {"exact_turns": exact, "drift": drift(model, held_out)}
-        d = loaded.description
-        facts = {
-            key: getattr(d, key) for key in ("env_id", "env_version", "family", "backend", "action_spec")
-        }
-        facts["training"] = d.training | {"odometry": result}
-        checkpoint.save(out / "checkpoint", model, facts)
+        save_part(out, loaded, "odometry", result)
         print(json.dumps(result))
     return 0
 

@@ -32,7 +32,7 @@ def _model(episode: Episode) -> WorldModel:
     config = small_config()
     config.action_dim, config.fov = episode.action_vectors().shape[1], float(episode.meta["fov"])
     model = WorldModel(config).eval()
-    torch.nn.init.normal_(model.odometry.direct.weight, std=0.2)
+    torch.nn.init.normal_(model.odometry.direct.weight, std=0.1)
     return model
 
 
