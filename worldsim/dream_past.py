@@ -22,7 +22,7 @@ REPLAYED = 16
 class DreamPast:
     """The newest frames, oldest first; ``count`` is how many there ever were, so the newest has index count - 1.
 
-    latents (C, h, w), features (S, width) and points (S, 3) of each for the reader, ``led`` (A,) the normalised action
+    latents (C, h, w), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the normalised action
     that led to it, poses (5,), whose heights are reckoned from ``ground``. ``pending``: the newest frame's keys and
     values are not in the cache yet; they are computed together with the first denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
