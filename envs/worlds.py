@@ -9,7 +9,8 @@ from typing import Any
 import gymnasium
 
 import envs  # noqa: F401  (registers the worlds)
-from envs import compile, policies
+from envs import policies
+from envs.compile import jobs
 from envs.episode import Episode
 from envs.gym_world import PREFIX
 from envs.needle_macro import NeedleMacro
@@ -30,7 +31,7 @@ RECORDINGS = Path("recordings")  # where a recording goes that was given no fold
 def compilers(family: str, backend: str) -> dict[Path, list[list[str]]]:
     """What compiles a world's kernels: the words after ``python``, job by job, by the folder of its sources."""
     folders = {"worldsim/Blocks-v0": "blocks", "worldsim/LabMaze-v0": "labmaze"}
-    return compile.jobs(folders.get(IDS.get((family, backend), ""), ""))
+    return jobs(folders.get(IDS.get((family, backend), ""), ""))
 
 
 def identify(family: str, backend: str) -> tuple[str, dict[str, Any]]:

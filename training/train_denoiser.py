@@ -33,7 +33,15 @@ from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
 from training.reckoning import fit_turns, measure_drift
 from worldsim.actions import check_same
-from worldsim.checkpoint import CheckpointError, Description, Loaded, LoadedModel, load_autoencoder, save
+from worldsim.checkpoint import (
+    CheckpointError,
+    Description,
+    Loaded,
+    LoadedModel,
+    load_autoencoder,
+    mismatch,
+    save,
+)
 from worldsim.checkpoint import load as load_checkpoint
 from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
 from worldsim.dream import DreamEnv
@@ -77,9 +85,7 @@ def begin_from(model: WorldModel, name_or_path: str) -> None:
     try:
         model.load_state_dict(model.state_dict() | weights)
     except RuntimeError as error:
-        raise CheckpointError(
-            f"init={name_or_path} does not fit this model: {error}".splitlines()[0]
-        ) from None
+        raise CheckpointError(f"init={name_or_path} does not fit this model: {mismatch(error)}") from None
 
 
 def _dreamt(loaded: LoadedModel, episode: Episode, context: int = 64, ahead: int = 16) -> np.ndarray:

@@ -299,6 +299,12 @@ def _own(model: nn.Module) -> dict[str, Tensor]:
     return {k: v for k, v in model.state_dict().items() if not elsewhere or not k.startswith(elsewhere)}
 
 
+def mismatch(error: Exception) -> str:
+    """The first thing that weights of another shape are said to lack or to have, of torch's many lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines[1:]), lines[0])[:200]
+
+
 def _filled(folder: Path, build: Callable[[], M]) -> M:
     tensors = weights(folder)
     try:
@@ -306,8 +312,8 @@ def _filled(folder: Path, build: Callable[[], M]) -> M:
         rest = model.state_dict().keys() - _own(model).keys()
         model.load_state_dict(tensors | {k: v for k, v in model.state_dict().items() if k in rest})
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{folder / WEIGHTS}: expected the weights that {CONFIG} describes, found {reason}; fetch or train it again"
+            f"{folder / WEIGHTS} does not hold the weights that {CONFIG} and this version of worldsim expect "
+            f"({mismatch(error)}); fetch or train it again"
         ) from None
     return model

@@ -1,4 +1,4 @@
-"""What lies between the matrix products of the denoiser, one loop for what would be three to ten operations.
+"""What lies between the matrix products of denoiser, compressor and reader: one loop for three to ten operations.
 
 Arrays are float32 and share their memory with tensors. Compiled by numba for these very types when this is first
 imported, and kept on disk.
