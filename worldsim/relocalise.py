@@ -57,14 +57,14 @@ def relocalise(
     heights = RUNGS if drift[1] > 0.1 * max(RUNGS) * model.scale else RUNGS[:1]
     rungs = torch.zeros(len(heights), 4, device=pose.device)
     rungs[:, 1] = torch.tensor(heights, device=pose.device) * model.scale
-    errors = miss(rungs, pose).square().mean(1)
-    found = pose.clone()
-    found[:4] += rungs[errors.argmin()]
-    small = torch.cat([torch.zeros(1, 4, device=pose.device), torch.diag(drift)])
+    tried = miss(rungs, pose)
+    errors = tried.square().mean(1)
+    best = errors.argmin()
+    found, missed = pose.clone(), tried[best]
+    found[:4] += rungs[best]
+    slope = (miss(torch.diag(drift), found) - missed) / drift[:, None]  # (4, N)
+    curve = slope @ slope.T / NOISE + torch.diag(drift**-2)
     for _ in range(ROUNDS):
-        missed = miss(small, found)
-        slope = (missed[1:] - missed[0]) / drift[:, None]  # (4, N)
-        curve = slope @ slope.T / NOISE + torch.diag(drift**-2)
-        found[:4] -= torch.linalg.solve(curve, slope @ missed[0] / NOISE)
-    error = miss(small[:1], found).square().mean()
-    return found if error < min(KNOWN, float(errors[0])) else pose
+        found[:4] -= torch.linalg.solve(curve, slope @ missed / NOISE)
+        missed = miss(rungs[:1], found)[0]
+    return found if missed.square().mean() < min(KNOWN, float(errors[0])) else pose
