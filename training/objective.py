@@ -9,19 +9,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.clips import Clip, RowNoise
+from training.picture_loss import picture_loss
 from training.reckoning import Walk, reckoning_loss
 from worldsim import diffusion
 from worldsim.world_model import Past, Views, WorldModel
 
+SSIM_WEIGHT = 0.5
+"""Of a picture's structural similarity beside its L1, as the autoencoder was trained."""
+
 
 @dataclass
 class ObjectiveConfig:
-    """Weights, and how much the context is disturbed so that the dream bears its own errors."""
+    """Weights, and how much the context is disturbed so that the dream bears its own errors.
+
+    ``picture`` weighs how far denoised latents look from true ones once the autoencoder has drawn both, on ``pictures``
+    frames of every clip; 0 leaves it out.
+    """
 
     context_noise: float = 0.15
     pose_noise: float = 0.02
     guess: float = 1.0
     odometry: float = 0.1
+    picture: float = 1.5
+    pictures: int = 2
 
 
 class Objective(nn.Module):
@@ -83,7 +93,20 @@ class Objective(nn.Module):
         walk = Walk(acted, led, torch.cat([clip.earlier_poses, clip.poses], 1))
         reckoning = reckoning_loss(m.odometry, walk, noise)
         loss = denoise + c.guess * drawn + c.odometry * reckoning
-        return {"loss": loss, "denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
+        losses = {"denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
+        if c.picture and c.pictures:
+            shown = noise.uniform(length).argsort(1)[:, : c.pictures]
+            row = torch.arange(len(z), device=device)[:, None]
+            looks, _, similar = self._looks(x0[row, shown].flatten(0, 1), z[row, shown].flatten(0, 1))
+            loss, losses["ssim"] = loss + c.picture * looks, similar
+        return {"loss": loss, **losses}
+
+    def _looks(self, x0: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """:func:`picture_loss` of latents (N, C, h, w): the mean squared error blurs, and weighs all of them alike."""
+        decode = self.model.autoencoder.decode
+        with torch.no_grad():
+            picture = decode(true).float()
+        return picture_loss(decode(x0).float(), picture, SSIM_WEIGHT)
 
     def _read(self, memory: Views, context: Tensor, poses: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
         """What every frame of a clip draws from memory and from the ``window`` frames before it."""

@@ -26,12 +26,12 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from training.cli import command
 from training.dataset import RandomClips, open_episodes
 from training.discriminator import PatchDiscriminator, hinge
 from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.picture_loss import picture_loss
 from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import load_ar_vae, save_autoencoder
 from worldsim.config import ArVaeConfig, ConfigError, load
@@ -102,12 +102,8 @@ class Tokenizing(nn.Module):
         z = (raw - vae.mean) / vae.scale + c.latent_noise * noise
         y = vae.decode(z, causal=self.stage == "causal").flatten(0, 1).float()  # (B T, 3, H, W)
         x = x.flatten(0, 1)
-        pixels = F.l1_loss(y, x)
-        similar = structural_similarity_index_measure(
-            y, x, gaussian_kernel=False, kernel_size=7, data_range=(-1.0, 1.0)
-        )
-        assert isinstance(similar, Tensor)
-        loss = pixels + c.ssim_weight * (1 - similar) + 1e-4 * raw.square().mean()
+        shown, pixels, similar = picture_loss(y, x, c.ssim_weight)
+        loss = shown + 1e-4 * raw.square().mean()
         losses = {"l1": pixels, "ssim": similar}
         if self.stage != "reconstruction" and c.adversarial_weight:
             maker, judge = hinge(self.discriminator, x, y)

@@ -3,9 +3,7 @@
     python -m training.train_autoencoder data=DIR held_out=DIR out=RUN seconds=900
 
 The same command after a kill goes on where it stopped. Writes RUN/autoencoder.safetensors (the EMA weights, with
-their configuration) and prints the held-out PSNR and SSIM as one JSON line. `init=RUN/autoencoder.safetensors` with
-`autoencoder.channels=48 autoencoder.straight=true` gives a trained one more channels: its own latents stay as they are,
-so a checkpoint over them is a good beginning (`training.train_denoiser init=`) for one over the wider ones.
+their configuration) and prints the held-out PSNR and SSIM as one JSON line.
 """
 
 from __future__ import annotations
@@ -21,16 +19,14 @@ import torch
 from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from training.cli import command
 from training.dataset import RandomFrames, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
-from training.widen import Held, widen
+from training.picture_loss import picture_loss
 from worldsim.autoencoders.conv import ConvAutoencoder
-from worldsim.checkpoint import load_autoencoder, save_autoencoder
+from worldsim.checkpoint import save_autoencoder
 from worldsim.config import AutoencoderConfig, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.ssim import psnr, ssim
@@ -41,7 +37,6 @@ class Config(LoopConfig):
     data: str = MISSING
     held_out: str = ""
     out: str = MISSING
-    init: str = ""
     batch: int = 24
     seed: int = 0
     threads: int = 0
@@ -58,27 +53,19 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.autoencoder = ConvAutoencoder(config.autoencoder)
         self.noise, self.ssim_weight = config.latent_noise, config.ssim_weight
-        self.held: Held | None = None
 
     def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) and unit noise of the latents' shape to the losses."""
-        if self.training and self.held:
-            self.held.restore()
-        raw = self.autoencoder.raw(x)
+        raw = self.autoencoder.encoder(x)
         if self.training:
             with torch.no_grad():
                 std = raw.std((0, 2, 3)).clamp_min(1e-3)
-                first = self.held.channels if self.held else 0
-                self.autoencoder.scale[first:].lerp_(std[first:], 0.05)
+                self.autoencoder.scale.lerp_(std, 0.05)
         scale = self.autoencoder.scale[:, None, None]
-        y = self.autoencoder.picture(raw + self.noise * scale * noise)
-        pixels = F.l1_loss(y, x)
-        similar = structural_similarity_index_measure(
-            y, x, gaussian_kernel=False, kernel_size=7, data_range=(-1.0, 1.0)
-        )
-        assert isinstance(similar, Tensor)
+        y = self.autoencoder.decoder(raw + self.noise * scale * noise)
+        loss, pixels, similar = picture_loss(y, x, self.ssim_weight)
         size = 1e-4 * raw.square().mean()
-        return {"loss": pixels + self.ssim_weight * (1 - similar) + size, "l1": pixels, "ssim": similar}
+        return {"loss": loss + size, "l1": pixels, "ssim": similar}
 
 
 @torch.no_grad()
@@ -109,13 +96,7 @@ def main(args: list[str]) -> int:
         episodes = episodes[: -len(held_out)] or episodes
     source = RandomFrames(episodes)
     # A third faster on a CPU. (torch's annotations leave this keyword out.)
-    model = Reconstruction(config)
-    if config.init:
-        old, _ = load_autoencoder(Path(config.init))
-        some = to_tensor(source.batch(1000, np.random.default_rng(config.seed)), "cpu")
-        model.autoencoder = widen(old, config.autoencoder, some)
-        model.held = Held(model.autoencoder, len(old.scale))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Reconstruction(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     out = Path(config.out)
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
@@ -140,8 +121,6 @@ def main(args: list[str]) -> int:
 
     ema, counters = train(model, loss_of, out, accelerator, config.optimizer, config, sample)
     assert isinstance(ema, Reconstruction)
-    if ema.held:
-        ema.held.restore()
     ema.eval()
     if accelerator.is_main_process:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}

@@ -32,7 +32,6 @@ from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
 from training.reckoning import fit_turns, measure_drift
-from training.widen import over
 from worldsim.actions import check_same
 from worldsim.checkpoint import (
     CheckpointError,
@@ -77,14 +76,10 @@ def action_statistics(episodes: list[LatentEpisode]) -> tuple[Tensor, Tensor]:
 def begin_from(model: WorldModel, name_or_path: str) -> None:
     """Take over the weights of a checkpoint, but for its autoencoder and action statistics.
 
-    Where the model's latents have more channels, the first are taken for the checkpoint's (see :mod:`training.widen`).
-
     Raises:
         CheckpointError: no such checkpoint, or one of another shape.
     """
     other = load_checkpoint(name_or_path).model
-    if other.config.autoencoder.channels < model.config.autoencoder.channels:
-        other = over(other, model.autoencoder, model.config.autoencoder)
     own = ("autoencoder.", "action_mean", "action_std")
     weights = {k: v for k, v in other.state_dict().items() if not k.startswith(own)}
     try:

@@ -4,8 +4,7 @@
 
 Writes RUN/checkpoint, the same model with another frame encoder and reader, and prints the held-out error as one JSON
 line. `training.train_denoiser` trains them too, but what lies between the frames of a clip says little of how to read
-an old one: begin here, go on there with `init=RUN/checkpoint`. ``fresh=true`` begins from random weights;
-``autoencoder=FILE`` puts the checkpoint over a widened autoencoder first (`training.train_autoencoder init=`). The same
+an old one: begin here, go on there with `init=RUN/checkpoint`. ``fresh=true`` begins from random weights. The same
 command after a kill goes on where it stopped.
 """
 
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from training.cli import command
 from training.dataset import DataError, LatentEpisode
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.part import encoded, save_part
-from training.widen import over
 from worldsim import checkpoint
 from worldsim.config import load
 from worldsim.memory.reader import FrameEncoder, RayReader
@@ -46,7 +44,6 @@ class Config(LoopConfig):
     data: str = MISSING
     held_out: str = ""
     checkpoint: str = MISSING
-    autoencoder: str = ""
     out: str = MISSING
     fresh: bool = False
     seed: int = 0
@@ -139,9 +136,6 @@ def main(args: list[str]) -> int:
         torch.set_num_threads(config.threads)
     accelerator = Accelerator(mixed_precision=precision())
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
-    if config.autoencoder:
-        autoencoder, wider = checkpoint.load_autoencoder(Path(config.autoencoder))
-        loaded = replace(loaded, model=over(loaded.model.cpu(), autoencoder, wider).to(accelerator.device))
     model = loaded.model
     episodes, held_out = encoded(loaded, config.data, config.held_out, Path(config.out), accelerator)
     if not any(len(e.returns) for e in episodes) or any(len(e.latents) <= OLDER_THAN + 5 for e in episodes):

@@ -22,15 +22,11 @@ class ConfigError(ValueError):
 
 @dataclass
 class AutoencoderConfig:
-    """The convolutional autoencoder: latents are (channels, H/8, W/8).
-
-    ``straight`` adds a linear path beside the convolutions, from every patch of 8x8 pixels to its latents and back.
-    """
+    """The convolutional autoencoder: latents are (channels, H/8, W/8)."""
 
     channels: int = 16
     encoder_widths: list[int] = field(default_factory=lambda: [32, 64, 128])
     decoder_widths: list[int] = field(default_factory=lambda: [48, 96, 128])
-    straight: bool = False
 
 
 @dataclass

@@ -43,7 +43,7 @@ def by_level(config: StudyConfig, world: Backbone) -> dict[str, Any]:
         return dict(kept["found"])
     device = pick_device(config.device)
     model = backbones.load(world.path, str(device)).model
-    objective = Objective(model, ObjectiveConfig(context_noise=0.0, pose_noise=0.0)).eval()
+    objective = Objective(model, ObjectiveConfig(context_noise=0.0, pose_noise=0.0, picture=0.0)).eval()
     latents = latent_episodes(episodes, model.autoencoder, file.parent / "latents", device, quiet=True)
     errors = np.empty((BATCHES, len(LEVELS)))
     with torch.no_grad():

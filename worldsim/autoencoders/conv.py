@@ -34,8 +34,7 @@ class ConvAutoencoder(nn.Module):
 
     A space-to-depth input and a depth-to-space output keep every convolution at half resolution or
     below, where a CPU is fast. ``scale`` holds the standard deviation of the raw latents per channel;
-    :meth:`encode` divides by it, so that a denoiser sees unit variance. Fine texture goes the ``straight`` path, where
-    there is one: it is hard to learn through convolutions and nearly linear.
+    :meth:`encode` divides by it, so that a denoiser sees unit variance.
     """
 
     scale: Tensor
@@ -72,23 +71,7 @@ class ConvAutoencoder(nn.Module):
             nn.Conv2d(a, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )
-        self.to_latents: nn.Conv2d | None = None
-        self.to_pixels: nn.ConvTranspose2d | None = None
-        if config.straight:
-            size = DOWNSAMPLING
-            self.to_latents = nn.Conv2d(3, config.channels, size, stride=size, bias=False)
-            self.to_pixels = nn.ConvTranspose2d(config.channels, 3, size, stride=size, bias=False)
         self.register_buffer("scale", torch.ones(config.channels))
-
-    def raw(self, frames: Tensor) -> Tensor:
-        """Frames (N, 3, H, W) to latents as they leave the network, of any variance."""
-        z = cast(Tensor, self.encoder(frames))
-        return z if self.to_latents is None else z + self.to_latents(frames)
-
-    def picture(self, raw: Tensor) -> Tensor:
-        """:meth:`raw` latents to frames."""
-        y = cast(Tensor, self.decoder(raw))
-        return y if self.to_pixels is None else y + self.to_pixels(raw)
 
     def encode(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to latents (N, C, H/8, W/8), about unit variance.
@@ -100,8 +83,8 @@ class ConvAutoencoder(nn.Module):
             raise ValueError(
                 f"the autoencoder needs frames in multiples of 8 pixels, found {tuple(frames.shape)}"
             )
-        return self.raw(frames) / self.scale[:, None, None]
+        return cast(Tensor, self.encoder(frames)) / self.scale[:, None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) to frames (N, 3, 8h, 8w), about [-1, 1]."""
-        return self.picture(latents * self.scale[:, None, None])
+        return cast(Tensor, self.decoder(latents * self.scale[:, None, None]))

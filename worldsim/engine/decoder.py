@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder, ResBlock
+from worldsim.autoencoders.conv import ConvAutoencoder, ResBlock
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.dense import Dense
 
@@ -25,11 +25,6 @@ class Decoder:
 
     def __init__(self, autoencoder: ConvAutoencoder, grid: tuple[int, int]) -> None:
         modules = list(autoencoder.decoder)
-        self.straight: Dense | None = None
-        if autoencoder.to_pixels is not None:
-            weight = autoencoder.to_pixels.weight.detach() * (127.5 * autoencoder.scale[:, None, None, None])
-            weight = weight.permute(0, 2, 3, 1).flatten(1)
-            self.straight = Dense(weight, weight.new_zeros(weight.shape[1]))
         self.stages: list[Stage] = []
         i = 0
         while i < len(modules):
@@ -60,15 +55,8 @@ class Decoder:
 
     def __call__(self, cells: Tensor) -> list[np.ndarray]:
         """One picture uint8 (8h, 8w, 3) for each of N latents."""
-        straight = None
-        if self.straight is not None:
-            n, h, w, c = cells.shape
-            size = DOWNSAMPLING
-            straight = self.straight(cells.reshape(-1, c)).view(n, h, w, size, size, 3).permute(0, 1, 3, 2, 4, 5)
         for stage in self.stages:
             cells = stage(cells)
-        if straight is not None:
-            cells.view(straight.shape).add_(straight)
         return list(cells.clamp(0, 255).round_().to(torch.uint8).numpy())
 
 
