@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from training.clips import Clip, RowNoise
 from training.picture_loss import picture_loss
+from training.reads import Reads, reading_loss
 from training.reckoning import Walk, reckoning_loss
 from worldsim import diffusion
 from worldsim.world_model import Past, Views, WorldModel
@@ -23,7 +24,8 @@ class ObjectiveConfig:
     """Weights, and how much the context is disturbed so that the dream bears its own errors.
 
     ``picture`` weighs how far denoised latents look from true ones once the autoencoder has drawn both, on ``pictures``
-    frames of every clip; 0 leaves it out.
+    frames of every clip; 0 leaves it out. ``reading`` weighs what is drawn of views that come back, where a batch of
+    them is given (:mod:`training.reads`).
     """
 
     context_noise: float = 0.15
@@ -32,6 +34,7 @@ class ObjectiveConfig:
     odometry: float = 0.1
     picture: float = 1.5
     pictures: int = 2
+    reading: float = 1.0
 
 
 class Objective(nn.Module):
@@ -41,7 +44,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.config = model, config
 
-    def forward(self, clip: Clip, noise: RowNoise, level: float | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, clip: Clip, noise: RowNoise, level: float | None = None, reads: Reads | None = None
+    ) -> dict[str, Tensor]:
         """Losses of one batch, all means over its rows; ``level`` puts every frame at one noise level."""
         m, c = self.model, self.config
         z, device = clip.latents, clip.latents.device
@@ -99,6 +104,9 @@ class Objective(nn.Module):
             row = torch.arange(len(z), device=device)[:, None]
             looks, _, similar = self._looks(x0[row, shown].flatten(0, 1), z[row, shown].flatten(0, 1))
             loss, losses["ssim"] = loss + c.picture * looks, similar
+        if reads is not None and c.reading:
+            losses["reading"] = reading_loss(m.frame_encoder, m.reader, reads)
+            loss = loss + c.reading * losses["reading"]
         return {"loss": loss, **losses}
 
     def _looks(self, x0: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,9 @@
     python -m training.train_autoencoder data=DIR held_out=DIR out=RUN seconds=900
 
 The same command after a kill goes on where it stopped. Writes RUN/autoencoder.safetensors (the EMA weights, with
-their configuration) and prints the held-out PSNR and SSIM as one JSON line.
+their configuration) and prints the held-out PSNR and SSIM as one JSON line. `init=RUN/autoencoder.safetensors` goes on
+from another run's weights, with `decoder_only=true` without touching its latents, so that a checkpoint over them can
+take the new decoder.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from training.dataset import RandomFrames, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.picture_loss import picture_loss
 from worldsim.autoencoders.conv import ConvAutoencoder
-from worldsim.checkpoint import save_autoencoder
-from worldsim.config import AutoencoderConfig, load
+from worldsim.checkpoint import load_autoencoder, save_autoencoder
+from worldsim.config import AutoencoderConfig, ConfigError, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.ssim import psnr, ssim
 
@@ -37,6 +39,8 @@ class Config(LoopConfig):
     data: str = MISSING
     held_out: str = ""
     out: str = MISSING
+    init: str = ""
+    decoder_only: bool = False
     batch: int = 24
     seed: int = 0
     threads: int = 0
@@ -53,11 +57,13 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.autoencoder = ConvAutoencoder(config.autoencoder)
         self.noise, self.ssim_weight = config.latent_noise, config.ssim_weight
+        self.decoder_only = config.decoder_only
+        self.autoencoder.encoder.requires_grad_(not config.decoder_only)
 
     def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) and unit noise of the latents' shape to the losses."""
         raw = self.autoencoder.encoder(x)
-        if self.training:
+        if self.training and not self.decoder_only:
             with torch.no_grad():
                 std = raw.std((0, 2, 3)).clamp_min(1e-3)
                 self.autoencoder.scale.lerp_(std, 0.05)
@@ -95,8 +101,15 @@ def main(args: list[str]) -> int:
     if not config.held_out:
         episodes = episodes[: -len(held_out)] or episodes
     source = RandomFrames(episodes)
+    if config.init:
+        begun, config.autoencoder = load_autoencoder(Path(config.init))
+    elif config.decoder_only:
+        raise ConfigError("decoder_only=true needs init=RUN/autoencoder.safetensors, whose latents it keeps")
     # A third faster on a CPU. (torch's annotations leave this keyword out.)
-    model = Reconstruction(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = Reconstruction(config)
+    if config.init:
+        model.autoencoder.load_state_dict(begun.state_dict())
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     out = Path(config.out)
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:

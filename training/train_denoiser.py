@@ -4,9 +4,10 @@
 
 The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint, which `run_demo.py
 --checkpoint RUN/checkpoint` plays. `torchrun --nproc_per_node N -m training.train_denoiser ...` runs it on N processes,
-each with clip.batch rows. Where the episodes tell no pose the model's camera stands still: memory then holds what was
-seen in the same part of the picture. `init=CHECKPOINT` begins from the weights of another checkpoint, for instance one
-over an earlier version of the autoencoder; the autoencoder itself and the action statistics are this run's own.
+each with clip.batch and reads.batch rows. Where the episodes tell no pose the model's camera stands still: memory then
+holds what was seen in the same part of the picture. `init=CHECKPOINT` begins from the weights of another checkpoint, for
+instance one over an earlier version of the autoencoder; the autoencoder itself and the action statistics are this run's
+own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from training.clips import ClipConfig, draw
 from training.dataset import LatentEpisode, latent_episodes, open_episodes
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.objective import Objective, ObjectiveConfig
+from training.reads import ReadsConfig, draw_reads, readable
 from training.reckoning import fit_turns, measure_drift
 from worldsim.actions import check_same
 from worldsim.checkpoint import (
@@ -60,6 +62,7 @@ class Config(LoopConfig):
     seed: int = 0
     threads: int = 0
     clip: ClipConfig = field(default_factory=ClipConfig)
+    reads: ReadsConfig = field(default_factory=ReadsConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
@@ -144,9 +147,13 @@ def main(args: list[str]) -> int:
     objective = Objective(model, config.objective)
 
     def losses_on(source: list[LatentEpisode], module: nn.Module, seed: int, step: int) -> dict[str, Tensor]:
-        clip, noise = draw(source, config.clip, seed, step, accelerator.process_index, accelerator.device)
+        process, device = accelerator.process_index, accelerator.device
+        clip, noise = draw(source, config.clip, seed, step, process, device)
+        reads = None
+        if config.reads.batch and readable(source):
+            reads = draw_reads(model, source, config.reads, seed, step, process).to(device)
         with accelerator.autocast():
-            losses: dict[str, Tensor] = module(clip, noise)
+            losses: dict[str, Tensor] = module(clip, noise, reads=reads)
         return losses
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:

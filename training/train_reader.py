@@ -21,26 +21,28 @@ import torch
 from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from training.cli import command
 from training.dataset import DataError, LatentEpisode
 from training.loop import LoopConfig, OptimizerConfig, precision, train
 from training.part import encoded, save_part
+from training.reads import (
+    OLDER_THAN,
+    Reads,
+    ReadsConfig,
+    draw_reads,
+    gather,
+    readable,
+    reading_loss,
+)
 from worldsim import checkpoint
 from worldsim.config import load
 from worldsim.memory.reader import FrameEncoder, RayReader
-from worldsim.memory.selection import relevant_views
 from worldsim.world_model import WorldModel
-
-OLDER_THAN = 16
-"""Frames between a view and the youngest one that it is drawn from."""
 
 
 @dataclass
-class Config(LoopConfig):
-    """``history`` frames before a view may be read, of which ``candidates`` are drawn at random, as a budget would."""
-
+class Config(ReadsConfig, LoopConfig):
     data: str = MISSING
     held_out: str = ""
     checkpoint: str = MISSING
@@ -48,28 +50,7 @@ class Config(LoopConfig):
     fresh: bool = False
     seed: int = 0
     threads: int = 0
-    batch: int = 16
-    history: int = 112
-    candidates: int = 48
-    returning_odds: float = 0.75
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=1.5e-3, warmup=60))
-
-
-@dataclass
-class Reads:
-    """B new views, each with R older frames: latents (B, R, C, h, w), poses (B, R, 5), ages and validity (B, R);
-    the pose (B, 5) and latents (B, C, h, w) of the new one."""
-
-    latents: Tensor
-    poses: Tensor
-    ages: Tensor
-    valid: Tensor
-    target: Tensor
-    true: Tensor
-
-    def to(self, device: torch.device) -> Reads:
-        """Every tensor on the device."""
-        return Reads(*(x.to(device) for x in self.__dict__.values()))
 
 
 class Reading(nn.Module):
@@ -81,38 +62,7 @@ class Reading(nn.Module):
 
     def forward(self, reads: Reads) -> dict[str, Tensor]:
         """Mean squared error of what is drawn (unit-variance latents)."""
-        features = self.encoder(reads.latents.flatten(0, 1)).unflatten(0, reads.ages.shape)
-        points = self.reader.points(features, reads.poses)
-        guess, _ = self.reader(features, points, reads.poses, reads.ages, reads.valid, reads.target)
-        return {"loss": F.mse_loss(guess.float(), reads.true)}
-
-
-def reads(
-    model: WorldModel, chosen: list[tuple[LatentEpisode, int]], config: Config, rng: np.random.Generator
-) -> Reads:
-    """What frames of episodes are drawn from: the most relevant of ``candidates`` older frames each."""
-    count, room = model.config.memory.reads, config.candidates
-    rows = []
-    for episode, at in chosen:
-        assert episode.poses is not None
-        first, stop = max(0, at - config.history), at - OLDER_THAN
-        some = np.sort(rng.choice(stop - first, min(stop - first, room), replace=False)) + first
-        poses = F.pad(episode.poses[some], (0, 0, 0, room - len(some)))
-        known = torch.arange(room) < len(some)
-        best, valid = relevant_views(poses[None], known[None], episode.poses[at][None], count, model.scale)
-        frames = torch.from_numpy(np.resize(some, room))[best[0]]  # what is not valid is not read
-        rows.append(
-            Reads(
-                episode.latents[frames].float(),
-                poses[best[0]],
-                (at - frames).float(),
-                valid[0],
-                episode.poses[at],
-                episode.latents[at].float(),
-            )
-        )
-    names = Reads.__dataclass_fields__
-    return Reads(*(torch.stack([getattr(row, name) for row in rows]) for name in names))
+        return {"loss": reading_loss(self.encoder, self.reader, reads)}
 
 
 @torch.no_grad()
@@ -125,7 +75,8 @@ def error(
     rng, losses = np.random.default_rng(1), []
     for i in range(0, len(views), 32):
         some = views[i : i + 32]
-        losses += [float(module(reads(model, some, config, rng).to(device))["loss"])] * len(some)
+        batch = gather(model, some, config, [rng] * len(some)).to(device)
+        losses += [float(module(batch)["loss"])] * len(some)
     return {"error": float(np.mean(losses)) if losses else float("nan"), "n": len(views)}
 
 
@@ -138,7 +89,7 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     episodes, held_out = encoded(loaded, config.data, config.held_out, Path(config.out), accelerator)
-    if not any(len(e.returns) for e in episodes) or any(len(e.latents) <= OLDER_THAN + 5 for e in episodes):
+    if not readable(episodes):
         raise DataError(
             f"{config.data}: expected episodes of more than {OLDER_THAN + 5} frames, some of them with "
             "views that come back; record with policy=needle or mixed"
@@ -150,15 +101,8 @@ def main(args: list[str]) -> int:
     model.cpu()
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((config.seed, step, accelerator.process_index))
-        chosen: list[tuple[LatentEpisode, int]] = []
-        while len(chosen) < config.batch:
-            episode = episodes[int(rng.integers(len(episodes)))]
-            back = len(episode.returns) and rng.random() < config.returning_odds
-            at = int(rng.choice(episode.returns) if back else rng.integers(len(episode.latents)))
-            if at > OLDER_THAN + 4:
-                chosen.append((episode, at))
-        batch = reads(model, chosen, config, rng).to(accelerator.device)
+        batch = draw_reads(model, episodes, config, config.seed, step, accelerator.process_index)
+        batch = batch.to(accelerator.device)
         with accelerator.autocast():
             losses: dict[str, Tensor] = wrapped(batch)
         return losses

@@ -13,7 +13,7 @@ from tests.training.small_run import record
 from tests.worldsim.small_model import small_config, small_model
 from training import train_reader
 from training.dataset import LatentEpisode, open_episodes
-from training.train_reader import OLDER_THAN, Config, reads
+from training.reads import OLDER_THAN, ReadsConfig, gather
 from worldsim import checkpoint
 from worldsim.world_model import WorldModel
 
@@ -25,9 +25,9 @@ def test_a_view_is_drawn_from_older_frames_at_their_own_poses() -> None:
         torch.zeros(59, 20),
         counted[:, None].expand(60, 5) * torch.tensor([0.1, 0.0, 0.0, 0.0, 0.0]),
     )
-    config = Config(data="", checkpoint="", out="", history=30, candidates=8)
+    config = ReadsConfig(history=30, candidates=8)
     model, rng = small_model(), np.random.default_rng(0)
-    some = reads(model, [(episode, 50), (episode, 21)], config, rng)
+    some = gather(model, [(episode, 50), (episode, 21)], config, [rng, rng])
     assert some.true[:, 0, 0, 0].tolist() == [50, 21]
     assert torch.allclose(some.target[:, 0], torch.tensor([5.0, 2.1]))
     numbers = some.latents[:, :, 0, 0, 0]
@@ -35,7 +35,7 @@ def test_a_view_is_drawn_from_older_frames_at_their_own_poses() -> None:
     assert torch.equal((torch.tensor([[50.0], [21.0]]) - numbers)[some.valid], some.ages[some.valid])
     assert (some.ages[some.valid] > OLDER_THAN).all() and (some.ages[some.valid] <= 30).all()
     assert some.valid.sum(1).tolist() == [min(4, model.config.memory.reads)] * 2
-    few = reads(model, [(episode, 18)], config, rng)  # frames 0 and 1 alone are old enough
+    few = gather(model, [(episode, 18)], config, [rng])  # frames 0 and 1 alone are old enough
     assert int(few.valid.sum()) == 2
 
 

@@ -66,6 +66,22 @@ def test_reconstruction_improves(data: Path, autoencoder: Path, tmp_path: Path) 
     assert scores[1] > scores[0]
 
 
+def test_a_decoder_trained_alone_keeps_the_latents(
+    data: Path, autoencoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data={data}", f"out={tmp_path}", "batch=8", "decoder_only=true", "optimizer.warmup=1"]
+    assert train_autoencoder.main([*words, "steps=1"]) == 2  # nothing to keep
+    assert "init=" in capsys.readouterr().err
+    for steps in (2, 4):  # the second goes on where the first stopped
+        assert train_autoencoder.main([*words, f"init={autoencoder}", f"steps={steps}"]) == 0
+    (before, _), (after, _) = (
+        checkpoint.load_autoencoder(p) for p in (autoencoder, tmp_path / "autoencoder.safetensors")
+    )
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    assert torch.equal(before.encode(x), after.encode(x))
+    assert not torch.equal(before.decode(before.encode(x)), after.decode(after.encode(x)))
+
+
 class _Line(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -215,7 +231,8 @@ def test_two_processes_on_gloo_give_the_weights_of_one(data: Path, autoencoder: 
     for processes in (1, 2):
         out = tmp_path / str(processes)
         words = [f"data={data}", f"autoencoder={autoencoder}", f"out={out}", "steps=4", "optimizer.warmup=1"]
-        done = _run([*words, *SMALL_DENOISER, f"clip.batch={4 // processes}"], processes)
+        words += [*SMALL_DENOISER, f"clip.batch={4 // processes}", f"reads.batch={4 // processes}"]
+        done = _run(words, processes)
         assert done.returncode == 0, done.stderr[-3000:]
         weights.append(load_file(out / state.FILE))
     for name, value in weights[0].items():
