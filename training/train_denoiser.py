@@ -5,9 +5,9 @@
 The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint, which `run_demo.py
 --checkpoint RUN/checkpoint` plays. `torchrun --nproc_per_node N -m training.train_denoiser ...` runs it on N processes,
 each with clip.batch and reads.batch rows. Where the episodes tell no pose the model's camera stands still: memory then
-holds what was seen in the same part of the picture. `init=CHECKPOINT` begins from the weights of another checkpoint, for
-instance one over an earlier version of the autoencoder; the autoencoder itself and the action statistics are this run's
-own.
+holds what was seen in the same part of the picture. `init=CHECKPOINT` begins from the weights of another checkpoint,
+for instance one over an earlier version of the autoencoder; the autoencoder itself and the action statistics are this
+run's own.
 """
 
 from __future__ import annotations
