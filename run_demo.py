@@ -22,21 +22,24 @@ def main(words: list[str]) -> None:
 
     from envs import actions
     from envs.episode import Episode
+    from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.frontdoor.replayed import ReplayCheck
     from worldsim.frontdoor.run import run
 
-    compiling.wait()
-    from worldsim.frontdoor import dreams
-    from worldsim.session import Session
-
+    # What was asked for in vain is refused before anybody waits for kernels.
     spoken = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
+    if options.checkpoint:
+        folder, told = checkpoint.describe(options.checkpoint)
+        check_same(told.action_spec, spoken, f"the checkpoint {folder.name}", f"--env {options.env}")
+    compiling.wait()
+    from worldsim.frontdoor import dreams
+    from worldsim.session import Session
+
     loaded, dream = dreams.load(options) or (None, None)
-    if loaded:
-        check_same(loaded.action_spec, spoken, f"the checkpoint {loaded.path.name}", f"--env {options.env}")
     size = loaded.model.config.size if loaded else options.config.size
     keep = options.record, not options.headless
     world = World(options.env, options.backend, size, options.seed, episode, *keep)

@@ -19,6 +19,7 @@ import run_demo
 from envs.actions import space, spec
 from envs.episode import Episode, EpisodeWriter
 from tests.worldsim.small_model import small_checkpoint
+from worldsim.frontdoor.compile_ahead import CompileAhead
 
 ROOT = Path(run_demo.__file__).parent
 PATIENCE = 300  # seconds for a run in a process of its own, on a machine that is busy
@@ -218,6 +219,17 @@ def test_values_that_can_not_be_are_refused(words: list[str], capsys: pytest.Cap
     _refused(capsys, "--env", "minecraft", *words)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for kernels that are still being compiled."""
+
+    def waited(_: CompileAhead) -> None:
+        raise AssertionError("waited for kernels")
+
+    monkeypatch.setattr(CompileAhead, "wait", waited)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_missing_checkpoint_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nowhere" in _refused(capsys, "--env", "minecraft", "--headless", "--checkpoint", "nowhere")
 
@@ -228,12 +240,14 @@ def test_a_truncated_checkpoint_is_refused(here: Path, capsys: pytest.CaptureFix
     _refused(capsys, "--env", "minecraft", "--headless", "--checkpoint", here / "cut")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_foreign_checkpoint_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "foreign").mkdir()
     (here / "foreign" / "config.yaml").write_text("layers: 12\n")
     _refused(capsys, "--env", "minecraft", "--headless", "--checkpoint", here / "foreign")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_checkpoint_of_the_other_family_is_refused_and_both_are_named(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +256,7 @@ def test_a_checkpoint_of_the_other_family_is_refused_and_both_are_named(
     assert "dmlab" in told
 
 
+@pytest.mark.usefixtures("impatient")
 def test_an_episode_of_another_action_spec_is_refused(
     checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
