@@ -1,11 +1,13 @@
 """Measure a checkpoint on recorded, held-out episodes: how far ahead the dream holds, and what it remembers.
 
-    python -m training.evaluate checkpoint=NAME_OR_PATH ahead=EXPLORE_DIR needle=NEEDLE_DIR out=FILE.json
+    python -m training.evaluate checkpoint=NAME_OR_PATH ahead=EXPLORE_DIR needle=NEEDLE_DIR alone=LONG_DIR out=FILE.json
 
 *Ahead*: true context, then ``horizon`` frames dreamt blind under the recorded actions; SSIM and PSNR 1, 4, 16 and 64
 frames ahead, for the dream, for copying the last context frame, and for an untrained model over the same autoencoder.
 *Needle*: history from truth, 16 frames blind at a time (paper, section 6.1); SSIM of returning views by how many frames
 ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
+*Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
+of them to all true frames, and how many dreams collapse (:mod:`training.left_alone`); ``strips=FILE.png`` shows them.
 A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
@@ -24,11 +26,13 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import MISSING
+from PIL import Image
 from tqdm import tqdm
 
 from envs.episode import Episode
 from training.cli import command
 from training.dataset import open_episodes
+from training.left_alone import held, left_alone, strips
 from training.stepping import Dream, step_all
 from worldsim import checkpoint, methods
 from worldsim.actions import check_same
@@ -36,7 +40,7 @@ from worldsim.ar_diffusion import ArDiffusion
 from worldsim.ar_dream import ArDream
 from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import Loaded
-from worldsim.config import load
+from worldsim.config import ConfigError, load
 from worldsim.dream import DreamEnv
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.method_dream import MethodDream
@@ -56,6 +60,8 @@ class Config:
     checkpoint: str = MISSING
     ahead: str = ""
     needle: str = ""
+    alone: str = ""
+    strips: str = ""
     out: str = ""
     episodes: int = 0
     context: int = 64
@@ -191,6 +197,11 @@ def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
     )
 
 
+def _held(found: dict[str, Any]) -> str:
+    parts = "  ".join(f"{k}: {v:.2f} (true {found['true'][k]:.2f})" for k, v in found["lfd"].items())
+    return f"left alone, LFD  {parts}  last/first {found['ratio']:.2f}, collapsed {found['collapsed']}/{found['n']}"
+
+
 @command
 def main(args: list[str]) -> int:
     if any(word.startswith(("table=", "figure=")) for word in args):
@@ -218,6 +229,10 @@ def main(args: list[str]) -> int:
         result |= {"method": config.method, "pose_from": "none"}
         del result["budget"], result["denoising_steps"]  # the method's own
     if isinstance(loaded.model, ArDiffusion):
+        if config.alone:
+            raise ConfigError(
+                "alone=: the latents of a pair are tokens, of which there is no Fréchet distance here"
+            )
         result |= {"budget": 0, "pose_from": "none"}
 
     def held_out(folder: str) -> list[Episode]:
@@ -234,6 +249,13 @@ def main(args: list[str]) -> int:
         if config.needle:
             found["needle"] = measure_needle(loaded, held_out(config.needle), config)
             print(_table(found["needle"].items()))
+        if config.alone:
+            episodes = held_out(config.alone)
+            dreamt = left_alone(_dream(loaded, config), episodes, config.context, config.seed)
+            found["alone"] = held(loaded.encode, episodes, dreamt, config.context)
+            print(_held(found["alone"]))
+            if config.strips:
+                Image.fromarray(strips(episodes, dreamt, config.context)).save(config.strips)
         return found
 
     if config.method == ALL:

@@ -37,6 +37,7 @@ class Config:
     note: str = ""
     ahead_seed: int = 940000
     needle_seed: int = 930000
+    alone_seed: int = 985000
 
 
 def _cell(score: dict[str, Any]) -> str:
@@ -75,6 +76,19 @@ def _needle(scores: dict[str, Any]) -> list[str]:
             + f" | {row['memory']['n']} ({row['memory']['episodes']}) |"
         )
     return lines
+
+
+def _alone(scores: dict[str, Any]) -> list[str]:
+    parts = list(scores["lfd"])
+    lines = ["| own frames | " + " | ".join(parts) + " |", "|---" * (len(parts) + 1) + "|"]
+    for label, row in (("dream", scores["lfd"]), ("true frames of that part", scores["true"])):
+        lines.append(f"| {label} | " + " | ".join(f"{row[part]:.2f}" for part in parts) + " |")
+    return [
+        *lines,
+        "",
+        f"The last part is {scores['ratio']:.1f} times as far as the first; {scores['collapsed']} of {scores['n']} "
+        "dreams end farther away than any stretch of a true episode.",
+    ]
 
 
 def _methods(scores: dict[str, Any]) -> list[str]:
@@ -139,6 +153,11 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
             f"- Odometry alone: {alone['steps']} steps in {alone['seconds']} s; drift on held-out episodes after so "
             f"many frames of true pictures (world units, degrees) `{json.dumps(alone['drift'])}`"
         )
+    if rollout := training.get("rollout"):
+        lines.append(
+            f"- Denoiser on its own long dreams: {rollout['steps']} steps in {rollout['seconds']} s, held-out losses "
+            f"`{json.dumps(rollout['held_out'])}`"
+        )
     if config.autoencoder:
         lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
     if config.hardware:
@@ -172,12 +191,21 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
             *_needle(scores["needle"]),
             "",
         ]
+    if "alone" in scores:
+        lines += [
+            "Left alone after 64 true frames: latent Fréchet distance of what it dreams to all true frames:",
+            "",
+            *_alone(scores["alone"]),
+            "",
+        ]
+    alone = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
     lines += [
         "The command:",
         "",
         "```",
         f"{collect} policy=explore episodes=8 out={held}_explore seed={config.ahead_seed}",
         f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
+        *([f"{collect} {alone}"] if "alone" in scores else []),
         *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
         "```",
     ]
@@ -202,6 +230,8 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
     if "needle" in scores:
         count = max(row["memory"]["episodes"] for row in scores["needle"].values())
         words.append(f"needle={held}_needle episodes={count} {dials}")
+    if "alone" in scores:
+        words.append(f"alone={held}_alone episodes={scores['alone']['n']} {dials}")
     return words
 
 

@@ -91,8 +91,8 @@ def main(args: list[str]) -> int:
     episodes, held_out = encoded(loaded, config.data, config.held_out, Path(config.out), accelerator)
     if not readable(episodes):
         raise DataError(
-            f"{config.data}: expected episodes of more than {OLDER_THAN + 5} frames, some of them with "
-            "views that come back; record with policy=needle or mixed"
+            f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "
+            "record with policy=needle or mixed"
         )
     torch.manual_seed(config.seed)
     if config.fresh:

@@ -13,7 +13,7 @@ from tests.training.small_run import record
 from tests.worldsim.small_model import small_config, small_model
 from training import train_reader
 from training.dataset import LatentEpisode, open_episodes
-from training.reads import OLDER_THAN, ReadsConfig, gather
+from training.reads import OLDER_THAN, ReadsConfig, choose, gather, readable
 from worldsim import checkpoint
 from worldsim.world_model import WorldModel
 
@@ -65,3 +65,11 @@ def test_training_makes_it_draw_what_comes_back(tmp_path: Path, capsys: pytest.C
     }
     assert changed == {"frame_encoder", "reader"}
     assert trained.description.training["reader"]["steps"] == 40
+
+
+def test_one_short_episode_does_not_keep_the_others_from_being_read() -> None:
+    long = LatentEpisode(torch.zeros(60, 8, 4, 4), torch.zeros(59, 20), torch.zeros(60, 5), np.array([40]))
+    short = LatentEpisode(torch.zeros(9, 8, 4, 4), torch.zeros(8, 20), torch.zeros(9, 5))
+    assert readable([short, long]) and not readable([short])
+    rng, config = np.random.default_rng(0), ReadsConfig()
+    assert all(choose([short, long], config, rng)[0] is long for _ in range(50))

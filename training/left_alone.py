@@ -1,0 +1,85 @@
+"""Whether a dream that is left alone stays on the world's manifold: long rollouts against all true frames.
+
+After true context nothing is corrected, so a frame cannot be compared with the true one of that moment: a dream may be
+elsewhere. Compared are distributions, in a feature space that ships with us (:mod:`worldsim.metrics.frechet`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from envs.episode import Episode
+from training.dataset import DataError
+from training.stepping import Dream, step_all
+from worldsim.metrics.frechet import Array, Encode, fit, frame_features, frechet_distance
+
+FRAMES = 300
+"""How long a dream is left alone."""
+SEGMENTS = ((0, 44), (64, 108), (128, 172), (192, 236), (256, 300))
+SHOWN = 20  # frames between two pictures of a strip
+
+Frames = NDArray[np.uint8]
+
+
+def left_alone(dream: Dream, episodes: list[Episode], context: int, seed: int) -> Frames:
+    """What is dreamt along recorded actions after ``context`` true frames: (episodes, FRAMES, H, W, 3).
+
+    Raises:
+        DataError: an episode is too short.
+    """
+    need = context + FRAMES
+    if short := [e for e in episodes if len(e) < need]:
+        raise DataError(
+            f"left alone for {FRAMES} frames after {context}: expected episodes of {need} frames, "
+            f"found one of {len(short[0])}; record with steps={need}"
+        )
+    rows = []
+    for i, episode in enumerate(tqdm(episodes, "left alone", unit="episode")):
+        actions = episode.action_vectors()
+        past = {"frames": episode.frames(0, context), "actions": list(actions[: context - 1])}
+        dream.reset(seed=seed + i, options=past)
+        shown = [step_all({"": dream}, actions, k)[""] for k in range(context - 1, need - 1)]
+        rows.append(np.stack(shown))
+    return np.stack(rows)
+
+
+def held(encode: Encode, episodes: list[Episode], dreamt: Frames, context: int) -> dict[str, Any]:
+    """Latent Fréchet distance of every segment to all true frames, and how many dreams have left them.
+
+    Returns:
+        ``lfd`` of each segment, ``true`` the same of the true frames of that segment, ``ratio`` of the last to the
+        first, ``collapsed``: dreams whose last segment, by itself, is farther from all true frames than any such
+        segment of one true episode; ``n`` dreams.
+    """
+    true = np.stack([e.frames(context, context + FRAMES) for e in episodes])
+    world, dreams = (
+        frame_features(encode, x.reshape(-1, *x.shape[2:])).reshape(len(x), FRAMES, -1)
+        for x in (true, dreamt)
+    )
+    everything = fit(world.reshape(-1, world.shape[-1]))
+
+    def lfd(features: Array, segment: tuple[int, int]) -> float:
+        part = features[..., slice(*segment), :].reshape(-1, features.shape[-1])
+        return frechet_distance(fit(part), everything)
+
+    found: dict[str, Any] = {
+        name: {f"{a}-{b}": round(lfd(features, (a, b)), 4) for a, b in SEGMENTS}
+        for name, features in (("lfd", dreams), ("true", world))
+    }
+    farthest = max(lfd(episode, segment) for episode in world for segment in SEGMENTS)
+    ratio = lfd(dreams, SEGMENTS[-1]) / max(lfd(dreams, SEGMENTS[0]), 1e-9)
+    collapsed = sum(lfd(dream, SEGMENTS[-1]) > farthest for dream in dreams)
+    return found | {"ratio": round(ratio, 3), "collapsed": collapsed, "n": len(dreamt)}
+
+
+def strips(episodes: list[Episode], dreamt: Frames, context: int) -> Frames:
+    """Every :data:`SHOWN`-th frame of each episode, true ones above dreamt ones."""
+    rows = []
+    for episode, dream in zip(episodes, dreamt, strict=True):
+        true = episode.frames(context, context + FRAMES)
+        rows += [np.concatenate(list(frames[::SHOWN]), 1) for frames in (true, dream)]
+    return np.concatenate(rows)
