@@ -7,7 +7,8 @@ frames ahead, for the dream, for copying the last context frame, and for an untr
 *Needle*: history from truth, 16 frames blind at a time (paper, section 6.1); SSIM of returning views by how many frames
 ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
 *Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
-of them to all true frames, and how many dreams collapse (:mod:`training.left_alone`); ``strips=FILE.png`` shows them.
+of them to all true frames, beside that of other true worlds under these actions, and how many dreams collapse;
+``strips=FILE.png`` shows them.
 A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
@@ -32,7 +33,7 @@ from tqdm import tqdm
 from envs.episode import Episode
 from training.cli import command
 from training.dataset import open_episodes
-from training.left_alone import held, left_alone, strips
+from training.left_alone import elsewhere, held, left_alone, strips
 from training.stepping import Dream, step_all
 from worldsim import checkpoint, methods
 from worldsim.actions import check_same
@@ -198,7 +199,11 @@ def _table(rows: Iterable[tuple[str, dict[str, Any]]]) -> str:
 
 
 def _held(found: dict[str, Any]) -> str:
-    parts = "  ".join(f"{k}: {v:.2f} (true {found['true'][k]:.2f})" for k, v in found["lfd"].items())
+    beside = [name for name in ("true", "elsewhere") if name in found]
+    parts = "  ".join(
+        f"{k}: {v:.2f} ({', '.join(f'{name} {found[name][k]:.2f}' for name in beside)})"
+        for k, v in found["lfd"].items()
+    )
     return f"left alone, LFD  {parts}  last/first {found['ratio']:.2f}, collapsed {found['collapsed']}/{found['n']}"
 
 
@@ -252,7 +257,9 @@ def main(args: list[str]) -> int:
         if config.alone:
             episodes = held_out(config.alone)
             dreamt = left_alone(_dream(loaded, config), episodes, config.context, config.seed)
-            found["alone"] = held(loaded.encode, episodes, dreamt, config.context)
+            found["alone"] = held(
+                loaded.encode, episodes, dreamt, config.context, elsewhere(episodes, config.context)
+            )
             print(_held(found["alone"]))
             if config.strips:
                 Image.fromarray(strips(episodes, dreamt, config.context)).save(config.strips)

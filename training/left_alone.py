@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+import envs  # noqa: F401  (registers the worlds)
 from envs.episode import Episode
 from training.dataset import DataError
 from training.stepping import Dream, step_all
@@ -20,6 +22,7 @@ from worldsim.metrics.frechet import Array, Encode, fit, frame_features, frechet
 FRAMES = 300
 """How long a dream is left alone."""
 SEGMENTS = ((0, 44), (64, 108), (128, 172), (192, 236), (256, 300))
+OTHER = 1_000_000  # between the seed of a world and that of another
 SHOWN = 20  # frames between two pictures of a strip
 
 Frames = NDArray[np.uint8]
@@ -47,28 +50,50 @@ def left_alone(dream: Dream, episodes: list[Episode], context: int, seed: int) -
     return np.stack(rows)
 
 
-def held(encode: Encode, episodes: list[Episode], dreamt: Frames, context: int) -> dict[str, Any]:
+def elsewhere(episodes: list[Episode], context: int) -> Frames | None:
+    """The same actions in other true worlds, (episodes, FRAMES, H, W, 3); None where the world is not ours to start.
+
+    Whoever walks on without looking runs into walls in a true world too: this is what can be asked of a dream.
+    """
+    if any(e.meta.get("backend") != "embedded" for e in episodes):
+        return None
+    rows = []
+    for episode in episodes:
+        meta = episode.meta
+        env: Any = gymnasium.make(meta["env_id"], disable_env_checker=True, **meta["env_kwargs"])
+        env.reset(seed=meta["seed"] + OTHER)
+        shown = [env.step(episode.action(i))[0] for i in range(context - 1, context + FRAMES - 1)]
+        rows.append(np.stack([x["pov"] if isinstance(x, dict) else x for x in shown]))
+        env.close()
+    return np.stack(rows)
+
+
+def held(
+    encode: Encode, episodes: list[Episode], dreamt: Frames, context: int, other: Frames | None = None
+) -> dict[str, Any]:
     """Latent Fréchet distance of every segment to all true frames, and how many dreams have left them.
 
     Returns:
-        ``lfd`` of each segment, ``true`` the same of the true frames of that segment, ``ratio`` of the last to the
-        first, ``collapsed``: dreams whose last segment, by itself, is farther from all true frames than any such
-        segment of one true episode; ``n`` dreams.
+        ``lfd`` of each segment; ``true``, the same of the true frames of that segment; where there are ``other`` frames
+        (:func:`elsewhere`) that of those, ``elsewhere``; ``ratio`` of the last to the first; ``collapsed``, dreams whose
+        last segment, by itself, is farther from all true frames than any such segment of one true episode; and
+        ``n`` dreams.
     """
     true = np.stack([e.frames(context, context + FRAMES) for e in episodes])
-    world, dreams = (
-        frame_features(encode, x.reshape(-1, *x.shape[2:])).reshape(len(x), FRAMES, -1)
-        for x in (true, dreamt)
-    )
+    rows = {"lfd": dreamt, "true": true} | ({} if other is None else {"elsewhere": other})
+    features = {
+        name: frame_features(encode, x.reshape(-1, *x.shape[2:])).reshape(len(x), FRAMES, -1)
+        for name, x in rows.items()
+    }
+    world, dreams = features["true"], features["lfd"]
     everything = fit(world.reshape(-1, world.shape[-1]))
 
-    def lfd(features: Array, segment: tuple[int, int]) -> float:
-        part = features[..., slice(*segment), :].reshape(-1, features.shape[-1])
+    def lfd(of: Array, segment: tuple[int, int]) -> float:
+        part = of[..., slice(*segment), :].reshape(-1, of.shape[-1])
         return frechet_distance(fit(part), everything)
 
     found: dict[str, Any] = {
-        name: {f"{a}-{b}": round(lfd(features, (a, b)), 4) for a, b in SEGMENTS}
-        for name, features in (("lfd", dreams), ("true", world))
+        name: {f"{a}-{b}": round(lfd(of, (a, b)), 4) for a, b in SEGMENTS} for name, of in features.items()
     }
     farthest = max(lfd(episode, segment) for episode in world for segment in SEGMENTS)
     ratio = lfd(dreams, SEGMENTS[-1]) / max(lfd(dreams, SEGMENTS[0]), 1e-9)

@@ -81,8 +81,10 @@ def _needle(scores: dict[str, Any]) -> list[str]:
 def _alone(scores: dict[str, Any]) -> list[str]:
     parts = list(scores["lfd"])
     lines = ["| own frames | " + " | ".join(parts) + " |", "|---" * (len(parts) + 1) + "|"]
-    for label, row in (("dream", scores["lfd"]), ("true frames of that part", scores["true"])):
-        lines.append(f"| {label} | " + " | ".join(f"{row[part]:.2f}" for part in parts) + " |")
+    rows = {"lfd": "dream", "true": "true frames", "elsewhere": "the same actions in other true worlds"}
+    for name, label in rows.items():
+        if row := scores.get(name):
+            lines.append(f"| {label} | " + " | ".join(f"{row[part]:.2f}" for part in parts) + " |")
     return [
         *lines,
         "",

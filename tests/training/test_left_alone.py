@@ -14,7 +14,7 @@ from tests.training.small_run import SIZE, record
 from tests.worldsim.small_model import small_checkpoint
 from training import evaluate, ship
 from training.dataset import open_episodes
-from training.left_alone import FRAMES, SEGMENTS, held, strips
+from training.left_alone import FRAMES, SEGMENTS, elsewhere, held, strips
 from worldsim import checkpoint
 
 CONTEXT = 8
@@ -57,6 +57,7 @@ def test_the_command_measures_a_checkpoint_and_draws_it(
     words = [f"checkpoint={model}", f"alone={data}", f"context={CONTEXT}", "denoising_steps=1", "budget=4"]
     assert evaluate.main([*words, f"out={out}", f"strips={picture}", "episodes=1"]) == 0
     found = json.loads(out.read_text())["alone"]
+    assert found["elsewhere"].keys() == found["lfd"].keys()
     assert found["n"] == 1 and found["collapsed"] in (0, 1) and found["lfd"].keys() == found["true"].keys()
     with Image.open(picture) as drawn:
         assert drawn.size == (SIZE * FRAMES // 20, 2 * SIZE)
@@ -72,6 +73,14 @@ def test_a_strip_has_true_frames_above_dreamt_ones(episodes: list[Episode]) -> N
     drawn = strips(episodes, dark, CONTEXT)
     assert np.array_equal(drawn[:SIZE, :SIZE], episodes[0].frames(CONTEXT, CONTEXT + 1)[0])
     assert not drawn[SIZE : 2 * SIZE].any() and drawn[2 * SIZE : 3 * SIZE].any()
+
+
+def test_elsewhere_is_another_true_world_under_the_same_actions(episodes: list[Episode]) -> None:
+    other = elsewhere(episodes, CONTEXT)
+    true = np.stack([e.frames(CONTEXT, CONTEXT + FRAMES) for e in episodes])
+    assert other is not None and other.shape == true.shape and other.std() > 20
+    assert np.abs(other.astype(float) - true).mean() > 10
+    assert np.array_equal(other, elsewhere(episodes, CONTEXT))
 
 
 def test_a_short_episode_is_one_sentence(
