@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,8 @@ from worldsim.odometry import LATELY
 class Clip:
     """A batch: frames (B, L, C, h, w), leading actions (B, L, A), poses (B, L, 5), and M frames of past with
     their validity (B, M). ``earlier_poses`` (B, LATELY + 1, 5) and the actions that led to them are those just before
-    the clip, oldest first, and ``before_latents`` (B, C, h, w) is the last of those frames."""
+    the clip, oldest first, and ``before_latents`` (B, C, h, w) is the last of those frames. ``dreamt`` is how many
+    times in a row the model dreams the context, each time over the last one; 0 leaves it true."""
 
     latents: Tensor
     actions: Tensor
@@ -30,7 +32,7 @@ class Clip:
     past_poses: Tensor
     past_valid: Tensor
     budget: int
-    dreamt: bool
+    dreamt: int
 
     @property
     def before(self) -> Tensor:
@@ -48,8 +50,9 @@ class ClipConfig:
     """Lengths and budgets are drawn per batch, so that both dials are honest at play time.
 
     ``pasts`` are frames of past before a clip; 0 trains the forgetful twin. A batch whose context is ``dreamt`` sees
-    the model's own frames instead of true ones from somewhere in the clip on. ``returning_odds`` of the clips hold a
-    view that comes back after more than 16 frames, which uniform starts seldom do.
+    the model's own frames instead of true ones from somewhere in the clip on, dreamt up to ``dreamt_passes`` times one
+    over the other. ``returning_odds`` of the clips hold a view that comes back after more than 16 frames, which uniform
+    starts seldom do.
     """
 
     length: int = 16
@@ -59,6 +62,7 @@ class ClipConfig:
     budgets: tuple[int, ...] = (8, 16, 32, 48)
     budget_odds: tuple[float, ...] = (0.3, 0.4, 0.2, 0.1)
     dreamt_odds: float = 0.5
+    dreamt_passes: int = 3
     returning_odds: float = 0.6
 
 
@@ -81,6 +85,10 @@ class RowNoise:
         return torch.stack([torch.rand(shape, generator=g) for g in self.generators]).to(self.device)
 
 
+Pick = Callable[[np.random.Generator], tuple[LatentEpisode, int]]
+"""An episode, and the frame >= 1 of it that a clip begins at."""
+
+
 def draw(
     episodes: list[LatentEpisode],
     config: ClipConfig,
@@ -90,13 +98,8 @@ def draw(
     device: torch.device,
 ) -> tuple[Clip, RowNoise]:
     """This process's share of the batch of a step, and its noise; ``config.batch`` rows."""
-    shared = np.random.default_rng((seed, step))
-    past = int(shared.choice(config.pasts, p=config.past_odds))
-    budget = int(shared.choice(config.budgets, p=config.budget_odds))
-    dreamt = bool(shared.random() < config.dreamt_odds)
-    rows, seeds = [], []
-    for row in range(process * config.batch, (process + 1) * config.batch):
-        rng = np.random.default_rng((seed, step, row))
+
+    def pick(rng: np.random.Generator) -> tuple[LatentEpisode, int]:
         episode = episodes[int(rng.integers(len(episodes)))]
         # An early start has a short past, as play has.
         last = len(episode.latents) - config.length
@@ -104,7 +107,23 @@ def draw(
         if len(episode.returns) and rng.random() < config.returning_odds:
             back = int(rng.choice(episode.returns))
             start = min(max(1, back - int(rng.integers(config.length))), last)
-        rows.append(_row(episode, start, config.length, past))
+        return episode, start
+
+    return batch(pick, config, seed, step, process, device)
+
+
+def batch(
+    pick: Pick, config: ClipConfig, seed: int, step: int, process: int, device: torch.device
+) -> tuple[Clip, RowNoise]:
+    """:func:`draw` of the clips that ``pick`` picks."""
+    shared = np.random.default_rng((seed, step))
+    past = int(shared.choice(config.pasts, p=config.past_odds))
+    budget = int(shared.choice(config.budgets, p=config.budget_odds))
+    dreamt = int(shared.random() < config.dreamt_odds) * int(shared.integers(1, config.dreamt_passes + 1))
+    rows, seeds = [], []
+    for row in range(process * config.batch, (process + 1) * config.batch):
+        rng = np.random.default_rng((seed, step, row))
+        rows.append(_row(*pick(rng), config.length, past))
         seeds.append(int(rng.integers(2**62)))
     columns: dict[str, Any] = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
     clip = Clip(**columns, budget=budget, dreamt=dreamt)

@@ -75,8 +75,8 @@ def held(
 
     Returns:
         ``lfd`` of each segment; ``true``, the same of the true frames of that segment; where there are ``other`` frames
-        (:func:`elsewhere`) that of those, ``elsewhere``; ``ratio`` of the last to the first; ``collapsed``, dreams whose
-        last segment, by itself, is farther from all true frames than any such segment of one true episode; and
+        (:func:`elsewhere`) that of those, ``elsewhere``; ``ratio`` of the last to the first; ``collapsed``, dreams
+        whose last segment, by itself, is farther from all true frames than any such segment of one true episode; and
         ``n`` dreams.
     """
     true = np.stack([e.frames(context, context + FRAMES) for e in episodes])

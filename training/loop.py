@@ -62,16 +62,19 @@ def train(
     optimizer_config: OptimizerConfig,
     config: LoopConfig,
     sample: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
+    rates: dict[str, float] | None = None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Minimise ``loss_of(model, step)["loss"]``; the EMA model and the counters (steps, seconds, last losses).
 
     ``loss_of`` draws its batch from the step number and the process rank, so a resumed run goes on with the
-    batches that it would have seen.
+    batches that it would have seen. ``rates`` multiply the learning rate of the parts of the model that they name.
     """
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
     torch.set_flush_denormal(True)
     o = optimizer_config
-    optimizer = torch.optim.AdamW(model.parameters(), o.lr, betas=o.betas, weight_decay=o.weight_decay)
+    optimizer = torch.optim.AdamW(
+        _groups(model, rates or {}), o.lr, betas=o.betas, weight_decay=o.weight_decay
+    )
     ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True)
     counters = state.restore(out, {"model": model, "ema": ema}, optimizer) or {"step": 0, "seconds": 0.0}
     ema.to(accelerator.device)
@@ -100,7 +103,8 @@ def train(
                 break
             step = counters["step"]
             for group in optimizer.param_groups:
-                group["lr"] = o.lr * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
+                rate = o.lr * group["rate"]
+                group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
             losses = loss_of(wrapped, step)
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(wrapped.parameters(), o.clip)
@@ -136,3 +140,12 @@ def train(
             writer.close()
     accelerator.wait_for_everyone()
     return ema.module, counters
+
+
+def _groups(model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:
+    """The weights that go at each rate, those of no named part at 1."""
+    by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, parameter in model.named_parameters():
+        rate = next((r for part, r in rates.items() if name.startswith(part + ".")), 1.0)
+        by_rate.setdefault(rate, []).append(parameter)
+    return [{"params": some, "rate": rate} for rate, some in by_rate.items() if some]

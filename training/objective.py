@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.clips import Clip, RowNoise
+from training.fading import faded
 from training.picture_loss import picture_loss
 from training.reads import Reads, reading_loss
 from training.reckoning import Walk, reckoning_loss
 from worldsim import diffusion
 from worldsim.world_model import Past, Views, WorldModel
+
+Seen = tuple[Tensor, Tensor]
+"""What was drawn from memory for every frame (B, L, C, h, w), and that with its features (B, L, extra, h, w)."""
+Look = Callable[[Tensor], Seen]
+"""Draws every frame from memory and from the context (B, L, C, h, w) before it."""
+Predict = Callable[[Tensor, Seen, Tensor, Tensor], Tensor]
+"""Context, what was seen, noisy frames (B, L, C, h, w) and their levels (B, L) to clean latents (B, L, C, h, w)."""
+
+LEAST_LEVEL = 0.5
+"""Noise level from which a context is dreamt at least: below 1 it keeps to the true frames, as its target does."""
+
+PAST_FADES = 0.5
+"""Rows of a dreamt batch whose remembered frames have faded too."""
 
 SSIM_WEIGHT = 0.5
 """Of a picture's structural similarity beside its L1, as the autoencoder was trained."""
@@ -25,7 +40,8 @@ class ObjectiveConfig:
 
     ``picture`` weighs how far denoised latents look from true ones once the autoencoder has drawn both, on ``pictures``
     frames of every clip; 0 leaves it out. ``reading`` weighs what is drawn of views that come back, where a batch of
-    them is given (:mod:`training.reads`).
+    them is given (:mod:`training.reads`). ``fade`` is the most that a dreamt context may have
+    faded (:mod:`training.fading`).
     """
 
     context_noise: float = 0.15
@@ -35,6 +51,7 @@ class ObjectiveConfig:
     picture: float = 1.5
     pictures: int = 2
     reading: float = 1.0
+    fade: float = 0.4
 
 
 class Objective(nn.Module):
@@ -55,46 +72,34 @@ class Objective(nn.Module):
         noisy_level = diffusion.sample_levels(noise.normal(length), noise.uniform(length))
         if level is not None:
             noisy_level = torch.full_like(noisy_level, level)
-        clean_level = c.context_noise * noise.uniform(length)
-        clean = diffusion.corrupt(z, noise.normal(length, *size), clean_level)
+        if clip.dreamt and c.fade:
+            clip = replace(clip, past_latents=faded(clip.past_latents, noise, c.fade, PAST_FADES))
+        clean, look, predict = self.context(clip, noise)
         noisy = diffusion.corrupt(z, noise.normal(length, *size), noisy_level)
-        n_past = clip.past_latents.shape[1]
-        past_level = c.context_noise * noise.uniform(n_past)
-        past_latents = diffusion.corrupt(clip.past_latents, noise.normal(n_past, *size), past_level)
-        past = Past(
-            m.features(past_latents) if n_past else past_latents.new_zeros(len(z), 0, *m.cells),
-            m.normalise(clip.past_actions),
-            clip.past_poses,
-            torch.arange(-n_past, 0, device=device),
-            clip.past_valid,
-        )
-        memory = m.remember(past, clip.before, 0, clip.budget)
-        jitter = torch.cat([m.scale * noise.normal(length, 3), 20 * noise.normal(length, 2)], -1)
-        earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
-        moved = m.motion(earlier, clip.poses)
-        actions = m.normalise(clip.actions)
-        control = m.control(actions, moved, clip.poses[..., 4])
-
-        def predict(context: Tensor, noisy: Tensor, noisy_level: Tensor) -> tuple[Tensor, Tensor]:
-            guess, read = self._read(memory, context, clip.poses, c.pose_noise * jitter)
-            return guess, guess + m.denoiser.clip(context, noisy, clean_level, noisy_level, control, read)
-
         context = clean
         if clip.dreamt:
-            # Frames dreamt in one step from true ones stand in for true ones from a random frame on, so that the
-            # model meets its own errors and learns to trust its memory more than itself.
-            with torch.no_grad():
-                pure = torch.ones_like(noisy_level)
-                dreamt = predict(clean, noise.normal(length, *size), pure)[1]
+            # Frames dreamt in one step stand in for true ones from a random frame on, each time over what was dreamt
+            # before, and fade as a dream of its own past does: so the model meets its own errors, and as the frame
+            # asked for stays the true one it learns to take them back.
             first = (length * noise.uniform(1)).long()
-            own = torch.arange(length, device=device)[None] >= first  # (B, L)
-            context = torch.where(own[..., None, None, None], dreamt.to(clean.dtype), clean)
-        guess, x0 = predict(context, noisy, noisy_level)
+            own = (torch.arange(length, device=device)[None] >= first)[
+                ..., None, None, None
+            ]  # (B, L, 1, 1, 1)
+            with torch.no_grad():
+                for _ in range(clip.dreamt):
+                    hint = 1 - (1 - LEAST_LEVEL) * noise.uniform(1).expand(-1, length)
+                    start = diffusion.corrupt(z, noise.normal(length, *size), hint)
+                    dreamt = predict(context, look(context), start, hint)
+                    context = torch.where(own, dreamt.to(clean.dtype), clean)
+                if c.fade:
+                    context = torch.where(own, faded(context, noise, c.fade), clean)
+        seen = look(context)
+        guess, x0 = seen[0], predict(context, seen, noisy, noisy_level)
         error = (x0.float() - z).square().mean((2, 3, 4))
         denoise = (diffusion.loss_weight(noisy_level) * error).mean()
         drawn = F.mse_loss(guess.float(), z)
         acted = torch.cat([clip.before_latents[:, None], context[:, :-1]], 1).detach()
-        led = torch.cat([m.normalise(clip.earlier_actions[:, 2:]), actions], 1)
+        led = m.normalise(torch.cat([clip.earlier_actions[:, 2:], clip.actions], 1))
         walk = Walk(acted, led, torch.cat([clip.earlier_poses, clip.poses], 1))
         reckoning = reckoning_loss(m.odometry, walk, noise)
         loss = denoise + c.guess * drawn + c.odometry * reckoning
@@ -109,6 +114,38 @@ class Objective(nn.Module):
             loss = loss + c.reading * losses["reading"]
         return {"loss": loss, **losses}
 
+    def context(self, clip: Clip, noise: RowNoise) -> tuple[Tensor, Look, Predict]:
+        """A clip's frames as context, a little disturbed (B, L, C, h, w), what looks at them and what predicts."""
+        m, c = self.model, self.config
+        z, device = clip.latents, clip.latents.device
+        length, size = z.shape[1], z.shape[2:]
+        clean_level = c.context_noise * noise.uniform(length)
+        clean = diffusion.corrupt(z, noise.normal(length, *size), clean_level)
+        n_past = clip.past_latents.shape[1]
+        past_level = c.context_noise * noise.uniform(n_past)
+        past_latents = diffusion.corrupt(clip.past_latents, noise.normal(n_past, *size), past_level)
+        past = Past(
+            m.features(past_latents) if n_past else past_latents.new_zeros(len(z), 0, *m.cells),
+            m.normalise(clip.past_actions),
+            clip.past_poses,
+            torch.arange(-n_past, 0, device=device),
+            clip.past_valid,
+        )
+        memory = m.remember(past, clip.before, 0, clip.budget)
+        jitter = torch.cat([m.scale * noise.normal(length, 3), 20 * noise.normal(length, 2)], -1)
+        earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
+        moved = m.motion(earlier, clip.poses)
+        control = m.control(m.normalise(clip.actions), moved, clip.poses[..., 4])
+
+        def look(context: Tensor) -> Seen:
+            return self._read(memory, context, clip.poses, c.pose_noise * jitter)
+
+        def predict(context: Tensor, seen: Seen, noisy: Tensor, noisy_level: Tensor) -> Tensor:
+            guess, read = seen
+            return guess + m.denoiser.clip(context, noisy, clean_level, noisy_level, control, read)
+
+        return clean, look, predict
+
     def _looks(self, x0: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """:func:`picture_loss` of latents (N, C, h, w): the mean squared error blurs, and weighs all of them alike."""
         decode = self.model.autoencoder.decode
@@ -116,7 +153,7 @@ class Objective(nn.Module):
             picture = decode(true).float()
         return picture_loss(decode(x0).float(), picture, SSIM_WEIGHT)
 
-    def _read(self, memory: Views, context: Tensor, poses: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor]:
+    def _read(self, memory: Views, context: Tensor, poses: Tensor, jitter: Tensor) -> Seen:
         """What every frame of a clip draws from memory and from the ``window`` frames before it."""
         m = self.model
         b, length = context.shape[:2]

@@ -79,12 +79,14 @@ class MemoryConfig:
 class ModelConfig:
     """Everything that fixes the shape of a world model.
 
-    A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still.
+    A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that has
+    been left ``alone`` in training (`training.train_rollout`) has a second denoiser for a past of its own.
     """
 
     size: int = 64
     fov: float = 70.0
     posed: bool = True
+    alone: bool = False
     action_dim: int = 20
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

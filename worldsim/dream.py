@@ -125,6 +125,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             raise DreamError(f"pose_from: expected dream or true, found {value!r}")
         self._pose_from = value
 
+    @property
+    def latents(self) -> list[Tensor]:
+        """Latents (C, h, w) of the frames it holds, the newest last."""
+        return self._mind.past.latents
+
+    @property
+    def poses(self) -> list[Tensor]:
+        """Poses (5,) of the frames it holds, the newest last."""
+        return self._mind.past.poses
+
     @torch.inference_mode()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -206,6 +216,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         if n == 0:
             return
         past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
+        past.own = 0
         self._reckon(len(past) - n, None if poses is None else poses[-n:])
         if self.pose_from == "dream":
             self._relocalise(n)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worldsim.denoisers.layers import Cache
 from worldsim.odometry import LATELY
-from worldsim.world_model import Past, Views, WorldModel
+from worldsim.world_model import ON_ITS_OWN, Past, Views, WorldModel
 
 CONTEXT_LEVEL = 0.15
 """Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
@@ -23,7 +23,8 @@ class DreamPast:
     """The newest frames, oldest first; ``count`` is how many there ever were, so the newest has index count - 1.
 
     latents (C, h, w), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the normalised action
-    that led to it, poses (5,), whose heights are reckoned from ``ground``. ``pending``: the newest frame's keys and
+    that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the newest frames are
+    dreamt, with no true one among them. ``pending``: the newest frame's keys and
     values are not in the cache yet; they are computed together with the first denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
@@ -37,6 +38,7 @@ class DreamPast:
     poses: list[Tensor] = field(default_factory=list)
     ground: float = 0.0
     count: int = 0
+    own: int = 0
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
     views: list[Any] = field(default_factory=list)
@@ -53,7 +55,12 @@ class DreamPast:
             kept.append(value)
             del kept[: -self.keep]
         self.count += 1
+        self.own += 1
         self.pending = True
+
+    def changes_hands(self, model: WorldModel) -> bool:
+        """Whether the next frame is the first that the second denoiser makes; keys and values are then replayed."""
+        return model.config.alone and self.own == ON_ITS_OWN
 
     def lately(self, model: WorldModel, led: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """What dead reckoning looks back on when ``led`` (A,) leads to frame ``i``, of which there may be none yet.
@@ -98,7 +105,8 @@ class DreamPast:
         if len(latents) > 1:
             z, control = latents[None, :-1], self.control(model, first)[:, :-1]
             level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
-            model.denoiser.commit(z, level, control, self.cache, self.count - len(latents))
+            denoiser = model.denoiser_after(self.own)
+            denoiser.commit(z, level, control, self.cache, self.count - len(latents))
 
     def encode_features(self, model: WorldModel) -> None:
         """Features and points of every frame, from its latents and pose."""

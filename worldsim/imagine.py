@@ -19,7 +19,7 @@ from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.frames import to_uint8
 from worldsim.laps import Laps
 from worldsim.schedules import next_frame
-from worldsim.world_model import Views, WorldModel, together
+from worldsim.world_model import ON_ITS_OWN, Views, WorldModel, together
 
 REFRESH = 8
 """Frames between two compressions of the memory."""
@@ -43,7 +43,8 @@ class Mind:
         """Whether the two can be rows of one batch."""
         a, b = self.past, other.past
         clock = (self.steps, self.spacing) == (other.steps, other.spacing)
-        return clock and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+        alone = (a.own < ON_ITS_OWN) == (b.own < ON_ITS_OWN)
+        return clock and alone and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
 
     def refresh(self, model: WorldModel) -> None:
         """Compress what lies behind the short window, where it is time."""
@@ -74,7 +75,10 @@ def imagine(
     lap = Laps()
     pasts = [mind.past for mind in minds]
     b, index = len(minds), pasts[0].count
+    denoiser = model.denoiser_after(pasts[0].own)
     for mind in minds:
+        if mind.past.changes_hands(model):
+            mind.past.replay(model)
         mind.refresh(model)
     lap("compress")
     newest = torch.stack([past.latents[-1] for past in pasts])  # (B, C, h, w)
@@ -96,15 +100,13 @@ def imagine(
 
     def denoise(z: Tensor, level: Tensor) -> Tensor:
         if not pasts[0].pending:
-            return guess + model.denoiser.denoise(z, level, control, read, cache, index)
+            return guess + denoiser.denoise(z, level, control, read, cache, index)
         earlier = torch.cat([past.control(model, len(past) - 1) for past in pasts])
         shown = torch.full_like(level, CONTEXT_LEVEL)
         for past in pasts:
             past.pending = False
         noisy = (z, level, control)
-        return guess + model.denoiser.advance(
-            (newest[:, None], shown, earlier), noisy, read, cache, index - 1
-        )
+        return guess + denoiser.advance((newest[:, None], shown, earlier), noisy, read, cache, index - 1)
 
     noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
     clean, _ = autoregressive_step(

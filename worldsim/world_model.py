@@ -18,6 +18,9 @@ from worldsim.memory.reader import FrameEncoder, RayReader
 from worldsim.memory.selection import relevant_views, spread_views
 from worldsim.odometry import Odometry
 
+ON_ITS_OWN = 16
+"""Frames of its own after which a dream is left alone: the needle protocol dreams as many between two corrections."""
+
 
 @dataclass
 class Past:
@@ -94,9 +97,15 @@ class WorldModel(nn.Module):
         self.compressor = JointCompressor(m.width, m.heads, m.depth, action, side * side)
         self.reader = RayReader(channels, m.width, m.heads, self.grid, config.fov, m.scene_scale)
         self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        if config.alone:
+            self.alone = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
         self.odometry = Odometry(channels, self.grid, action, m.scene_scale, still=not config.posed)
         self.register_buffer("action_mean", torch.zeros(action))
         self.register_buffer("action_std", torch.ones(action))
+
+    def denoiser_after(self, own: int) -> CausalDiT:
+        """What denoises the next frame of a dream whose newest ``own`` frames are its own."""
+        return self.alone if self.config.alone and own >= ON_ITS_OWN else self.denoiser
 
     def normalise(self, actions: Tensor) -> Tensor:
         """Flattened actions (..., A) to zero mean and unit variance over the training data."""

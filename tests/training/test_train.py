@@ -163,7 +163,10 @@ def test_a_batch_is_the_same_however_it_is_divided() -> None:
         assert torch.equal(whole.latents[rows], part.latents)
         assert torch.equal(whole.past_valid[rows], part.past_valid)
         assert torch.equal(normal[rows], part_noise.normal(5))
-        assert whole.budget == part.budget
+        assert (whole.budget, whole.dreamt) == (part.budget, part.dreamt)
+    config = ClipConfig(batch=1, length=6, dreamt_odds=0.5, dreamt_passes=3)
+    passes = [draw(_latents(), config, 0, step, 0, cpu)[0].dreamt for step in range(200)]
+    assert set(passes) == {0, 1, 2, 3} and passes.count(0) == pytest.approx(100, abs=25)
 
 
 def test_a_clips_actions_lead_to_its_frames_and_its_past_ends_before_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def small_config() -> ModelConfig:
     )
 
 
-def small_model(seed: int = 0) -> WorldModel:
+def small_model(seed: int = 0, alone: bool = False) -> WorldModel:
     """Random weights everywhere, also where training starts from zero, so that every path matters."""
     torch.manual_seed(seed)
-    model = WorldModel(small_config())
+    model = WorldModel(replace(small_config(), alone=alone))
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():

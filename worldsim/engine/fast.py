@@ -23,7 +23,7 @@ from worldsim.imagine import REFRESH, Mind, within_the_data
 from worldsim.laps import Laps
 from worldsim.memory.joint import place_features
 from worldsim.relocalise import relocalise
-from worldsim.world_model import WorldModel
+from worldsim.world_model import ON_ITS_OWN, WorldModel
 
 
 class Fast:
@@ -38,6 +38,7 @@ class Fast:
         self.decoder = Decoder(model.autoencoder, grid)
         self.reader = Reader(model.reader)
         self.denoiser = Denoiser(model.denoiser)
+        self.alone = Denoiser(model.alone) if model.config.alone else None
         self.reckoner = Reckoner(model.odometry, grid)
         self.compressor = Compressor(model.compressor)
         net, skip = model.frame_encoder.net, model.frame_encoder.skip
@@ -61,6 +62,8 @@ class Fast:
         pasts = [mind.past for mind in minds]
         index = pasts[0].count
         for mind in minds:
+            if mind.past.changes_hands(self.model):
+                self._replay(mind.past)
             self._refresh(mind)
         lap("compress")
         newest = torch.stack([past.latents[-1] for past in pasts]).permute(0, 2, 3, 1)  # (B, h, w, C)
@@ -80,7 +83,7 @@ class Fast:
             [torch.randn(1, *mind.past.latents[-1].shape, generator=mind.random) for mind in minds]
         )
         of_cells, channels = self.denoiser.patches_of_cells, self.denoiser.channels
-        patches = self.denoiser(
+        patches = self._denoiser(pasts[0])(
             of_cells(newest),
             self.denoiser.patches(noise),
             of_cells(read[..., :channels]),
@@ -132,15 +135,25 @@ class Fast:
     def replay(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.replay`."""
         torch.set_flush_denormal(True)
+        with self._lock:
+            self._replay(past)
+
+    def _replay(self, past: DreamPast) -> None:
         first = max(0, len(past) - REPLAYED)
         cells = torch.stack(past.latents[first:]).permute(0, 2, 3, 1)
-        with self._lock:
-            past.features[first:] = list(self._features(cells))
-            self._show(past, first)
-            control = past.control(self.model, first)[0, :-1]
-            patches = self.denoiser.patches_of_cells(cells[:-1])
-            past.ring = self.denoiser.commit(patches, control, past.count - len(cells)), 0
+        past.features[first:] = list(self._features(cells))
+        self._show(past, first)
+        control = past.control(self.model, first)[0, :-1]
+        denoiser = self._denoiser(past)
+        past.ring = (
+            denoiser.commit(denoiser.patches_of_cells(cells[:-1]), control, past.count - len(cells)),
+            0,
+        )
         past.steered, past.pending = None, True
+
+    def _denoiser(self, past: DreamPast) -> Denoiser:
+        """:meth:`worldsim.world_model.WorldModel.denoiser_after`."""
+        return self.alone if self.alone is not None and past.own >= ON_ITS_OWN else self.denoiser
 
     def encode_features(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""

@@ -1,0 +1,216 @@
+"""Train a checkpoint's denoiser to hold when it is left alone: on long dreams of its own, against an adversary.
+
+    python -m training.train_rollout data=DIR checkpoint=NAME_OR_PATH out=RUN seconds=3600
+
+What is true of a world that nobody has seen yet cannot be known, so the squared error asks a dream that walks on for
+the mean of all that might be there: every frame loses a little, and the next one builds on it. Here the model is left
+alone on recorded actions every few steps (:mod:`training.rollouts`); frames that it denoises over such a past, as many
+steps a frame as in play, must pass an adversary that sees the latents of true frames and these (hinge losses). On true
+clips the losses of `training.train_denoiser` go on, so that what can be known is kept.
+
+What passes for true is sharper, and a little farther from the truth where that is known. So this becomes a second
+denoiser, which takes over after sixteen frames of a dream's own, and nothing else is changed. Writes RUN/checkpoint.
+The same command after a kill goes on where it stopped, over new dreams. Other trainings come before this one: they
+keep the second denoiser as it is, or leave it out (`training.train_denoiser`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from omegaconf import MISSING
+from torch import Tensor, nn
+
+from training.cli import command
+from training.clips import Clip, ClipConfig, RowNoise, batch, draw
+from training.dataset import LatentEpisode, open_episodes
+from training.discriminator import hinge
+from training.latent_discriminator import LatentDiscriminator, evidence, roughness
+from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.objective import Objective, ObjectiveConfig
+from training.part import encoded, save_part
+from training.rollouts import RolloutConfig, Rollouts
+from worldsim import checkpoint
+from worldsim.checkpoint import Loaded
+from worldsim.config import load
+from worldsim.imagine import within_the_data
+from worldsim.schedules import next_frame, path
+from worldsim.world_model import WorldModel
+
+OF_TRUE, OF_OWN = 1, 2
+"""What tells the clips that the adversary compares from those of the objective, beside the seed."""
+
+
+@dataclass
+class AdversaryConfig:
+    """``weight`` of passing it: its gradient at the denoiser's last layer, over that of the other losses.
+
+    ``smooth`` weighs its :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from random weights, and
+    has no say in the first ``alone`` steps.
+    """
+
+    weight: float = 0.5
+    smooth: float = 0.03
+    rate: float = 4.0
+    alone: int = 100
+    width: int = 48
+    batch: int = 6
+
+
+@dataclass
+class Config(LoopConfig):
+    data: str = MISSING
+    held_out: str = ""
+    checkpoint: str = MISSING
+    out: str = MISSING
+    seed: int = 0
+    threads: int = 0
+    clip: ClipConfig = field(default_factory=lambda: ClipConfig(batch=4))
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, warmup=20, ema=0.99))
+
+
+class Alone(nn.Module):
+    """A world model and its adversary with their losses; ``forward`` is what a distributed launcher wraps."""
+
+    def __init__(self, model: WorldModel, config: Config) -> None:
+        super().__init__()
+        self.objective = Objective(model, config.objective)
+        self.judge = LatentDiscriminator(model.config.autoencoder.channels, config.adversary.width)
+        self.adversary, self.steps = config.adversary, config.rollout.denoising_steps
+
+    def forward(
+        self, known: tuple[Clip, RowNoise], own: tuple[Clip, RowNoise], true: Clip, weight: float
+    ) -> dict[str, Tensor]:
+        """Losses of a true clip, of one of the model's own frames and of as many true frames for the adversary.
+
+        Without ``weight`` only the adversary learns, from the model's own frames as they are.
+        """
+        if not weight:
+            judged, rough = self._judged(true, own[0], own[0].latents)[1:]
+            return {"loss": judged + self.adversary.smooth * rough, "judged": judged, "rough": rough}
+        losses = self.objective(*known)
+        passed, judged, rough = self._judged(true, own[0], self.imagined(*own))
+        told = weight * self._balance(losses["loss"], passed) if torch.is_grad_enabled() else weight
+        loss = losses["loss"] + told * passed + judged + self.adversary.smooth * rough
+        return {**losses, "loss": loss, "passed": passed, "judged": judged, "rough": rough}
+
+    def _judged(self, true: Clip, own: Clip, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of frames ``made`` (B, L, C, h, w) that are to pass, the adversary's, and its roughness."""
+        real, fake = self._evidence(true, true.latents), self._evidence(own, made)
+        passed, judged = hinge(self.judge, real, fake)
+        return passed, judged, roughness(self.judge, torch.cat([real, fake.detach()]))
+
+    def _balance(self, loss: Tensor, passed: Tensor) -> Tensor:
+        """How much larger the gradient of the one is than of the other, at the last layer (Esser et al. 2021)."""
+        last = self.objective.model.denoiser.outside.weight
+        one, other = (torch.autograd.grad(x, last, retain_graph=True)[0].norm() for x in (loss, passed))
+        return (one / other.clamp_min(1e-6)).clamp_max(1e4).detach()
+
+    def imagined(self, own: Clip, noise: RowNoise) -> Tensor:
+        """Every frame of a clip as it is played after those before it (B, L, C, h, w); the last step learns."""
+        context, look, predict = self.objective.context(own, noise)
+        seen = look(context)
+        levels = path(next_frame(), self.steps)[:, 0].tolist()
+        z = noise.normal(*own.latents.shape[1:])
+        for step, (now, then) in enumerate(pairwise(levels), 1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and step == self.steps):
+                x0 = predict(context, seen, z, z.new_full(z.shape[:2], now))
+                z = torch.lerp(x0, z, then / now)
+        return within_the_data(z)
+
+    def _evidence(self, clip: Clip, latents: Tensor) -> Tensor:
+        before = torch.cat([clip.before_latents[:, None], clip.latents[:, :-1]], 1)
+        earlier = torch.cat([clip.before[:, None], clip.poses[:, :-1]], 1)
+        moved = self.objective.model.motion(earlier, clip.poses)
+        return evidence(latents, before, moved, clip.poses[..., 4])
+
+
+def alone_of(model: WorldModel) -> WorldModel:
+    """A copy with one denoiser: the one that is left alone, where the model has it already."""
+    copy = WorldModel(replace(model.config, alone=False)).to(next(model.parameters()).device).eval()
+    weights = model.state_dict()
+    if model.config.alone:
+        weights |= {
+            k.replace("alone.", "denoiser.", 1): w for k, w in weights.items() if k.startswith("alone.")
+        }
+    copy.load_state_dict({k: w for k, w in weights.items() if not k.startswith("alone.")})
+    return copy
+
+
+def with_alone(model: WorldModel, trained: WorldModel) -> WorldModel:
+    """The model, whose second denoiser is the denoiser of the trained one."""
+    both = WorldModel(replace(model.config, alone=True))
+    kept = {k: w for k, w in model.state_dict().items() if not k.startswith("alone.")}
+    both.load_state_dict(kept | {f"alone.{k}": w for k, w in trained.denoiser.state_dict().items()})
+    return both.eval()
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
+    torch.manual_seed(config.seed)
+    begun = checkpoint.load(config.checkpoint, accelerator.device)
+    loaded, out = Loaded(alone_of(begun.model), begun.description, begun.path), Path(config.out)
+    model = loaded.model
+    episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator)
+    played = with_alone(begun.model, model).to(accelerator.device)
+    played.alone = model.denoiser  # as it is at the moment, after sixteen frames of the first one
+    dreamer = Loaded(played, begun.description, begun.path)
+    rollouts = Rollouts(dreamer, open_episodes(Path(config.data))[: len(episodes)], config.rollout)
+    model.requires_grad_(False)
+    model.denoiser.requires_grad_(True)
+
+    def losses_on(
+        source: list[LatentEpisode], module: nn.Module, seed: int, step: int, weight: float
+    ) -> dict[str, Tensor]:
+        process, device = accelerator.process_index, accelerator.device
+        few = ClipConfig(**{**config.clip.__dict__, "batch": config.adversary.batch, "dreamt_odds": 0.0})
+        known = draw(source, config.clip, seed, step, process, device)
+        # A true frame needs no past to be looked at.
+        bare = ClipConfig(**{**few.__dict__, "pasts": (0,), "past_odds": (1.0,), "returning_odds": 0.0})
+        true, _ = draw(source, bare, seed * 3 + OF_TRUE, step, process, device)
+        own = batch(lambda rng: rollouts.pick(rng, few.length), few, seed * 3 + OF_OWN, step, process, device)
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = module(known, own, true, weight)
+        return losses
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        rollouts.refresh(config.seed, step, accelerator.process_index)
+        weight = config.adversary.weight * (step >= config.adversary.alone)
+        return losses_on(episodes, wrapped, config.seed, step, weight)
+
+    alone, rates = Alone(model, config), {"judge": config.adversary.rate}
+    ema, counters = train(alone, loss_of, out, accelerator, config.optimizer, config, rates=rates)
+    assert isinstance(ema, Alone)
+    if accelerator.is_main_process:
+        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        with torch.no_grad():
+            rows = [losses_on(held_out, ema, 7, i, config.adversary.weight) for i in range(8)]
+        result["held_out"] = {k: round(float(torch.stack([r[k] for r in rows]).mean()), 5) for k in rows[0]}
+        save_part(
+            out,
+            Loaded(with_alone(begun.model, ema.objective.model), begun.description, begun.path),
+            "rollout",
+            result,
+        )
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
