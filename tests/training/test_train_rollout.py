@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests.training.small_run import record
-from tests.worldsim.small_model import small_config, small_model
+from tests.worldsim.small_model import SPEC, small_config, small_model
 from training import train_rollout
 from training.clips import ClipConfig, batch, draw
 from training.dataset import latent_episodes, open_episodes
 from training.rollouts import SHORTEST, RolloutConfig, Rollouts
+from training.train_denoiser import begin_from
 from training.train_rollout import Alone, Config, alone_of, with_alone
 from worldsim import checkpoint
 from worldsim.world_model import WorldModel
@@ -134,6 +135,13 @@ def test_a_second_training_begins_from_the_second_denoiser() -> None:
     both = with_alone(model, copy)
     assert both.config.alone and (both.alone.outside.weight == 1).all()
     assert torch.equal(both.denoiser.outside.weight, model.denoiser.outside.weight)
+
+
+def test_another_run_may_begin_from_a_checkpoint_that_has_two_denoisers(tmp_path: Path) -> None:
+    two, one = small_model(seed=1, alone=True), small_model(seed=2)
+    checkpoint.save(tmp_path, two, {"family": "minecraft", "action_spec": SPEC})
+    begin_from(one, str(tmp_path))
+    assert torch.allclose(one.denoiser.position, two.denoiser.position, atol=1e-3)
 
 
 def test_episodes_too_short_to_dream_along_are_one_sentence(
