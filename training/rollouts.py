@@ -13,6 +13,7 @@ from envs.episode import Episode
 from training.dataset import DataError, LatentEpisode
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream import DreamEnv
+from worldsim.dream_past import REPLAYED
 
 SHORTEST = 32
 """Frames that the shortest dream goes on for."""
@@ -44,6 +45,9 @@ class Rollouts:
 
     def __init__(self, loaded: LoadedModel, episodes: list[Episode], config: RolloutConfig) -> None:
         self.loaded, self.config = loaded, config
+        most = max(loaded.model.config.memory.histories) + REPLAYED  # what a dream keeps of its past
+        if config.context > most:
+            raise ValueError(f"context: expected at most {most} frames for this model, found {config.context}")
         self.episodes = [e for e in episodes if len(e) >= config.context + SHORTEST]
         if not self.episodes:
             raise DataError(f"no episode has {config.context + SHORTEST} frames to dream along")

@@ -54,7 +54,7 @@ class AdversaryConfig:
     """``weight`` of passing it: its gradient at the denoiser's last layer, over that of the other losses.
 
     ``smooth`` weighs its :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from random weights, and
-    has no say in the first ``alone`` steps.
+    alone in the first ``alone`` steps.
     """
 
     weight: float = 0.5
@@ -199,6 +199,7 @@ def main(args: list[str]) -> int:
     assert isinstance(ema, Alone)
     if accelerator.is_main_process:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+        rollouts.refresh(config.seed, counters["step"], accelerator.process_index)
         with torch.no_grad():
             rows = [losses_on(held_out, ema, 7, i, config.adversary.weight) for i in range(8)]
         result["held_out"] = {k: round(float(torch.stack([r[k] for r in rows]).mean()), 5) for k in rows[0]}

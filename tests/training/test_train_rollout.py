@@ -111,7 +111,7 @@ def test_training_makes_a_second_denoiser_and_goes_on_where_it_stopped(
     ]
     words += ["clip.budgets=[4]", "clip.budget_odds=[1.0]", "adversary.alone=1", "adversary.width=8"]
     words += ["rollout.dreams=1", "rollout.context=8", "rollout.longest=32", "optimizer.warmup=1"]
-    for steps in (3, 5):
+    for steps in (3, 5, 5):  # the last time there is nothing left to do
         assert train_rollout.main([*words, f"steps={steps}"]) == 0
         result = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert result["steps"] == steps and np.isfinite(result["held_out"]["passed"])
@@ -149,4 +149,6 @@ def test_episodes_too_short_to_dream_along_are_one_sentence(
 ) -> None:
     words = [f"data={data}", f"held_out={data}", f"checkpoint={begun}", f"out={tmp_path}", "steps=1"]
     assert train_rollout.main(words) == 2
-    assert "no episode has 80 frames" in capsys.readouterr().err
+    assert "at most 36 frames" in capsys.readouterr().err
+    assert train_rollout.main([*words, "rollout.context=30"]) == 2
+    assert "no episode has 62 frames" in capsys.readouterr().err
