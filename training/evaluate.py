@@ -8,7 +8,7 @@ frames ahead, for the dream, for copying the last context frame, and for an untr
 ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
 *Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
 of them to all true frames, beside that of other true worlds under these actions, and how many dreams collapse;
-``strips=FILE.png`` shows them.
+``strips=FILE.png`` shows them. ``second=false`` leaves a second denoiser out.
 A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
@@ -69,6 +69,7 @@ class Config:
     budget: int = 16
     denoising_steps: int = 2
     pose_from: str = "dream"
+    second: bool = True
     method: str = ""
     seed: int = 0
     device: str = "auto"
@@ -97,6 +98,7 @@ def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> Dream:
         denoising_steps=config.denoising_steps,
         pose_from=config.pose_from,
         seed=config.seed,
+        second=config.second,
         **dials,
     )
 
@@ -227,6 +229,7 @@ def main(args: list[str]) -> int:
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
         "pose_from": config.pose_from,
+        "second": config.second,
         "seed": config.seed,
         "hardware": hardware(device),
     }

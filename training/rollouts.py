@@ -47,7 +47,9 @@ class Rollouts:
         self.loaded, self.config = loaded, config
         most = max(loaded.model.config.memory.histories) + REPLAYED  # what a dream keeps of its past
         if config.context > most:
-            raise ValueError(f"context: expected at most {most} frames for this model, found {config.context}")
+            raise ValueError(
+                f"context: expected at most {most} frames for this model, found {config.context}"
+            )
         self.episodes = [e for e in episodes if len(e) >= config.context + SHORTEST]
         if not self.episodes:
             raise DataError(f"no episode has {config.context + SHORTEST} frames to dream along")

@@ -33,7 +33,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     ``budget`` memory latents. Both, ``denoising_steps`` and ``pose_from`` can be turned at any time. The smallest
     history is the short window alone: the forgetful twin. The pose is the dream's own dead reckoning from where it
     began, unless ``pose_from`` is ``true`` and the pose of each frame is given by :meth:`guide`. ``engine`` is what
-    computes: ``fast``, ``plain`` or ``auto``, the fast one where it can (:mod:`worldsim.engine.choose`).
+    computes: ``fast``, ``plain`` or ``auto``, the fast one where it can (:mod:`worldsim.engine.choose`). Where the
+    checkpoint has a second denoiser, it takes over after ``ON_ITS_OWN`` frames without a true one among them, unless
+    ``second`` is false.
     """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -47,6 +49,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         pose_from: str = "dream",
         seed: int = 0,
         engine: str = "auto",
+        second: bool = True,
     ) -> None:
         self.loaded, self.model = loaded, loaded.model
         config = self.model.config
@@ -58,6 +61,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.render_mode = "rgb_array"
         self._seed = seed
         self._engine_name, self._engine = engine, engine_for(loaded, engine)
+        self._second = second
         self._mind = Mind(DreamPast(keep=max(self.histories) + REPLAYED))
         self._guide: Tensor | None = None
         self._frame: np.ndarray | None = None
@@ -155,7 +159,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         start = max(0, len(frames) - keep)
         led = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
         led += [self._vector(a) for a in actions[start:]]
-        past = DreamPast(keep, latents=list(self.loaded.encode(frames[start:])), led=led)
+        past = DreamPast(keep, latents=list(self.loaded.encode(frames[start:])), led=led, second=self._second)
         past.count = len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)

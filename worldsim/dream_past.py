@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldsim.denoisers.causal_dit import CausalDiT
 from worldsim.denoisers.layers import Cache
 from worldsim.odometry import LATELY
 from worldsim.world_model import ON_ITS_OWN, Past, Views, WorldModel
@@ -24,8 +25,9 @@ class DreamPast:
 
     latents (C, h, w), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the normalised action
     that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the newest frames are
-    dreamt, with no true one among them. ``pending``: the newest frame's keys and
-    values are not in the cache yet; they are computed together with the first denoising step of the frame after it.
+    dreamt, with no true one among them; ``second``: whether a second denoiser may take over then. ``pending``: the newest
+    frame's keys and values are not in the cache yet; they are computed together with the first denoising step of the
+    frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """
@@ -39,6 +41,7 @@ class DreamPast:
     ground: float = 0.0
     count: int = 0
     own: int = 0
+    second: bool = True
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
     views: list[Any] = field(default_factory=list)
@@ -58,9 +61,17 @@ class DreamPast:
         self.own += 1
         self.pending = True
 
+    def left_alone(self, model: WorldModel) -> bool:
+        """Whether the next frame is the second denoiser's."""
+        return model.config.alone and self.second and self.own >= ON_ITS_OWN
+
     def changes_hands(self, model: WorldModel) -> bool:
-        """Whether the next frame is the first that the second denoiser makes; keys and values are then replayed."""
-        return model.config.alone and self.own == ON_ITS_OWN
+        """Whether it is the first of those: keys and values are then replayed."""
+        return self.left_alone(model) and self.own == ON_ITS_OWN
+
+    def denoiser(self, model: WorldModel) -> CausalDiT:
+        """What denoises the next frame."""
+        return model.alone if self.left_alone(model) else model.denoiser
 
     def lately(self, model: WorldModel, led: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """What dead reckoning looks back on when ``led`` (A,) leads to frame ``i``, of which there may be none yet.
@@ -105,8 +116,7 @@ class DreamPast:
         if len(latents) > 1:
             z, control = latents[None, :-1], self.control(model, first)[:, :-1]
             level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
-            denoiser = model.denoiser_after(self.own)
-            denoiser.commit(z, level, control, self.cache, self.count - len(latents))
+            self.denoiser(model).commit(z, level, control, self.cache, self.count - len(latents))
 
     def encode_features(self, model: WorldModel) -> None:
         """Features and points of every frame, from its latents and pose."""

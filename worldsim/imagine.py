@@ -43,7 +43,7 @@ class Mind:
         """Whether the two can be rows of one batch."""
         a, b = self.past, other.past
         clock = (self.steps, self.spacing) == (other.steps, other.spacing)
-        alone = (a.own < ON_ITS_OWN) == (b.own < ON_ITS_OWN)
+        alone = (a.second and a.own >= ON_ITS_OWN) == (b.second and b.own >= ON_ITS_OWN)
         return clock and alone and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
 
     def refresh(self, model: WorldModel) -> None:
@@ -75,7 +75,7 @@ def imagine(
     lap = Laps()
     pasts = [mind.past for mind in minds]
     b, index = len(minds), pasts[0].count
-    denoiser = model.denoiser_after(pasts[0].own)
+    denoiser = pasts[0].denoiser(model)
     for mind in minds:
         if mind.past.changes_hands(model):
             mind.past.replay(model)

@@ -103,10 +103,6 @@ class WorldModel(nn.Module):
         self.register_buffer("action_mean", torch.zeros(action))
         self.register_buffer("action_std", torch.ones(action))
 
-    def denoiser_after(self, own: int) -> CausalDiT:
-        """What denoises the next frame of a dream whose newest ``own`` frames are its own."""
-        return self.alone if self.config.alone and own >= ON_ITS_OWN else self.denoiser
-
     def normalise(self, actions: Tensor) -> Tensor:
         """Flattened actions (..., A) to zero mean and unit variance over the training data."""
         return (actions - self.action_mean) / self.action_std

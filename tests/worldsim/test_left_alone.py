@@ -34,9 +34,9 @@ def without(loaded: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Lo
     return checkpoint.load(str(folder))
 
 
-def begun(loaded: LoadedModel, engine: str, history: int = 20) -> DreamEnv:
+def begun(loaded: LoadedModel, engine: str, history: int = 20, second: bool = True) -> DreamEnv:
     frames = np.random.default_rng(0).integers(0, 256, (CONTEXT, SIZE, SIZE, 3)).astype(np.uint8)
-    dream = DreamEnv(loaded, history=history, engine=engine, seed=3)
+    dream = DreamEnv(loaded, history=history, engine=engine, seed=3, second=second)
     dream.reset(seed=3, options={"frames": frames, "actions": np.zeros((CONTEXT - 1, 20), np.float32)})
     dream.action_space.seed(1)
     return dream
@@ -63,6 +63,13 @@ def test_it_takes_over_after_sixteen_frames_and_gives_back_to_a_true_past(
     for a, b in zip(latents(both, ON_ITS_OWN), latents(one, ON_ITS_OWN), strict=True):
         assert torch.equal(a, b)
     assert (latents(both, 1)[0] - latents(one, 1)[0]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("engine", ["plain", "fast"])
+def test_it_may_be_left_out(loaded: LoadedModel, without: LoadedModel, engine: str) -> None:
+    both, one = begun(loaded, engine, second=False), begun(without, engine)
+    for a, b in zip(latents(both, ON_ITS_OWN + 3), latents(one, ON_ITS_OWN + 3), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_what_it_makes_is_what_it_would_make_of_that_past(loaded: LoadedModel, without: LoadedModel) -> None:

@@ -23,7 +23,7 @@ from worldsim.imagine import REFRESH, Mind, within_the_data
 from worldsim.laps import Laps
 from worldsim.memory.joint import place_features
 from worldsim.relocalise import relocalise
-from worldsim.world_model import ON_ITS_OWN, WorldModel
+from worldsim.world_model import WorldModel
 
 
 class Fast:
@@ -152,8 +152,8 @@ class Fast:
         past.steered, past.pending = None, True
 
     def _denoiser(self, past: DreamPast) -> Denoiser:
-        """:meth:`worldsim.world_model.WorldModel.denoiser_after`."""
-        return self.alone if self.alone is not None and past.own >= ON_ITS_OWN else self.denoiser
+        """As :meth:`worldsim.dream_past.DreamPast.denoiser`."""
+        return self.alone if self.alone is not None and past.left_alone(self.model) else self.denoiser
 
     def encode_features(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""

@@ -66,7 +66,7 @@ def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
     loaded = checkpoint.load(options.checkpoint or SHIPPED[options.world], device)
 
     def dream() -> DreamEnv:
-        return _turned(DreamEnv(loaded, denoising_steps=STEPS), options)
+        return _turned(DreamEnv(loaded, denoising_steps=STEPS, second=options.config.second), options)
 
     return loaded, dream
 

@@ -36,8 +36,10 @@ class PlayConfig:
     ``history`` and ``budget`` None are the checkpoint's longest and the dream's own; ``tick_rate`` None is
     the world's own pace; ``threads`` are torch's on the CPU, 0 leaves them to torch: the shipped models are too
     small to gain from a second one. ``method`` names a method of Meta-ARVDM (assets/configs/methods), or a YAML file of
-    one, to play a video model by. ``keys`` is a YAML file that says which keys play a Gymnasium world (as those in
-    assets/configs/keys do), and ``size`` the side of the picture in pixels where no checkpoint says it.
+    one, to play a video model by. Without ``second``
+    a dream that is left to its own past keeps the denoiser that it began with. ``keys`` is a YAML file that says which
+    keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels
+    where no checkpoint says it.
     """
 
     history: int | None = None
@@ -52,6 +54,7 @@ class PlayConfig:
     height: int = 800
     threads: int = 1
     method: str = ""
+    second: bool = True
     keys: str = ""
     size: int = 64
 
@@ -61,7 +64,8 @@ class PlayConfig:
         if self.denoising_steps is not None and not 1 <= self.denoising_steps <= MAX_STEPS:
             raise OptionError(f"expected denoising_steps from 1 to {MAX_STEPS}, found {self.denoising_steps}")
         for name, value in vars(self).items():
-            if isinstance(value, int | float) and value <= 0 and name != "threads":
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and value <= 0 and name != "threads":
                 raise OptionError(f"expected {name} above 0, found {name}={value}")
         if self.threads < 0:
             raise OptionError(f"expected threads of at least 0, found threads={self.threads}")
