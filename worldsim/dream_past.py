@@ -25,9 +25,9 @@ class DreamPast:
 
     latents (C, h, w), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the normalised action
     that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the newest frames are
-    dreamt, with no true one among them; ``second``: whether a second denoiser may take over then. ``pending``: the newest
-    frame's keys and values are not in the cache yet; they are computed together with the first denoising step of the
-    frame after it.
+    dreamt, with no true one among them; ``second``: whether a second denoiser may take over then. ``pending``: the
+    newest frame's keys and values are not in the cache yet; they are computed together with the first denoising step of
+    the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """
