@@ -235,13 +235,14 @@ def main(args: list[str]) -> int:
     }
     if config.method:
         result |= {"method": config.method, "pose_from": "none"}
-        del result["budget"], result["denoising_steps"]  # the method's own
+        del result["budget"], result["denoising_steps"], result["second"]  # the method's own
     if isinstance(loaded.model, ArDiffusion):
         if config.alone:
             raise ConfigError(
                 "alone=: the latents of a pair are tokens, of which there is no Fréchet distance here"
             )
         result |= {"budget": 0, "pose_from": "none"}
+        del result["second"]
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(Path(folder))

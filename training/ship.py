@@ -225,6 +225,8 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
     dials = f"denoising_steps={scores['denoising_steps']}"
     if scores["pose_from"] != "none":
         dials = f"budget={scores['budget']} {dials} pose_from={scores['pose_from']}"
+    if not scores.get("second", True):
+        dials += " second=false"
     words = []
     if "ahead" in scores:
         count = max(s["ssim"]["episodes"] for s in scores["ahead"]["dream"].values())

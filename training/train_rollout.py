@@ -54,13 +54,13 @@ class AdversaryConfig:
     """``weight`` of passing it: its gradient at the denoiser's last layer, over that of the other losses.
 
     ``smooth`` weighs its :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from random weights, and
-    alone in the first ``alone`` steps.
+    alone in the first ``head_start`` steps.
     """
 
     weight: float = 0.5
     smooth: float = 0.03
     rate: float = 4.0
-    alone: int = 100
+    head_start: int = 100
     width: int = 48
     batch: int = 6
 
@@ -179,10 +179,10 @@ def main(args: list[str]) -> int:
         source: list[LatentEpisode], module: nn.Module, seed: int, step: int, weight: float
     ) -> dict[str, Tensor]:
         process, device = accelerator.process_index, accelerator.device
-        few = ClipConfig(**{**config.clip.__dict__, "batch": config.adversary.batch, "dreamt_odds": 0.0})
+        few = replace(config.clip, batch=config.adversary.batch, dreamt_odds=0.0)
         known = draw(source, config.clip, seed, step, process, device)
         # A true frame needs no past to be looked at.
-        bare = ClipConfig(**{**few.__dict__, "pasts": (0,), "past_odds": (1.0,), "returning_odds": 0.0})
+        bare = replace(few, pasts=(0,), past_odds=(1.0,), returning_odds=0.0)
         true, _ = draw(source, bare, seed * 3 + OF_TRUE, step, process, device)
         own = batch(lambda rng: rollouts.pick(rng, few.length), few, seed * 3 + OF_OWN, step, process, device)
         with accelerator.autocast():
@@ -191,7 +191,7 @@ def main(args: list[str]) -> int:
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         rollouts.refresh(config.seed, step, accelerator.process_index)
-        weight = config.adversary.weight * (step >= config.adversary.alone)
+        weight = config.adversary.weight * (step >= config.adversary.head_start)
         return losses_on(episodes, wrapped, config.seed, step, weight)
 
     alone, rates = Alone(model, config), {"judge": config.adversary.rate}

@@ -109,7 +109,7 @@ def test_training_makes_a_second_denoiser_and_goes_on_where_it_stopped(
         "clip.past_odds=[0.3,0.7]",
         "adversary.batch=2",
     ]
-    words += ["clip.budgets=[4]", "clip.budget_odds=[1.0]", "adversary.alone=1", "adversary.width=8"]
+    words += ["clip.budgets=[4]", "clip.budget_odds=[1.0]", "adversary.head_start=1", "adversary.width=8"]
     words += ["rollout.dreams=1", "rollout.context=8", "rollout.longest=32", "optimizer.warmup=1"]
     for steps in (3, 5, 5):  # the last time there is nothing left to do
         assert train_rollout.main([*words, f"steps={steps}"]) == 0
