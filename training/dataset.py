@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
@@ -68,6 +69,22 @@ def open_episodes(folder: Path) -> list[Episode]:
             if episode.meta[key] != first[key]:
                 raise DataError(f"{folder} mixes episodes of {key} {first[key]} and {episode.meta[key]}")
     return episodes
+
+
+def open_both(data: str, held_out: str) -> tuple[list[Episode], list[Episode]]:
+    """Episodes to train on and held-out ones; without a folder these are the last twentieth, or a lone episode again.
+
+    Raises:
+        DataError: as :func:`open_episodes`.
+        ActionSpecMismatch: the two folders are of worlds with other actions.
+    """
+    episodes = open_episodes(Path(data))
+    if not held_out:
+        few = max(1, len(episodes) // 20)
+        return episodes[:-few] or episodes, episodes[-few:]
+    others = open_episodes(Path(held_out))
+    check_same(episodes[0].meta["action_spec"], others[0].meta["action_spec"], data, held_out)
+    return episodes, others
 
 
 class RandomFrames:
@@ -161,6 +178,21 @@ def latent_episodes(
             )
         )
     return out
+
+
+def encode_both(
+    both: tuple[list[Episode], list[Episode]],
+    autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae,
+    cache: Path,
+    accelerator: Accelerator,
+) -> tuple[list[LatentEpisode], list[LatentEpisode]]:
+    """:func:`latent_episodes` of each; of several processes the first encodes, and the others read what it cached."""
+    quiet = not accelerator.is_main_process
+    with accelerator.main_process_first():
+        known, held_out = (
+            latent_episodes(some, autoencoder, cache, accelerator.device, quiet) for some in both
+        )
+    return known, held_out
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
+from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.tensorboard import SummaryWriter
@@ -35,23 +35,23 @@ class OptimizerConfig:
 
 @dataclass
 class LoopConfig:
-    """``seconds`` is the wall-clock budget summed over resumes; ``steps`` ends the run earlier where it is not 0."""
+    """What every run is told.
 
+    ``data`` and ``held_out`` are folders of episodes; without the second the last twentieth of the first is held out.
+    ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``seconds`` is the wall-clock budget
+    summed over resumes; ``steps`` ends the run earlier where it is not 0.
+    """
+
+    data: str = MISSING
+    held_out: str = ""
+    out: str = MISSING
+    seed: int = 0
+    threads: int = 0
     seconds: float = 900.0
     steps: int = 0
     save_every: float = 60.0
     sample_every: float = 120.0
     log_every: int = 20
-
-
-def precision(device: str = "auto") -> str:
-    """``bf16`` where the hardware multiplies it faster than fp32 (a GPU, AVX512-BF16, AMX), otherwise ``no``."""
-    if device != "cpu" and torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    flags: set[str] = set()
-    with contextlib.suppress(OSError):
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    return "bf16" if flags & {"avx512_bf16", "amx_bf16"} else "no"
 
 
 def train(

@@ -7,7 +7,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from training.dataset import DataError, LatentEpisode, latent_episodes, open_episodes
+from training.dataset import DataError, LatentEpisode, encode_both, open_both
 from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.checkpoint import LoadedModel
@@ -16,33 +16,19 @@ from worldsim.checkpoint import LoadedModel
 def encoded(
     loaded: LoadedModel, data: str, held_out: str, out: Path, accelerator: Accelerator
 ) -> tuple[list[LatentEpisode], list[LatentEpisode]]:
-    """The episodes of two folders in a checkpoint's latents; without a second, a twentieth of the first is held out.
+    """The episodes of :func:`training.dataset.open_both` in a checkpoint's latents.
 
     Raises:
         DataError: episodes that tell no poses, or none at all.
         ActionSpecMismatch: of another world than the checkpoint's.
     """
 
-    def of(folder: str) -> list[LatentEpisode]:
-        sources = open_episodes(Path(folder))
-        check_same(loaded.action_spec, sources[0].meta["action_spec"], str(loaded.path), folder)
-        with accelerator.main_process_first():
-            found = latent_episodes(
-                sources,
-                loaded.model.autoencoder,
-                out / "latents",
-                accelerator.device,
-                not accelerator.is_main_process,
-            )
-        if any(episode.poses is None for episode in found):
-            raise DataError(f"{folder}: expected episodes with recorded poses, which this is learned from")
-        return found
-
-    episodes = of(data)
-    if held_out:
-        return episodes, of(held_out)
-    few = max(1, len(episodes) // 20)
-    return episodes[:-few] or episodes, episodes[-few:]
+    both = open_both(data, held_out)
+    check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), data)
+    episodes = encode_both(both, loaded.model.autoencoder, out / "latents", accelerator)
+    if any(episode.poses is None for some in episodes for episode in some):
+        raise DataError(f"{data}: expected episodes with recorded poses, which this is learned from")
+    return episodes
 
 
 def save_part(out: Path, loaded: LoadedModel, part: str, result: dict[str, Any]) -> None:

@@ -28,8 +28,8 @@ class RolloutConfig:
     """
 
     dreams: int = 8
-    kept: int = 24
-    every: int = 20
+    kept: int = 32
+    every: int = 80
     longest: int = 200
     context: int = 48
     skip: int = 16

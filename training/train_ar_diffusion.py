@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -26,11 +24,11 @@ from torch.utils.tensorboard import SummaryWriter
 from training.ar_diffusion_objective import ArDiffusionObjective
 from training.cli import command
 from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, latent_episodes, open_episodes
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.dataset import LatentEpisode, encode_both, open_both
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.timesteps import Timesteps
 from training.train_denoiser import HELD_OUT_SEED, action_statistics
-from worldsim.actions import check_same
 from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
 from worldsim.checkpoint import load_ar_vae, save
 from worldsim.config import load
@@ -43,13 +41,8 @@ class Config(LoopConfig):
     ``latents`` is the folder where encoded episodes are kept, RUN/latents where none is named; runs may share one.
     """
 
-    data: str = MISSING
-    held_out: str = ""
     autoencoder: str = MISSING
-    out: str = MISSING
     latents: str = ""
-    seed: int = 0
-    threads: int = 0
     length: int = 16
     batch: int = 8
     timesteps: str = "fopp"
@@ -65,26 +58,16 @@ class Config(LoopConfig):
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     # A batch in which every action is told leaves the embedding of no action out.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
-    torch.manual_seed(config.seed)
+    accelerator = launch(config, partial=True)
     timesteps = Timesteps(config.timesteps, config.non_decreasing, config.length, config.model.timesteps)
     autoencoder, shape = load_ar_vae(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
-    sources = open_episodes(Path(config.data))
+    sources, held = open_both(config.data, config.held_out)
     meta = sources[0].meta
-    held = open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
-    if not config.held_out:
-        sources = sources[: -len(held)] or sources
-    check_same(meta["action_spec"], held[0].meta["action_spec"], config.data, config.held_out)
-    out, quiet = Path(config.out), not accelerator.is_main_process
+    out = Path(config.out)
     cache = Path(config.latents) if config.latents else out / "latents"
-    with accelerator.main_process_first():
-        episodes = latent_episodes(sources, autoencoder, cache, accelerator.device, quiet)
-        held_out = latent_episodes(held, autoencoder, cache, accelerator.device, quiet)
+    episodes, held_out = encode_both((sources, held), autoencoder, cache, accelerator)
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     model.autoencoder.load_state_dict(autoencoder.state_dict())

@@ -20,17 +20,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
-from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from training.cli import command
-from training.dataset import RandomClips, open_episodes
+from training.dataset import RandomClips, open_both
 from training.discriminator import PatchDiscriminator, hinge
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.picture_loss import picture_loss
 from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import load_ar_vae, save_autoencoder
@@ -66,14 +64,9 @@ class Config(LoopConfig):
     ``adversarial_weight=0`` spares the discriminator's time in the causal stage too.
     """
 
-    data: str = MISSING
-    held_out: str = ""
     init: str = ""
-    out: str = MISSING
     batch: int = 16
     clip: int = 8
-    seed: int = 0
-    threads: int = 0
     latent_noise: float = 0.05
     ssim_weight: float = 0.5
     adversarial_weight: float = 0.05
@@ -163,19 +156,11 @@ def measure(autoencoder: ArVae, clips: np.ndarray) -> dict[str, float]:
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     if config.clip < 1 or config.batch % config.clip:
         raise ConfigError(f"expected a batch of whole clips of {config.clip} frames, found {config.batch}")
     # The discriminator rests in the first stage.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
-    episodes = open_episodes(Path(config.data))
-    held = (
-        open_episodes(Path(config.held_out)) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
-    )
-    if not config.held_out:
-        episodes = episodes[: -len(held)] or episodes
+    accelerator = launch(config, partial=True)
+    episodes, held = open_both(config.data, config.held_out)
     shape = config.autoencoder
     shape.size = int(episodes[0].meta["size"])
     if not config.stages.causal:

@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from training.cli import command
-from training.dataset import RandomFrames, open_episodes
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.dataset import RandomFrames, open_both
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.picture_loss import picture_loss
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
@@ -36,14 +35,9 @@ from worldsim.metrics.ssim import psnr, ssim
 
 @dataclass
 class Config(LoopConfig):
-    data: str = MISSING
-    held_out: str = ""
-    out: str = MISSING
     init: str = ""
     decoder_only: bool = False
     batch: int = 24
-    seed: int = 0
-    threads: int = 0
     latent_noise: float = 0.1
     ssim_weight: float = 0.5
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
@@ -90,16 +84,8 @@ def measure(autoencoder: ConvAutoencoder, frames: np.ndarray) -> dict[str, float
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=precision())
-    torch.manual_seed(config.seed)
-    episodes = open_episodes(Path(config.data))
-    held_out = (
-        open_episodes(Path(config.held_out)) if config.held_out else episodes[-max(1, len(episodes) // 20) :]
-    )
-    if not config.held_out:
-        episodes = episodes[: -len(held_out)] or episodes
+    accelerator = launch(config)
+    episodes, held_out = open_both(config.data, config.held_out)
     source = RandomFrames(episodes)
     if config.init:
         begun, config.autoencoder = load_autoencoder(Path(config.init))

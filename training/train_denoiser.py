@@ -20,8 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -29,12 +27,12 @@ from torch.utils.tensorboard import SummaryWriter
 from envs.episode import Episode
 from training.cli import command
 from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, latent_episodes, open_episodes
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.dataset import LatentEpisode, encode_both, open_both
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.objective import Objective, ObjectiveConfig
 from training.reads import ReadsConfig, draw_reads, readable
 from training.reckoning import fit_turns, measure_drift
-from worldsim.actions import check_same
 from worldsim.checkpoint import (
     CheckpointError,
     Description,
@@ -54,13 +52,8 @@ HELD_OUT_SEED = 7
 
 @dataclass
 class Config(LoopConfig):
-    data: str = MISSING
-    held_out: str = ""
     autoencoder: str = MISSING
-    out: str = MISSING
     init: str = ""
-    seed: int = 0
-    threads: int = 0
     clip: ClipConfig = field(default_factory=ClipConfig)
     reads: ReadsConfig = field(default_factory=ReadsConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -106,27 +99,14 @@ def _dreamt(loaded: LoadedModel, episode: Episode, context: int = 64, ahead: int
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     # A batch without a past leaves the compressor out.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
-    torch.manual_seed(config.seed)
+    accelerator = launch(config, partial=True)
     autoencoder, autoencoder_config = load_autoencoder(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
-    sources = open_episodes(Path(config.data))
+    sources, held_sources = open_both(config.data, config.held_out)
     meta = sources[0].meta
-    held_sources = (
-        open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
-    )
-    if not config.held_out:
-        sources = sources[: -len(held_sources)] or sources
-    check_same(meta["action_spec"], held_sources[0].meta["action_spec"], config.data, config.held_out)
     out = Path(config.out)
-    quiet = not accelerator.is_main_process
-    with accelerator.main_process_first():
-        episodes = latent_episodes(sources, autoencoder, out / "latents", accelerator.device, quiet)
-        held_out = latent_episodes(held_sources, autoencoder, out / "latents", accelerator.device, quiet)
+    episodes, held_out = encode_both((sources, held_sources), autoencoder, out / "latents", accelerator)
     model_config = ModelConfig(
         size=int(meta["size"]),
         fov=float(meta["fov"] or ModelConfig.fov),

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.cli import command
 from training.clips import RowNoise
 from training.dataset import DataError, LatentEpisode
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.part import encoded, save_part
 from training.reckoning import Walk, fit_turns, last_motions, measure_drift, reckon, reckoning_loss, walk_from
 from worldsim import checkpoint
@@ -39,13 +39,8 @@ AFTER = (16, 48, 100)
 
 @dataclass
 class Config(LoopConfig):
-    data: str = MISSING
-    held_out: str = ""
     checkpoint: str = MISSING
-    out: str = MISSING
     fresh: bool = False
-    seed: int = 0
-    threads: int = 0
     batch: int = 32
     length: int = 16
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=1.5e-3, clip=0.5, ema=0.99))
@@ -93,16 +88,13 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=precision())
+    accelerator = launch(config)
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     out = Path(config.out)
     episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator)
     if any(len(e.latents) <= config.length for e in episodes + held_out):
         raise DataError(f"{config.data}: expected episodes of more than {config.length} frames each")
-    torch.manual_seed(config.seed)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

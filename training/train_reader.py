@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.cli import command
 from training.dataset import DataError, LatentEpisode
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.part import encoded, save_part
 from training.reads import (
     OLDER_THAN,
@@ -43,13 +43,8 @@ from worldsim.world_model import WorldModel
 
 @dataclass
 class Config(ReadsConfig, LoopConfig):
-    data: str = MISSING
-    held_out: str = ""
     checkpoint: str = MISSING
-    out: str = MISSING
     fresh: bool = False
-    seed: int = 0
-    threads: int = 0
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=1.5e-3, warmup=60))
 
 
@@ -83,9 +78,7 @@ def error(
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=precision())
+    accelerator = launch(config)
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     episodes, held_out = encoded(loaded, config.data, config.held_out, Path(config.out), accelerator)
@@ -94,7 +87,6 @@ def main(args: list[str]) -> int:
             f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "
             "record with policy=needle or mixed"
         )
-    torch.manual_seed(config.seed)
     if config.fresh:
         fresh = WorldModel(model.config)
         model.frame_encoder, model.reader = fresh.frame_encoder, fresh.reader

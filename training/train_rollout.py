@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from omegaconf import MISSING
 from torch import Tensor, nn
 
@@ -34,7 +32,8 @@ from training.clips import Clip, ClipConfig, RowNoise, batch, draw
 from training.dataset import LatentEpisode, open_episodes
 from training.discriminator import hinge
 from training.latent_discriminator import LatentDiscriminator, evidence, roughness
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.objective import Objective, ObjectiveConfig
 from training.part import encoded, save_part
 from training.rollouts import RolloutConfig, Rollouts
@@ -54,30 +53,29 @@ class AdversaryConfig:
     """``weight`` of passing it: its gradient at the denoiser's last layer, over that of the other losses.
 
     ``smooth`` weighs its :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from random weights, and
-    alone in the first ``head_start`` steps.
+    alone in the first ``head_start`` steps. After them it takes ``ahead`` steps alone for each that they take together:
+    such steps are cheap, and one that is left behind cannot tell what is wrong (training/LOG.md, 13).
     """
 
     weight: float = 0.5
     smooth: float = 0.03
     rate: float = 4.0
     head_start: int = 100
+    ahead: int = 3
     width: int = 48
     batch: int = 6
 
 
 @dataclass
 class Config(LoopConfig):
-    data: str = MISSING
-    held_out: str = ""
     checkpoint: str = MISSING
-    out: str = MISSING
-    seed: int = 0
-    threads: int = 0
     clip: ClipConfig = field(default_factory=lambda: ClipConfig(batch=4))
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
-    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, warmup=20, ema=0.99))
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(lr=5e-4, warmup=20, ema=0.9975)
+    )
 
 
 class Alone(nn.Module):
@@ -159,11 +157,7 @@ def with_alone(model: WorldModel, trained: WorldModel) -> WorldModel:
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
-    torch.manual_seed(config.seed)
+    accelerator = launch(config, partial=True)
     begun = checkpoint.load(config.checkpoint, accelerator.device)
     loaded, out = Loaded(alone_of(begun.model), begun.description, begun.path), Path(config.out)
     model = loaded.model
@@ -180,18 +174,23 @@ def main(args: list[str]) -> int:
     ) -> dict[str, Tensor]:
         process, device = accelerator.process_index, accelerator.device
         few = replace(config.clip, batch=config.adversary.batch, dreamt_odds=0.0)
-        known = draw(source, config.clip, seed, step, process, device)
-        # A true frame needs no past to be looked at.
+        # A frame needs no past to be looked at.
         bare = replace(few, pasts=(0,), past_odds=(1.0,), returning_odds=0.0)
+        known = draw(source, config.clip if weight else bare, seed, step, process, device)
         true, _ = draw(source, bare, seed * 3 + OF_TRUE, step, process, device)
-        own = batch(lambda rng: rollouts.pick(rng, few.length), few, seed * 3 + OF_OWN, step, process, device)
+        clip = few if weight else bare
+        own = batch(
+            lambda rng: rollouts.pick(rng, clip.length), clip, seed * 3 + OF_OWN, step, process, device
+        )
         with accelerator.autocast():
             losses: dict[str, Tensor] = module(known, own, true, weight)
         return losses
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         rollouts.refresh(config.seed, step, accelerator.process_index)
-        weight = config.adversary.weight * (step >= config.adversary.head_start)
+        since = step - config.adversary.head_start
+        together = since >= 0 and since % (1 + config.adversary.ahead) == 0
+        weight = config.adversary.weight * together
         return losses_on(episodes, wrapped, config.seed, step, weight)
 
     alone, rates = Alone(model, config), {"judge": config.adversary.rate}

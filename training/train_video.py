@@ -18,19 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from training.cli import command
 from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, latent_episodes, open_episodes
-from training.loop import LoopConfig, OptimizerConfig, precision, train
+from training.dataset import LatentEpisode, encode_both, open_both
+from training.launch import launch
+from training.loop import LoopConfig, OptimizerConfig, train
 from training.train_denoiser import HELD_OUT_SEED, action_statistics
 from training.video_objective import VideoObjective, VideoObjectiveConfig, draw_setting
-from worldsim.actions import check_same
 from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.autoencoders.sd3 import Sd3Autoencoder
 from worldsim.checkpoint import CheckpointError, load_autoencoder, resolve, save, weights
@@ -40,13 +38,8 @@ from worldsim.video_model import SD3, VideoModel, VideoModelConfig
 
 @dataclass
 class Config(LoopConfig):
-    data: str = MISSING
-    held_out: str = ""
     autoencoder: str = MISSING
-    out: str = MISSING
     init: str = ""
-    seed: int = 0
-    threads: int = 0
     clip: ClipConfig = field(
         default_factory=lambda: ClipConfig(
             batch=4, pasts=(0, 16, 48, 64), past_odds=(0.1, 0.3, 0.4, 0.2), dreamt_odds=0.0
@@ -93,25 +86,14 @@ def begin_from(model: VideoModel, name_or_path: str) -> int:
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     # A step without references, or with uncompressed ones, leaves parts of the memory out.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=precision(), kwargs_handlers=[unused])
-    torch.manual_seed(config.seed)
+    accelerator = launch(config, partial=True)
     autoencoder, autoencoder_config = open_autoencoder(config.autoencoder)
     autoencoder.to(accelerator.device)
-    sources = open_episodes(Path(config.data))
+    sources, held = open_both(config.data, config.held_out)
     meta = sources[0].meta
-    held = open_episodes(Path(config.held_out)) if config.held_out else sources[-max(1, len(sources) // 20) :]
-    if not config.held_out:
-        sources = sources[: -len(held)] or sources
-    check_same(meta["action_spec"], held[0].meta["action_spec"], config.data, config.held_out)
     out = Path(config.out)
-    quiet = not accelerator.is_main_process
-    with accelerator.main_process_first():
-        episodes = latent_episodes(sources, autoencoder, out / "latents", accelerator.device, quiet)
-        held_out = latent_episodes(held, autoencoder, out / "latents", accelerator.device, quiet)
+    episodes, held_out = encode_both((sources, held), autoencoder, out / "latents", accelerator)
     shape = config.model
     shape.size, shape.autoencoder = int(meta["size"]), autoencoder_config
     if config.autoencoder.startswith(SD3):

@@ -111,18 +111,18 @@ def test_training_makes_a_second_denoiser_and_goes_on_where_it_stopped(
     ]
     words += ["clip.budgets=[4]", "clip.budget_odds=[1.0]", "adversary.head_start=1", "adversary.width=8"]
     words += ["rollout.dreams=1", "rollout.context=8", "rollout.longest=32", "optimizer.warmup=1"]
-    for steps in (3, 5, 5):  # the last time there is nothing left to do
+    written = tmp_path / "checkpoint"
+    for steps in (1, 5, 5):  # first the adversary alone, at last nothing is left to do
         assert train_rollout.main([*words, f"steps={steps}"]) == 0
         result = json.loads(capsys.readouterr().out.splitlines()[-1])
         assert result["steps"] == steps and np.isfinite(result["held_out"]["passed"])
-    after, before = (
-        checkpoint.load(str(tmp_path / "checkpoint")),
-        checkpoint.load(str(begun)).model.state_dict(),
-    )
+        state = checkpoint.load(str(written)).model.state_dict()
+        same = torch.equal(state["alone.outside.weight"], state["denoiser.outside.weight"])
+        assert same == (steps == 1)
+    after, before = checkpoint.load(str(written)), checkpoint.load(str(begun)).model.state_dict()
     state = after.model.state_dict()
     assert all(torch.equal(state[name], weight) for name, weight in before.items())
     assert state.keys() - before.keys() == {f"alone.{name}" for name in after.model.denoiser.state_dict()}
-    assert not torch.equal(state["alone.outside.weight"], state["denoiser.outside.weight"])
     assert after.description.training["rollout"]["steps"] == 5
 
 
