@@ -204,9 +204,11 @@ def _encode(
     return torch.cat(parts).half().cpu().numpy()
 
 
-def fingerprint(module: torch.nn.Module) -> str:
-    """Twelve hex digits of the weights."""
+def fingerprint(module: torch.nn.Module, without: str = "-") -> str:
+    """Twelve hex digits of the weights, those of the part ``without`` left out."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
+        if name.startswith(without + "."):
+            continue
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

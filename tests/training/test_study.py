@@ -179,6 +179,20 @@ def test_records_of_another_seed_are_refused_not_mixed_in(
     assert "made with another seeds" in capsys.readouterr().err
 
 
+def test_a_second_denoiser_asks_for_new_rollouts_but_not_for_new_needles(
+    place: Path, results: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    model = checkpoint.load(str(place / "model")).model
+    two = WorldModel(replace(model.config, alone=True))
+    state = model.state_dict()
+    second = {k.replace("denoiser.", "alone.", 1): v for k, v in state.items() if k.startswith("denoiser.")}
+    two.load_state_dict(state | second)
+    checkpoint.save(tmp_path, two, {"family": "dmlab", "action_spec": MAZE})
+    again = measured(place, results[0], 1, f"checkpoint={tmp_path}")
+    assert again["rows"] == results[1][1]["rows"]
+    assert evaluate.main(words(place, results[0], 4, f"checkpoint={tmp_path}")) == 2
+
+
 def test_a_backbone_that_is_missing_is_listed_with_its_rows(
     results: tuple[Path, dict[int, dict[str, Any]]],
 ) -> None:
@@ -188,7 +202,8 @@ def test_a_backbone_that_is_missing_is_listed_with_its_rows(
     assert len(channel) == 7
     assert all("missing" in row and "scores" not in row for row in channel)
     text = (results[0] / "labmaze" / "table1.md").read_text()
-    assert text.count("missing: no channel backbone") == 7 * 3 + 1
+    assert "- Missing: Channel concat (7 rows): no channel backbone; train=SECONDS trains one." in text
+    assert "| Channel concat" not in text and "| Ray memory | 48 | 16 |" in text
 
 
 def test_what_is_missing_is_trained_and_played_if_that_is_asked_for(place: Path) -> None:

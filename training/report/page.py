@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from html import escape
-from itertools import takewhile
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #282c34; max-width: 1240px; margin: 2em auto; padding: 0 1.2em }
@@ -14,7 +13,7 @@ table { border-collapse: collapse; font-size: 12.5px; margin: .6em 0 1.4em; font
 th, td { padding: .25em .5em; text-align: left; vertical-align: top; border-bottom: 1px solid #dee1e6 }
 th { background: #f4f5f7; position: sticky; top: 0 }
 td small { color: #6b7280; display: block; white-space: nowrap }
-td.paper, th.paper { color: #6b7280; background: #faf8f3 } td.missing { color: #9a3412 }
+td.paper, th.paper { color: #6b7280; background: #faf8f3 }
 figure { margin: 1em 0 1.6em } figcaption { font-size: 13px; color: #4b5563 } img { max-width: 100%; height: auto }
 ul { font-size: 13px; color: #4b5563 } div.wide { overflow-x: auto }
 """
@@ -41,7 +40,8 @@ class Page:
         """Cells as in Markdown; columns whose head begins with ``paper`` are set apart."""
         theirs = [head.startswith("paper") for head in heads]
         top = "".join(f"<th{_class(p)}>{escape(h)}</th>" for h, p in zip(heads, theirs, strict=True))
-        lines = ["<tr>" + _row(row, theirs) + "</tr>" for row in rows]
+        cells = ("".join(map(_cell, row, theirs)) for row in rows)
+        lines = [f"<tr>{line}</tr>" for line in cells]
         self._parts.append(
             (f"<p>{escape(caption)}</p>" if caption else "")
             + f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
@@ -67,23 +67,6 @@ class Page:
 
 def _class(paper: bool) -> str:
     return ' class="paper"' if paper else ""
-
-
-def _row(cells: list[str], theirs: list[bool]) -> str:
-    """A row of cells; one that says what is missing stretches over the dashes after it."""
-    parts, skip = [], 0
-    for k, (words, paper) in enumerate(zip(cells, theirs, strict=True)):
-        if skip:
-            skip -= 1
-        elif words.startswith("missing"):
-            after = takewhile(
-                lambda cell: cell == ("-", False), zip(cells[k + 1 :], theirs[k + 1 :], strict=True)
-            )
-            skip = len(list(after))
-            parts.append(f'<td class="missing" colspan="{1 + skip}">{escape(words)}</td>')
-        else:
-            parts.append(_cell(words, paper))
-    return "".join(parts)
 
 
 def _cell(words: str, paper: bool) -> str:

@@ -25,13 +25,15 @@ class Backbone:
     """A model that is there (``path``, what it says of itself and of its training) or the reason why not.
 
     ``name`` is what it is called: a shipped checkpoint's name, or its folder. ``mark`` is the fingerprint of
-    its weights, ``space_mark`` that of its autoencoder alone.
+    its weights, ``space_mark`` that of its autoencoder alone, ``needle_mark`` that of all but a second denoiser, which
+    the needle protocol never meets: the past becomes true again every sixteenth frame.
     """
 
     path: str = ""
     name: str = ""
     mark: str = ""
     space_mark: str = ""
+    needle_mark: str = ""
     training: str = ""
     missing: str = ""
     about: Description = field(default_factory=Description)
@@ -120,7 +122,8 @@ def _find(config: StudyConfig, name: str) -> Backbone:
         return Backbone(
             missing=str(error) if name == WORLD else f"no {name} backbone; train=SECONDS trains one"
         )
-    marks = fingerprint(loaded.model), fingerprint(loaded.model.autoencoder)
+    model = loaded.model
+    marks = fingerprint(model), fingerprint(model.autoencoder), fingerprint(model, without="alone")
     told = description.training
     trained_for = (
         f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"

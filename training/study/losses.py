@@ -37,7 +37,11 @@ def by_level(config: StudyConfig, world: Backbone) -> dict[str, Any]:
         disk beside the study's other records and measured once for the same weights, episodes and seed.
     """
     episodes = open_episodes(config.episodes_folder)[: config.rollouts]
-    header = {"checkpoint": world.mark, "episodes": [e.path.stem for e in episodes], "seed": config.seed}
+    header = {
+        "checkpoint": world.needle_mark,
+        "episodes": [e.path.stem for e in episodes],
+        "seed": config.seed,
+    }
     file = config.folder / "units" / "losses-world" / "losses.json"
     if file.exists() and (kept := json.loads(file.read_text()))["header"] == header:
         return dict(kept["found"])

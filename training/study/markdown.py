@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,7 +85,7 @@ def grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
 
 def timestep_grids(result: dict[str, Any]) -> list[tuple[str, Grid]]:
     """What the timestep sets were measured to do, and what was predicted without a rollout."""
-    rows = [row for row in result["rows"] if "scores" in row]
+    rows = _played(result)
     segments = rows[0]["scores"]["segments"] if rows else []
     heads = ["timestep set", "LFD of frames, all segments ↓", *(f"LFD {s} ↓" for s in segments)]
     heads += [f"PSNR {s} (dB) ↑" for s in segments] + ["n"]
@@ -140,6 +141,9 @@ def claims(found: Sequence[dict[str, Any]]) -> Grid:
 def remarks(result: dict[str, Any]) -> list[str]:
     """What the reader has to know: notes of rows, models, commit, hardware."""
     told = [f"{row['label']} ({row['name']}): {row['note']}." for row in result["rows"] if row["note"]]
+    lacking = Counter((row["label"], row["missing"]) for row in result["rows"] if "missing" in row)
+    for (label, reason), count in lacking.items():
+        told.append(f"Missing: {label}" + (f" ({count} rows)" if count > 1 else "") + f": {reason}.")
     for name, b in result["backbones"].items():
         said = (
             f"{b['path']}, {b['training']}, weights {b['weights']}"
@@ -179,21 +183,17 @@ def interval(score: dict[str, Any] | None, n: bool = True, digits: int = 3) -> s
 
 
 def _retrieval(result: dict[str, Any], metric: str, columns: Sequence[str], with_paper: bool) -> Grid | None:
-    measured = [row["scores"] for row in result["rows"] if "scores" in row]
+    measured = [row["scores"] for row in _played(result)]
     if measured and not any(metric in s for s in measured):
         return None
     digits = 2 if metric == "psnr" else 3
     theirs = [f"paper {c}" for c in columns] if with_paper else []
     heads = ["method", "history", "budget", *columns, "episodes", *theirs]
     rows = []
-    for row in result["rows"]:
-        cells = _start(row)
-        if "missing" in row:
-            cells += [f"missing: {row['missing']}", *[DASH] * len(columns)]
-        else:
-            got = row["scores"].get(metric, {})
-            done, of = row["of_episodes"]
-            cells += [*(interval(got.get(c), digits=digits) for c in columns), f"{done} of {of}"]
+    for row in _played(result):
+        got = row["scores"].get(metric, {})
+        done, of = row["of_episodes"]
+        cells = [*_start(row), *(interval(got.get(c), digits=digits) for c in columns), f"{done} of {of}"]
         rows.append(cells + (_paper(result, row) if with_paper else []))
     for name, scores in result.get("bounds", {}).items():
         got = scores.get(metric, {})
@@ -206,13 +206,9 @@ def _quality(result: dict[str, Any]) -> Grid:
     theirs = paper.COLUMNS_2[result["env"]]
     heads = ["method", "history", "budget", *QUALITY.values(), "episodes", *(f"paper {c}" for c in theirs)]
     rows = []
-    for row in result["rows"]:
-        cells = _start(row)
-        if "missing" in row:
-            cells += [f"missing: {row['missing']}", *[DASH] * len(QUALITY)]
-        else:
-            done, of = row["of_episodes"]
-            cells += [*(interval(row["scores"].get(m)) for m in QUALITY), f"{done} of {of}"]
+    for row in _played(result):
+        done, of = row["of_episodes"]
+        cells = [*_start(row), *(interval(row["scores"].get(m)) for m in QUALITY), f"{done} of {of}"]
         rows.append(cells + _paper(result, row))
     for name, scores in result.get("bounds", {}).items():
         cells = [BOUNDS[name], DASH, DASH, *(interval(scores.get(m)) for m in QUALITY), DASH]
@@ -221,7 +217,7 @@ def _quality(result: dict[str, Any]) -> Grid:
 
 
 def _degradation(result: dict[str, Any]) -> Grid:
-    measured = [row["scores"] for row in result["rows"] if "scores" in row]
+    measured = [row["scores"] for row in _played(result)]
     segments = measured[0]["segments"] if measured else list(paper.COLUMNS_4)
     heads = [
         "method",
@@ -233,15 +229,12 @@ def _degradation(result: dict[str, Any]) -> Grid:
         *(f"paper {c}" for c in paper.COLUMNS_4),
     ]
     rows = []
-    for row in result["rows"]:
+    for row in _played(result):
+        s = row["scores"]
         cells = _start(row)
-        if "missing" in row:
-            cells += [f"missing: {row['missing']}", *[DASH] * (len(segments) + 1)]
-        else:
-            s = row["scores"]
-            cells += [_spread(*pair) for pair in zip(s["psnr"]["mean"], _spreads(s), strict=True)]
-            cells += [_spread(s["decay"]["mean"], s["decay"]["spread"])]
-            cells += [f"{s['episodes']} episodes x {s['seeds']} seeds"]
+        cells += [_spread(*pair) for pair in zip(s["psnr"]["mean"], _spreads(s), strict=True)]
+        cells += [_spread(s["decay"]["mean"], s["decay"]["spread"])]
+        cells += [f"{s['episodes']} episodes x {s['seeds']} seeds"]
         rows.append(cells + _paper(result, row))
     return heads, rows
 
@@ -256,6 +249,11 @@ def _spreads(scores: dict[str, Any]) -> list[float | None]:
 
 def _order(sets: Sequence[str]) -> str:
     return ", ".join(f"({name})" for name in sets)
+
+
+def _played(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that there are numbers of; :func:`remarks` names the others."""
+    return [row for row in result["rows"] if "scores" in row]
 
 
 def _start(row: dict[str, Any]) -> list[str]:

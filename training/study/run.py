@@ -107,7 +107,7 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
                 group=group,
                 rows=played,
                 path=backbone.path,
-                mark=backbone.mark,
+                mark=backbone.mark if rollout else backbone.needle_mark,
                 space=space.path,
                 space_mark=space.space_mark,
                 episode=str(episode.path),
