@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from envs.episode import Episode
 from training.dataset import DataError, LatentEpisode
+from training.drift import gap
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream import DreamEnv
 from worldsim.dream_past import REPLAYED
@@ -40,20 +42,34 @@ class RolloutConfig:
             raise ValueError(f"longest: expected at least {SHORTEST} frames, found {self.longest}")
 
 
-class Rollouts:
-    """The newest dreams of a model that is being trained. A pool made anew after a restart is another one."""
+@dataclass
+class Rollout:
+    """A dream as an episode, and how far its own frames have drifted: :func:`training.drift.gap`."""
 
-    def __init__(self, loaded: LoadedModel, episodes: list[Episode], config: RolloutConfig) -> None:
+    frames: LatentEpisode
+    off: Tensor
+
+
+class Rollouts:
+    """The newest dreams of a model that is being trained. A pool made anew after a restart is another one.
+
+    ``true`` are the latents of ``episodes``.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, episodes: list[Episode], true: list[LatentEpisode], config: RolloutConfig
+    ) -> None:
         self.loaded, self.config = loaded, config
         most = max(loaded.model.config.memory.histories) + REPLAYED  # what a dream keeps of its past
         if config.context > most:
             raise ValueError(
                 f"context: expected at most {most} frames for this model, found {config.context}"
             )
-        self.episodes = [e for e in episodes if len(e) >= config.context + SHORTEST]
+        both = zip(episodes, true, strict=True)
+        self.episodes = [(e, z.latents) for e, z in both if len(e) >= config.context + SHORTEST]
         if not self.episodes:
             raise DataError(f"no episode has {config.context + SHORTEST} frames to dream along")
-        self.pool: deque[LatentEpisode] = deque(maxlen=config.kept)
+        self.pool: deque[Rollout] = deque(maxlen=config.kept)
 
     def refresh(self, seed: int, step: int, process: int) -> None:
         """Dream with the weights as they are, where it is time."""
@@ -64,9 +80,9 @@ class Rollouts:
         for _ in range(c.dreams):
             self.pool.append(self._dream(rng))
 
-    def _dream(self, rng: np.random.Generator) -> LatentEpisode:
+    def _dream(self, rng: np.random.Generator) -> Rollout:
         c = self.config
-        episode = self.episodes[int(rng.integers(len(self.episodes)))]
+        episode, true = self.episodes[int(rng.integers(len(self.episodes)))]
         length = round(math.exp(rng.uniform(math.log(SHORTEST), math.log(c.longest))))
         stop = c.context + min(length, len(episode) - c.context)
         start = int(rng.integers(len(episode) - stop + 1))
@@ -81,10 +97,12 @@ class Rollouts:
             poses.append(dream.poses[-1])
         # Made in inference mode, of which only copies may be trained on.
         z, x = torch.stack(latents).cpu().clone(), torch.stack(poses).cpu().clone()
-        return LatentEpisode(z, torch.from_numpy(actions), x)
+        first = min(c.context + c.skip, len(z) - 1)
+        off = gap(z[first:].float(), true[start + first : start + len(z)].float())
+        return Rollout(LatentEpisode(z, torch.from_numpy(actions), x), off)
 
-    def pick(self, rng: np.random.Generator, length: int) -> tuple[LatentEpisode, int]:
+    def pick(self, rng: np.random.Generator, length: int) -> tuple[Rollout, int]:
         """A dream, and where a clip of ``length`` of its own frames begins in it."""
         dream = self.pool[int(rng.integers(len(self.pool)))]
-        last = len(dream.latents) - length
+        last = len(dream.frames.latents) - length
         return dream, int(rng.integers(min(self.config.context + self.config.skip, last), last + 1))

@@ -23,6 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
@@ -31,6 +32,7 @@ from training.cli import command
 from training.clips import Clip, ClipConfig, RowNoise, batch, draw
 from training.dataset import LatentEpisode, open_episodes
 from training.discriminator import hinge
+from training.drift import pull, variance
 from training.latent_discriminator import LatentDiscriminator, evidence, roughness
 from training.launch import launch
 from training.loop import LoopConfig, OptimizerConfig, train
@@ -44,6 +46,9 @@ from worldsim.imagine import within_the_data
 from worldsim.schedules import next_frame, path
 from worldsim.world_model import WorldModel
 
+SPREAD_OVER = 64
+"""Episodes over which the spread of true frames is measured."""
+
 OF_TRUE, OF_OWN = 1, 2
 """What tells the clips that the adversary compares from those of the objective, beside the seed."""
 
@@ -52,12 +57,14 @@ OF_TRUE, OF_OWN = 1, 2
 class AdversaryConfig:
     """``weight`` of passing it: its gradient at the denoiser's last layer, over that of the other losses.
 
-    ``smooth`` weighs its :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from random weights, and
-    alone in the first ``head_start`` steps. After them it takes ``ahead`` steps alone for each that they take together:
-    such steps are cheap, and one that is left behind cannot tell what is wrong (training/LOG.md, 13).
+    ``drift`` weighs what takes back how far a dream as a whole has drifted (:mod:`training.drift`), beside passing;
+    ``smooth`` weighs the adversary's :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from random
+    weights, and alone in the first ``head_start`` steps. After them it takes ``ahead`` steps alone for each that they
+    take together: such steps are cheap, and one that is left behind cannot tell what is wrong (training/LOG.md, 13).
     """
 
     weight: float = 0.5
+    drift: float = 1.0
     smooth: float = 0.03
     rate: float = 4.0
     head_start: int = 100
@@ -81,27 +88,34 @@ class Config(LoopConfig):
 class Alone(nn.Module):
     """A world model and its adversary with their losses; ``forward`` is what a distributed launcher wraps."""
 
-    def __init__(self, model: WorldModel, config: Config) -> None:
+    def __init__(self, model: WorldModel, config: Config, spread: Tensor) -> None:
         super().__init__()
+        self.spread = spread
         self.objective = Objective(model, config.objective)
         self.judge = LatentDiscriminator(model.config.autoencoder.channels, config.adversary.width)
         self.adversary, self.steps = config.adversary, config.rollout.denoising_steps
 
     def forward(
-        self, known: tuple[Clip, RowNoise], own: tuple[Clip, RowNoise], true: Clip, weight: float
+        self, known: tuple[Clip, RowNoise], own: tuple[Clip, RowNoise], off: Tensor, true: Clip, weight: float
     ) -> dict[str, Tensor]:
         """Losses of a true clip, of one of the model's own frames and of as many true frames for the adversary.
 
+        ``off`` (B, M) is how far the dreams that the own frames are of have drifted.
         Without ``weight`` only the adversary learns, from the model's own frames as they are.
         """
         if not weight:
             judged, rough = self._judged(true, own[0], own[0].latents)[1:]
             return {"loss": judged + self.adversary.smooth * rough, "judged": judged, "rough": rough}
         losses = self.objective(*known)
-        passed, judged, rough = self._judged(true, own[0], self.imagined(*own))
-        told = weight * self._balance(losses["loss"], passed) if torch.is_grad_enabled() else weight
-        loss = losses["loss"] + told * passed + judged + self.adversary.smooth * rough
-        return {**losses, "loss": loss, "passed": passed, "judged": judged, "rough": rough}
+        made = self.imagined(*own)
+        passed, judged, rough = self._judged(true, own[0], made)
+        back = pull(made, off, self.spread.to(off.device))
+        asked = passed + self.adversary.drift * back
+        told = weight * self._balance(losses["loss"], asked) if torch.is_grad_enabled() else weight
+        loss = losses["loss"] + told * asked + judged + self.adversary.smooth * rough
+        drifted = (off.square() / self.spread.to(off.device)).mean().sqrt()
+        found = {"passed": passed, "drifted": drifted, "judged": judged, "rough": rough}
+        return {**losses, "loss": loss, **found}
 
     def _judged(self, true: Clip, own: Clip, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The loss of frames ``made`` (B, L, C, h, w) that are to pass, the adversary's, and its roughness."""
@@ -165,7 +179,10 @@ def main(args: list[str]) -> int:
     played = with_alone(begun.model, model).to(accelerator.device)
     played.alone = model.denoiser  # as it is at the moment, after sixteen frames of the first one
     dreamer = Loaded(played, begun.description, begun.path)
-    rollouts = Rollouts(dreamer, open_episodes(Path(config.data))[: len(episodes)], config.rollout)
+    sources = open_episodes(Path(config.data))[: len(episodes)]
+    rollouts = Rollouts(dreamer, sources, episodes, config.rollout)
+    few = episodes[:: max(1, len(episodes) // SPREAD_OVER)]
+    spread = variance(torch.cat([episode.latents[::10].float() for episode in few]))
     model.requires_grad_(False)
     model.denoiser.requires_grad_(True)
 
@@ -179,11 +196,16 @@ def main(args: list[str]) -> int:
         known = draw(source, config.clip if weight else bare, seed, step, process, device)
         true, _ = draw(source, bare, seed * 3 + OF_TRUE, step, process, device)
         clip = few if weight else bare
-        own = batch(
-            lambda rng: rollouts.pick(rng, clip.length), clip, seed * 3 + OF_OWN, step, process, device
-        )
+        off: list[Tensor] = []
+
+        def pick(rng: np.random.Generator) -> tuple[LatentEpisode, int]:
+            dream, start = rollouts.pick(rng, clip.length)
+            off.append(dream.off)
+            return dream.frames, start
+
+        own = batch(pick, clip, seed * 3 + OF_OWN, step, process, device)
         with accelerator.autocast():
-            losses: dict[str, Tensor] = module(known, own, true, weight)
+            losses: dict[str, Tensor] = module(known, own, torch.stack(off).to(device), true, weight)
         return losses
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
@@ -193,7 +215,7 @@ def main(args: list[str]) -> int:
         weight = config.adversary.weight * together
         return losses_on(episodes, wrapped, config.seed, step, weight)
 
-    alone, rates = Alone(model, config), {"judge": config.adversary.rate}
+    alone, rates = Alone(model, config, spread), {"judge": config.adversary.rate}
     ema, counters = train(alone, loss_of, out, accelerator, config.optimizer, config, rates=rates)
     assert isinstance(ema, Alone)
     if accelerator.is_main_process:

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from envs.episode import Episode
 from tests.training.small_run import record
 from tests.worldsim.small_model import SPEC, small_config, small_model
 from training import train_rollout
 from training.clips import ClipConfig, batch, draw
-from training.dataset import latent_episodes, open_episodes
+from training.dataset import LatentEpisode, latent_episodes, open_episodes
+from training.drift import variance
 from training.rollouts import SHORTEST, RolloutConfig, Rollouts
 from training.train_denoiser import begin_from
 from training.train_rollout import Alone, Config, alone_of, with_alone
 from worldsim import checkpoint
+from worldsim.checkpoint import LoadedModel
 from worldsim.world_model import WorldModel
 
 CONTEXT = 8
@@ -41,9 +44,13 @@ def begun(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def encoded(loaded: LoadedModel, sources: list[Episode], data: Path) -> list[LatentEpisode]:
+    return latent_episodes(sources, loaded.model.autoencoder, data / "latents", CPU, quiet=True)
+
+
 def test_dreams_begin_in_true_frames_and_clips_in_frames_of_their_own(data: Path, begun: Path) -> None:
     loaded, sources = checkpoint.load(str(begun)), open_episodes(data)
-    rollouts = Rollouts(loaded, sources, ROLLOUT)
+    rollouts = Rollouts(loaded, sources, encoded(loaded, sources, data), ROLLOUT)
     rollouts.refresh(seed=0, step=3, process=0)  # the first time whatever the step
     assert len(rollouts.pool) == 2
     rollouts.refresh(seed=0, step=4, process=0)
@@ -51,7 +58,7 @@ def test_dreams_begin_in_true_frames_and_clips_in_frames_of_their_own(data: Path
     rollouts.refresh(seed=0, step=5, process=0)
     assert len(rollouts.pool) == 3  # the oldest is gone
     true = torch.cat([loaded.encode(e.frames(0, len(e))) for e in sources])
-    for dream in rollouts.pool:
+    for dream in (rollout.frames for rollout in rollouts.pool):
         assert len(dream.latents) == len(dream.actions) + 1 == CONTEXT + SHORTEST
         assert dream.poses is not None and len(dream.poses) == len(dream.latents)
         apart = (dream.latents[:, None] - true[None]).abs().amax((2, 3, 4)).amin(1)
@@ -69,17 +76,22 @@ def test_the_adversary_asks_as_loudly_as_it_is_told_to_and_of_the_denoiser_alone
     model = loaded.model.requires_grad_(False)
     model.denoiser.requires_grad_(True)
     torch.nn.init.normal_(model.denoiser.outside.weight, std=0.02)
-    rollouts = Rollouts(loaded, sources, ROLLOUT)
+    episodes = encoded(loaded, sources, data)
+    rollouts = Rollouts(loaded, sources, episodes, ROLLOUT)
     rollouts.refresh(0, 0, 0)
-    episodes = latent_episodes(sources, model.autoencoder, data / "latents", CPU, quiet=True)
-    alone = Alone(model, Config(data="", checkpoint="", out=""))
-    own = batch(lambda rng: rollouts.pick(rng, CLIP.length), CLIP, 0, 0, 0, CPU)
+    alone = Alone(model, Config(data="", checkpoint="", out=""), variance(episodes[0].latents.float()))
+
+    def pick(rng: np.random.Generator) -> tuple[LatentEpisode, int]:
+        rollout, start = rollouts.pick(rng, CLIP.length)
+        return rollout.frames, start
+
+    own, off = batch(pick, CLIP, 0, 0, 0, CPU), torch.stack([rollouts.pool[0].off] * CLIP.batch)
     last, gradients = model.denoiser.outside.weight, []
     for weight in (1e-9, 0.25):
         alone.zero_grad()
         known, true = draw(episodes, CLIP, 0, 0, 0, CPU), draw(episodes, CLIP, 1, 0, 0, CPU)[0]
-        own[1].generators = batch(lambda rng: rollouts.pick(rng, 6), CLIP, 0, 0, 0, CPU)[1].generators
-        alone(known, own, true, weight)["loss"].backward()
+        own[1].generators = batch(pick, CLIP, 0, 0, 0, CPU)[1].generators
+        alone(known, own, off, true, weight)["loss"].backward()
         assert last.grad is not None
         gradients.append(last.grad.clone())
         assert all(
