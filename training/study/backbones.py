@@ -25,15 +25,14 @@ class Backbone:
     """A model that is there (``path``, what it says of itself and of its training) or the reason why not.
 
     ``name`` is what it is called: a shipped checkpoint's name, or its folder. ``mark`` is the fingerprint of
-    its weights, ``space_mark`` that of its autoencoder alone, ``needle_mark`` that of all but a second denoiser, which
-    the needle protocol never meets: the past becomes true again every sixteenth frame.
+    its weights, ``space_mark`` that of its autoencoder alone, ``one_mark`` that of all but a second denoiser.
     """
 
     path: str = ""
     name: str = ""
     mark: str = ""
     space_mark: str = ""
-    needle_mark: str = ""
+    one_mark: str = ""
     training: str = ""
     missing: str = ""
     about: Description = field(default_factory=Description)

@@ -29,7 +29,8 @@ class StudyConfig:
     ``method_episodes`` and ``method_steps`` are for rows of video models, which cost more: few, so that a table of the
     shipped models takes less than 20 minutes of two cores; 0 is as for the others, and the method's own. A method of
     fewer steps keeps its own. ``rollouts`` is how many episodes Table 4 takes, ``seeds`` how often each; Figure 10
-    takes as many, with ``timesteps`` network calls a frame.
+    takes as many, with ``timesteps`` network calls a frame. ``second`` lets a dream's second denoiser take over in
+    them, as in play: left out, one network is the whole dream, which is what the paper's theory is of.
     """
 
     table: int = 0
@@ -53,6 +54,7 @@ class StudyConfig:
     denoising_steps: int = 2
     timesteps: int = 8
     pose_from: str = "dream"
+    second: bool = False
     context: int = 64
     rollout: int = 128
     rollouts: int = 8

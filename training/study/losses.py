@@ -38,7 +38,7 @@ def by_level(config: StudyConfig, world: Backbone) -> dict[str, Any]:
     """
     episodes = open_episodes(config.episodes_folder)[: config.rollouts]
     header = {
-        "checkpoint": world.needle_mark,
+        "checkpoint": world.one_mark,
         "episodes": [e.path.stem for e in episodes],
         "seed": config.seed,
     }

@@ -107,7 +107,7 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
                 group=group,
                 rows=played,
                 path=backbone.path,
-                mark=backbone.mark if rollout else backbone.needle_mark,
+                mark=backbone.mark if config.second else backbone.one_mark,
                 space=space.path,
                 space_mark=space.space_mark,
                 episode=str(episode.path),
@@ -119,6 +119,7 @@ def planned(config: StudyConfig, rows: Sequence[Row], found: dict[str, Backbone]
                 context=config.context if rollout else 0,
                 length=config.rollout if rollout else 0,
                 device=str(pick_device(config.device)),
+                second=config.second,
             )
             for episode in episodes[:count]
         ]
@@ -142,6 +143,7 @@ def gathered(
             "denoising_steps": config.timesteps if config.figure else config.denoising_steps,
             "method_steps": config.method_steps or "the presets'",
             "pose_from": config.pose_from,
+            "second": config.second,
         },
         "backbones": {
             name: {"path": b.name, "weights": b.mark, "training": b.training, "missing": b.missing}

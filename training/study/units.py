@@ -46,7 +46,7 @@ class Unit:
     ``rows`` are dreamt together from the checkpoint at ``path`` whose weights have the fingerprint ``mark``;
     ``space`` is the checkpoint whose autoencoder gives the features, the same for all rows, and ``space_mark`` its
     fingerprint. ``steps`` are denoising steps, for a method at most so many and 0 for its own; ``seeds`` are several
-    for a rollout.
+    for a rollout. Without ``second`` a world model's second denoiser never takes over, and ``mark`` leaves it out.
     """
 
     kind: str
@@ -65,6 +65,7 @@ class Unit:
     context: int = 0
     length: int = 0
     device: str = "cpu"
+    second: bool = False
 
     @property
     def file(self) -> Path:
@@ -138,7 +139,9 @@ def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream:
         window = loaded.model.config.denoiser.window
         history = window if row.history == TWIN else row.history
         budget = history if row.budget is None else row.budget
-        dream = DreamEnv(loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0])
+        dream = DreamEnv(
+            loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0], second=unit.second
+        )
         dream.spacing = row.spacing
         return dream
     chosen = method(row.preset, row.words)
