@@ -12,48 +12,39 @@ import time
 from collections import deque
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
-from worldsim.actions import as_vector, space_from_spec
 from worldsim.ad import Plan, generate
 from worldsim.ar_diffusion import ArDiffusion
 from worldsim.autoencoders.ar_vae import Stream
 from worldsim.checkpoint import Loaded
 from worldsim.denoisers.layers import Cache
 from worldsim.diffusion import to_x0
-from worldsim.dream_context import DreamError, check_context
+from worldsim.dream_context import DreamError
 from worldsim.frames import to_uint8
+from worldsim.poseless import PoselessDream
 from worldsim.samplers import sampler_from
 
 LADDER = (1, 4, 8)
 """Histories to choose from, as far as the denoiser's window reaches."""
 
 
-class ArDream(gymnasium.Env[np.ndarray, Any]):
+class ArDream(PoselessDream[ArDiffusion]):
     """An AR-Diffusion model, played like a world.
 
     ``history`` is how many clean frames a new one sees, at most the denoiser's window but itself; ``denoising_steps``
     are network calls a frame. Nothing is compressed, so ``budget`` is 0; no pose is known or used.
     """
 
-    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
-
     def __init__(
         self, loaded: Loaded[ArDiffusion], denoising_steps: int = 4, history: int | None = None, seed: int = 0
     ) -> None:
-        self.loaded, self.model = loaded, loaded.model
+        super().__init__(loaded, seed)
         config = self.model.config
-        self.device = next(self.model.parameters()).device
         reach = max(1, config.denoiser.window - 1)
         self.histories, self.budgets = (*(h for h in LADDER if h < reach), reach), (0,)
-        self.action_space = space_from_spec(loaded.action_spec)
-        self.observation_space = spaces.Box(0, 255, (config.size, config.size, 3), np.uint8)
-        self.render_mode = "rgb_array"
-        self._seed, self._random = seed, torch.Generator()
         keep = max(reach, config.autoencoder.window - 1)
         self._latents: deque[Tensor] = deque(maxlen=keep)  # (1, L, D) each, the last frames shown
         self._led: deque[Tensor] = deque(maxlen=keep)  # the normalised action (A,) that led to each
@@ -62,14 +53,12 @@ class ArDream(gymnasium.Env[np.ndarray, Any]):
             None  # of the denoiser, over all frames but the newest; None where it is stale
         )
         self._stream: Stream | None = None  # of the decoder, over all frames; None where it is stale
-        self._frame: np.ndarray | None = None
         self.denoising_steps = denoising_steps
         self.history = reach if history is None else history
 
     @property
-    def window(self) -> int:
-        """The shortest history."""
-        return min(self.histories)
+    def called(self) -> str:
+        return "AR-Diffusion"
 
     @property
     def history(self) -> int:
@@ -103,16 +92,6 @@ class ArDream(gymnasium.Env[np.ndarray, Any]):
             raise DreamError(f"denoising steps: expected 1 to 1000, found {value}")
         self._steps = value
 
-    @property
-    def pose_from(self) -> str:
-        """``none``: AR-Diffusion knows no pose."""
-        return "none"
-
-    @pose_from.setter
-    def pose_from(self, value: str) -> None:
-        if value == "true":
-            raise DreamError("pose_from: AR-Diffusion uses no pose; leave pose_from out")
-
     @torch.inference_mode()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -122,18 +101,13 @@ class ArDream(gymnasium.Env[np.ndarray, Any]):
         Raises:
             DreamError: frames of another size, or a number of actions that does not fit.
         """
-        super().reset(seed=seed)
-        frames, actions = check_context(options or {}, self.model.config.size)
-        none = torch.zeros(self.model.config.action_dim, device=self.device)
-        led = [self.model.normalise(none), *(self._vector(a) for a in actions)]
+        frames, led = self._begin(seed, options)
         keep = self._latents.maxlen or 1
         self._latents.clear()
         self._latents.extend(self.loaded.encode(frames[-keep:]).unsqueeze(1))
         self._led.clear()
         self._led.extend(led[-keep:])
-        self._random = torch.Generator().manual_seed(self._seed if seed is None else seed)
         self._count, self._cache, self._stream = len(frames), None, None
-        self._frame = frames[-1]
         return frames[-1], self._info({})
 
     @torch.inference_mode()
@@ -175,13 +149,6 @@ class ArDream(gymnasium.Env[np.ndarray, Any]):
             self._latents[i] = latent
         self._cache = self._stream = None
         self._frame = frames[-1]
-
-    def guide(self, pose: np.ndarray) -> None:
-        """Nothing: AR-Diffusion uses no pose."""
-
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The newest frame."""
-        return self._frame
 
     def _denoise(self, led: Tensor) -> Tensor:
         """Clean latents (1, L, D) of the next frame."""
@@ -225,10 +192,6 @@ class ArDream(gymnasium.Env[np.ndarray, Any]):
             for latent in known:
                 self.model.autoencoder.decode_next(latent, self._stream)
         return self._stream
-
-    def _vector(self, action: Any) -> Tensor:
-        flat = as_vector(self.action_space, action)
-        return self.model.normalise(torch.as_tensor(flat, device=self.device))
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:
         return {"memory_frames": min(self._history, self._count), "memory_latents": 0, "ms": ms}

@@ -12,20 +12,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor
 
-from worldsim.actions import as_vector, space_from_spec
 from worldsim.ar_step import advance, initialise
 from worldsim.checkpoint import Loaded
 from worldsim.diffusion import corrupt
-from worldsim.dream_context import DreamError, check_context
+from worldsim.dream_context import DreamError
 from worldsim.frames import to_uint8
 from worldsim.memory.protocol import References
 from worldsim.methods import Method
+from worldsim.poseless import PoselessDream
 from worldsim.video_model import VideoModel
 
 LADDER = (1, 8, 16, 48, 112)
@@ -33,7 +31,7 @@ LADDER = (1, 8, 16, 48, 112)
 BUDGETS = (8, 16, 32, 48)
 
 
-class MethodDream(gymnasium.Env[np.ndarray, Any]):
+class MethodDream(PoselessDream[VideoModel]):
     """A video model played by a method.
 
     ``history`` bounds how far back the method's reference frames may lie; ``budget`` is what they are compressed to, 0
@@ -43,21 +41,14 @@ class MethodDream(gymnasium.Env[np.ndarray, Any]):
         DreamError: the method wants another way of memory than the model was trained with.
     """
 
-    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
-
     def __init__(self, loaded: Loaded[VideoModel], method: Method, seed: int = 0) -> None:
-        self.loaded, self.model, self.method = loaded, loaded.model, method
+        super().__init__(loaded, seed)
+        self.method = method
         self._check_memory()
-        config = self.model.config
-        self.device = next(self.model.parameters()).device
         reach = method.references.count * method.references.every
         self.histories = (*(h for h in LADDER if h < reach), reach)
         self.budgets = BUDGETS if method.budget else (0,)
-        self.action_space = space_from_spec(loaded.action_spec)
-        self.observation_space = spaces.Box(0, 255, (config.size, config.size, 3), np.uint8)
-        self.render_mode = "rgb_array"
         self._history, self._budget = reach, method.budget or 0
-        self._seed, self._random = seed, torch.Generator()
         self._frames: list[
             Tensor
         ] = []  # clean latents (1, C, h, w) from the first on, also those not shown yet
@@ -66,12 +57,10 @@ class MethodDream(gymnasium.Env[np.ndarray, Any]):
         self._carried: Tensor | None = None
         self._future: list[Tensor] = []
         self._past: tuple[list[int], References] | None = None
-        self._frame: np.ndarray | None = None
 
     @property
-    def window(self) -> int:
-        """The shortest history."""
-        return min(self.histories)
+    def called(self) -> str:
+        return self.method.name
 
     @property
     def history(self) -> int:
@@ -111,16 +100,6 @@ class MethodDream(gymnasium.Env[np.ndarray, Any]):
             raise DreamError(f"denoising steps: expected 1 to 1000, found {value}")
         self.method = replace(self.method, steps=value)
 
-    @property
-    def pose_from(self) -> str:
-        """``none``: a method knows no pose."""
-        return "none"
-
-    @pose_from.setter
-    def pose_from(self, value: str) -> None:
-        if value == "true":
-            raise DreamError(f"pose_from: {self.method.name} uses no pose; leave pose_from out")
-
     @torch.inference_mode()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -130,14 +109,9 @@ class MethodDream(gymnasium.Env[np.ndarray, Any]):
         Raises:
             DreamError: frames of another size, or a number of actions that does not fit.
         """
-        super().reset(seed=seed)
-        frames, actions = check_context(options or {}, self.model.config.size)
-        self._random = torch.Generator().manual_seed(self._seed if seed is None else seed)
+        frames, self._led = self._begin(seed, options)
         self._frames = list(self.loaded.encode(frames).unsqueeze(1))
-        none = torch.zeros(self.model.config.action_dim, device=self.device)
-        self._led = [none, *(self._vector(a) for a in actions)]
         self._shown, self._carried, self._future, self._past = len(frames), None, [], None
-        self._frame = frames[-1]
         return frames[-1], self._info({})
 
     def plan(self, actions: Sequence[Any]) -> None:
@@ -184,13 +158,6 @@ class MethodDream(gymnasium.Env[np.ndarray, Any]):
         self._frames[-n:] = list(self.loaded.encode(frames).unsqueeze(1))
         self._carried = self._past = None
         self._frame = frames[-1]
-
-    def guide(self, pose: np.ndarray) -> None:
-        """Nothing: a method uses no pose."""
-
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The newest frame."""
-        return self._frame
 
     def _make(self, led: Tensor) -> None:
         """One autoregressive step: ``stride`` more clean frames."""
@@ -239,10 +206,6 @@ class MethodDream(gymnasium.Env[np.ndarray, Any]):
                 f"the method {self.method.name} wants memory by {wanted.way} with {wanted.compressor} compression, the "
                 f"checkpoint {self.loaded.path.name} was trained with {have.way} and {have.compressor}; choose another"
             )
-
-    def _vector(self, action: Any) -> Tensor:
-        flat = as_vector(self.action_space, action)
-        return self.model.normalise(torch.as_tensor(flat, device=self.device))
 
     def _info(self, ms: dict[str, float]) -> dict[str, Any]:
         seen = min(self._history, self.method.references.most, self._shown)
