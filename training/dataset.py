@@ -195,6 +195,13 @@ def encode_both(
     return known, held_out
 
 
+def action_statistics(episodes: list[LatentEpisode]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every action dimension over the data; constant dimensions pass unscaled."""
+    actions = torch.cat([e.actions for e in episodes])
+    std = actions.std(0)
+    return actions.mean(0), torch.where(std < 1e-3, torch.ones_like(std), std)
+
+
 @torch.no_grad()
 def _encode(
     episode: Episode, autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae, device: torch.device

@@ -10,27 +10,23 @@ RUN/checkpoint, from which `python -m training.sample` makes videos, and prints 
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from training.ar_diffusion_objective import ArDiffusionObjective
 from training.cli import command
 from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, encode_both, open_both
+from training.dataset import LatentEpisode, action_statistics, encode_both, open_both
+from training.fit import fit, publish
 from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
+from training.loop import LoopConfig, OptimizerConfig
 from training.timesteps import Timesteps
-from training.train_denoiser import HELD_OUT_SEED, action_statistics
 from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
-from worldsim.checkpoint import load_ar_vae, save
+from worldsim.checkpoint import load_ar_vae
 from worldsim.config import load
 
 
@@ -89,27 +85,11 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip.latents, clip.actions, noise)
         return losses
 
-    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
-        return losses_on(episodes, wrapped, config.seed, step)
-
-    @torch.no_grad()
-    def held_out_losses(ema: nn.Module) -> dict[str, float]:
-        rows = [losses_on(held_out, ema, HELD_OUT_SEED, i) for i in range(16)]
-        return {k: float(torch.stack([r[k] for r in rows]).mean()) for k in rows[0]}
-
-    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
-        for name, value in held_out_losses(ema).items():
-            writer.add_scalar(f"held_out/{name}", value, step)
-
-    ema, counters = train(objective, loss_of, out, accelerator, config.optimizer, config, sample)
-    assert isinstance(ema, ArDiffusionObjective)
+    both = (episodes, held_out)
+    ema, result = fit(objective, losses_on, both, config, config.optimizer, accelerator)
     if accelerator.is_main_process:
-        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         result["timesteps"] = timesteps.scheme
-        result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
-        facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
-        save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
-        print(json.dumps(result))
+        publish(config.out, ema.model, meta, result)
     return 0
 
 

@@ -12,14 +12,11 @@ run's own.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
@@ -27,9 +24,10 @@ from torch.utils.tensorboard import SummaryWriter
 from envs.episode import Episode
 from training.cli import command
 from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, encode_both, open_both
+from training.dataset import LatentEpisode, action_statistics, encode_both, open_both
+from training.fit import fit, publish
 from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
+from training.loop import LoopConfig, OptimizerConfig
 from training.objective import Objective, ObjectiveConfig
 from training.reads import ReadsConfig, draw_reads, readable
 from training.reckoning import fit_turns, measure_drift
@@ -40,14 +38,11 @@ from worldsim.checkpoint import (
     LoadedModel,
     load_autoencoder,
     mismatch,
-    save,
 )
 from worldsim.checkpoint import load as load_checkpoint
 from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
 from worldsim.dream import DreamEnv
 from worldsim.world_model import WorldModel
-
-HELD_OUT_SEED = 7
 
 
 @dataclass
@@ -60,13 +55,6 @@ class Config(LoopConfig):
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-
-
-def action_statistics(episodes: list[LatentEpisode]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of every action dimension over the data; constant dimensions pass unscaled."""
-    actions = torch.cat([e.actions for e in episodes])
-    std = actions.std(0)
-    return actions.mean(0), torch.where(std < 1e-3, torch.ones_like(std), std)
 
 
 def begin_from(model: WorldModel, name_or_path: str) -> None:
@@ -136,33 +124,17 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip, noise, reads=reads)
         return losses
 
-    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
-        return losses_on(episodes, wrapped, config.seed, step)
-
-    @torch.no_grad()
-    def held_out_losses(ema: nn.Module) -> dict[str, float]:
-        rows = [losses_on(held_out, ema, HELD_OUT_SEED, i) for i in range(8)]
-        return {k: float(torch.stack([r[k] for r in rows]).mean()) for k in rows[0]}
-
-    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
-        for name, value in held_out_losses(ema).items():
-            writer.add_scalar(f"held_out/{name}", value, step)
-        assert isinstance(ema, Objective)
+    def show(ema: Objective, writer: SummaryWriter, step: int) -> None:
         loaded = Loaded(ema.model, Description(action_spec=meta["action_spec"]), out)
-        writer.add_image(
-            "held_out/true_above_dreamt", _dreamt(loaded, held_sources[0]), step, dataformats="HWC"
-        )
+        picture = _dreamt(loaded, held_sources[0])
+        writer.add_image("held_out/true_above_dreamt", picture, step, dataformats="HWC")
 
-    ema, counters = train(objective, loss_of, out, accelerator, config.optimizer, config, sample)
-    assert isinstance(ema, Objective)
+    both = (episodes, held_out)
+    ema, result = fit(objective, losses_on, both, config, config.optimizer, accelerator, batches=8, show=show)
     if accelerator.is_main_process:
-        result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
-        result["held_out"] = {k: round(v, 5) for k, v in held_out_losses(ema).items()}
         ema.model.cpu()
         measure_drift(ema.model, held_out)
-        facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend")}
-        save(out / "checkpoint", ema.model, {**facts, "action_spec": meta["action_spec"], "training": result})
-        print(json.dumps(result))
+        publish(config.out, ema.model, meta, result)
     return 0
 
 

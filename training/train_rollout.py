@@ -33,6 +33,7 @@ from training.clips import Clip, ClipConfig, RowNoise, batch, draw
 from training.dataset import LatentEpisode, open_episodes
 from training.discriminator import hinge
 from training.drift import pull, variance
+from training.fit import HELD_OUT_SEED, mean_losses
 from training.latent_discriminator import LatentDiscriminator, evidence, roughness
 from training.launch import launch
 from training.loop import LoopConfig, OptimizerConfig, train
@@ -222,8 +223,8 @@ def main(args: list[str]) -> int:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         rollouts.refresh(config.seed, counters["step"], accelerator.process_index)
         with torch.no_grad():
-            rows = [losses_on(held_out, ema, 7, i, config.adversary.weight) for i in range(8)]
-        result["held_out"] = {k: round(float(torch.stack([r[k] for r in rows]).mean()), 5) for k in rows[0]}
+            rows = [losses_on(held_out, ema, HELD_OUT_SEED, i, config.adversary.weight) for i in range(8)]
+        result["held_out"] = {k: round(v, 5) for k, v in mean_losses(rows).items()}
         save_part(
             out,
             Loaded(with_alone(begun.model, ema.objective.model), begun.description, begun.path),
