@@ -4,8 +4,9 @@
 
 *Ahead*: true context, then ``horizon`` frames dreamt blind under the recorded actions; SSIM and PSNR 1, 4, 16 and 64
 frames ahead, for the dream, for copying the last context frame, and for an untrained model over the same autoencoder.
-*Needle*: history from truth, 16 frames blind at a time (paper, section 6.1); SSIM of returning views by how many frames
-ago they were last seen, for the full memory and for its forgetful twin. Intervals are 95% bootstraps over episodes.
+*Needle*: history from truth, ``blind=16`` frames blind at a time (paper, section 6.1); SSIM of returning views by how
+many frames ago they were last seen, for the full memory and for its forgetful twin. With more frames blind much of what
+comes back was seen in the dream alone. Intervals are 95% bootstraps over episodes.
 *Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
 of them to all true frames, beside that of other true worlds under these actions, and how many dreams collapse;
 ``strips=FILE.png`` shows them. ``second=false`` leaves a second denoiser out.
@@ -52,7 +53,6 @@ from worldsim.retrieval import RANGE_NAMES, RevisitFinder
 from worldsim.runtime import hardware, pick_device
 
 HORIZONS = (1, 4, 16, 64)
-BLIND = 16
 ALL = "all"  # every preset, one after the other
 
 
@@ -66,6 +66,7 @@ class Config:
     out: str = ""
     episodes: int = 0
     context: int = 64
+    blind: int = 16
     budget: int = 16
     denoising_steps: int = 2
     pose_from: str = "dream"
@@ -74,6 +75,10 @@ class Config:
     seed: int = 0
     device: str = "auto"
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.blind < 1:
+            raise ConfigError(f"blind: expected at least 1 frame, found {self.blind}")
 
 
 def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
@@ -166,10 +171,10 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
                 shown["recall"] = revisit.thumbnail
                 for name, frame in shown.items():
                     row.setdefault((revisit.range, name), []).append(ssim(true[i], frame))
-            if i % BLIND == 0:
-                past = None if poses is None else poses[i - BLIND + 1 : i + 1]
+            if i % config.blind == 0:
+                newest = slice(i - config.blind + 1, i + 1)
                 for dream in dreams.values():
-                    dream.correct(true[i - BLIND + 1 : i + 1], past)
+                    dream.correct(true[newest], None if poses is None else poses[newest])
         for key, values in row.items():
             scores.setdefault(key, []).append(values)
     names = ("memory", "forgetful", "ceiling", "recall")
@@ -228,6 +233,7 @@ def main(args: list[str]) -> int:
         "checkpoint": config.checkpoint,
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
+        "blind": config.blind,
         "pose_from": config.pose_from,
         "second": config.second,
         "seed": config.seed,

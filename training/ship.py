@@ -188,7 +188,7 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         ]
     if "needle" in scores:
         lines += [
-            "What it remembers (history from truth, 16 frames blind at a time):",
+            f"What it remembers (history from truth, {scores.get('blind', 16)} frames blind at a time):",
             "",
             *_needle(scores["needle"]),
             "",
@@ -223,6 +223,8 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
         count = max(s["ssim"]["episodes"] for s in first.values())
         return [f"method=all ahead={held}_explore episodes={count}"]
     dials = f"denoising_steps={scores['denoising_steps']}"
+    if scores.get("blind", 16) != 16:
+        dials += f" blind={scores['blind']}"
     if scores["pose_from"] != "none":
         dials = f"budget={scores['budget']} {dials} pose_from={scores['pose_from']}"
     if not scores.get("second", True):

@@ -13,6 +13,7 @@ from tests.worldsim.small_model import SPEC, small_checkpoint
 from tests.worldsim.small_video import small_video
 from training import evaluate, ship
 from worldsim import checkpoint, methods
+from worldsim.dream import DreamEnv
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,22 @@ def test_the_same_episodes_and_seed_give_the_same_numbers(
     assert first["ahead"]["dream"]["64"]["ssim"]["n"] == 1  # type: ignore[index]
     assert first["ahead"].keys() == {"dream", "copy", "untrained"}  # type: ignore[attr-defined]
     assert sum(row["memory"]["n"] for row in first["needle"].values()) > 0  # type: ignore[attr-defined]
+
+
+def test_the_truth_comes_back_as_often_as_it_is_asked_to(
+    measured: tuple[Path, Path, list[dict[str, object]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = measured[0]
+    corrected: list[int] = []
+    correct = DreamEnv.correct
+    monkeypatch.setattr(DreamEnv, "correct", lambda *a: (corrected.append(len(a[1])), correct(*a))[1])
+    words = [f"checkpoint={model}", f"needle={model.parent / 'data'}", "denoising_steps=1"]
+    assert evaluate.main([*words, "blind=50"]) == 0
+    assert corrected == [50] * 4  # 140 frames, memory and its forgetful twin
+    assert evaluate.main([*words, "blind=0"]) == 2
+    assert "blind: expected at least 1 frame" in capsys.readouterr().err
 
 
 def test_a_card_carries_the_numbers_and_the_command(
