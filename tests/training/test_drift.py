@@ -1,4 +1,4 @@
-"""What has drifted as a whole is pulled back, in colour and in contrast; what only comes at another time is not."""
+"""A colour that has drifted is pulled back where it is; what only comes at another time or elsewhere is not."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ TRUE = torch.randn(40, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 
 
 def test_the_moments_of_a_frame_are_what_they_are_called() -> None:
-    z = TRUE[:2]
-    found = moments(z)
-    assert found.shape == (2, 12 + 12 + 9)
-    assert torch.allclose(found[:, 5], z[:, 1, 1].mean(-1))  # the second row of the second channel
-    assert torch.allclose(found[:, 17], z[:, 1, 1].square().mean(-1))
-    assert torch.allclose(found[:, 24 + 2], (z[:, 0] * z[:, 2]).mean((-1, -2)))
+    found = moments(TRUE)
+    assert found.shape == (40, 12)
+    assert torch.allclose(found[:, 5], TRUE[:, 1, 1].mean(-1))  # the second row of the second channel
 
 
-def test_the_same_frames_in_another_order_have_not_drifted() -> None:
-    off = gap(TRUE.flip(0), TRUE)
+@pytest.mark.parametrize("own", [TRUE.flip(0), TRUE.flip(-1)], ids=["another order", "seen in a mirror"])
+def test_what_has_the_same_colours_has_not_drifted(own: Tensor) -> None:
+    off = gap(own, TRUE)
     assert off.abs().max() < 1e-6
-    made = TRUE[None, :5].clone().requires_grad_()
+    made = own[None, :5].clone().requires_grad_()
     pull(made, off[None], variance(TRUE)).backward()
-    assert made.grad is not None and made.grad.abs().max() < 1e-6
+    assert made.grad is not None and made.grad.abs().max() < 1e-5
 
 
-@pytest.mark.parametrize(
-    "drifted",
-    [TRUE + torch.tensor([0.5, 0.0, 0.0])[:, None, None], 1.5 * TRUE, 0.5 * TRUE],
-    ids=["a colour", "more contrast", "less contrast"],
-)
-def test_one_step_down_brings_a_drifted_dream_nearer(drifted: Tensor) -> None:
-    spread = variance(TRUE)
-    off = gap(drifted, TRUE)
+def test_more_or_less_contrast_is_no_drift() -> None:
+    middle = TRUE.mean(-1, keepdim=True)
+    assert gap(middle + 1.5 * (TRUE - middle), TRUE).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("row", [0, 3], ids=["the sky", "the ground"])
+def test_one_step_down_brings_a_drifted_dream_nearer(row: int) -> None:
+    spread, drifted = variance(TRUE), TRUE.clone()
+    drifted[:, 1, row] += 0.5
     made = drifted[None].clone().requires_grad_()
-    pull(made, off[None], spread).backward()
+    pull(made, gap(drifted, TRUE)[None], spread).backward()
     assert made.grad is not None
-    back = (made - 0.2 * made.grad / made.grad.std()).detach()[0]
+    back = (made - 0.2 * made.grad / made.grad.abs().max()).detach()[0]
 
     def far(x: Tensor) -> float:
         return float((gap(x, TRUE).square() / spread).sum())
 
-    assert far(back) < 0.9 * far(drifted)
+    assert far(back) < 0.7 * far(drifted)
+    assert torch.allclose(back[:, 0], drifted[:, 0], atol=1e-5)
 
 
 def test_a_row_of_the_batch_is_pulled_by_its_own_dream() -> None:
