@@ -31,7 +31,7 @@ class RolloutConfig:
 
     dreams: int = 8
     kept: int = 32
-    every: int = 80
+    every: int = 40
     longest: int = 200
     context: int = 48
     skip: int = 16
