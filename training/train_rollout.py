@@ -58,8 +58,8 @@ OF_TRUE, OF_OWN = 1, 2
 class AdversaryConfig:
     """``weight`` of passing it: its gradient at the denoiser's last layer, over that of the other losses.
 
-    ``drift`` weighs what takes back how far a dream as a whole has drifted (:mod:`training.drift`), beside passing; at 1
-    it pulls one to three times as hard where colours are a deviation off, and the pictures fall apart (training/LOG.md,
+    ``drift`` weighs what takes back how far a dream as a whole has drifted (:mod:`training.drift`), beside passing. At
+    1 it pulls up to three times as hard, where colours are a deviation off, and pictures fall apart (training/LOG.md,
     13). ``smooth`` weighs the adversary's :func:`roughness`. It learns ``rate`` times as fast as the denoiser, from
     random weights, and alone in the first ``head_start`` steps. After them it takes ``ahead`` steps alone for each that
     they take together: such steps are cheap, and one that is left behind cannot tell what is wrong.
