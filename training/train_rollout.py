@@ -5,8 +5,9 @@
 What is true of a world that nobody has seen yet cannot be known, so the squared error asks a dream that walks on for
 the mean of all that might be there: every frame loses a little, and the next one builds on it. Here the model is left
 alone on recorded actions every few steps (:mod:`training.rollouts`); frames that it denoises over such a past, as many
-steps a frame as in play, must pass an adversary that sees the latents of true frames and these (hinge losses). On true
-clips the losses of `training.train_denoiser` go on, so that what can be known is kept.
+steps a frame as in play, must pass an adversary that sees the latents of true frames and these (hinge losses), and no
+colour may creep (:mod:`training.drift`). On true clips the losses of `training.train_denoiser` go on, so that what can
+be known is kept.
 
 What passes for true is sharper, and a little farther from the truth where that is known. So this becomes a second
 denoiser, which takes over after sixteen frames of a dream's own, and nothing else is changed. Writes RUN/checkpoint.
@@ -86,11 +87,16 @@ class Config(LoopConfig):
 
 
 class Alone(nn.Module):
-    """A world model and its adversary with their losses; ``forward`` is what a distributed launcher wraps."""
+    """A world model and its adversary with their losses; ``forward`` is what a distributed launcher wraps.
+
+    ``spread`` is the :func:`training.drift.variance` of true frames.
+    """
+
+    spread: Tensor
 
     def __init__(self, model: WorldModel, config: Config, spread: Tensor) -> None:
         super().__init__()
-        self.spread = spread
+        self.register_buffer("spread", spread, persistent=False)
         self.objective = Objective(model, config.objective)
         self.judge = LatentDiscriminator(model.config.autoencoder.channels, config.adversary.width)
         self.adversary, self.steps = config.adversary, config.rollout.denoising_steps
@@ -109,11 +115,11 @@ class Alone(nn.Module):
         losses = self.objective(*known)
         made = self.imagined(*own)
         passed, judged, rough = self._judged(true, own[0], made)
-        back = pull(made, off, self.spread.to(off.device))
+        back = pull(made, off, self.spread)
         asked = passed + self.adversary.drift * back
         told = weight * self._balance(losses["loss"], asked) if torch.is_grad_enabled() else weight
         loss = losses["loss"] + told * asked + judged + self.adversary.smooth * rough
-        drifted = (off.square() / self.spread.to(off.device)).mean().sqrt()
+        drifted = (off.square() / self.spread).mean().sqrt()
         found = {"passed": passed, "drifted": drifted, "judged": judged, "rough": rough}
         return {**losses, "loss": loss, **found}
 
