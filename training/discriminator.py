@@ -32,14 +32,19 @@ class PatchDiscriminator(nn.Module):
         return cast(Tensor, self.layers(pictures))
 
 
-def hinge(discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+def hinge(
+    discriminator: nn.Module, real: Tensor, fake: Tensor, where: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The loss of who made the fakes and that of the discriminator (hinge, Lim and Ye 2017).
+
+    ``where`` weighs the scores of the fakes in the first loss, place by place; without it all count alike.
 
     Both may be minimised together by one optimizer: the first reaches no weight of the discriminator, the second
     nothing else.
     """
     held = {name: p.detach() for name, p in discriminator.named_parameters()}
-    maker: Tensor = -functional_call(discriminator, held, (fake,)).mean()
+    scores: Tensor = functional_call(discriminator, held, (fake,))
+    maker = -(scores if where is None else scores * where).mean()
     real_score, fake_score = discriminator(torch.cat([real, fake.detach()])).chunk(2)
     judge = F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
     return maker, judge

@@ -9,7 +9,8 @@ many frames ago they were last seen, for the full memory and for its forgetful t
 comes back was seen in the dream alone. Intervals are 95% bootstraps over episodes.
 *Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
 of them to all true frames, beside that of other true worlds under these actions, and how many dreams collapse;
-``strips=FILE.png`` shows them. ``second=false`` leaves a second denoiser out.
+``strips=FILE.png`` shows them. ``second=false`` leaves a second denoiser out; ``alone_after=N`` lets it take over after
+so many frames without a true one, whatever the checkpoint says.
 A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
@@ -71,6 +72,7 @@ class Config:
     denoising_steps: int = 2
     pose_from: str = "dream"
     second: bool = True
+    alone_after: int = 0  # 0: what the checkpoint says
     method: str = ""
     seed: int = 0
     device: str = "auto"
@@ -104,6 +106,7 @@ def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> Dream:
         pose_from=config.pose_from,
         seed=config.seed,
         second=config.second,
+        alone_after=config.alone_after or None,
         **dials,
     )
 
@@ -236,19 +239,25 @@ def main(args: list[str]) -> int:
         "blind": config.blind,
         "pose_from": config.pose_from,
         "second": config.second,
+        "alone_after": config.alone_after,
         "seed": config.seed,
         "hardware": hardware(device),
     }
     if config.method:
         result |= {"method": config.method, "pose_from": "none"}
-        del result["budget"], result["denoising_steps"], result["second"]  # the method's own
+        del (
+            result["budget"],
+            result["denoising_steps"],
+            result["second"],
+            result["alone_after"],
+        )  # the method's own
     if isinstance(loaded.model, ArDiffusion):
         if config.alone:
             raise ConfigError(
                 "alone=: the latents of a pair are tokens, of which there is no Fréchet distance here"
             )
         result |= {"budget": 0, "pose_from": "none"}
-        del result["second"]
+        del result["second"], result["alone_after"]
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(Path(folder))

@@ -38,7 +38,8 @@ class LoopConfig:
     """What every run is told.
 
     ``data`` and ``held_out`` are folders of episodes; without the second the last twentieth of the first is held out.
-    ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``seconds`` is the wall-clock budget
+    ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``precision`` of matrix products: fp32,
+    bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the wall-clock budget
     summed over resumes; ``steps`` ends the run earlier where it is not 0.
     """
 
@@ -47,6 +48,7 @@ class LoopConfig:
     out: str = MISSING
     seed: int = 0
     threads: int = 0
+    precision: str = "auto"
     seconds: float = 900.0
     steps: int = 0
     save_every: float = 60.0

@@ -59,7 +59,7 @@ class Reconstruction(nn.Module):
         raw = self.autoencoder.encoder(x)
         if self.training and not self.decoder_only:
             with torch.no_grad():
-                std = raw.std((0, 2, 3)).clamp_min(1e-3)
+                std = raw.float().std((0, 2, 3)).clamp_min(1e-3)
                 self.autoencoder.scale.lerp_(std, 0.05)
         scale = self.autoencoder.scale[:, None, None]
         y = self.autoencoder.decoder(raw + self.noise * scale * noise)

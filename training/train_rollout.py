@@ -9,9 +9,11 @@ steps a frame as in play, must pass an adversary that sees the latents of true f
 colour may creep (:mod:`training.drift`). On true clips the losses of `training.train_denoiser` go on, so that what can
 be known is kept.
 
-What passes for true is sharper, and a little farther from the truth where that is known. So this becomes a second
-denoiser, which takes over after sixteen frames of a dream's own, and nothing else is changed. Writes RUN/checkpoint.
-The same command after a kill goes on where it stopped, over new dreams. Other trainings come before this one: they
+What passes for true is sharper, and a little farther from the truth where that is known. So it has to pass only where
+memory knows little of what is there (:mod:`training.doubt`), and this becomes a second denoiser, which takes over after
+``alone_after`` frames of a dream's own (0: as many as the checkpoint says), and nothing else is changed. Writes
+RUN/checkpoint. The same command after a kill goes on where it stopped, over new dreams; with another ``alone_after`` a
+run that is at its end writes just that. Other trainings come before this one: they
 keep the second denoiser as it is, or leave it out (`training.train_denoiser`).
 """
 
@@ -33,6 +35,7 @@ from training.cli import command
 from training.clips import Clip, ClipConfig, RowNoise, batch, draw
 from training.dataset import LatentEpisode, open_episodes
 from training.discriminator import hinge
+from training.doubt import Doubt
 from training.drift import pull, variance
 from training.fit import HELD_OUT_SEED, mean_losses
 from training.latent_discriminator import LatentDiscriminator, evidence, roughness
@@ -50,6 +53,9 @@ from worldsim.world_model import WorldModel
 
 SPREAD_OVER = 64
 """Episodes over which the spread of true frames is measured."""
+
+DOUBT_RATE = 20.0
+"""How many times as fast as the denoiser the doubt learns: it is small, begins from random weights and is soon done."""
 
 OF_TRUE, OF_OWN = 1, 2
 """What tells the clips that the adversary compares from those of the objective, beside the seed."""
@@ -79,6 +85,7 @@ class AdversaryConfig:
 @dataclass
 class Config(LoopConfig):
     checkpoint: str = MISSING
+    alone_after: int = 0
     clip: ClipConfig = field(default_factory=lambda: ClipConfig(batch=4))
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -98,7 +105,9 @@ class Alone(nn.Module):
         super().__init__()
         self.register_buffer("spread", spread, persistent=False)
         self.objective = Objective(model, config.objective)
-        self.judge = LatentDiscriminator(model.config.autoencoder.channels, config.adversary.width)
+        channels = model.config.autoencoder.channels
+        self.judge = LatentDiscriminator(channels, config.adversary.width)
+        self.doubt = Doubt(channels + model.config.memory.width // 2)
         self.adversary, self.steps = config.adversary, config.rollout.denoising_steps
 
     def forward(
@@ -112,21 +121,36 @@ class Alone(nn.Module):
         if not weight:
             judged, rough = self._judged(true, own[0], own[0].latents)[1:]
             return {"loss": judged + self.adversary.smooth * rough, "judged": judged, "rough": rough}
+        expected = self._expected(*known)
         losses = self.objective(*known)
-        made = self.imagined(*own)
-        passed, judged, rough = self._judged(true, own[0], made)
+        made, read = self.imagined(*own)
+        unknown = self.doubt.share(read)
+        passed, judged, rough = self._judged(true, own[0], made, unknown)
         back = pull(made, off, self.spread)
         asked = passed + self.adversary.drift * back
         told = weight * self._balance(losses["loss"], asked) if torch.is_grad_enabled() else weight
-        loss = losses["loss"] + told * asked + judged + self.adversary.smooth * rough
+        loss = losses["loss"] + told * asked + judged + self.adversary.smooth * rough + expected
         drifted = (off.square() / self.spread).mean().sqrt()
         found = {"passed": passed, "drifted": drifted, "judged": judged, "rough": rough}
+        found |= {"doubt": expected, "unknown": unknown.mean()}
         return {**losses, "loss": loss, **found}
 
-    def _judged(self, true: Clip, own: Clip, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of frames ``made`` (B, L, C, h, w) that are to pass, the adversary's, and its roughness."""
+    def _expected(self, known: Clip, noise: RowNoise) -> Tensor:
+        """The loss of the doubt, over another draw of the same true clip's disturbances."""
+        with torch.no_grad():
+            context, look, _ = self.objective.context(known, noise)
+            guess, read = look(context)
+        return self.doubt.loss(read, guess, known.latents)
+
+    def _judged(
+        self, true: Clip, own: Clip, made: Tensor, unknown: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of frames ``made`` (B, L, C, h, w) that are to pass, the adversary's, and its roughness.
+
+        They are to pass where memory does not know what is there; the adversary looks everywhere.
+        """
         real, fake = self._evidence(true, true.latents), self._evidence(own, made)
-        passed, judged = hinge(self.judge, real, fake)
+        passed, judged = hinge(self.judge, real, fake, unknown)
         return passed, judged, roughness(self.judge, torch.cat([real, fake.detach()]))
 
     def _balance(self, loss: Tensor, passed: Tensor) -> Tensor:
@@ -135,17 +159,22 @@ class Alone(nn.Module):
         one, other = (torch.autograd.grad(x, last, retain_graph=True)[0].norm() for x in (loss, passed))
         return (one / other.clamp_min(1e-6)).clamp_max(1e4).detach()
 
-    def imagined(self, own: Clip, noise: RowNoise) -> Tensor:
-        """Every frame of a clip as it is played after those before it (B, L, C, h, w); the last step learns."""
+    def imagined(self, own: Clip, noise: RowNoise) -> tuple[Tensor, Tensor]:
+        """Every frame of a clip as it is played after those before it (B, L, C, h, w); the last step learns.
+
+        Also what was read for each, (B, L, extra, h, w).
+        """
         context, look, predict = self.objective.context(own, noise)
         seen = look(context)
         levels = path(next_frame(), self.steps)[:, 0].tolist()
         z = noise.normal(*own.latents.shape[1:])
         for step, (now, then) in enumerate(pairwise(levels), 1):
             with torch.set_grad_enabled(torch.is_grad_enabled() and step == self.steps):
-                x0 = predict(context, seen, z, z.new_full(z.shape[:2], now))
+                x0 = predict(
+                    context, seen, z, z.new_full(z.shape[:2], now)
+                ).float()  # whatever autocast made of it
                 z = torch.lerp(x0, z, then / now)
-        return within_the_data(z)
+        return within_the_data(z), seen[1]
 
     def _evidence(self, clip: Clip, latents: Tensor) -> Tensor:
         before = torch.cat([clip.before_latents[:, None], clip.latents[:, :-1]], 1)
@@ -166,9 +195,10 @@ def alone_of(model: WorldModel) -> WorldModel:
     return copy
 
 
-def with_alone(model: WorldModel, trained: WorldModel) -> WorldModel:
-    """The model, whose second denoiser is the denoiser of the trained one."""
-    both = WorldModel(replace(model.config, alone=True))
+def with_alone(model: WorldModel, trained: WorldModel, after: int = 0) -> WorldModel:
+    """The model, whose second denoiser, which takes over ``after`` so many frames, is the trained one's."""
+    after = after or model.config.alone_after
+    both = WorldModel(replace(model.config, alone=True, alone_after=after))
     kept = {k: w for k, w in model.state_dict().items() if not k.startswith("alone.")}
     both.load_state_dict(kept | {f"alone.{k}": w for k, w in trained.denoiser.state_dict().items()})
     return both.eval()
@@ -182,8 +212,8 @@ def main(args: list[str]) -> int:
     loaded, out = Loaded(alone_of(begun.model), begun.description, begun.path), Path(config.out)
     model = loaded.model
     episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator)
-    played = with_alone(begun.model, model).to(accelerator.device)
-    played.alone = model.denoiser  # as it is at the moment, after sixteen frames of the first one
+    played = with_alone(begun.model, model, config.alone_after).to(accelerator.device)
+    played.alone = model.denoiser  # as it is at the moment, after some frames of the first one
     dreamer = Loaded(played, begun.description, begun.path)
     sources = open_episodes(Path(config.data))[: len(episodes)]
     rollouts = Rollouts(dreamer, sources, episodes, config.rollout)
@@ -221,7 +251,8 @@ def main(args: list[str]) -> int:
         weight = config.adversary.weight * together
         return losses_on(episodes, wrapped, config.seed, step, weight)
 
-    alone, rates = Alone(model, config, spread), {"judge": config.adversary.rate}
+    alone = Alone(model, config, spread)
+    rates = {"judge": config.adversary.rate, "doubt": DOUBT_RATE}
     ema, counters = train(alone, loss_of, out, accelerator, config.optimizer, config, rates=rates)
     assert isinstance(ema, Alone)
     if accelerator.is_main_process:
@@ -232,7 +263,11 @@ def main(args: list[str]) -> int:
         result["held_out"] = {k: round(v, 5) for k, v in mean_losses(rows).items()}
         save_part(
             out,
-            Loaded(with_alone(begun.model, ema.objective.model), begun.description, begun.path),
+            Loaded(
+                with_alone(begun.model, ema.objective.model, config.alone_after),
+                begun.description,
+                begun.path,
+            ),
             "rollout",
             result,
         )

@@ -80,13 +80,16 @@ class ModelConfig:
     """Everything that fixes the shape of a world model.
 
     A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that has
-    been left ``alone`` in training (`training.train_rollout`) has a second denoiser for a past of its own.
+    been left ``alone`` in training (`training.train_rollout`) has a second denoiser for a past of its own, which takes
+    over after ``alone_after`` frames without a true one: as many as the needle protocol dreams between two corrections,
+    or more, since the first one knows better what it remembers.
     """
 
     size: int = 64
     fov: float = 70.0
     posed: bool = True
     alone: bool = False
+    alone_after: int = 16
     action_dim: int = 20
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

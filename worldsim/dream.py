@@ -34,8 +34,8 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     history is the short window alone: the forgetful twin. The pose is the dream's own dead reckoning from where it
     began, unless ``pose_from`` is ``true`` and the pose of each frame is given by :meth:`guide`. ``engine`` is what
     computes: ``fast``, ``plain`` or ``auto``, the fast one where it can (:mod:`worldsim.engine.choose`). Where the
-    checkpoint has a second denoiser, it takes over after ``ON_ITS_OWN`` frames without a true one among them, unless
-    ``second`` is false.
+    checkpoint has a second denoiser, it takes over after ``alone_after`` frames without a true one among them (what the
+    checkpoint says, unless told otherwise), or never where ``second`` is false.
     """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -50,6 +50,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         seed: int = 0,
         engine: str = "auto",
         second: bool = True,
+        alone_after: int | None = None,
     ) -> None:
         self.loaded, self.model = loaded, loaded.model
         config = self.model.config
@@ -61,7 +62,10 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.render_mode = "rgb_array"
         self._seed = seed
         self._engine_name, self._engine = engine, engine_for(loaded, engine)
-        self._second = second
+        if alone_after is not None and alone_after < 1:
+            raise DreamError(f"alone_after: expected at least 1 frame, found {alone_after}")
+        after = config.alone_after if alone_after is None else alone_after
+        self._alone_after = after if config.alone and second else None
         self._mind = Mind(DreamPast(keep=max(self.histories) + REPLAYED))
         self._guide: Tensor | None = None
         self._frame: np.ndarray | None = None
@@ -159,7 +163,9 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         start = max(0, len(frames) - keep)
         led = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
         led += [self._vector(a) for a in actions[start:]]
-        past = DreamPast(keep, latents=list(self.loaded.encode(frames[start:])), led=led, second=self._second)
+        past = DreamPast(
+            keep, latents=list(self.loaded.encode(frames[start:])), led=led, alone_after=self._alone_after
+        )
         past.count = len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)

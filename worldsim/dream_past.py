@@ -11,7 +11,7 @@ from torch import Tensor
 from worldsim.denoisers.causal_dit import CausalDiT
 from worldsim.denoisers.layers import Cache
 from worldsim.odometry import LATELY
-from worldsim.world_model import ON_ITS_OWN, Past, Views, WorldModel
+from worldsim.world_model import Past, Views, WorldModel
 
 CONTEXT_LEVEL = 0.15
 """Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
@@ -25,9 +25,9 @@ class DreamPast:
 
     latents (C, h, w), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the normalised action
     that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the newest frames are
-    dreamt, with no true one among them; ``second``: whether a second denoiser may take over then. ``pending``: the
-    newest frame's keys and values are not in the cache yet; they are computed together with the first denoising step of
-    the frame after it.
+    dreamt, with no true one among them; a second denoiser takes over after ``alone_after`` of those, or never.
+    ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with the first
+    denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """
@@ -41,7 +41,7 @@ class DreamPast:
     ground: float = 0.0
     count: int = 0
     own: int = 0
-    second: bool = True
+    alone_after: int | None = None
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
     views: list[Any] = field(default_factory=list)
@@ -61,17 +61,19 @@ class DreamPast:
         self.own += 1
         self.pending = True
 
-    def left_alone(self, model: WorldModel) -> bool:
+    @property
+    def left_alone(self) -> bool:
         """Whether the next frame is the second denoiser's."""
-        return model.config.alone and self.second and self.own >= ON_ITS_OWN
+        return self.alone_after is not None and self.own >= self.alone_after
 
-    def changes_hands(self, model: WorldModel) -> bool:
+    @property
+    def changes_hands(self) -> bool:
         """Whether it is the first of those: keys and values are then replayed."""
-        return self.left_alone(model) and self.own == ON_ITS_OWN
+        return self.own == self.alone_after
 
     def denoiser(self, model: WorldModel) -> CausalDiT:
         """What denoises the next frame."""
-        return model.alone if self.left_alone(model) else model.denoiser
+        return model.alone if self.left_alone else model.denoiser
 
     def lately(self, model: WorldModel, led: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """What dead reckoning looks back on when ``led`` (A,) leads to frame ``i``, of which there may be none yet.

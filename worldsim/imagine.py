@@ -19,7 +19,7 @@ from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.frames import to_uint8
 from worldsim.laps import Laps
 from worldsim.schedules import next_frame
-from worldsim.world_model import ON_ITS_OWN, Views, WorldModel, together
+from worldsim.world_model import Views, WorldModel, together
 
 REFRESH = 8
 """Frames between two compressions of the memory."""
@@ -43,8 +43,11 @@ class Mind:
         """Whether the two can be rows of one batch."""
         a, b = self.past, other.past
         clock = (self.steps, self.spacing) == (other.steps, other.spacing)
-        alone = (a.second and a.own >= ON_ITS_OWN) == (b.second and b.own >= ON_ITS_OWN)
-        return clock and alone and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+        return (
+            clock
+            and a.left_alone == b.left_alone
+            and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+        )
 
     def refresh(self, model: WorldModel) -> None:
         """Compress what lies behind the short window, where it is time."""
@@ -77,7 +80,7 @@ def imagine(
     b, index = len(minds), pasts[0].count
     denoiser = pasts[0].denoiser(model)
     for mind in minds:
-        if mind.past.changes_hands(model):
+        if mind.past.changes_hands:
             mind.past.replay(model)
         mind.refresh(model)
     lap("compress")

@@ -18,9 +18,6 @@ from worldsim.memory.reader import FrameEncoder, RayReader
 from worldsim.memory.selection import relevant_views, spread_views
 from worldsim.odometry import Odometry
 
-ON_ITS_OWN = 16
-"""Frames of its own after which a dream is left alone: the needle protocol dreams as many between two corrections."""
-
 
 @dataclass
 class Past:

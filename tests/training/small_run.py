@@ -42,6 +42,27 @@ SMALL_DENOISER = [
     "clip.budget_odds=[1.0]",
 ]
 
+SMALL_VIDEO = [
+    "model.causal_dit.width=32",
+    "model.causal_dit.depth=1",
+    "model.causal_dit.heads=2",
+    "model.unet3d.widths=[16,16]",
+    "model.unet3d.halve=[true]",
+    "model.unet3d.heads=2",
+    "model.memory.width=16",
+    "model.memory.heads=2",
+    "model.memory.depth=1",
+    "clip.length=4",
+    "clip.batch=2",
+    "clip.pasts=[0,12]",
+    "clip.past_odds=[0.3,0.7]",
+    "clip.budgets=[4]",
+    "clip.budget_odds=[1.0]",
+    "objective.windows=[1,4]",
+    "objective.window_odds=[0.3,0.7]",
+    "sample_every=0",
+]
+
 
 def record(
     folder: Path,

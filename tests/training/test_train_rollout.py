@@ -95,7 +95,7 @@ def test_the_adversary_asks_as_loudly_as_it_is_told_to_and_of_the_denoiser_alone
         assert last.grad is not None
         gradients.append(last.grad.clone())
         assert all(
-            (p.grad is not None) == n.startswith(("judge", "objective.model.denoiser"))
+            (p.grad is not None) == n.startswith(("judge", "doubt", "objective.model.denoiser"))
             for n, p in alone.named_parameters()
             if "denoiser.control" not in n
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.small_run import SMALL_AUTOENCODER, record
+from tests.training.small_run import SMALL_AUTOENCODER, SMALL_VIDEO, record
 from training import train_autoencoder, train_video
 from training.levels import PATTERNS, LevelsConfig, draw_levels
 from training.video_objective import VideoObjectiveConfig, draw_setting
@@ -18,27 +18,6 @@ from worldsim.checkpoint import CheckpointError
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
 from worldsim.schedules import fifo, path
-
-SMALL_VIDEO = [
-    "model.causal_dit.width=32",
-    "model.causal_dit.depth=1",
-    "model.causal_dit.heads=2",
-    "model.unet3d.widths=[16,16]",
-    "model.unet3d.halve=[true]",
-    "model.unet3d.heads=2",
-    "model.memory.width=16",
-    "model.memory.heads=2",
-    "model.memory.depth=1",
-    "clip.length=4",
-    "clip.batch=2",
-    "clip.pasts=[0,12]",
-    "clip.past_odds=[0.3,0.7]",
-    "clip.budgets=[4]",
-    "clip.budget_odds=[1.0]",
-    "objective.windows=[1,4]",
-    "objective.window_odds=[0.3,0.7]",
-    "sample_every=0",
-]
 
 
 def _uniform(rows: int, w: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.worldsim.small_model import SIZE, SPEC, small_model
+from tests.worldsim.small_model import SIZE, SPEC, small_config, small_model
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
-from worldsim.dream import DreamEnv
-from worldsim.world_model import ON_ITS_OWN
+from worldsim.dream import DreamEnv, DreamError
 
 CONTEXT = 5
+ON_ITS_OWN = small_config().alone_after
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,12 @@ def without(loaded: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Lo
     return checkpoint.load(str(folder))
 
 
-def begun(loaded: LoadedModel, engine: str, history: int = 20, second: bool = True) -> DreamEnv:
+def begun(
+    loaded: LoadedModel, engine: str, history: int = 20, second: bool = True, after: int | None = None
+) -> DreamEnv:
     frames = np.random.default_rng(0).integers(0, 256, (CONTEXT, SIZE, SIZE, 3)).astype(np.uint8)
-    dream = DreamEnv(loaded, history=history, engine=engine, seed=3, second=second)
+    dials = {"history": history, "seed": 3, "second": second, "alone_after": after}
+    dream = DreamEnv(loaded, engine=engine, **dials)
     dream.reset(seed=3, options={"frames": frames, "actions": np.zeros((CONTEXT - 1, 20), np.float32)})
     dream.action_space.seed(1)
     return dream
@@ -70,6 +73,19 @@ def test_it_may_be_left_out(loaded: LoadedModel, without: LoadedModel, engine: s
     both, one = begun(loaded, engine, second=False), begun(without, engine)
     for a, b in zip(latents(both, ON_ITS_OWN + 3), latents(one, ON_ITS_OWN + 3), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("engine", ["plain", "fast"])
+def test_it_may_take_over_later_than_the_checkpoint_says(loaded: LoadedModel, engine: str) -> None:
+    early, late = begun(loaded, engine), begun(loaded, engine, after=ON_ITS_OWN + 2)
+    apart = [
+        float((a - b).abs().max())
+        for a, b in zip(latents(early, ON_ITS_OWN + 1), latents(late, ON_ITS_OWN + 1), strict=True)
+    ]
+    assert apart[:-1] == [0.0] * ON_ITS_OWN and apart[-1] > 1e-3
+    assert not early._mind.fits(late._mind)
+    with pytest.raises(DreamError, match="at least 1 frame"):
+        begun(loaded, engine, after=0)
 
 
 def test_what_it_makes_is_what_it_would_make_of_that_past(loaded: LoadedModel, without: LoadedModel) -> None:

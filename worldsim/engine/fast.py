@@ -62,7 +62,7 @@ class Fast:
         pasts = [mind.past for mind in minds]
         index = pasts[0].count
         for mind in minds:
-            if mind.past.changes_hands(self.model):
+            if mind.past.changes_hands:
                 self._replay(mind.past)
             self._refresh(mind)
         lap("compress")
@@ -153,7 +153,7 @@ class Fast:
 
     def _denoiser(self, past: DreamPast) -> Denoiser:
         """As :meth:`worldsim.dream_past.DreamPast.denoiser`."""
-        return self.alone if self.alone is not None and past.left_alone(self.model) else self.denoiser
+        return self.alone if self.alone is not None and past.left_alone else self.denoiser
 
     def encode_features(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""

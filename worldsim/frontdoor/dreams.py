@@ -66,7 +66,9 @@ def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
     loaded = checkpoint.load(options.checkpoint or SHIPPED[options.world], device)
 
     def dream() -> DreamEnv:
-        return _turned(DreamEnv(loaded, denoising_steps=STEPS, second=options.config.second), options)
+        c = options.config
+        made = DreamEnv(loaded, denoising_steps=STEPS, second=c.second, alone_after=c.alone_after)
+        return _turned(made, options)
 
     return loaded, dream
 

@@ -37,7 +37,8 @@ class PlayConfig:
     the world's own pace; ``threads`` are torch's on the CPU, 0 leaves them to torch: the shipped models are too
     small to gain from a second one. ``method`` names a method of Meta-ARVDM (assets/configs/methods), or a YAML file of
     one, to play a video model by. Without ``second``
-    a dream that is left to its own past keeps the denoiser that it began with. ``keys`` is a YAML file that says which
+    a dream that is left to its own past keeps the denoiser that it began with; ``alone_after`` is how many frames
+    without a true one among them that takes, None what the checkpoint says. ``keys`` is a YAML file that says which
     keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels
     where no checkpoint says it.
     """
@@ -55,6 +56,7 @@ class PlayConfig:
     threads: int = 1
     method: str = ""
     second: bool = True
+    alone_after: int | None = None
     keys: str = ""
     size: int = 64
 

@@ -1,0 +1,59 @@
+"""Every trainer runs in bf16, whatever the hardware of the tests prefers; the weights stay in single precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, SMALL_DENOISER, SMALL_VIDEO, record
+from training import (
+    train_ar_diffusion,
+    train_ar_vae,
+    train_autoencoder,
+    train_denoiser,
+    train_odometry,
+    train_reader,
+    train_rollout,
+    train_video,
+)
+from training.launch import precision
+from worldsim.config import ConfigError
+
+AR = ["model.denoiser.width=32", "model.denoiser.depth=1", "model.denoiser.heads=2"]
+CLIPS = [word for word in SMALL_DENOISER if word.startswith("clip.")]
+ALONE = ["rollout.dreams=1", "rollout.context=8", "rollout.longest=32", "adversary.head_start=1"]
+
+
+def test_every_trainer_runs_in_bf16(tmp_path: Path) -> None:
+    data = record(tmp_path / "data", steps=44)
+
+    def trained(trainer: object, out: str, *words: str) -> Path:
+        common = [f"data={data}", f"held_out={data}", f"out={tmp_path / out}", "precision=bf16"]
+        assert trainer.main([*common, "steps=3", "seconds=1e9", *words]) == 0  # type: ignore[attr-defined]
+        return tmp_path / out
+
+    pixels = trained(train_autoencoder, "ae", "batch=4", *SMALL_AUTOENCODER) / "autoencoder.safetensors"
+    over = f"autoencoder={pixels}"
+    model = trained(train_denoiser, "dream", over, *SMALL_DENOISER) / "checkpoint"
+    checkpoint = f"checkpoint={model}"
+    trained(train_reader, "reader", checkpoint, "batch=2")
+    trained(train_odometry, "odometry", checkpoint, "batch=2")
+    alone = trained(train_rollout, "alone", checkpoint, *CLIPS, "adversary.batch=2", *ALONE) / "checkpoint"
+    trained(train_video, "video", over, *SMALL_VIDEO)
+    tokens = trained(train_ar_vae, "ar_vae", *SMALL_AR_VAE) / "ar_vae.safetensors"
+    trained(train_ar_diffusion, "ar", f"autoencoder={tokens}", *AR, "batch=2")
+    weights = load_file(alone / "model.safetensors")
+    assert all(torch.isfinite(w).all() for w in weights.values())
+    assert {w.dtype for name, w in weights.items() if name.startswith("alone.")} <= {
+        torch.float32,
+        torch.float16,
+    }
+
+
+def test_a_precision_that_does_not_exist_is_refused() -> None:
+    assert precision("fp32") == "no" and precision("bf16") == "bf16" and precision() in ("no", "bf16")
+    with pytest.raises(ConfigError, match="expected one of auto, fp32, bf16, found 'fp16'"):
+        precision("fp16")
