@@ -45,4 +45,5 @@ class Doubt(nn.Module):
     @torch.no_grad()
     def share(self, read: Tensor) -> Tensor:
         """How much of what is there is unknown, from 0 to 1, (B L, 1, h / 2, w / 2)."""
-        return self(read).clamp(max=1)
+        expected: Tensor = self(read)
+        return expected.clamp(max=1)

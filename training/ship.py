@@ -229,6 +229,8 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
         dials = f"budget={scores['budget']} {dials} pose_from={scores['pose_from']}"
     if not scores.get("second", True):
         dials += " second=false"
+    if scores.get("alone_after"):
+        dials += f" alone_after={scores['alone_after']}"
     words = []
     if "ahead" in scores:
         count = max(s["ssim"]["episodes"] for s in scores["ahead"]["dream"].values())
