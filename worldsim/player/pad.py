@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pygame
+from pygame._sdl2 import controller
 
 DEAD = 0.2  # a stick nearer to its middle than this rests
-_BUTTONS = {0: "jump", 1: "sneak", 4: "sprint", 5: "use", 9: "sprint", 10: "use"}
+PULLED = 0.5  # a trigger farther than this acts
+FULL = 32768
+_BUTTONS = {
+    pygame.CONTROLLER_BUTTON_A: "jump",
+    pygame.CONTROLLER_BUTTON_B: "sneak",
+    pygame.CONTROLLER_BUTTON_LEFTSHOULDER: "sprint",
+    pygame.CONTROLLER_BUTTON_LEFTSTICK: "sprint",
+    pygame.CONTROLLER_BUTTON_RIGHTSHOULDER: "use",
+}
+_TRIGGERS = {pygame.CONTROLLER_AXIS_TRIGGERLEFT: "use", pygame.CONTROLLER_AXIS_TRIGGERRIGHT: "attack"}
 
 
 class Pad:
-    """The first gamepad, read sixty times a second; there may be none."""
+    """The first gamepad, read sixty times a second; there may be none.
+
+    Where its sticks, triggers and buttons are is SDL's knowledge, since every make numbers them in its own way.
+    """
 
     def __init__(self) -> None:
-        self._pad: pygame.joystick.JoystickType | None = None
+        self._pad: Any = None
 
     def find(self) -> None:
         """Look which gamepad is there, after one was plugged in or out."""
-        self._pad = pygame.joystick.Joystick(0) if pygame.joystick.get_count() else None
+        controller.init()
+        there = (i for i in range(controller.get_count()) if controller.is_controller(i))
+        index = next(there, None)
+        self._pad = None if index is None else controller.Controller(index)
 
     def read(self) -> tuple[frozenset[str], tuple[float, float], frozenset[str]]:
         """Moves of the left stick, the right stick's (right, down), and moves of the buttons."""
-        if self._pad is None:
+        if self._pad is None or not self._pad.attached():
             return frozenset(), (0.0, 0.0), frozenset()
-        axes = [self._pad.get_axis(i) for i in range(self._pad.get_numaxes())]
-        count = self._pad.get_numbuttons()
-        buttons = {name for i, name in _BUTTONS.items() if i < count and self._pad.get_button(i)}
-        # With triggers (six axes) SDL on Linux puts the right stick at 3, 4; without them at 2, 3.
-        look = (3, 4) if len(axes) >= 6 else (2, 3)
-        if len(axes) >= 6:
-            buttons |= {"attack"} if axes[5] > 0.5 else set()
-            buttons |= {"use"} if axes[2] > 0.5 else set()
-        stick = (_live(axes, look[0]), _live(axes, look[1]))
-        return _walk(_live(axes, 0), _live(axes, 1)), stick, frozenset(buttons)
+        buttons = {name for button, name in _BUTTONS.items() if self._pad.get_button(button)}
+        buttons |= {name for axis, name in _TRIGGERS.items() if self._axis(axis) > PULLED}
+        look = (self._axis(pygame.CONTROLLER_AXIS_RIGHTX), self._axis(pygame.CONTROLLER_AXIS_RIGHTY))
+        right, down = (
+            self._axis(pygame.CONTROLLER_AXIS_LEFTX),
+            self._axis(pygame.CONTROLLER_AXIS_LEFTY),
+        )
+        return _walk(right, down), look, frozenset(buttons)
 
-
-def _live(axes: list[float], axis: int) -> float:
-    value = axes[axis] if axis < len(axes) else 0.0
-    return value if abs(value) > DEAD else 0.0
+    def _axis(self, axis: int) -> float:
+        value = self._pad.get_axis(axis) / FULL
+        return value if abs(value) > DEAD else 0.0
 
 
 def _walk(right: float, down: float) -> frozenset[str]:
