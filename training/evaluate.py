@@ -245,12 +245,8 @@ def main(args: list[str]) -> int:
     }
     if config.method:
         result |= {"method": config.method, "pose_from": "none"}
-        del (
-            result["budget"],
-            result["denoising_steps"],
-            result["second"],
-            result["alone_after"],
-        )  # the method's own
+        for own in ("budget", "denoising_steps", "second", "alone_after"):  # the method has its own
+            del result[own]
     if isinstance(loaded.model, ArDiffusion):
         if config.alone:
             raise ConfigError(

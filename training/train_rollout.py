@@ -170,10 +170,8 @@ class Alone(nn.Module):
         z = noise.normal(*own.latents.shape[1:])
         for step, (now, then) in enumerate(pairwise(levels), 1):
             with torch.set_grad_enabled(torch.is_grad_enabled() and step == self.steps):
-                x0 = predict(
-                    context, seen, z, z.new_full(z.shape[:2], now)
-                ).float()  # whatever autocast made of it
-                z = torch.lerp(x0, z, then / now)
+                x0 = predict(context, seen, z, z.new_full(z.shape[:2], now))
+                z = torch.lerp(x0.float(), z, then / now)  # autocast may have halved it
         return within_the_data(z), seen[1]
 
     def _evidence(self, clip: Clip, latents: Tensor) -> Tensor:

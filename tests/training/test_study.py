@@ -219,6 +219,12 @@ def test_a_second_denoiser_changes_no_number_unless_it_is_asked_for(
     kept = {row["name"]: row["scores"] for row in results[1][4]["rows"] if "scores" in row}
     for row in measured(place, tmp_path / "results", 4, *asked)["rows"]:
         assert row["name"] not in kept or row["scores"] != kept[row["name"]]
+    config = tmp_path / checkpoint.CONFIG
+    assert "alone: true" in config.read_text()
+    config.write_text(config.read_text().replace("  alone: true", "  alone: true\n  alone_after: 24"))
+    assert (
+        evaluate.main(words(place, tmp_path / "results", 4, *asked)) == 2
+    )  # the same weights play otherwise
 
 
 def test_a_backbone_that_is_missing_is_listed_with_its_rows(

@@ -24,8 +24,9 @@ RECIPE = {PREPEND: ("prepend", "joint"), CHANNEL: ("channel", "modulated")}
 class Backbone:
     """A model that is there (``path``, what it says of itself and of its training) or the reason why not.
 
-    ``name`` is what it is called: a shipped checkpoint's name, or its folder. ``mark`` is the fingerprint of
-    its weights, ``space_mark`` that of its autoencoder alone, ``one_mark`` that of all but a second denoiser.
+    ``name`` is what it is called: a shipped checkpoint's name, or its folder. ``mark`` is the fingerprint of its
+    weights and when a second denoiser takes over, ``space_mark`` that of its autoencoder alone, ``one_mark`` that of all
+    but a second denoiser.
     """
 
     path: str = ""
@@ -122,9 +123,15 @@ def _find(config: StudyConfig, name: str) -> Backbone:
             missing=str(error) if name == WORLD else f"no {name} backbone; train=SECONDS trains one"
         )
     model = loaded.model
-    marks = fingerprint(model), fingerprint(model.autoencoder), fingerprint(model, without="alone")
+    # Two checkpoints of the same weights play otherwise where the second denoiser takes over at another time.
+    after = f"-{description.model.alone_after}" if name == WORLD and description.model.alone else ""
+    mark, space_mark, one_mark = (
+        fingerprint(model) + after,
+        fingerprint(model.autoencoder),
+        fingerprint(model, without="alone"),
+    )
     told = description.training
     trained_for = (
         f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"
     )
-    return Backbone(str(folder), place, *marks, trained_for, about=description)
+    return Backbone(str(folder), place, mark, space_mark, one_mark, trained_for, about=description)
