@@ -25,8 +25,8 @@ class Backbone:
     """A model that is there (``path``, what it says of itself and of its training) or the reason why not.
 
     ``name`` is what it is called: a shipped checkpoint's name, or its folder. ``mark`` is the fingerprint of its
-    weights and when a second denoiser takes over, ``space_mark`` that of its autoencoder alone, ``one_mark`` that of all
-    but a second denoiser.
+    weights and when a second denoiser takes over, ``space_mark`` that of its autoencoder alone, ``one_mark`` that of
+    all but a second denoiser.
     """
 
     path: str = ""
