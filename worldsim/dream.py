@@ -143,6 +143,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         """Poses (5,) of the frames it holds, the newest last."""
         return self._mind.past.poses
 
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """The frames it holds, uint8 (H, W, 3), the newest last."""
+        return self._mind.past.pictures
+
+    @property
+    def own(self) -> int:
+        """How many of the newest frames are dreamt, with no true one among them."""
+        return self._mind.past.own
+
     @torch.inference_mode()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -167,6 +177,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             keep, latents=list(self.loaded.encode(frames[start:])), led=led, alone_after=self._alone_after
         )
         past.count = len(past)
+        past.pictures, past.distances = list(frames[start:]), [None] * len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)
         self._engine = engine_for(self.loaded, self._engine_name)
@@ -226,10 +237,14 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         if n == 0:
             return
         past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
+        past.show(frames[-n:])
         past.own = 0
         self._reckon(len(past) - n, None if poses is None else poses[-n:])
         if self.pose_from == "dream":
-            self._relocalise(n)
+            if self.model.config.pixels:
+                self._engine.take_bearings(past, len(past) - n)
+            else:
+                self._relocalise(n)
         if n > REPLAYED:
             self._engine.encode_features(past)
         self._engine.replay(past)

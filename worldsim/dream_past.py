@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,17 +24,20 @@ REPLAYED = 16
 class DreamPast:
     """The newest frames, oldest first; ``count`` is how many there ever were, so the newest has index count - 1.
 
-    latents (C, h, w), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the normalised action
-    that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the newest frames are
-    dreamt, with no true one among them; a second denoiser takes over after ``alone_after`` of those, or never.
-    ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with the first
-    denoising step of the frame after it.
+    latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
+    for (:mod:`worldsim.recollect`), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the
+    normalised action that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the
+    newest frames are dreamt, with no true one among them; a second denoiser takes over after ``alone_after`` of those,
+    or never. ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with
+    the first denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """
 
     keep: int
     latents: list[Tensor] = field(default_factory=list)
+    pictures: list[np.ndarray] = field(default_factory=list)
+    distances: list[Tensor | None] = field(default_factory=list)
     features: list[Tensor] = field(default_factory=list)
     points: list[Tensor] = field(default_factory=list)
     led: list[Tensor] = field(default_factory=list)
@@ -51,15 +55,38 @@ class DreamPast:
     def __len__(self) -> int:
         return len(self.latents)
 
-    def append(self, latent: Tensor, features: Tensor, points: Tensor, led: Tensor, pose: Tensor) -> None:
+    def append(
+        self,
+        latent: Tensor,
+        features: Tensor,
+        points: Tensor,
+        led: Tensor,
+        pose: Tensor,
+        picture: np.ndarray,
+        distance: Tensor | None = None,
+    ) -> None:
         """A new newest frame, whose keys and values are pending."""
-        new = ((self.latents, latent), (self.features, features), (self.points, points))
-        for kept, value in (*new, (self.led, led), (self.poses, pose)):
+        new: tuple[tuple[list[Any], Any], ...] = (
+            (self.latents, latent),
+            (self.pictures, picture),
+            (self.distances, distance),
+            (self.features, features),
+            (self.points, points),
+            (self.led, led),
+            (self.poses, pose),
+        )
+        for kept, value in new:
             kept.append(value)
             del kept[: -self.keep]
         self.count += 1
         self.own += 1
         self.pending = True
+
+    def show(self, pictures: np.ndarray) -> None:
+        """The newest frames are these, uint8 (n, H, W, 3), whatever they were."""
+        n = len(pictures)
+        self.pictures[len(self.pictures) - n :] = list(pictures)
+        self.distances[len(self.distances) - n :] = [None] * n
 
     @property
     def left_alone(self) -> bool:

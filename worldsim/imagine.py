@@ -18,6 +18,7 @@ from worldsim.denoisers.layers import Cache
 from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
 from worldsim.frames import to_uint8
 from worldsim.laps import Laps
+from worldsim.recollect import recalled
 from worldsim.schedules import next_frame
 from worldsim.world_model import Views, WorldModel, together
 
@@ -95,7 +96,8 @@ def imagine(
     if any(guide is not None for guide in guides):
         moved = model.motion(before, pose)
     lap("odometry")
-    views = together([mind.views(model) for mind in minds])
+    read_from = [mind.views(model) for mind in minds]
+    views = together(read_from)
     guess, read = model.read(views, pose[:, None], torch.tensor([index], device=pose.device))
     lap("read")
     control = model.control(leds[:, None], moved[:, None], pose[:, None, 4])
@@ -117,13 +119,23 @@ def imagine(
     )
     clean = within_the_data(clean)
     lap("denoise")
-    frames = list(to_uint8(model.autoencoder.decode(clean[:, 0])))
+    drawn = model.autoencoder.decode(clean[:, 0])
     lap("decode")
+    distances: Tensor | list[None] = [None] * b
+    if model.config.pixels:
+        chosen, valid = model.choose(views, pose[:, None])
+        sources = [
+            [int(i) for i, there in zip(row.index[0, c], v, strict=True) if there]
+            for row, c, v in zip(read_from, chosen.cpu(), valid.cpu(), strict=True)
+        ]
+        drawn, distances = recalled(model, pasts, sources, clean[:, 0], pose, drawn)
+        lap("pixels")
+    frames = list(to_uint8(drawn))
     features = model.frame_encoder(clean[:, 0])
     points = model.reader.points(features, pose)
     for i, mind in enumerate(minds):
         mind.past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
-        mind.past.append(clean[i, 0], features[i], points[i], led, pose[i])
+        mind.past.append(clean[i, 0], features[i], points[i], led, pose[i], frames[i], distances[i])
         mind.age += 1
     lap("keep")
     return frames, lap.ms

@@ -14,6 +14,7 @@ from worldsim.config import ModelConfig
 from worldsim.denoisers.causal_dit import CausalDiT
 from worldsim.memory.geometry import motion
 from worldsim.memory.joint import JointCompressor, place_features
+from worldsim.memory.pixels import PixelMemory
 from worldsim.memory.reader import FrameEncoder, RayReader
 from worldsim.memory.selection import relevant_views, spread_views
 from worldsim.odometry import Odometry
@@ -96,6 +97,8 @@ class WorldModel(nn.Module):
         self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
         if config.alone:
             self.alone = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        if config.pixels:
+            self.pixels = PixelMemory(channels, self.grid, config.size, config.fov, m.scene_scale)
         self.odometry = Odometry(channels, self.grid, action, m.scene_scale, still=not config.posed)
         self.register_buffer("action_mean", torch.zeros(action))
         self.register_buffer("action_std", torch.ones(action))
@@ -155,13 +158,8 @@ class WorldModel(nn.Module):
             a guess of the latents (B, T, C, h, w), and guess and features stacked for the denoiser.
         """
         b, t = target.shape[:2]
-        n = len(views)
-        count = min(self.config.memory.reads, n)
-        if visible is None:
-            visible = views.valid[:, None].expand(b, t, n)
-        poses = views.poses[:, None].expand(b, t, n, 5).flatten(0, 1)
         flat = target.flatten(0, 1)
-        chosen, valid = self._choose(poses, visible.flatten(0, 1), flat, count)  # (B T, R)
+        chosen, valid = self.choose(views, target, visible)
         row = torch.arange(b, device=flat.device).repeat_interleave(t)[:, None]
         ages = (index.repeat(b)[:, None] - views.index[row, chosen]).float()
         guess, extra = self.reader(
@@ -174,6 +172,15 @@ class WorldModel(nn.Module):
         )
         guess = guess.unflatten(0, (b, t))
         return guess, torch.cat([guess, extra.unflatten(0, (b, t))], 2)
+
+    def choose(self, views: Views, target: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Which views are read for new frames, as :meth:`read` takes them: (B T, R), and whether each is valid."""
+        (b, t), n = target.shape[:2], len(views)
+        if visible is None:
+            visible = views.valid[:, None].expand(b, t, n)
+        poses = views.poses[:, None].expand(b, t, n, 5).flatten(0, 1)
+        count = min(self.config.memory.reads, n)
+        return self._choose(poses, visible.flatten(0, 1), target.flatten(0, 1), count)
 
     def _choose(self, poses: Tensor, valid: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor]:
         if not self.config.posed:

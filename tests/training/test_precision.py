@@ -15,6 +15,7 @@ from training import (
     train_autoencoder,
     train_denoiser,
     train_odometry,
+    train_pixels,
     train_reader,
     train_rollout,
     train_video,
@@ -41,6 +42,8 @@ def test_every_trainer_runs_in_bf16(tmp_path: Path) -> None:
     checkpoint = f"checkpoint={model}"
     trained(train_reader, "reader", checkpoint, "batch=2")
     trained(train_odometry, "odometry", checkpoint, "batch=2")
+    few = ["batch=2", "walks=2", "head_start=1", "dreams.first=1", "dreams.longest=12"]
+    trained(train_pixels, "pixels", checkpoint, *few)
     alone = trained(train_rollout, "alone", checkpoint, *CLIPS, "adversary.batch=2", *ALONE) / "checkpoint"
     trained(train_video, "video", over, *SMALL_VIDEO)
     tokens = trained(train_ar_vae, "ar_vae", *SMALL_AR_VAE) / "ar_vae.safetensors"

@@ -29,10 +29,10 @@ def small_config() -> ModelConfig:
     )
 
 
-def small_model(seed: int = 0, alone: bool = False) -> WorldModel:
+def small_model(seed: int = 0, alone: bool = False, pixels: bool = False) -> WorldModel:
     """Random weights everywhere, also where training starts from zero, so that every path matters."""
     torch.manual_seed(seed)
-    model = WorldModel(replace(small_config(), alone=alone))
+    model = WorldModel(replace(small_config(), alone=alone, pixels=pixels))
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
@@ -40,10 +40,10 @@ def small_model(seed: int = 0, alone: bool = False) -> WorldModel:
     return model.eval()
 
 
-def small_checkpoint(folder: Path, **facts: Any) -> Path:
-    checkpoint.save(folder, small_model(), {"family": "minecraft", "action_spec": SPEC, **facts})
+def small_checkpoint(folder: Path, pixels: bool = False, **facts: Any) -> Path:
+    checkpoint.save(folder, small_model(pixels=pixels), {"family": "minecraft", "action_spec": SPEC, **facts})
     return folder
 
 
-def small_loaded(folder: Path) -> LoadedModel:
-    return checkpoint.load(str(small_checkpoint(folder)))
+def small_loaded(folder: Path, pixels: bool = False) -> LoadedModel:
+    return checkpoint.load(str(small_checkpoint(folder, pixels)))

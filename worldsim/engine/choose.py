@@ -15,6 +15,7 @@ from worldsim.engine.fast import Fast
 from worldsim.imagine import Mind, imagine
 from worldsim.odometry import Odometry
 from worldsim.relocalise import relocalise
+from worldsim.visual_odometry import take_bearings
 from worldsim.world_model import WorldModel
 
 ENGINES = ("auto", "fast", "plain")
@@ -44,6 +45,10 @@ class Engine(Protocol):
         """
         ...
 
+    def take_bearings(self, past: DreamPast, first: int) -> None:
+        """Correct the poses of the frames from place ``first`` on, true ones; see :mod:`worldsim.visual_odometry`."""
+        ...
+
     def replay(self, past: DreamPast) -> None:
         """Compute what the newest frames left behind again."""
         ...
@@ -70,6 +75,9 @@ class Plain:
     def relocalise(self, past: DreamPast, newest: int, history: int) -> Tensor:
         views = past.older_than(newest, history)
         return relocalise(self.model, views, past.latents[-1], past.poses[-1], past.count - 1)
+
+    def take_bearings(self, past: DreamPast, first: int) -> None:
+        take_bearings(self.model, past, first, self.model.pixels.distances)
 
     def replay(self, past: DreamPast) -> None:
         past.replay(self.model)

@@ -115,3 +115,15 @@ class _Room:
         tiled = torch.empty(n, rows, m, columns, m, out)
         self.result_tiled = tiled.permute(2, 4, 0, 1, 3, 5)
         self.result = tiled.view(n, h, w, out)
+
+
+def rows_first(x: Tensor) -> Tensor:
+    """What a pixel shuffle takes as (c, 2, 2) channels as (2, 2, c): the inner loop then copies whole pixels."""
+    return x.unflatten(0, (-1, 2, 2)).permute(1, 2, 0, *range(3, x.dim() + 2)).flatten(0, 2)
+
+
+def double(x: Tensor) -> Tensor:
+    """A pixel shuffle of channels in the order of :func:`rows_first`: (N, h, w, 4 c) to (N, 2h, 2w, c)."""
+    n, h, w, _ = x.shape
+    y = x.view(n, h, w, 2, 2, -1).permute(0, 1, 3, 2, 4, 5)
+    return y.reshape(n, 2 * h, 2 * w, -1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.autoencoders.conv import ConvAutoencoder, ResBlock
-from worldsim.engine.convolution import Conv3x3
+from worldsim.engine.convolution import Conv3x3, double, rows_first
 from worldsim.engine.dense import Dense
 
 Stage = Callable[[Tensor], Tensor]
@@ -37,7 +37,7 @@ class Decoder:
                 if i + 2 >= len(modules):  # [-1, 1] to [0, 255]
                     weight, bias = weight * 127.5, bias * 127.5 + 127.5
                 if shuffled:
-                    weight, bias = _rows_first(weight), _rows_first(bias)
+                    weight, bias = rows_first(weight), rows_first(bias)
                 self.stages.append(_convolution(weight, bias, grid))
             elif isinstance(module, ResBlock):
                 self.stages.append(_Residual(module, grid))
@@ -48,7 +48,7 @@ class Decoder:
             else:
                 raise TypeError(f"the fast decoder knows no {type(module).__name__}")
             if shuffled:
-                self.stages.append(_double)
+                self.stages.append(double)
                 grid = (2 * grid[0], 2 * grid[1])
                 i += 1
             i += 1
@@ -94,15 +94,3 @@ def _convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int]) -> Stage:
 
 def _bias(conv: nn.Conv2d) -> Tensor:
     return conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
-
-
-def _rows_first(x: Tensor) -> Tensor:
-    """What a pixel shuffle takes as (c, 2, 2) channels as (2, 2, c): the inner loop then copies whole pixels."""
-    return x.unflatten(0, (-1, 2, 2)).permute(1, 2, 0, *range(3, x.dim() + 2)).flatten(0, 2)
-
-
-def _double(x: Tensor) -> Tensor:
-    """A pixel shuffle of channels in the order of :func:`_rows_first`: (N, h, w, 4 c) to (N, 2h, 2w, c)."""
-    n, h, w, _ = x.shape
-    y = x.view(n, h, w, 2, 2, -1).permute(0, 1, 3, 2, 4, 5)
-    return y.reshape(n, 2 * h, 2 * w, -1)

@@ -16,6 +16,7 @@ from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.decoder import Decoder
 from worldsim.engine.denoiser import Denoiser
 from worldsim.engine.dense import Dense
+from worldsim.engine.pixels import Pixels
 from worldsim.engine.reader import Reader, View
 from worldsim.engine.reckoner import Reckoner
 from worldsim.engine.ring import Ring
@@ -23,6 +24,7 @@ from worldsim.imagine import REFRESH, Mind, within_the_data
 from worldsim.laps import Laps
 from worldsim.memory.joint import place_features
 from worldsim.relocalise import relocalise
+from worldsim.visual_odometry import take_bearings
 from worldsim.world_model import WorldModel
 
 
@@ -44,6 +46,7 @@ class Fast:
         net, skip = model.frame_encoder.net, model.frame_encoder.skip
         self.features = Conv3x3.of(net[0], grid), Conv3x3.of(net[2], grid), Dense.of(skip)
         self.features[1].bias += self.features[2].bias  # the skip is added onto it
+        self.pixels = Pixels(model.pixels) if model.config.pixels else None
         self._lock = threading.Lock()
 
     def imagine(
@@ -98,11 +101,17 @@ class Fast:
         cells = within_the_data(self.denoiser.cells(patches))
         frames = self.decoder(cells)
         lap("decode")
+        latents = cells.permute(0, 3, 1, 2).contiguous()
+        distances: Tensor | list[None] = [None] * len(minds)
+        if self.pixels is not None:
+            sources = [[view.index for view in row] for row in seen]
+            frames, distances = self.pixels(pasts, sources, latents, poses, frames)
+            lap("pixels")
         features = self._features(cells)
         views = self.reader.show(features, poses, [index] * len(minds))
-        latents = cells.permute(0, 3, 1, 2).contiguous()
         for i, mind in enumerate(minds):
-            mind.past.append(latents[i], features[i], views[i].points, led, torch.tensor(poses[i]))
+            pose, distance = torch.tensor(poses[i]), distances[i]
+            mind.past.append(latents[i], features[i], views[i].points, led, pose, frames[i], distance)
             mind.past.views.append(views[i])
             del mind.past.views[: -mind.past.keep]
             mind.past.steered = now[i]
@@ -131,6 +140,12 @@ class Fast:
         remembered = past.older_than(newest, history)
         with self._lock:
             return relocalise(self.model, remembered, past.latents[-1], past.poses[-1], index, draw)
+
+    def take_bearings(self, past: DreamPast, first: int) -> None:
+        """As :func:`worldsim.visual_odometry.take_bearings`."""
+        assert self.pixels is not None
+        with self._lock:
+            take_bearings(self.model, past, first, self.pixels.measure)
 
     def replay(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.replay`."""

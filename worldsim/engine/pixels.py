@@ -1,0 +1,110 @@
+"""Mixing pixels for a dream or two: :class:`worldsim.memory.pixels.PixelMemory`, cells with their channels last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldsim.dream_past import DreamPast
+from worldsim.engine.camera import Pose, rotation, wrap
+from worldsim.engine.convolution import Conv3x3, double, rows_first
+from worldsim.engine.warping import mix, warp
+from worldsim.memory.pixels import AGE, CUES, FARTHEST, HALF, TURN, PixelMemory
+from worldsim.recollect import measured
+
+TOLD = 4  # of a view as a whole: how far it is moved and turned, whether it is dreamt, and its age
+
+
+class Pixels:
+    """Pictures of new frames with what is remembered of them."""
+
+    def __init__(self, memory: PixelMemory) -> None:
+        self.plain = memory
+        self.size, self.fov, self.scale = memory.size, memory.fov, memory.scale
+        net, (h, w) = memory.distances, memory.distances.grid
+        self.rays = net.rays.clone()
+        self.begin = Conv3x3.of(net.begin, (h, w))
+        self.blocks = [
+            tuple(Conv3x3.of(layer, (h, w)) for layer in cast(nn.ModuleList, block)) for block in net.blocks
+        ]
+        self.finer = _shuffled(net.finer, (h, w))
+        self.mix = Conv3x3.of(net.mix, (2 * h, 2 * w))
+        self.finest = _shuffled(net.finest, (2 * h, 2 * w))
+        self.end = Conv3x3.of(net.end, (4 * h, 4 * w))
+        places = (self.size // HALF, self.size // HALF)
+        self.cues, self.weigh, self.judge = (
+            Conv3x3.of(layer, places) for layer in (memory.cues, memory.weigh, memory.judge)
+        )
+
+    def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
+        """:class:`worldsim.memory.pixels.Distances`: (n, C, h, w) and (n,) to (n, ., .)."""
+        planes = self.plain.distances.planes(pitch)
+        x = self.begin(torch.cat([latents, planes], 1).permute(0, 2, 3, 1))
+        for first, second in self.blocks:
+            x = x + second(first(x, silu=True), silu=True)
+        x = double(self.finer(x, silu=True))
+        x = x + self.mix(x, silu=True)
+        x = double(self.finest(x, silu=True))
+        return self.end(x, silu=True)[..., 0].clamp(-FARTHEST, FARTHEST)
+
+    def __call__(
+        self,
+        pasts: Sequence[DreamPast],
+        sources: Sequence[Sequence[int]],
+        latents: Tensor,
+        poses: Sequence[Pose],
+        drawn: Sequence[np.ndarray],
+    ) -> tuple[list[np.ndarray], Tensor]:
+        """As :func:`worldsim.recollect.recalled`, of pictures uint8 (H, W, 3)."""
+        distances = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
+        rows = zip(pasts, sources, poses, drawn, distances, strict=True)
+        return [self._one(*row) for row in rows], distances
+
+    def _one(
+        self, past: DreamPast, sources: Sequence[int], pose: Pose, drawn: np.ndarray, distance: Tensor
+    ) -> np.ndarray:
+        places = [i - past.count + len(past) for i in sources]
+        if not places:
+            return drawn
+        r, side = len(places), self.size // HALF
+        far = torch.stack(measured(past, places, self.measure)).numpy()
+        pictures = np.stack([past.pictures[i] for i in places])
+        theirs = [past.poses[i].tolist() for i in places]
+        turned = np.array(rotation(pose))
+        turns = np.array(
+            [np.array(rotation(other)).T @ turned for other in theirs], np.float32
+        )  # mine to theirs
+        steps = np.array(
+            [np.array(rotation(other)).T @ (np.array(pose[:3]) - np.array(other[:3])) for other in theirs],
+            np.float32,
+        )
+        cues = np.empty((r, side, side, CUES), np.float32)
+        found = np.empty((r, self.size, self.size, 3), np.float32)
+        inside = np.empty((r, self.size, self.size), np.float32)
+        reach = math.tan(math.radians(self.fov) / 2)
+        rays = self.plain.rays.numpy()
+        warp(
+            drawn, distance.contiguous().numpy(), rays, pictures, far, turns, steps,
+            self.scale, reach, found, inside, cues,
+        )  # fmt: skip
+        for k, (i, other) in enumerate(zip(places, theirs, strict=True)):
+            moved = math.dist(other[:3], pose[:3]) / self.scale
+            turn = (abs(wrap(other[3] - pose[3])) + abs(other[4] - pose[4])) / TURN
+            own = float(i >= len(past) - past.own)
+            cues[k, ..., -TOLD:] = moved, turn, own, (len(past) - i) / AGE
+        x = self.weigh(self.cues(torch.from_numpy(cues)), silu=True)
+        logits = self.judge(x, silu=True).numpy().reshape(r, side, side)
+        shown = np.empty_like(drawn)
+        mix(drawn, found, inside, logits, shown)
+        return shown
+
+
+def _shuffled(layer: nn.Conv2d, grid: tuple[int, int]) -> Conv3x3:
+    """A convolution before a pixel shuffle, whose outputs :func:`worldsim.engine.convolution.double` puts in place."""
+    assert layer.bias is not None
+    return Conv3x3(rows_first(layer.weight.detach()), rows_first(layer.bias.detach()), grid)
