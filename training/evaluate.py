@@ -154,7 +154,8 @@ def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) 
 def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config) -> dict[str, Any]:
     """SSIM of revisits by age range, memory and forgetful, history from truth: {range: {"memory", "forgetful"}}.
 
-    Also the autoencoder's own reconstruction of the same frames (the ceiling) and the view as it was (``recall``).
+    Also the autoencoder's own reconstruction of the same frames (``ceiling``, of what is drawn from latents alone) and
+    the view as it was (``recall``).
     """
     dreams: dict[str, Dream] = {"memory": _dream(loaded, config)}
     dreams["forgetful"] = _dream(loaded, config, history=dreams["memory"].window)

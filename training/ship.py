@@ -160,6 +160,11 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
             f"- Denoiser on its own long dreams: {rollout['steps']} steps in {rollout['seconds']} s, held-out losses "
             f"`{json.dumps(rollout['held_out'])}`"
         )
+    if pixels := training.get("pixels"):
+        lines.append(
+            f"- Memory of pixels: {pixels['steps']} steps in {pixels['seconds']} s, SSIM of held-out dreamt frames as "
+            f"drawn and as shown `{json.dumps(pixels['held_out'])}`"
+        )
     if config.autoencoder:
         lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
     if config.hardware:

@@ -58,13 +58,13 @@ class Config(LoopConfig):
 
 
 def begin_from(model: WorldModel, name_or_path: str) -> None:
-    """Take over the weights of a checkpoint, but for its autoencoder, action statistics and second denoiser.
+    """Take over the weights of a checkpoint, but for its autoencoder, action statistics, second denoiser and pixels.
 
     Raises:
         CheckpointError: no such checkpoint, or one of another shape.
     """
     other = load_checkpoint(name_or_path).model
-    own = ("autoencoder.", "action_mean", "action_std", "alone.")
+    own = ("autoencoder.", "action_mean", "action_std", "alone.", "pixels.")
     weights = {k: v for k, v in other.state_dict().items() if not k.startswith(own)}
     try:
         model.load_state_dict(model.state_dict() | weights)

@@ -41,10 +41,13 @@ from worldsim.world_model import WorldModel
 
 @dataclass
 class Config(LoopConfig):
-    """``walks`` frames a step for the distances, each with ``others`` more, and ``batch`` dreamt frames."""
+    """``own_pixels``: what the checkpoint says, or another number (:class:`worldsim.config.ModelConfig`).
+
+    ``walks`` frames a step for the distances, each with ``others`` more, and ``batch`` dreamt frames."""
 
     checkpoint: str = MISSING
     fresh: bool = False
+    own_pixels: int = 0
     batch: int = 16
     walks: int = 12
     others: int = 3
@@ -83,9 +86,10 @@ class Mixing(nn.Module):
             return pixels(drawn, distances[:b], batch.poses, views)
 
 
-def with_pixels(model: WorldModel, fresh: bool = False) -> WorldModel:
+def with_pixels(model: WorldModel, fresh: bool = False, own: int = 0) -> WorldModel:
     """The model with a memory of pixels: its own, where it has one and that is wanted, else one that knows nothing."""
-    both = WorldModel(replace(model.config, pixels=True))
+    own = own or model.config.own_pixels
+    both = WorldModel(replace(model.config, pixels=True, own_pixels=own))
     kept = {k: w for k, w in model.state_dict().items() if not (fresh and k.startswith("pixels."))}
     both.load_state_dict(both.state_dict() | kept)
     return both.to(next(model.parameters()).device).eval()
@@ -112,7 +116,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     begun, out = checkpoint.load(config.checkpoint, accelerator.device), Path(config.out)
     episodes, _ = encoded(begun, config.data, config.held_out, out, accelerator)
-    model = with_pixels(begun.model, config.fresh)
+    model = with_pixels(begun.model, config.fresh, config.own_pixels)
     loaded = Loaded(model, begun.description, begun.path)
     files = open_episodes(Path(config.data))
     sources = files[: len(episodes)]

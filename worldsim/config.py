@@ -82,8 +82,10 @@ class ModelConfig:
     A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that has
     been left ``alone`` in training (`training.train_rollout`) has a second denoiser for a past of its own, which takes
     over after ``alone_after`` frames without a true one: as many as the needle protocol dreams between two corrections,
-    or more, since the first one knows better what it remembers. One that has been taught to ``pixels``
-    (`training.train_pixels`) puts pixels of the pictures that it remembers into those that it draws.
+    or more, since the first one knows better what it remembers.
+    ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of
+    true ones, and of the first ``own_pixels`` that it dreams after one. What it makes up beyond that mixes to mud in
+    some worlds.
     """
 
     size: int = 64
@@ -92,6 +94,7 @@ class ModelConfig:
     alone: bool = False
     alone_after: int = 16
     pixels: bool = False
+    own_pixels: int = 48
     action_dim: int = 20
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)

@@ -88,6 +88,10 @@ class DreamPast:
         self.pictures[len(self.pictures) - n :] = list(pictures)
         self.distances[len(self.distances) - n :] = [None] * n
 
+    def recallable(self, index: int, own: int) -> bool:
+        """Whether pixels are taken from a frame: a true one, or one of the first ``own`` that were dreamt since."""
+        return index < self.count - self.own + own
+
     @property
     def left_alone(self) -> bool:
         """Whether the next frame is the second denoiser's."""

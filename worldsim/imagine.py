@@ -125,8 +125,8 @@ def imagine(
     if model.config.pixels:
         chosen, valid = model.choose(views, pose[:, None])
         sources = [
-            [int(i) for i, there in zip(row.index[0, c], v, strict=True) if there]
-            for row, c, v in zip(read_from, chosen.cpu(), valid.cpu(), strict=True)
+            [i for i in row.index[0, c][v].tolist() if past.recallable(i, model.config.own_pixels)]
+            for past, row, c, v in zip(pasts, read_from, chosen, valid, strict=True)
         ]
         drawn, distances = recalled(model, pasts, sources, clean[:, 0], pose, drawn)
         lap("pixels")

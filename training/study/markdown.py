@@ -24,7 +24,7 @@ PLOTTED = (
 )
 METRICS = {"ssim": "SSIM", "psnr": "PSNR (dB)", "srr": "SRR"}
 BOUNDS = {
-    "ceiling": "*Autoencoder alone, the ceiling*",
+    "ceiling": "*Autoencoder alone*",
     "recall": "*The view as it was last seen*",
     "true": "*The true frames*",
 }

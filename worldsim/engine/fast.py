@@ -104,7 +104,9 @@ class Fast:
         latents = cells.permute(0, 3, 1, 2).contiguous()
         distances: Tensor | list[None] = [None] * len(minds)
         if self.pixels is not None:
-            sources = [[view.index for view in row] for row in seen]
+            own = self.model.config.own_pixels
+            rows = zip(pasts, seen, strict=True)
+            sources = [[v.index for v in row if past.recallable(v.index, own)] for past, row in rows]
             frames, distances = self.pixels(pasts, sources, latents, poses, frames)
             lap("pixels")
         features = self._features(cells)
