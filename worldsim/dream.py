@@ -242,7 +242,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._reckon(len(past) - n, None if poses is None else poses[-n:])
         if self.pose_from == "dream":
             if self.model.config.pixels:
-                self._engine.take_bearings(past, len(past) - n)
+                self._engine.take_bearings(past, len(past) - n, self.history)
             else:
                 self._relocalise(n)
         if n > REPLAYED:

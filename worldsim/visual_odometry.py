@@ -53,11 +53,16 @@ CLEARLY = 0.7
 
 
 def take_bearings(
-    model: WorldModel, past: DreamPast, first: int, measure: Callable[[Tensor, Tensor], Tensor]
+    model: WorldModel,
+    past: DreamPast,
+    first: int,
+    history: int,
+    measure: Callable[[Tensor, Tensor], Tensor],
 ) -> None:
     """Correct the poses of a past's frames from place ``first`` on, true ones, one after the other.
 
-    ``measure`` takes latents (n, C, h, w) and pitches (n,) to log distances. Where nothing is known of how the model's
+    Each is compared with what the ``history`` frames before it remember. ``measure`` takes latents (n, C, h, w) and
+    pitches (n,) to log distances. Where nothing is known of how the model's
     dead reckoning errs, nothing is corrected.
     """
     if not model.odometry.drift.any():
@@ -71,7 +76,8 @@ def take_bearings(
         pose[1] += lift
         pose[:MOVES] += off[i - 1] if i else 0.0
         now = stand(pose.tolist(), model.scale)
-        old = [k for k in range(start + i - OLDER) if stand_distance(stands[k], now) < NEAR]
+        remembered = range(max(0, start + i - history), start + i - OLDER)
+        old = [k for k in remembered if stand_distance(stands[k], now) < NEAR]
         off[i] = off[i - 1] if i else 0.0
         if old:
             chosen = [old[k] for k in relevant([stands[k] for k in old], now, min(SHOWN, len(old)))]

@@ -125,7 +125,7 @@ def test_drift_is_taken_back_where_a_place_comes_back(shipped: LoadedModel) -> N
                 count=first + 8,
             )
             past.pictures, past.distances = list(frames[: first + 8]), [None] * (first + 8)
-            take_bearings(model, past, first, model.pixels.distances)
+            take_bearings(model, past, first, n, model.pixels.distances)
         found = torch.stack(past.poses).numpy()
         assert np.array_equal(found[:first], drifted[:first].numpy())
         assert np.allclose(found[:, 4], poses[: first + 8, 4], atol=1e-4)
@@ -133,6 +133,17 @@ def test_drift_is_taken_back_where_a_place_comes_back(shipped: LoadedModel) -> N
         after.append(np.linalg.norm(found[-1, :3] - poses[last, :3]))
     assert len(after) > 3
     assert np.median(after) < 0.6 * np.median(before), (before, after)
+
+
+def test_a_forgetful_dream_cannot_find_back(shipped: LoadedModel) -> None:
+    model, first, n = shipped.model, 100, 108
+    frames, poses = _walk("Blocks" if model.config.action_dim == 20 else "LabMaze", n - 1)
+    drifted = torch.tensor(poses, dtype=torch.float32) + torch.tensor([0.02, 0.0, 0.02, 0.0, 0.0])
+    with torch.inference_mode():
+        past = DreamPast(keep=n, latents=list(shipped.encode(frames)), poses=list(drifted), count=n)
+        past.pictures, past.distances = list(frames), [None] * n
+        take_bearings(model, past, first, model.config.denoiser.window, model.pixels.distances)
+    assert torch.allclose(torch.stack(past.poses), drifted, atol=1e-5)
 
 
 def test_what_is_known_of_nothing_corrects_nothing() -> None:
@@ -145,7 +156,7 @@ def test_what_is_known_of_nothing_corrects_nothing() -> None:
     )  # far apart
     past.pictures, past.distances = list(frames), [None] * 41
     with torch.inference_mode():
-        take_bearings(model, past, 25, model.pixels.distances)
+        take_bearings(model, past, 25, 112, model.pixels.distances)
     for found, pose in zip(past.poses, poses, strict=True):
         assert torch.allclose(
             found, torch.tensor(pose, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1]), atol=1e-3

@@ -45,7 +45,7 @@ class Engine(Protocol):
         """
         ...
 
-    def take_bearings(self, past: DreamPast, first: int) -> None:
+    def take_bearings(self, past: DreamPast, first: int, history: int) -> None:
         """Correct the poses of the frames from place ``first`` on, true ones; see :mod:`worldsim.visual_odometry`."""
         ...
 
@@ -76,8 +76,8 @@ class Plain:
         views = past.older_than(newest, history)
         return relocalise(self.model, views, past.latents[-1], past.poses[-1], past.count - 1)
 
-    def take_bearings(self, past: DreamPast, first: int) -> None:
-        take_bearings(self.model, past, first, self.model.pixels.distances)
+    def take_bearings(self, past: DreamPast, first: int, history: int) -> None:
+        take_bearings(self.model, past, first, history, self.model.pixels.distances)
 
     def replay(self, past: DreamPast) -> None:
         past.replay(self.model)

@@ -143,11 +143,11 @@ class Fast:
         with self._lock:
             return relocalise(self.model, remembered, past.latents[-1], past.poses[-1], index, draw)
 
-    def take_bearings(self, past: DreamPast, first: int) -> None:
+    def take_bearings(self, past: DreamPast, first: int, history: int) -> None:
         """As :func:`worldsim.visual_odometry.take_bearings`."""
         assert self.pixels is not None
         with self._lock:
-            take_bearings(self.model, past, first, self.pixels.measure)
+            take_bearings(self.model, past, first, history, self.pixels.measure)
 
     def replay(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.replay`."""
