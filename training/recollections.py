@@ -20,7 +20,7 @@ from worldsim.memory.selection import relevant_views
 
 GIVEN = 16
 """True frames that a dream begins from."""
-SHORTEST = 64
+SHORTEST = 32
 """Frames that an episode has at least."""
 
 

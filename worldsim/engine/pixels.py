@@ -27,7 +27,7 @@ class Pixels:
         self.plain = memory
         self.size, self.fov, self.scale = memory.size, memory.fov, memory.scale
         net, (h, w) = memory.distances, memory.distances.grid
-        self.rays = net.rays.clone()
+        self.rays = net.rays.view(h, w, 3).clone()
         self.begin = Conv3x3.of(net.begin, (h, w))
         self.blocks = [
             tuple(Conv3x3.of(layer, (h, w)) for layer in cast(nn.ModuleList, block)) for block in net.blocks
@@ -43,14 +43,21 @@ class Pixels:
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
         """:class:`worldsim.memory.pixels.Distances`: (n, C, h, w) and (n,) to (n, ., .)."""
-        planes = self.plain.distances.planes(pitch)
-        x = self.begin(torch.cat([latents, planes], 1).permute(0, 2, 3, 1))
+        x = self.begin(torch.cat([latents.permute(0, 2, 3, 1), self._planes(pitch)], 3))
         for first, second in self.blocks:
             x = x + second(first(x, silu=True), silu=True)
         x = double(self.finer(x, silu=True))
         x = x + self.mix(x, silu=True)
         x = double(self.finest(x, silu=True))
         return self.end(x, silu=True)[..., 0].clamp(-FARTHEST, FARTHEST)
+
+    def _planes(self, pitch: Tensor) -> Tensor:
+        """:meth:`worldsim.memory.pixels.Distances.planes`, channels last: pitch (n,) to (n, h, w, PLANES)."""
+        radians = torch.deg2rad(pitch)[:, None, None]
+        right, up, forward = self.rays.unbind(2)
+        rise = radians.cos() * up - radians.sin() * forward
+        ground = 0.1 / (0.1 - rise.clamp_max(0))
+        return torch.stack([rise, ground, right.expand_as(rise), up.expand_as(rise)], 3)
 
     def __call__(
         self,
