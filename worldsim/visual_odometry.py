@@ -22,6 +22,7 @@ from worldsim.engine.camera import relevant, rotation, stand
 from worldsim.engine.kernels import stand_distance
 from worldsim.engine.photometry import MOVES, disagreement
 from worldsim.memory.geometry import cell_rays
+from worldsim.memory.warp import BEHIND
 from worldsim.recollect import measured
 from worldsim.relocalise import LEAST, RUNGS
 from worldsim.world_model import WorldModel
@@ -184,7 +185,7 @@ class _Camera:
             here, turned = np.array(pose[:3], np.float32), np.array(rotation(pose), np.float32)
             error, share = disagreement(
                 mine, distances, self.rays[each], turned, here, shown, turns, places,
-                self.reach, OUTLIER, curve, slope,
+                self.reach, BEHIND, OUTLIER, curve, slope,
             )  # fmt: skip
             return error, share, curve, slope
 

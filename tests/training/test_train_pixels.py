@@ -148,9 +148,10 @@ def test_a_model_keeps_the_memory_of_pixels_that_it_has_unless_a_fresh_one_is_wa
     assert fresh.autoencoder.encode(shown).shape[1] == 8
 
 
-def test_a_training_of_pixels_needs_poses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = record(tmp_path / "data", steps=40)
-    _model(data, tmp_path / "model")
+def test_a_checkpoint_that_is_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = record(tmp_path / "data", steps=20)
     words = [f"data={data}", f"checkpoint={tmp_path / 'nowhere'}", f"out={tmp_path / 'run'}"]
     assert train_pixels.main(words) == 2
     assert "no checkpoint" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from worldsim.engine.camera import rotation, stand
 from worldsim.engine.kernels import stand_distance
 from worldsim.engine.photometry import MOVES, disagreement
 from worldsim.memory.geometry import cell_rays
+from worldsim.memory.warp import BEHIND
 from worldsim.visual_odometry import NEAR, OLDER, _steady, take_bearings
 
 FOV, SIDE = 70.0, 24
@@ -66,6 +67,7 @@ def _look(pose: np.ndarray, equations: bool = False) -> tuple[float, np.ndarray,
         np.array([rotation(p) for p in theirs.tolist()], np.float32),
         theirs[:, :3].astype(np.float32),
         math.tan(math.radians(FOV) / 2),
+        BEHIND,
         1e9,  # every difference counts whole
         curve,
         slope,

@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from worldsim.memory.warp import BEHIND
-
 _F = np.float32
 _ROW, _ROWS, _CUBE, _FOUR = "f4[::1]", "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 MOVES = 4
@@ -17,7 +15,7 @@ MOVES = 4
 
 
 @njit(
-    f"UniTuple(f8, 2)({_CUBE}, {_ROWS}, {_ROWS}, {_ROWS}, {_ROW}, {_FOUR}, {_CUBE}, {_ROWS}, f4, f4, "
+    f"UniTuple(f8, 2)({_CUBE}, {_ROWS}, {_ROWS}, {_ROWS}, {_ROW}, {_FOUR}, {_CUBE}, {_ROWS}, f4, f4, f4, "
     "f8[:,::1], f8[::1])",
     cache=True, nogil=True, fastmath=True, error_model="numpy",
 )  # fmt: skip
@@ -31,6 +29,7 @@ def disagreement(
     turns: np.ndarray,
     places: np.ndarray,
     reach: float,
+    behind: float,
     outlier: float,
     curve: np.ndarray,
     slope: np.ndarray,
@@ -40,7 +39,8 @@ def disagreement(
     Args:
         picture: (H, W, 3); distances: (H, W) in the world's units; rays: (H W, 3) in the camera's axes; turned: (3, 3),
             camera to world; here: (3,), where it stands.
-        others: (R, H, W, 3); turns: (R, 3, 3), camera to world; places: (R, 3); reach: half a picture's width one away.
+        others: (R, H, W, 3); turns: (R, 3, 3), camera to world; places: (R, 3); reach: half a picture's width one away;
+            behind: what is nearer than that along the axis is not seen.
         outlier: a difference of colours that counts half (Geman and McClure 1987): something else stands there.
         curve: (MOVES, MOVES) and slope: (MOVES,), the normal equations, are written.
 
@@ -65,7 +65,7 @@ def disagreement(
                 wz = far * (turned[2, 0] * ray[0] + turned[2, 1] * ray[1] + turned[2, 2] * ray[2])
                 x, y, z = wx + off_x, wy + off_y, wz + off_z
                 forward = t[0, 2] * x + t[1, 2] * y + t[2, 2] * z
-                if forward <= _F(BEHIND):
+                if forward <= behind:
                     continue
                 across = _F(1.0) / (forward * reach)
                 u = (t[0, 0] * x + t[1, 0] * y + t[2, 0] * z) * across

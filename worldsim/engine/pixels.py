@@ -14,7 +14,8 @@ from worldsim.dream_past import DreamPast
 from worldsim.engine.camera import Pose, rotation, wrap
 from worldsim.engine.convolution import Conv3x3, double, rows_first
 from worldsim.engine.warping import mix, warp
-from worldsim.memory.pixels import AGE, CUES, FARTHEST, HALF, TURN, PixelMemory
+from worldsim.memory.pixels import AGE, CUES, FARTHEST, HALF, TURN, UNSEEN, PixelMemory
+from worldsim.memory.warp import BEHIND
 from worldsim.recollect import measured
 
 TOLD = 4  # of a view as a whole: how far it is moved and turned, whether it is dreamt, and its age
@@ -97,7 +98,7 @@ class Pixels:
         rays = self.plain.rays.numpy()
         warp(
             drawn, distance.contiguous().numpy(), rays, pictures, far, turns, steps,
-            self.scale, reach, found, inside, cues,
+            self.scale, reach, BEHIND, found, inside, cues,
         )  # fmt: skip
         for k, (i, other) in enumerate(zip(places, theirs, strict=True)):
             moved = math.dist(other[:3], pose[:3]) / self.scale
@@ -107,7 +108,7 @@ class Pixels:
         x = self.weigh(self.cues(torch.from_numpy(cues)), silu=True)
         logits = self.judge(x, silu=True).numpy().reshape(r, side, side)
         shown = np.empty_like(drawn)
-        mix(drawn, found, inside, logits, shown)
+        mix(drawn, found, inside, logits, UNSEEN, shown)
         return shown
 
 

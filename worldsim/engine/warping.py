@@ -8,9 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from worldsim.engine.kernels import exponential
-from worldsim.memory.pixels import HALF, UNSEEN
-from worldsim.memory.warp import BEHIND
+from worldsim.engine.exponential import exponential
 
 _F = np.float32
 _BYTES, _PICTURES = "u1[:,:,::1]", "u1[:,:,:,::1]"
@@ -18,7 +16,7 @@ _ROWS, _CUBE, _FOUR = "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 
 
 @njit(
-    f"void({_BYTES}, {_ROWS}, {_ROWS}, {_PICTURES}, {_CUBE}, {_CUBE}, {_ROWS}, f4, f4, {_FOUR}, {_CUBE}, {_FOUR})",
+    f"void({_BYTES}, {_ROWS}, {_ROWS}, {_PICTURES}, {_CUBE}, {_CUBE}, {_ROWS}, f4, f4, f4, {_FOUR}, {_CUBE}, {_FOUR})",
     cache=True, nogil=True, fastmath=True, error_model="numpy",
 )  # fmt: skip
 def warp(
@@ -31,6 +29,7 @@ def warp(
     steps: np.ndarray,
     scale: float,
     reach: float,
+    behind: float,
     found: np.ndarray,
     inside: np.ndarray,
     cues: np.ndarray,
@@ -40,15 +39,17 @@ def warp(
     Args:
         drawn: (H, W, 3); distances: (h, w), its log distances in units of ``scale``; rays: (H W, 3).
         pictures: (R, H, W, 3); theirs: (R, h, w), their log distances; turns: (R, 3, 3) from the drawing's axes to the
-            pictures'; steps: (R, 3), where the drawing's camera is in theirs; reach: half a picture's width one away.
+            pictures'; steps: (R, 3), where the drawing's camera is in theirs; reach: half a picture's width one away;
+            behind: what is nearer than that along the axis is not seen.
         found: (R, H, W, 3), 0 to 255, and inside: (R, H, W), 0 or 1, are written; so are the first cues of each place,
-            cues (R, H / HALF, W / HALF, CUES), but for what is told of a picture as a whole.
+            cues (R, ., ., CUES), but for what is told of a picture as a whole.
     """
     height, width = drawn.shape[0], drawn.shape[1]
+    half = height // cues.shape[1]
     h, w = distances.shape
     cells_high, cells_wide = _F(h) / _F(height), _F(w) / _F(width)
     unit = _F(np.log(scale))
-    share, byte = _F(1.0) / _F(HALF * HALF), _F(1.0) / _F(127.5)
+    share, byte = _F(1.0) / _F(half * half), _F(1.0) / _F(127.5)
     distance = np.empty((height, width), _F)
     for i in range(height):
         y = min(max((_F(i) + _F(0.5)) * cells_high - _F(0.5), _F(0.0)), _F(h - 1))
@@ -71,9 +72,9 @@ def warp(
                 right = t[0, 0] * a + t[0, 1] * b + t[0, 2] * c + s[0]
                 up = t[1, 0] * a + t[1, 1] * b + t[1, 2] * c + s[1]
                 forward = t[2, 0] * a + t[2, 1] * b + t[2, 2] * c + s[2]
-                across = max(forward, _F(BEHIND)) * reach
+                across = max(forward, behind) * reach
                 u, v = right / across, -up / across
-                here = forward > _F(BEHIND) and abs(u) < _F(1.0) and abs(v) < _F(1.0)
+                here = forward > behind and abs(u) < _F(1.0) and abs(v) < _F(1.0)
                 inside[r, i, j] = _F(1.0) if here else _F(0.0)
                 u, v = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
                 x = min(max((u + _F(1.0)) * _F(0.5) * _F(width) - _F(0.5), _F(0.0)), _F(width - 1))
@@ -81,7 +82,7 @@ def warp(
                 x0, y0 = int(x), int(y)
                 x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
                 fx, fy = x - _F(x0), y - _F(y0)
-                cue = cues[r, i // HALF, j // HALF]
+                cue = cues[r, i // half, j // half]
                 apart = _F(0.0)
                 for k in range(3):
                     top = _F(picture[y0, x0, k]) * (_F(1.0) - fx) + _F(picture[y0, x1, k]) * fx
@@ -103,7 +104,7 @@ def warp(
                     fx, fy = x - _F(x0), y - _F(y0)
                     top = depth[y0, x0] + (depth[y0, x1] - depth[y0, x0]) * fx
                     low = depth[y1, x0] + (depth[y1, x1] - depth[y1, x0]) * fx
-                    away = max(np.sqrt(right * right + up * up + forward * forward), _F(BEHIND))
+                    away = max(np.sqrt(right * right + up * up + forward * forward), behind)
                     hidden = top + (low - top) * fy + unit - np.log(away)
                     hidden = min(max(hidden, _F(-1.0)), _F(1.0))
                     cue[7] += hidden * share
@@ -112,22 +113,31 @@ def warp(
 
 
 @njit(
-    f"void({_BYTES}, {_FOUR}, {_CUBE}, {_CUBE}, {_BYTES})",
+    f"void({_BYTES}, {_FOUR}, {_CUBE}, {_CUBE}, f4, {_BYTES})",
     cache=True, nogil=True, fastmath=True, error_model="numpy",
 )  # fmt: skip
 def mix(
-    drawn: np.ndarray, found: np.ndarray, inside: np.ndarray, logits: np.ndarray, shown: np.ndarray
+    drawn: np.ndarray,
+    found: np.ndarray,
+    inside: np.ndarray,
+    logits: np.ndarray,
+    unseen: float,
+    shown: np.ndarray,
 ) -> None:
-    """shown (H, W, 3) = drawn and found (R, H, W, 3) by the softmax of logits (R, ., .), the drawing's being 0."""
+    """shown (H, W, 3) = drawn and found (R, H, W, 3) by the softmax of logits (R, ., .), the drawing's being 0.
+
+    What is not ``inside`` has the logit -``unseen``.
+    """
     height, width = drawn.shape[0], drawn.shape[1]
     count, h, w = logits.shape
+    cells_high, cells_wide = _F(h) / _F(height), _F(w) / _F(width)
     weights = np.empty(count, _F)
     for i in range(height):
-        y = min(max((_F(i) + _F(0.5)) / _F(HALF) - _F(0.5), _F(0.0)), _F(h - 1))
+        y = min(max((_F(i) + _F(0.5)) * cells_high - _F(0.5), _F(0.0)), _F(h - 1))
         y0 = int(y)
         y1, fy = min(y0 + 1, h - 1), y - _F(y0)
         for j in range(width):
-            x = min(max((_F(j) + _F(0.5)) / _F(HALF) - _F(0.5), _F(0.0)), _F(w - 1))
+            x = min(max((_F(j) + _F(0.5)) * cells_wide - _F(0.5), _F(0.0)), _F(w - 1))
             x0 = int(x)
             x1, fx = min(x0 + 1, w - 1), x - _F(x0)
             most = _F(0.0)
@@ -135,7 +145,7 @@ def mix(
                 here = logits[r]
                 top = here[y0, x0] + (here[y0, x1] - here[y0, x0]) * fx
                 low = here[y1, x0] + (here[y1, x1] - here[y1, x0]) * fx
-                weights[r] = top + (low - top) * fy if inside[r, i, j] > 0 else _F(-UNSEEN)
+                weights[r] = top + (low - top) * fy if inside[r, i, j] > 0 else -unseen
                 most = max(most, weights[r])
             rest = exponential(-most)
             total = rest

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 ENGINE = Path(__file__).parents[1] / "engine"
-COMPILE_ENGINE = [["-c", "import gc; gc.disable(); import worldsim.engine.kernels"]]
+COMPILE_ENGINE = [
+    ["-c", f"import gc; gc.disable(); import {modules}"]
+    for modules in ("worldsim.engine.kernels", "worldsim.engine.warping, worldsim.engine.photometry")
+]
 
 
 class CompileAhead:
