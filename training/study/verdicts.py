@@ -7,6 +7,7 @@ from typing import Any
 
 from training.study.markdown import METRICS, WORLD_NAMES, Grid, interval
 
+UNJUDGED = "not judged"
 HEADS = ["claim", "world", "rows", "metric", "difference [95%]", "n (episodes)", "what was found"]
 
 
@@ -24,5 +25,7 @@ def verdicts(results: Sequence[dict[str, Any]]) -> Grid:
             lines.append(
                 [c["claim"], WORLD_NAMES[result["env"]][0], rows, metric + ages, found, n, c["verdict"]]
             )
+    # What lacks episodes is left to its own table, unless that is all there is.
+    lines = [line for line in lines if not line[-1].startswith(UNJUDGED)] or lines
     order = {claim: k for k, claim in enumerate(dict.fromkeys(line[0] for line in lines))}
     return HEADS, sorted(lines, key=lambda line: order[line[0]])
