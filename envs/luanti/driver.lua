@@ -2,9 +2,10 @@
 -- All of it runs inside one globalstep, which returns only for "Y": between two commands the server stands still.
 local mt = minetest
 local world = mt.get_worldpath()
-local player, mark, commands, answers
+local player, marks, commands, answers
 local ready, emerging = false, 0
 local before = {} -- hash of position -> the node that stood there before our edits
+local stale = {} -- positions of changes that the client has not been told
 
 -- Equal poses must give equal pixels: no animated textures, nothing that waves, no node that acts by itself.
 local function still(tiles)
@@ -47,8 +48,11 @@ mt.register_on_joinplayer(function(p)
   p:set_stars({ visible = false })
   p:set_sun({ visible = false, sunrise_visible = false })
   p:set_moon({ visible = false })
-  mark = p:hud_add({ hud_elem_type = "image", position = { x = 1, y = 1 }, alignment = { x = -1, y = -1 },
-    offset = { x = 0, y = 0 }, scale = { x = 8, y = 8 }, text = "[combine:1x1^[noalpha^[colorize:#000000:255" })
+  marks = {}
+  for y = 0, 1 do -- above and below the picture
+    marks[y + 1] = p:hud_add({ hud_elem_type = "image", position = { x = 1, y = y }, alignment = { x = -1, y = 1 - 2 * y },
+      offset = { x = 0, y = 0 }, scale = { x = 8, y = 8 }, text = "[combine:1x1^[noalpha^[colorize:#000000:255" })
+  end
   mt.after(0.5, function() -- after the game's own mods have had their say
     p:set_properties({ eye_height = 1.625, visual_size = { x = 0, y = 0 } })
     ready = true
@@ -56,8 +60,9 @@ mt.register_on_joinplayer(function(p)
 end)
 
 local function paint(k)
-  player:hud_change(mark, "text", string.format("[combine:1x1^[noalpha^[colorize:#%02x%02x%02x:255",
-    k % 8 * 32 + 16, math.floor(k / 8) % 8 * 32 + 16, math.floor(k / 64) % 8 * 32 + 16))
+  local text = string.format("[combine:1x1^[noalpha^[colorize:#%02x%02x%02x:255",
+    k % 8 * 32 + 16, math.floor(k / 8) % 8 * 32 + 16, math.floor(k / 64) % 8 * 32 + 16)
+  for _, mark in ipairs(marks) do player:hud_change(mark, "text", text) end
 end
 
 local function box(a) -- the six numbers of a command as two corners
@@ -111,11 +116,16 @@ end
 
 local does = {}
 
-function does.P(a) -- mark, position of the feet, yaw, pitch
+function does.P(a) -- mark, position of the feet, yaw, pitch; whoever sees the mark sees from there
   player:set_pos({ x = a[2], y = a[3], z = a[4] })
   player:set_look_horizontal(a[5])
   player:set_look_vertical(a[6])
   paint(a[1])
+end
+
+function does.A(a) -- mark, position; whoever does not see the mark does not see from there yet
+  paint(a[1])
+  player:set_pos({ x = a[2], y = a[3], z = a[4] })
 end
 
 function does.M(a) paint(a[1]) end
@@ -134,11 +144,12 @@ function does.L(a) -- load a box from the disk and send its blocks to the client
   return sent
 end
 
--- Send the blocks about some positions, twice: the client makes a block's mesh anew when a neighbour across a face
--- comes, but not one across an edge, whose light it uses too; the second time every neighbour is known.
-local function refresh(positions)
+-- Send the blocks about the changed positions, twice: the client makes a block's mesh anew when a neighbour across a face
+-- comes, but not one across an edge, whose light it uses too; the second time every neighbour is known. A block that
+-- the client has is not sent again before the server has counted the change, in a step of its own ("Y").
+function does.R()
   local blocks = {}
-  for _, at in ipairs(positions) do
+  for _, at in ipairs(stale) do
     for i = -1, 1 do for j = -1, 1 do for k = -1, 1 do
       local b = { x = math.floor(at.x / 16) + i, y = math.floor(at.y / 16) + j, z = math.floor(at.z / 16) + k }
       blocks[mt.hash_node_position(b)] = b
@@ -147,6 +158,7 @@ local function refresh(positions)
   for _ = 1, 2 do
     for _, b in pairs(blocks) do player:send_mapblock(b) end
   end
+  stale = {}
 end
 
 function does.N(a, name) -- change one node
@@ -154,18 +166,15 @@ function does.N(a, name) -- change one node
   local hash = mt.hash_node_position(at)
   before[hash] = before[hash] or mt.get_node(at)
   mt.swap_node(at, { name = name })
-  refresh({ at })
+  stale[#stale + 1] = at
 end
 
 function does.U() -- undo every change
-  local undone = {}
   for hash, node in pairs(before) do
-    undone[#undone + 1] = mt.get_position_from_hash(hash)
-    mt.swap_node(undone[#undone], node)
+    stale[#stale + 1] = mt.get_position_from_hash(hash)
+    mt.swap_node(stale[#stale], node)
   end
   before = {}
-  refresh(undone)
-  return #undone
 end
 
 function does.E(a) -- generate a box; done when W says 0

@@ -50,7 +50,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
     fov = FOV
     backend = "luanti"
     family = "minecraft"
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -78,7 +78,6 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self.world_seed: int | None = None
         self._game, self._lent = game, game is not None
         self._ending: weakref.finalize[Any, Any] | None = None
-        self._seen_from: tuple[int, ...] | None = None
         self._changes: list[str] = []
         self._pov: NDArray[np.uint8] | None = None
 
@@ -164,7 +163,6 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         except EngineDied:
             self.close()
             raise
-        self._seen_from = None
 
     def _set(self, x: int, y: int, z: int, node: int) -> None:
         self.player.grid[x, y, z] = node
@@ -176,15 +174,13 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         x, y, z, yaw, pitch = self.player.pose
         # Nodes have their middles at whole numbers there, and x grows to the other side.
         eye = self._corner[0] + SIDE - 0.5 - x, LOWEST - 0.5 + y, self._corner[1] - 0.5 + z
-        node = tuple(math.floor(v + 0.5) for v in eye)
         try:
             if self._changes:
                 self._game.change(self._changes)
-            nudge = bool(self._changes) or node != self._seen_from
-            self._pov = self._game.frame(*eye, -math.radians(yaw), math.radians(pitch), nudge)
+            self._pov = self._game.frame(*eye, -math.radians(yaw), math.radians(pitch))
             self._game.rest()
         except EngineDied:
             self.close()
             raise
-        self._changes, self._seen_from = [], node
+        self._changes = []
         return {"pov": self._pov.copy()}

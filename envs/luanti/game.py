@@ -25,9 +25,12 @@ FOV = 70.0  # degrees, both ways; that of Blocks
 MARGIN = 8  # rows rendered above and below the picture; the mark is in the lower ones
 EYE = 1.625  # nodes between the feet and the camera, as the driver sets it
 VIEW = 48  # nodes that can be seen, the last ones in fog
+ASIDE = 160.0  # height above the saved land, from which none of it is seen: drawing takes next to nothing there
 PATIENCE = 180.0  # seconds for a start, on a machine that is busy
 MARK_PATIENCE = 60.0  # seconds for one frame
+ROUND = 0.02  # seconds between two looks at whether the client still makes meshes
 TRIES = 3  # of starting: the engine draws its port at random and may meet one that is taken
+HASTE = 0.03  # seconds that the eye is left on the ground at most when a frame is to be quick
 _HERE = Path(__file__).parent
 _RUNS = "worldsim-luanti-"
 
@@ -87,6 +90,7 @@ class Game:
             self._commands = self._answers = -1
             self._heard = b""
             self._k = 0
+            self._haste = 0.004  # seconds from coming down to being sent up
             self._place: int | None = None
             self._edited = False
             self._mesh_clocks: list[Path] = []
@@ -115,20 +119,53 @@ class Game:
             raise self._died("is gone") from None
         return self._answer(patience)
 
-    def frame(self, x: float, y: float, z: float, yaw: float, pitch: float, nudge: bool) -> NDArray[np.uint8]:
+    def frame(self, x: float, y: float, z: float, yaw: float, pitch: float) -> NDArray[np.uint8]:
         """The picture (size, size, 3) from an eye at a point of the engine's space, angles as the engine has them.
 
-        The command and its picture are a frame apart, so a second mark is waited for. ``nudge`` first looks aside,
-        which makes the client choose anew which blocks to draw: it is due when the eye has come to another node.
+        A position counts in the frame that is drawn when it comes, a direction only in the one after, and drawing
+        land is what takes time. So the eye waits high above the land, turns there, comes down for one frame and is
+        sent up again while that one is still being drawn. Sent too early it is not seen on the ground, which shows;
+        then there is a second try, without haste.
 
         Raises:
             EngineDied: no picture came.
         """
         self._wake()
-        if nudge:
-            self._pose(x, y, z, yaw + 0.5, pitch)
-        self._pose(x, y, z, yaw, pitch)
-        self._mark()
+        self._wait_for(self._pose(x, ASIDE, z, yaw, pitch))
+        here = self._pose(x, y, z, yaw, pitch)
+        self._wait_for(here, self._haste)
+        away = self._send_up(x, z)
+        if (picture := self._catch(here, away)) is None:
+            self._haste = min(1.2 * self._haste, HASTE)
+        else:
+            self._haste *= 0.98
+            # Going up can overtake its mark on the way to the client, so nothing but sky proves nothing.
+            if not (picture == picture[0, 0]).all():
+                return picture
+        self._wait_for(self._pose(x, ASIDE, z, yaw, pitch))
+        self._wait_for(self._pose(x, y, z, yaw, pitch))
+        picture = self._picture()
+        self._send_up(x, z)
+        return picture
+
+    def _send_up(self, x: float, z: float) -> int:
+        """Have the next frame show nothing of the land; returns its mark."""
+        away = self._next()
+        self.say(f"A {away} {x:.5f} {ASIDE:.5f} {z:.5f}")
+        return away
+
+    def _catch(self, here: int, away: int) -> NDArray[np.uint8] | None:
+        """The picture that is marked ``here`` as soon as it is there whole; None when the next one overtook it."""
+        began = time.monotonic()
+        while not self._shows(here, -3):
+            if self._shows(away, -3):
+                return None
+            self._doze(began, 0.0003)
+        picture = self._picture()
+        # Rows are written from the top: while the upper mark stands, nothing has been overwritten.
+        return picture if self._shows(here, 2) else None
+
+    def _picture(self) -> NDArray[np.uint8]:
         picture: NDArray[np.uint8] = self._pixels[MARGIN : MARGIN + self.size, : self.size, 2::-1].copy()
         return picture
 
@@ -144,12 +181,12 @@ class Game:
     def change(self, commands: list[str]) -> None:
         """Carry out commands that change nodes, and wait until they can be seen."""
         self._edited = True
-        self._carry_out(commands, quiet=3)
+        self._carry_out([*commands, "Y", "R"], quiet=3)
 
     def restore(self) -> None:
         """Undo every change, and wait until that can be seen."""
         if self._edited:
-            self._carry_out(["U"], quiet=3)
+            self._carry_out(["U", "Y", "R"], quiet=3)
             self._edited = False
 
     def _carry_out(self, commands: list[str], quiet: int) -> None:
@@ -167,6 +204,7 @@ class Game:
         while quiet < rounds:
             self.say("Y")
             self._mark()
+            time.sleep(ROUND)
             now = self._mesh_time()
             quiet, last = (quiet + 1 if now == last else 0), now
             if time.monotonic() - began > 2 * PATIENCE:
@@ -312,10 +350,11 @@ class Game:
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode()
 
-    def _pose(self, x: float, y: float, z: float, yaw: float, pitch: float) -> None:
+    def _pose(self, x: float, y: float, z: float, yaw: float, pitch: float) -> int:
+        """Put the eye somewhere; returns the mark by which a frame that was begun after that can be told."""
         k = self._next()
         self.say(f"P {k} {x:.5f} {y - EYE:.5f} {z:.5f} {yaw:.6f} {pitch:.6f}")
-        self._wait_for(k)
+        return k
 
     def _mark(self) -> None:
         """Wait for a frame that was begun after everything said so far."""
@@ -327,18 +366,26 @@ class Game:
         self._k = (self._k + 1) % 512
         return self._k
 
-    def _wait_for(self, k: int) -> None:
+    def _shows(self, k: int, row: int) -> bool:
         red, green, blue = (k % 8 * 32 + 16, k // 8 % 8 * 32 + 16, k // 64 % 8 * 32 + 16)
-        began, pixel = time.monotonic(), self._pixels[-3, self.size - 3]
-        while not (
+        pixel = self._pixels[row, self.size - 3]
+        return (
             abs(int(pixel[2]) - red) < 8 and abs(int(pixel[1]) - green) < 8 and abs(int(pixel[0]) - blue) < 8
-        ):
-            time.sleep(0.0003)
-            waited = time.monotonic() - began
-            if waited > 1.0 and (self._game is None or not self._game.alive):
-                raise self._died("is gone")
-            if waited > MARK_PATIENCE:
-                raise self._died("draws no more")
+        )
+
+    def _wait_for(self, k: int, patience: float | None = None) -> None:
+        """Wait until a mark is on the screen, or for ``patience`` seconds when that is given."""
+        began = time.monotonic()
+        while not self._shows(k, -3) and (patience is None or time.monotonic() - began < patience):
+            self._doze(began, 0.0003)
+
+    def _doze(self, began: float, seconds: float) -> None:
+        time.sleep(seconds)
+        waited = time.monotonic() - began
+        if waited > 1.0 and (self._game is None or not self._game.alive):
+            raise self._died("is gone")
+        if waited > MARK_PATIENCE:
+            raise self._died("draws no more")
 
     def _mesh_time(self) -> int:
         """Nanoseconds that the client's mesh makers have worked."""
