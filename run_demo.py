@@ -39,8 +39,9 @@ def main(words: list[str]) -> None:
     from worldsim.frontdoor import dreams
     from worldsim.session import Session
 
-    loaded, dream = dreams.load(options) or (None, None)
-    size = loaded.model.config.size if loaded else options.config.size
+    recorded = episode.meta["size"] if episode else None
+    loaded, dream = dreams.load(options, recorded) or (None, None)
+    size = dreams.side(options, loaded, recorded)
     keep = options.record, not options.headless
     world = World(options.env, options.backend, size, options.seed, episode, *keep)
     session = Session(

@@ -19,7 +19,10 @@ import run_demo
 from envs.actions import space, spec
 from envs.episode import Episode, EpisodeWriter
 from tests.worldsim.small_model import small_checkpoint
+from worldsim.checkpoint import load
 from worldsim.frontdoor.compile_ahead import CompileAhead
+from worldsim.frontdoor.dreams import side
+from worldsim.frontdoor.options import parse
 
 ROOT = Path(run_demo.__file__).parent
 PATIENCE = 300  # seconds for a run in a process of its own, on a machine that is busy
@@ -197,6 +200,26 @@ def test_a_recording_of_another_backend_is_refused(
     writer.add(space("minecraft").sample(), frame, np.zeros(5), 0.0, False, False)
     words = ("--env", "minecraft", "--headless", "--replay", writer.seal(), "--checkpoint", checkpoint)
     assert "--backend luanti" in _refused(capsys, *words)
+
+
+def test_a_picture_that_the_dream_cannot_show_is_refused(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--env", "minecraft", "--headless", "--checkpoint", checkpoint)
+    assert "size=32, which this dream shows, found 48" in _refused(capsys, *words, "size=48")
+    assert "size=64 or a multiple" in _refused(capsys, "--env", "minecraft", "--headless", "size=96")
+
+
+def test_a_window_shows_what_is_remembered_twice_as_sharp() -> None:
+    loaded = load("blocks")
+    assert loaded.model.config.size == 64
+    played = parse(["--env", "minecraft"])
+    assert side(played, loaded) == 128
+    assert side(parse(["--env", "minecraft", "--record", "here"]), loaded) == 64  # to train on
+    assert side(parse(["--env", "minecraft", "--headless"]), loaded) == 64
+    assert side(parse(["--env", "minecraft", "--headless", "size=192"]), loaded) == 192
+    assert side(played, loaded, recorded=64) == 64
+    assert side(played, None) == 64
 
 
 def test_a_misspelt_config_key_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import Loaded
 from worldsim.config import ConfigError, load
 from worldsim.dream import DreamEnv
-from worldsim.frames import to_tensor, to_uint8
+from worldsim.frames import larger, smaller, to_tensor, to_uint8
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
 from worldsim.metrics.bootstrap import interval
@@ -71,6 +71,7 @@ class Config:
     budget: int = 16
     denoising_steps: int = 2
     pose_from: str = "dream"
+    precision: str = "fp32"
     second: bool = True
     alone_after: int = 0  # 0: what the checkpoint says
     method: str = ""
@@ -92,7 +93,7 @@ def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
     return Loaded(model.to(device).eval(), loaded.description, loaded.path)
 
 
-def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> Dream:
+def _dream(loaded: Loaded[Any], config: Config, episodes: list[Episode], **dials: Any) -> Dream:
     if config.method:
         played = MethodDream(loaded, method(config.method), config.seed)
         played.history = dials.get("history", played.history)
@@ -104,9 +105,11 @@ def _dream(loaded: Loaded[Any], config: Config, **dials: Any) -> Dream:
         budget=config.budget,
         denoising_steps=config.denoising_steps,
         pose_from=config.pose_from,
+        precision=config.precision,
         seed=config.seed,
         second=config.second,
         alone_after=config.alone_after or None,
+        size=episodes[0].frames(0, 1).shape[1],
         **dials,
     )
 
@@ -116,9 +119,9 @@ def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) 
 
     A method is not measured untrained: that says nothing of the method.
     """
-    dreams = {"dream": _dream(loaded, config)}
+    dreams = {"dream": _dream(loaded, config, episodes)}
     if not config.method:
-        dreams["untrained"] = _dream(untrained(loaded), config)
+        dreams["untrained"] = _dream(untrained(loaded), config, episodes)
     scores: dict[tuple[str, int, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "ahead", unit="episode"):
         row: dict[tuple[str, int, str], list[float]] = {}
@@ -157,8 +160,8 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
     Also the autoencoder's own reconstruction of the same frames (``ceiling``, of what is drawn from latents alone) and
     the view as it was (``recall``).
     """
-    dreams: dict[str, Dream] = {"memory": _dream(loaded, config)}
-    dreams["forgetful"] = _dream(loaded, config, history=dreams["memory"].window)
+    dreams: dict[str, Dream] = {"memory": _dream(loaded, config, episodes)}
+    dreams["forgetful"] = _dream(loaded, config, episodes, history=dreams["memory"].window)
     scores: dict[tuple[str, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "needle", unit="episode"):
         row: dict[tuple[str, str], list[float]] = {}
@@ -172,7 +175,7 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
             shown = step_all(dreams, actions, i - 1, None if poses is None else poses[i])
             if revisit is not None:
                 shown["ceiling"] = _reconstruct(loaded, true[i])
-                shown["recall"] = revisit.thumbnail
+                shown["recall"] = _as_large(revisit.thumbnail, len(true[i]))
                 for name, frame in shown.items():
                     row.setdefault((revisit.range, name), []).append(ssim(true[i], frame))
             if i % config.blind == 0:
@@ -188,10 +191,14 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
 @torch.inference_mode()
 def _reconstruct(loaded: Loaded[Any], frame: np.ndarray) -> np.ndarray:
     autoencoder = loaded.model.autoencoder
-    x = to_tensor(frame[None], next(autoencoder.parameters()).device)
+    x = to_tensor(smaller(frame[None], loaded.model.config.size), next(autoencoder.parameters()).device)
     if isinstance(autoencoder, ArVae):  # its decoder takes videos; here one of a single frame
         return to_uint8(autoencoder.decode(autoencoder.encode(x)[None])[0])[0]
-    return to_uint8(autoencoder.decode(autoencoder.encode(x)))[0]
+    return to_uint8(larger(autoencoder.decode(autoencoder.encode(x)), len(frame)))[0]
+
+
+def _as_large(frame: np.ndarray, size: int) -> np.ndarray:
+    return frame if len(frame) == size else to_uint8(larger(to_tensor(frame[None]), size))[0]
 
 
 def _loaded(name: str, device: torch.device) -> Loaded[Any]:
@@ -272,7 +279,7 @@ def main(args: list[str]) -> int:
             print(_table(found["needle"].items()))
         if config.alone:
             episodes = held_out(config.alone)
-            dreamt = left_alone(_dream(loaded, config), episodes, config.context, config.seed)
+            dreamt = left_alone(_dream(loaded, config, episodes), episodes, config.context, config.seed)
             found["alone"] = held(
                 loaded.encode, episodes, dreamt, config.context, elsewhere(episodes, config.context)
             )

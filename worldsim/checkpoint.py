@@ -22,7 +22,7 @@ from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
 from worldsim.engine.ahead import Ahead
-from worldsim.frames import to_tensor
+from worldsim.frames import smaller, to_tensor
 from worldsim.video_model import VideoModel, VideoModelConfig
 from worldsim.world_model import WorldModel
 
@@ -125,7 +125,10 @@ class Loaded(Generic[M]):
         """What encodes true frames, each once: dreams that share the weights ask for the same ones."""
         if self._ahead is None:
             device = next(self.model.parameters()).device
-            self._ahead = Ahead(lambda frames: self.model.autoencoder.encode(to_tensor(frames, device)))
+            size = self.model.config.size
+            self._ahead = Ahead(
+                lambda frames: self.model.autoencoder.encode(to_tensor(smaller(frames, size), device))
+            )
         return self._ahead
 
     def encode(self, frames: np.ndarray) -> Tensor:

@@ -36,6 +36,10 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     computes: ``fast``, ``plain`` or ``auto``, the fast one where it can (:mod:`worldsim.engine.choose`). Where the
     checkpoint has a second denoiser, it takes over after ``alone_after`` frames without a true one among them (what the
     checkpoint says, unless told otherwise), or never where ``second`` is false.
+
+    ``size`` is the side of the pictures that it takes and shows, the model's or, where it has a memory of pixels, a
+    multiple of that: what is remembered is then as sharp as it was, what is drawn anew is enlarged. ``precision``: what
+    the fast engine multiplies in where it makes pictures, ``fp32``, ``bf16`` or ``auto``.
     """
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -51,6 +55,8 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         engine: str = "auto",
         second: bool = True,
         alone_after: int | None = None,
+        size: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         self.loaded, self.model = loaded, loaded.model
         config = self.model.config
@@ -58,10 +64,19 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.window = config.denoiser.window
         self.histories, self.budgets = tuple(config.memory.histories), tuple(config.memory.budgets)
         self.action_space = space_from_spec(loaded.action_spec)
-        self.observation_space = spaces.Box(0, 255, (config.size, config.size, 3), np.uint8)
+        self.size = config.size if size is None else size
+        if (
+            self.size % config.size
+            or self.size < config.size
+            or (self.size > config.size and not config.pixels)
+        ):
+            able = f"{config.size} or a multiple of it" if config.pixels else f"{config.size}"
+            raise DreamError(f"size: expected {able}, which this checkpoint can show, found {self.size}")
+        self.observation_space = spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
         self.render_mode = "rgb_array"
         self._seed = seed
-        self._engine_name, self._engine = engine, engine_for(loaded, engine)
+        self._engine_words = engine, precision
+        self._engine = engine_for(loaded, *self._engine_words)
         if alone_after is not None and alone_after < 1:
             raise DreamError(f"alone_after: expected at least 1 frame, found {alone_after}")
         after = config.alone_after if alone_after is None else alone_after
@@ -168,7 +183,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         """
         super().reset(seed=seed)
         given = options or {}
-        frames, actions = check_context(given, self.model.config.size)
+        frames, actions = check_context(given, self.size)
         keep = max(self.histories) + REPLAYED
         start = max(0, len(frames) - keep)
         led = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
@@ -180,7 +195,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         past.pictures, past.distances = list(frames[start:]), [None] * len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)
-        self._engine = engine_for(self.loaded, self._engine_name)
+        self._engine = engine_for(self.loaded, *self._engine_words)
         poses = given.get("poses")
         self._reckon(0, None if poses is None else np.asarray(poses)[start:])
         self._engine.encode_features(past)

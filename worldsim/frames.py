@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def to_tensor(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -17,3 +18,17 @@ def to_uint8(x: Tensor) -> np.ndarray:
     """float (N, 3, H, W), about [-1, 1], to uint8 (N, H, W, 3)."""
     y = ((x.float().clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)
     return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def smaller(frames: np.ndarray, size: int) -> np.ndarray:
+    """uint8 (N, H, W, 3) to (N, size, size, 3), the mean of every square of pixels; as they are where they fit."""
+    n, each = len(frames), frames.shape[1] // size
+    if each == 1:
+        return frames
+    squares = frames.reshape(n, size, each, size, each, 3)
+    return np.rint(squares.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+
+
+def larger(x: Tensor, size: int) -> Tensor:
+    """float (N, 3, H, W) to (N, 3, size, size), bilinearly; as it is where it fits."""
+    return x if x.shape[-1] == size else F.interpolate(x, (size, size), mode="bilinear", align_corners=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldsim.dream_past import DreamPast
-from worldsim.frames import to_tensor
+from worldsim.frames import larger, to_tensor
 from worldsim.memory.pixels import Seen
 from worldsim.world_model import WorldModel
 
@@ -71,7 +71,9 @@ def recalled(
         drawn: (B, 3, H, W) in [-1, 1], what the decoder made of the latents.
 
     Returns:
-        pictures (B, 3, H, W) and log distances (B, ., .).
+        pictures (B, 3, ., .) of the size of those in the past, and log distances (B, ., .).
     """
     distances = model.pixels.distances(latents, poses[:, 4])
+    if (side := pasts[0].pictures[-1].shape[0]) != model.config.size:
+        drawn = larger(drawn.clamp(-1, 1), side)
     return model.pixels(drawn, distances, poses, seen(model, pasts, sources)), distances

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from worldsim.palette import BACKGROUND, BANDS, FAINT, TEXT
 from worldsim.tick import DreamView, Tick
 
-PANE = 320  # about the side of a picture in the video, in pixels
+PANE = 320  # least side of a picture in the video, in pixels
 _GAP, _HEAD, _FOOT = 12, 26, 48
 
 
@@ -61,7 +61,7 @@ def received(stream: BinaryIO) -> Iterator[Tick]:
 def compose(tick: Tick, names: list[str]) -> np.ndarray:
     """One video frame, uint8 (H, W, 3) with even sides: the true world, then the named dreams."""
     side = tick.true_frame.shape[0]
-    zoom = max(1, PANE // side)
+    zoom = max(1, -(-PANE // side))
     pane = side * zoom
     width, height = _GAP + (1 + len(names)) * (pane + _GAP), _HEAD + pane + _FOOT
     canvas = Image.new("RGB", (width + width % 2, height + height % 2), BACKGROUND)

@@ -175,8 +175,8 @@ class _Camera:
             far.float().cpu()[None, None], size=(side, side), mode="bilinear", align_corners=False
         )
         distances = (log[0, 0].exp() * self.scale).numpy()
-        mine = _smaller(picture[None], each)[0]
-        shown = _smaller(np.stack(others), each)
+        mine = _smaller(picture[None], side)[0]
+        shown = _smaller(np.stack(others), side)
         turns = np.array([rotation(pose) for pose in theirs], np.float32)
         places = np.array([pose[:3] for pose in theirs], np.float32)
 
@@ -192,9 +192,10 @@ class _Camera:
         return look
 
 
-def _smaller(pictures: np.ndarray, each: int) -> NDArray[np.float32]:
-    """Pictures uint8 (N, H, W, 3), ``each`` x ``each`` pixels of which become one: (N, H / each, W / each, 3)."""
-    n, h, w, _ = pictures.shape
+def _smaller(pictures: np.ndarray, side: int) -> NDArray[np.float32]:
+    """Pictures uint8 (N, H, W, 3) as (N, side, side, 3), squares of pixels becoming one."""
+    n, h = pictures.shape[:2]
+    each = h // side
     if each == 1:
         return pictures.astype(np.float32)
-    return pictures.reshape(n, h // each, each, w // each, each, 3).mean((2, 4), dtype=np.float32)
+    return pictures.reshape(n, side, each, side, each, 3).mean((2, 4), dtype=np.float32)

@@ -25,7 +25,8 @@ FOV = 70.0  # degrees, both ways; that of Blocks
 MARGIN = 8  # rows rendered above and below the picture; the mark is in the lower ones
 EYE = 1.625  # nodes between the feet and the camera, as the driver sets it
 VIEW = 48  # nodes that can be seen, the last ones in fog
-ASIDE = 160.0  # height above the saved land, from which none of it is seen: drawing takes next to nothing there
+ASIDE = 160.0
+"""Height above the saved land, from which none of it is seen: drawing takes next to nothing there."""
 PATIENCE = 180.0  # seconds for a start, on a machine that is busy
 MARK_PATIENCE = 60.0  # seconds for one frame
 ROUND = 0.02  # seconds between two looks at whether the client still makes meshes

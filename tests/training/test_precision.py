@@ -20,8 +20,7 @@ from training import (
     train_rollout,
     train_video,
 )
-from training.launch import precision
-from worldsim.config import ConfigError
+from worldsim.runtime import DeviceError, precision
 
 AR = ["model.denoiser.width=32", "model.denoiser.depth=1", "model.denoiser.heads=2"]
 CLIPS = [word for word in SMALL_DENOISER if word.startswith("clip.")]
@@ -57,6 +56,6 @@ def test_every_trainer_runs_in_bf16(tmp_path: Path) -> None:
 
 
 def test_a_precision_that_does_not_exist_is_refused() -> None:
-    assert precision("fp32") == "no" and precision("bf16") == "bf16" and precision() in ("no", "bf16")
-    with pytest.raises(ConfigError, match="expected one of auto, fp32, bf16, found 'fp16'"):
+    assert precision("fp32") == "fp32" and precision("bf16") == "bf16" and precision() in ("fp32", "bf16")
+    with pytest.raises(DeviceError, match="expected one of auto, fp32, bf16, found 'fp16'"):
         precision("fp16")

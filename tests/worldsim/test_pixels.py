@@ -140,21 +140,22 @@ def test_fast_distances_are_the_distances(loaded: LoadedModel) -> None:
     torch.testing.assert_close(found, loaded.model.pixels.distances(latents, pitch), atol=1e-4, rtol=1e-4)
 
 
-def _context(n: int) -> dict[str, object]:
+def _context(n: int, size: int = SIZE) -> dict[str, object]:
     rng, space = np.random.default_rng(0), space_from_spec(SPEC)
     space.seed(0)
-    smooth = rng.integers(0, 256, (n, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    smooth = rng.integers(0, 256, (n, 4, 4, 3), np.uint8).repeat(size // 4, 1).repeat(size // 4, 2)
     return {"frames": smooth, "actions": [space.sample() for _ in range(n - 1)]}
 
 
-def test_the_fast_engine_shows_what_the_plain_one_shows(loaded: LoadedModel) -> None:
-    context = _context(24)
+@pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
+def test_the_fast_engine_shows_what_the_plain_one_shows(loaded: LoadedModel, size: int) -> None:
+    context = _context(24, size)
     space = space_from_spec(SPEC)
     space.seed(1)
     actions = [space.sample() for _ in range(12)]
     shown = {}
     for engine in ("fast", "plain"):
-        dreams = [DreamEnv(loaded, engine=engine), DreamEnv(loaded, engine=engine, history=4)]
+        dreams = [DreamEnv(loaded, engine=engine, size=size, history=h) for h in (None, 4)]
         for dream in dreams:
             dream.reset(seed=1, options=context)
         frames = []

@@ -20,7 +20,7 @@ import torch
 import envs
 from envs import policies
 from training.benchmark.work import Products, matrix_rate, read_rate
-from worldsim import checkpoint
+from worldsim import checkpoint, runtime
 from worldsim.actions import vector
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
@@ -44,6 +44,8 @@ class Config:
     seed: int = 930000
     engine: str = "auto"
     flat: int = 0
+    precision: str = "auto"
+    size: int = 0  # of the pictures, in pixels; 0: the model's
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -84,10 +86,12 @@ def run(args: list[str]) -> dict[str, Any]:
     print(f"fp32 matrix product {rates[0] / 1e9:.0f} GFLOP/s, memory read {rates[1] / 1e9:.1f} GB/s")
     return {
         "checkpoint": config.checkpoint,
+        "size": config.size or loaded.description.model.size,
         "history": config.history,
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
         "engine": config.engine,
+        "precision": runtime.precision(config.precision, device),
         **found,
         "frames_s": round(1e3 / one["step"]["p50"], 1),
         "matrix_gflop_s": round(rates[0] / 1e9, 1),
@@ -99,7 +103,10 @@ def run(args: list[str]) -> dict[str, Any]:
 
 def _dream(loaded: LoadedModel, config: Config, history: int) -> DreamEnv:
     steps, engine = config.denoising_steps, config.engine
-    dream = DreamEnv(loaded, budget=config.budget, denoising_steps=steps, engine=engine)
+    size, precision = config.size or None, config.precision
+    dream = DreamEnv(
+        loaded, budget=config.budget, denoising_steps=steps, engine=engine, size=size, precision=precision
+    )
     dream.history = max(history, dream.window)
     return dream
 
@@ -107,7 +114,7 @@ def _dream(loaded: LoadedModel, config: Config, history: int) -> DreamEnv:
 def _played(loaded: LoadedModel, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """True frames (n, H, W, 3) and action vectors (n - 1, D) of an explorer in the checkpoint's world."""
     assert envs.__name__  # registers the worlds
-    size = loaded.description.model.size
+    size = config.size or loaded.description.model.size
     env = gymnasium.make(loaded.description.env_id, size=size)
     observation, info = env.reset(seed=config.seed)
     player = policies.make("explore", env, config.seed)

@@ -15,10 +15,12 @@ from worldsim.engine.fast import Fast
 from worldsim.imagine import Mind, imagine
 from worldsim.odometry import Odometry
 from worldsim.relocalise import relocalise
+from worldsim.runtime import precision as resolved
 from worldsim.visual_odometry import take_bearings
 from worldsim.world_model import WorldModel
 
 ENGINES = ("auto", "fast", "plain")
+PRODUCTS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class EngineError(ValueError):
@@ -86,16 +88,19 @@ class Plain:
         past.encode_features(self.model)
 
 
-def engine_for(loaded: LoadedModel, name: str = "auto") -> Engine:
+def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32") -> Engine:
     """The engine by name; the fast one is made once for a model and again when its weights have changed.
+
+    ``precision``: what the fast one multiplies in where it makes pictures (:func:`worldsim.runtime.precision`).
 
     Raises:
         EngineError: no such engine, or ``fast`` for a model that is not in single precision on a CPU.
+        DeviceError: no such precision.
     """
     if name not in ENGINES:
         raise EngineError(f"engine: expected one of {', '.join(ENGINES)}, found {name!r}")
     model = loaded.model
-    suits = _suits(model)
+    asked, suits = resolved(precision, next(model.parameters()).device), _suits(model)
     if name == "fast" and not suits:
         raise EngineError(
             "the fast engine steps single precision models of posed worlds on a CPU with an even number of latents "
@@ -106,10 +111,10 @@ def engine_for(loaded: LoadedModel, name: str = "auto") -> Engine:
         plain: Plain = loaded.engines.setdefault("plain", Plain(model))
         return plain
     tensors = [*model.parameters(), *model.buffers()]
-    state = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
+    state = asked, *((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
     if loaded.engines.get("state") != state:
         with torch.inference_mode():
-            loaded.engines |= {"state": state, "fast": Fast(model)}
+            loaded.engines |= {"state": state, "fast": Fast(model, PRODUCTS[asked])}
     fast: Fast = loaded.engines["fast"]
     return fast
 

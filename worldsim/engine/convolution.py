@@ -51,28 +51,36 @@ class Conv3x3:
 
     Args:
         weight: (out, C, 3, 3); bias: (out,); grid: rows and columns, both even.
+        products: what is multiplied, torch.float32 or torch.bfloat16; what comes in and goes out is float32.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, grid: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        grid: tuple[int, int],
+        products: torch.dtype = torch.float32,
+    ) -> None:
         m = 4 if min(grid) >= LARGE and not (grid[0] % 4 or grid[1] % 4) else 2
         b, g, a = (torch.tensor(x, dtype=torch.float64) for x in _TRANSFORMS[m])
         self.m, self.k, self.grid = m, m + 2, grid
         self.outside, self.inside = weight.shape[:2]
         filters = torch.einsum("ai,ocij,bj->abco", g, weight.detach().double().cpu(), g)
-        self.filters = filters.flatten(0, 1).float().contiguous()  # (k k, C, out)
-        self.before = torch.kron(b, b).float().contiguous()  # (k k, k k)
-        self.after = torch.kron(a, a).float().contiguous()  # (m m, k k)
+        self.products = products
+        self.filters = filters.flatten(0, 1).to(products).contiguous()  # (k k, C, out)
+        self.before = torch.kron(b, b).to(products).contiguous()  # (k k, k k)
+        self.after = torch.kron(a, a).to(products).contiguous()  # (m m, k k)
         self.bias = bias.detach().float().clone()
         self._rooms: dict[int, _Room] = {}
 
     @classmethod
-    def of(cls, layer: nn.Module, grid: tuple[int, int]) -> Conv3x3:
+    def of(cls, layer: nn.Module, grid: tuple[int, int], products: torch.dtype = torch.float32) -> Conv3x3:
         """The layer's own weights, copied."""
         assert isinstance(layer, nn.Conv2d)
         assert layer.kernel_size == (3, 3)
         assert layer.padding == (1, 1)
         bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias
-        return cls(layer.weight, bias, grid)
+        return cls(layer.weight, bias, grid, products)
 
     def __call__(self, x: Tensor, silu: bool = False) -> Tensor:
         """The convolution of x (N, h, w, C), or of its SiLU."""
@@ -104,13 +112,14 @@ class _Room:
         self.windows = padded.as_strided(
             (k, k, n, rows, columns, c), (line, c, (h + 2) * line, m * line, m * c, 1)
         )
-        self.tiles = torch.empty(k, k, n, rows, columns, c)
+        dtype = conv.products
+        self.tiles = torch.empty(k, k, n, rows, columns, c, dtype=dtype)
         self.tiles_flat = self.tiles.view(k * k, count * c)
-        self.spread = torch.empty(k * k, count * c)
+        self.spread = torch.empty(k * k, count * c, dtype=dtype)
         self.spread_each = self.spread.view(k * k, count, c)
-        self.product = torch.empty(k * k, count, out)
+        self.product = torch.empty(k * k, count, out, dtype=dtype)
         self.product_flat = self.product.view(k * k, count * out)
-        self.outputs = torch.empty(m * m, count * out)
+        self.outputs = torch.empty(m * m, count * out, dtype=dtype)
         self.outputs_each = self.outputs.view(m, m, n, rows, columns, out)
         tiled = torch.empty(n, rows, m, columns, m, out)
         self.result_tiled = tiled.permute(2, 4, 0, 1, 3, 5)

@@ -23,7 +23,9 @@ class Decoder:
     What scales the latents before and the picture after is part of the first and the last convolution.
     """
 
-    def __init__(self, autoencoder: ConvAutoencoder, grid: tuple[int, int]) -> None:
+    def __init__(
+        self, autoencoder: ConvAutoencoder, grid: tuple[int, int], products: torch.dtype = torch.float32
+    ) -> None:
         modules = list(autoencoder.decoder)
         self.stages: list[Stage] = []
         i = 0
@@ -38,9 +40,9 @@ class Decoder:
                     weight, bias = weight * 127.5, bias * 127.5 + 127.5
                 if shuffled:
                     weight, bias = rows_first(weight), rows_first(bias)
-                self.stages.append(_convolution(weight, bias, grid))
+                self.stages.append(_convolution(weight, bias, grid, products))
             elif isinstance(module, ResBlock):
-                self.stages.append(_Residual(module, grid))
+                self.stages.append(_Residual(module, grid, products))
             elif isinstance(module, nn.GroupNorm):
                 self.stages.append(_Norm(module))
             elif isinstance(module, nn.SiLU):
@@ -76,18 +78,18 @@ class _Norm:
 class _Residual:
     """:class:`worldsim.autoencoders.conv.ResBlock`."""
 
-    def __init__(self, block: ResBlock, grid: tuple[int, int]) -> None:
+    def __init__(self, block: ResBlock, grid: tuple[int, int], products: torch.dtype) -> None:
         self.norm1, self.norm2 = _Norm(block.norm1), _Norm(block.norm2)
-        self.conv1, self.conv2 = Conv3x3.of(block.conv1, grid), Conv3x3.of(block.conv2, grid)
+        self.conv1, self.conv2 = (Conv3x3.of(conv, grid, products) for conv in (block.conv1, block.conv2))
 
     def __call__(self, x: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x), silu=True)
         return x + self.conv2(self.norm2(h), silu=True)
 
 
-def _convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int]) -> Stage:
+def _convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int], products: torch.dtype) -> Stage:
     if weight.shape[-1] == 3:
-        return Conv3x3(weight, bias, grid)
+        return Conv3x3(weight, bias, grid, products)
     dense = Dense(weight.flatten(1).t(), bias)
     return lambda x: dense(x.reshape(-1, x.shape[-1])).view(*x.shape[:3], -1)
 

@@ -31,13 +31,16 @@ from worldsim.world_model import WorldModel
 class Fast:
     """The parts of one model, shared by its dreams, one of which computes at a time.
 
+    ``products`` may be torch.bfloat16: then the convolutions that make pictures multiply in it, some levels of 255 off;
+    latents and all that is remembered of them stay as they are.
+
     A past that this engine steps has ``views`` and a row of a ring where the plain one has points and a cache.
     """
 
-    def __init__(self, model: WorldModel) -> None:
+    def __init__(self, model: WorldModel, products: torch.dtype = torch.float32) -> None:
         self.model, self.scale = model, model.scale
         grid = model.grid
-        self.decoder = Decoder(model.autoencoder, grid)
+        self.decoder = Decoder(model.autoencoder, grid, products)
         self.reader = Reader(model.reader)
         self.denoiser = Denoiser(model.denoiser)
         self.alone = Denoiser(model.alone) if model.config.alone else None
@@ -46,7 +49,7 @@ class Fast:
         net, skip = model.frame_encoder.net, model.frame_encoder.skip
         self.features = Conv3x3.of(net[0], grid), Conv3x3.of(net[2], grid), Dense.of(skip)
         self.features[1].bias += self.features[2].bias  # the skip is added onto it
-        self.pixels = Pixels(model.pixels) if model.config.pixels else None
+        self.pixels = Pixels(model.pixels, products) if model.config.pixels else None
         self._lock = threading.Lock()
 
     def imagine(

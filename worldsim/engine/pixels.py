@@ -14,6 +14,7 @@ from worldsim.dream_past import DreamPast
 from worldsim.engine.camera import Pose, rotation, wrap
 from worldsim.engine.convolution import Conv3x3, double, rows_first
 from worldsim.engine.warping import mix, warp
+from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.memory.pixels import AGE, CUES, FARTHEST, HALF, TURN, UNSEEN, PixelMemory
 from worldsim.memory.warp import BEHIND
 from worldsim.recollect import measured
@@ -24,22 +25,24 @@ TOLD = 4  # of a view as a whole: how far it is moved and turned, whether it is 
 class Pixels:
     """Pictures of new frames with what is remembered of them."""
 
-    def __init__(self, memory: PixelMemory) -> None:
+    def __init__(self, memory: PixelMemory, products: torch.dtype = torch.float32) -> None:
         self.plain = memory
         self.size, self.fov, self.scale = memory.size, memory.fov, memory.scale
         net, (h, w) = memory.distances, memory.distances.grid
         self.rays = net.rays.view(h, w, 3).clone()
-        self.begin = Conv3x3.of(net.begin, (h, w))
+        self._rays: dict[int, np.ndarray] = {}
+        self.begin = Conv3x3.of(net.begin, (h, w), products)
         self.blocks = [
-            tuple(Conv3x3.of(layer, (h, w)) for layer in cast(nn.ModuleList, block)) for block in net.blocks
+            tuple(Conv3x3.of(layer, (h, w), products) for layer in cast(nn.ModuleList, block))
+            for block in net.blocks
         ]
-        self.finer = _shuffled(net.finer, (h, w))
-        self.mix = Conv3x3.of(net.mix, (2 * h, 2 * w))
-        self.finest = _shuffled(net.finest, (2 * h, 2 * w))
-        self.end = Conv3x3.of(net.end, (4 * h, 4 * w))
+        self.finer = _shuffled(net.finer, (h, w), products)
+        self.mix = Conv3x3.of(net.mix, (2 * h, 2 * w), products)
+        self.finest = _shuffled(net.finest, (2 * h, 2 * w), products)
+        self.end = Conv3x3.of(net.end, (4 * h, 4 * w), products)
         places = (self.size // HALF, self.size // HALF)
         self.cues, self.weigh, self.judge = (
-            Conv3x3.of(layer, places) for layer in (memory.cues, memory.weigh, memory.judge)
+            Conv3x3.of(layer, places, products) for layer in (memory.cues, memory.weigh, memory.judge)
         )
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
@@ -69,6 +72,9 @@ class Pixels:
         drawn: Sequence[np.ndarray],
     ) -> tuple[list[np.ndarray], Tensor]:
         """As :func:`worldsim.recollect.recalled`, of pictures uint8 (H, W, 3)."""
+        side = pasts[0].pictures[-1].shape[0]
+        if side != self.size:
+            drawn = list(to_uint8(larger(to_tensor(np.stack(drawn)), side)))
         distances = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
         rows = zip(pasts, sources, poses, drawn, distances, strict=True)
         return [self._one(*row) for row in rows], distances
@@ -79,7 +85,7 @@ class Pixels:
         places = [i - past.count + len(past) for i in sources]
         if not places:
             return drawn
-        r, side = len(places), self.size // HALF
+        r, grid, side = len(places), self.size // HALF, len(drawn)
         far = torch.stack(measured(past, places, self.measure)).numpy()
         pictures = np.stack([past.pictures[i] for i in places])
         theirs = [past.poses[i].tolist() for i in places]
@@ -91,14 +97,16 @@ class Pixels:
             [np.array(rotation(other)).T @ (np.array(pose[:3]) - np.array(other[:3])) for other in theirs],
             np.float32,
         )
-        cues = np.empty((r, side, side, CUES), np.float32)
-        found = np.empty((r, self.size, self.size, 3), np.float32)
-        inside = np.empty((r, self.size, self.size), np.float32)
+        cues = np.empty((r, grid, grid, CUES), np.float32)
+        found = np.empty((r, side, side, 3), np.float32)
+        inside = np.empty((r, side, side), np.float32)
         reach = math.tan(math.radians(self.fov) / 2)
-        rays = self.plain.rays.numpy()
+        if side not in self._rays:
+            self._rays[side] = self.plain.rays_of(side).numpy()
+        rays = self._rays[side]
         warp(
             drawn, distance.contiguous().numpy(), rays, pictures, far, turns, steps,
-            self.scale, reach, BEHIND, found, inside, cues,
+            self.scale, reach, BEHIND, side // self.size, found, inside, cues,
         )  # fmt: skip
         for k, (i, other) in enumerate(zip(places, theirs, strict=True)):
             moved = math.dist(other[:3], pose[:3]) / self.scale
@@ -106,13 +114,13 @@ class Pixels:
             own = float(i >= len(past) - past.own)
             cues[k, ..., -TOLD:] = moved, turn, own, (len(past) - i) / AGE
         x = self.weigh(self.cues(torch.from_numpy(cues)), silu=True)
-        logits = self.judge(x, silu=True).numpy().reshape(r, side, side)
+        logits = self.judge(x, silu=True).numpy().reshape(r, grid, grid)
         shown = np.empty_like(drawn)
         mix(drawn, found, inside, logits, UNSEEN, shown)
         return shown
 
 
-def _shuffled(layer: nn.Conv2d, grid: tuple[int, int]) -> Conv3x3:
+def _shuffled(layer: nn.Conv2d, grid: tuple[int, int], products: torch.dtype) -> Conv3x3:
     """A convolution before a pixel shuffle, whose outputs :func:`worldsim.engine.convolution.double` puts in place."""
     assert layer.bias is not None
-    return Conv3x3(rows_first(layer.weight.detach()), rows_first(layer.bias.detach()), grid)
+    return Conv3x3(rows_first(layer.weight.detach()), rows_first(layer.bias.detach()), grid, products)

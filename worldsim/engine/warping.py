@@ -16,7 +16,8 @@ _ROWS, _CUBE, _FOUR = "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 
 
 @njit(
-    f"void({_BYTES}, {_ROWS}, {_ROWS}, {_PICTURES}, {_CUBE}, {_CUBE}, {_ROWS}, f4, f4, f4, {_FOUR}, {_CUBE}, {_FOUR})",
+    f"void({_BYTES}, {_ROWS}, {_ROWS}, {_PICTURES}, {_CUBE}, {_CUBE}, {_ROWS}, "
+    f"f4, f4, f4, i8, {_FOUR}, {_CUBE}, {_FOUR})",
     cache=True, nogil=True, fastmath=True, error_model="numpy",
 )  # fmt: skip
 def warp(
@@ -30,6 +31,7 @@ def warp(
     scale: float,
     reach: float,
     behind: float,
+    each: int,
     found: np.ndarray,
     inside: np.ndarray,
     cues: np.ndarray,
@@ -40,7 +42,7 @@ def warp(
         drawn: (H, W, 3); distances: (h, w), its log distances in units of ``scale``; rays: (H W, 3).
         pictures: (R, H, W, 3); theirs: (R, h, w), their log distances; turns: (R, 3, 3) from the drawing's axes to the
             pictures'; steps: (R, 3), where the drawing's camera is in theirs; reach: half a picture's width one away;
-            behind: what is nearer than that along the axis is not seen.
+            behind: what is nearer than that along the axis is not seen; each: pixels along one of the model's.
         found: (R, H, W, 3), 0 to 255, and inside: (R, H, W), 0 or 1, are written; so are the first cues of each place,
             cues (R, ., ., CUES), but for what is told of a picture as a whole.
     """
@@ -50,6 +52,7 @@ def warp(
     cells_high, cells_wide = _F(h) / _F(height), _F(w) / _F(width)
     unit = _F(np.log(scale))
     share, byte = _F(1.0) / _F(half * half), _F(1.0) / _F(127.5)
+    apart = np.empty(3, _F)  # what the pixels of one of the model's differ by, together
     distance = np.empty((height, width), _F)
     for i in range(height):
         y = min(max((_F(i) + _F(0.5)) * cells_high - _F(0.5), _F(0.0)), _F(h - 1))
@@ -65,51 +68,54 @@ def warp(
     for r in range(len(pictures)):
         t, s, picture, depth = turns[r], steps[r], pictures[r], theirs[r]
         cues[r, :, :, :] = _F(0.0)
-        for i in range(height):
-            for j in range(width):
-                ray, far = rays[i * width + j], distance[i, j]
-                a, b, c = ray[0] * far, ray[1] * far, ray[2] * far
-                right = t[0, 0] * a + t[0, 1] * b + t[0, 2] * c + s[0]
-                up = t[1, 0] * a + t[1, 1] * b + t[1, 2] * c + s[1]
-                forward = t[2, 0] * a + t[2, 1] * b + t[2, 2] * c + s[2]
-                across = max(forward, behind) * reach
-                u, v = right / across, -up / across
-                here = forward > behind and abs(u) < _F(1.0) and abs(v) < _F(1.0)
-                inside[r, i, j] = _F(1.0) if here else _F(0.0)
-                u, v = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
-                x = min(max((u + _F(1.0)) * _F(0.5) * _F(width) - _F(0.5), _F(0.0)), _F(width - 1))
-                y = min(max((v + _F(1.0)) * _F(0.5) * _F(height) - _F(0.5), _F(0.0)), _F(height - 1))
-                x0, y0 = int(x), int(y)
-                x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-                fx, fy = x - _F(x0), y - _F(y0)
-                cue = cues[r, i // half, j // half]
-                apart = _F(0.0)
-                for k in range(3):
-                    top = _F(picture[y0, x0, k]) * (_F(1.0) - fx) + _F(picture[y0, x1, k]) * fx
-                    low = _F(picture[y1, x0, k]) * (_F(1.0) - fx) + _F(picture[y1, x1, k]) * fx
-                    value = top + (low - top) * fy
-                    found[r, i, j, k] = value
-                    theirs_now = value * byte - _F(1.0)
-                    mine = _F(drawn[i, j, k]) * byte - _F(1.0)
-                    apart += abs(theirs_now - mine)
-                    if here:
-                        cue[k] += theirs_now * share
-                    cue[3 + k] += mine * share
-                cue[6] += apart * share / _F(3.0)
-                if here:
-                    x = min(max((u + _F(1.0)) * _F(0.5) * _F(w) - _F(0.5), _F(0.0)), _F(w - 1))
-                    y = min(max((v + _F(1.0)) * _F(0.5) * _F(h) - _F(0.5), _F(0.0)), _F(h - 1))
-                    x0, y0 = int(x), int(y)
-                    x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
-                    fx, fy = x - _F(x0), y - _F(y0)
-                    top = depth[y0, x0] + (depth[y0, x1] - depth[y0, x0]) * fx
-                    low = depth[y1, x0] + (depth[y1, x1] - depth[y1, x0]) * fx
-                    away = max(np.sqrt(right * right + up * up + forward * forward), behind)
-                    hidden = top + (low - top) * fy + unit - np.log(away)
-                    hidden = min(max(hidden, _F(-1.0)), _F(1.0))
-                    cue[7] += hidden * share
-                    cue[8] += abs(hidden) * share
-                    cue[9] += share
+        for row in range(0, height, each):
+            for column in range(0, width, each):
+                apart[:] = _F(0.0)
+                for i in range(row, row + each):
+                    for j in range(column, column + each):
+                        ray, far = rays[i * width + j], distance[i, j]
+                        a, b, c = ray[0] * far, ray[1] * far, ray[2] * far
+                        right = t[0, 0] * a + t[0, 1] * b + t[0, 2] * c + s[0]
+                        up = t[1, 0] * a + t[1, 1] * b + t[1, 2] * c + s[1]
+                        forward = t[2, 0] * a + t[2, 1] * b + t[2, 2] * c + s[2]
+                        across = max(forward, behind) * reach
+                        u, v = right / across, -up / across
+                        here = forward > behind and abs(u) < _F(1.0) and abs(v) < _F(1.0)
+                        inside[r, i, j] = _F(1.0) if here else _F(0.0)
+                        u, v = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
+                        x = min(max((u + _F(1.0)) * _F(0.5) * _F(width) - _F(0.5), _F(0.0)), _F(width - 1))
+                        y = min(max((v + _F(1.0)) * _F(0.5) * _F(height) - _F(0.5), _F(0.0)), _F(height - 1))
+                        x0, y0 = int(x), int(y)
+                        x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+                        fx, fy = x - _F(x0), y - _F(y0)
+                        cue = cues[r, i // half, j // half]
+                        for k in range(3):
+                            top = _F(picture[y0, x0, k]) * (_F(1.0) - fx) + _F(picture[y0, x1, k]) * fx
+                            low = _F(picture[y1, x0, k]) * (_F(1.0) - fx) + _F(picture[y1, x1, k]) * fx
+                            value = top + (low - top) * fy
+                            found[r, i, j, k] = value
+                            theirs_now = value * byte - _F(1.0)
+                            mine = _F(drawn[i, j, k]) * byte - _F(1.0)
+                            apart[k] += theirs_now - mine
+                            if here:
+                                cue[k] += theirs_now * share
+                            cue[3 + k] += mine * share
+                        if here:
+                            x = min(max((u + _F(1.0)) * _F(0.5) * _F(w) - _F(0.5), _F(0.0)), _F(w - 1))
+                            y = min(max((v + _F(1.0)) * _F(0.5) * _F(h) - _F(0.5), _F(0.0)), _F(h - 1))
+                            x0, y0 = int(x), int(y)
+                            x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
+                            fx, fy = x - _F(x0), y - _F(y0)
+                            top = depth[y0, x0] + (depth[y0, x1] - depth[y0, x0]) * fx
+                            low = depth[y1, x0] + (depth[y1, x1] - depth[y1, x0]) * fx
+                            away = max(np.sqrt(right * right + up * up + forward * forward), behind)
+                            hidden = top + (low - top) * fy + unit - np.log(away)
+                            hidden = min(max(hidden, _F(-1.0)), _F(1.0))
+                            cue[7] += hidden * share
+                            cue[8] += abs(hidden) * share
+                            cue[9] += share
+                far_apart = abs(apart[0]) + abs(apart[1]) + abs(apart[2])
+                cues[r, row // half, column // half, 6] += far_apart * share / _F(3.0)
 
 
 @njit(

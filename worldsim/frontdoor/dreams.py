@@ -11,16 +11,19 @@ from worldsim import checkpoint
 from worldsim.ar_dream import ArDream
 from worldsim.checkpoint import Loaded
 from worldsim.dream import DreamEnv
-from worldsim.frontdoor.options import GYM, Options
+from worldsim.frontdoor.options import GYM, OptionError, Options
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
 from worldsim.protocols import Dream
 from worldsim.runtime import pick_device
+from worldsim.world_model import WorldModel
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
 FOR_METHODS = {"minecraft": "blocks_methods", "dmlab": "labmaze_methods"}  # the video model that methods play
 PAIR = "ar_diffusion"  # the method that plays a pair of AR-VAE and denoiser, or else its preset a video model
 PAIRS = {"minecraft": "blocks_ar_diffusion", "dmlab": "labmaze_ar_diffusion"}
+PICTURE = 64  # side of a world's pictures where no dream says it
+SHARPER = 2  # times the model's picture is what a window shows, where what is remembered are pixels
 STEPS = 2  # denoising steps of a world model, unless told otherwise
 
 
@@ -33,9 +36,9 @@ No dream of {env} is shipped, so the true world plays alone; to train one and pl
   python run_demo.py --env {env} --checkpoint runs/{slug}/checkpoint"""
 
 
-def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
+def load(options: Options, recorded: int | None = None) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
     """The trained model, and what makes a dream of it; dreams share the weights. None, and how to train one in words,
-    where no checkpoint is given and none is shipped.
+    where no checkpoint is given and none is shipped. ``recorded`` is the side of the pictures that are replayed.
 
     Raises:
         CheckpointError, DeviceError, DreamError, MethodError: it is not there, not whole, or was not trained for this.
@@ -67,10 +70,41 @@ def load(options: Options) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
 
     def dream() -> DreamEnv:
         c = options.config
-        made = DreamEnv(loaded, denoising_steps=STEPS, second=c.second, alone_after=c.alone_after)
+        made = DreamEnv(
+            loaded,
+            denoising_steps=STEPS,
+            second=c.second,
+            alone_after=c.alone_after,
+            size=side(options, loaded, recorded),
+            precision=c.precision,
+        )
         return _turned(made, options)
 
     return loaded, dream
+
+
+def side(options: Options, loaded: Loaded[Any] | None, recorded: int | None = None) -> int:
+    """Height and width of the pictures: of those replayed, what was asked for, or what suits dream and window.
+
+    What is recorded to train on is as large as the model's.
+
+    Raises:
+        OptionError: a size that this dream cannot show.
+    """
+    asked = options.config.size
+    if recorded is not None:
+        return recorded
+    if loaded is None:
+        return asked or PICTURE
+    model = loaded.model
+    sharper = isinstance(model, WorldModel) and model.config.pixels
+    if asked is not None:
+        if asked % model.config.size or (asked > model.config.size and not sharper):
+            able = f"{model.config.size}{' or a multiple of it' if sharper else ''}"
+            raise OptionError(f"expected pictures of size={able}, which this dream shows, found {asked}")
+        return asked
+    window = not options.headless and options.record is None
+    return model.config.size * (SHARPER if sharper and window else 1)
 
 
 def _pair(options: Options) -> str:

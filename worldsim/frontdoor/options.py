@@ -39,8 +39,10 @@ class PlayConfig:
     one, to play a video model by. Without ``second``
     a dream that is left to its own past keeps the denoiser that it began with; ``alone_after`` is how many frames
     without a true one among them that takes, None what the checkpoint says. ``keys`` is a YAML file that says which
-    keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels
-    where no checkpoint says it.
+    keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels:
+    of what the dream was trained at, or a multiple of that where it has a memory of pixels; None is that side, 64 where
+    there is no dream, and twice as much for a window that records nothing from the start.
+    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
     """
 
     history: int | None = None
@@ -58,7 +60,8 @@ class PlayConfig:
     second: bool = True
     alone_after: int | None = None
     keys: str = ""
-    size: int = 64
+    size: int | None = None
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.pose_from not in ("dream", "true"):

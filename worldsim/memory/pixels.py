@@ -23,7 +23,7 @@ from worldsim.memory.warp import project, sample
 FINER = 4
 """Distances along the side of a cell of latents."""
 HALF = 2
-"""Pixels along the side of a place where it is judged how well a view fits."""
+"""Pixels of the model along the side of a place where it is judged how well a view fits; pictures may have more."""
 PLANES = 4  # what the place of a cell tells of its distance
 CUES = 14  # what speaks for a view at a place
 FARTHEST = 4.0
@@ -103,30 +103,35 @@ class PixelMemory(nn.Module):
         self.weigh = nn.Conv2d(width, width, 3, padding=1)
         self.judge = nn.Conv2d(width, 1, 3, padding=1)
 
-    def at_pixels(self, distances: Tensor) -> Tensor:
-        """Log distances (N, h, w) to distances of every pixel in the world's units (N, H, W)."""
-        side = (self.size, self.size)
-        fine = F.interpolate(distances[:, None], size=side, mode="bilinear", align_corners=False)[:, 0]
-        return fine.exp() * self.scale
+    def at_pixels(self, distances: Tensor, side: int) -> Tensor:
+        """Log distances (N, h, w) to distances of every pixel in the world's units (N, side, side)."""
+        fine = F.interpolate(distances[:, None], size=(side, side), mode="bilinear", align_corners=False)
+        return fine[:, 0].exp() * self.scale
+
+    def rays_of(self, side: int) -> Tensor:
+        """Where the pixels of a picture look, (side^2, 3)."""
+        return self.rays if side == self.size else cell_rays(side, side, self.fov).to(self.rays)
 
     def forward(self, drawn: Tensor, distances: Tensor, poses: Tensor, seen: Seen) -> Tensor:
         """Mix what was drawn with what was seen.
 
         Args:
-            drawn: (N, 3, H, W) in [-1, 1]; distances: (N, h, w), its log distances; poses: (N, 5), its own.
+            drawn: (N, 3, H, W) in [-1, 1], ``size`` pixels each way or a multiple of that, as in ``seen``.
+            distances: (N, h, w), its log distances; poses: (N, 5), its own.
 
         Returns:
             pictures (N, 3, H, W) in [-1, 1].
         """
-        n, r = seen.poses.shape[:2]
-        places, far, inside = project(self.at_pixels(distances), self.rays, poses, seen.poses, self.fov)
+        (n, r), side = seen.poses.shape[:2], drawn.shape[-1]
+        rays = self.rays_of(side)
+        places, far, inside = project(self.at_pixels(distances, side), rays, poses, seen.poses, self.fov)
         inside = inside & seen.valid[..., None, None]
         found = sample(seen.pictures, places)  # (N, R, 3, H, W)
         thought = sample(seen.distances[:, :, None], places)[:, :, 0] + math.log(self.scale)
         hidden = (thought - far.log()).clamp(-1, 1)  # below 0: something stands before it there
         cues = self._cues(drawn, found, hidden, inside.float(), poses, seen)
         x = F.silu(self.weigh(F.silu(self.cues(cues))))
-        logits = F.interpolate(self.judge(x), scale_factor=HALF, mode="bilinear", align_corners=False)
+        logits = F.interpolate(self.judge(x), (side, side), mode="bilinear", align_corners=False)
         logits = logits.float().view(n, r, *drawn.shape[2:]).masked_fill(~inside, -UNSEEN)
         weights = F.pad(logits, (0, 0, 0, 0, 0, 1)).softmax(1)  # of the drawing last, whose logit is 0
         return (weights[:, :r, None] * found).sum(1) + weights[:, r:] * drawn
@@ -137,14 +142,15 @@ class PixelMemory(nn.Module):
         """What speaks for and against each view, (N R, CUES, H / HALF, W / HALF)."""
         n, r = hidden.shape[:2]
         mine = drawn[:, None].expand(-1, r, -1, -1, -1)
-        maps = [
-            found * inside[:, :, None],
-            mine,
-            (found - mine).abs().mean(2, keepdim=True),
-            *((x * inside)[:, :, None] for x in (hidden, hidden.abs())),
-            inside[:, :, None],
-        ]
-        local = F.avg_pool2d(torch.cat(maps, 2).flatten(0, 1), HALF)
+        each = drawn.shape[-1] // self.size
+        # What makes pictures larger than the model's is more than it can draw: that is no reason to doubt a view.
+        apart = F.avg_pool2d((found - mine).flatten(0, 1), each).abs().mean(1, keepdim=True)
+        seen_there = [found * inside[:, :, None], mine]
+        maps = [*((x * inside)[:, :, None] for x in (hidden, hidden.abs())), inside[:, :, None]]
+        first, last = (
+            F.avg_pool2d(torch.cat(part, 2).flatten(0, 1), HALF * each) for part in (seen_there, maps)
+        )
+        local = torch.cat([first, F.avg_pool2d(apart, HALF), last], 1)
         moved = (seen.poses[..., :3] - poses[:, None, :3]).norm(dim=-1) / self.scale
         turned = wrap(seen.poses[..., 3] - poses[:, None, 3]).abs()
         turned = (turned + (seen.poses[..., 4] - poses[:, None, 4]).abs()) / TURN
