@@ -191,7 +191,6 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         past = DreamPast(
             keep, latents=list(self.loaded.encode(frames[start:])), led=led, alone_after=self._alone_after
         )
-        past.count = len(past)
         past.pictures, past.distances = list(frames[start:]), [None] * len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
         self._mind.random = torch.Generator().manual_seed(self._seed if seed is None else seed)
@@ -246,15 +245,18 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             DreamError: more frames than the dream has.
         """
         past = self._mind.past
-        n = min(len(frames), len(past))
         if len(frames) > past.count:
             raise DreamError(f"cannot replace {len(frames)} frames of a dream that has {past.count}")
+        first = past.place(past.count - len(frames))
+        known = [i - past.count for i in past.indices[first:]]  # it may not have kept all of them
+        n, frames = len(known), frames[known]
+        poses = None if poses is None else poses[known]
         if n == 0:
             return
-        past.latents[-n:] = list(self.loaded.encode(frames[-n:]))
-        past.show(frames[-n:])
-        past.own = 0
-        self._reckon(len(past) - n, None if poses is None else poses[-n:])
+        past.latents[-n:] = list(self.loaded.encode(frames))
+        past.show(frames)
+        past.true_until = past.count
+        self._reckon(len(past) - n, poses)
         if self.pose_from == "dream":
             if self.model.config.pixels:
                 self._engine.take_bearings(past, len(past) - n, self.history)

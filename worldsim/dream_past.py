@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +20,24 @@ CONTEXT_LEVEL = 0.15
 """Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
 REPLAYED = 16
 """Frames whose keys and values are computed again when the past is replaced."""
+SETTLED = 24
+"""Newest frames of which none is left out: those that are replayed, looked back on, or not compressed yet."""
+SAME_PLACE, SAME_ANGLE = 0.01, 0.5
+"""Units of the scene and degrees within which a frame was seen from where the one before it was."""
 
 
 @dataclass
 class DreamPast:
     """The newest frames, oldest first; ``count`` is how many there ever were, so the newest has index count - 1.
 
+    A frame of its own that was seen from where the one before it was shows nothing more, and is forgotten once it has
+    settled: whoever stands still would otherwise lose all that is true to copies of it. ``indices`` are of those kept.
     latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
     for (:mod:`worldsim.recollect`), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the
-    normalised action that led to it, poses (5,), whose heights are reckoned from ``ground``. ``own``: how many of the
-    newest frames are dreamt, with no true one among them; a second denoiser takes over after ``alone_after`` of those,
-    or never. ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with
+    normalised action that led to it, poses (5,), whose heights are reckoned from ``ground``. Frames from index
+    ``true_until`` on are dreamt, ``own`` of those kept; a second denoiser takes over after ``alone_after`` of them, or
+    never, and ``by_second`` is whether it made the keys and values.
+    ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with
     the first denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
@@ -43,14 +52,22 @@ class DreamPast:
     led: list[Tensor] = field(default_factory=list)
     poses: list[Tensor] = field(default_factory=list)
     ground: float = 0.0
+    indices: list[int] = field(default_factory=list)
     count: int = 0
-    own: int = 0
+    true_until: int = 0
+    by_second: bool = False
     alone_after: int | None = None
     cache: Cache = field(default_factory=Cache)
     pending: bool = False
     views: list[Any] = field(default_factory=list)
     ring: Any = None
     steered: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """True frames, where some are given."""
+        if self.latents and not self.indices:
+            self.count = self.true_until = self.count or len(self)
+            self.indices = list(range(self.count - len(self), self.count))
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -67,6 +84,7 @@ class DreamPast:
     ) -> None:
         """A new newest frame, whose keys and values are pending."""
         new: tuple[tuple[list[Any], Any], ...] = (
+            (self.indices, self.count),
             (self.latents, latent),
             (self.pictures, picture),
             (self.distances, distance),
@@ -79,8 +97,33 @@ class DreamPast:
             kept.append(value)
             del kept[: -self.keep]
         self.count += 1
-        self.own += 1
         self.pending = True
+
+    def settle(self, scale: float) -> None:
+        """Forget a frame that shows no more than the one before it, where it is old enough for that."""
+        i = len(self) - SETTLED
+        if i < 1 or self.indices[i] < self.true_until:
+            return
+        x, y = self.poses[i - 1].tolist(), self.poses[i].tolist()
+        turned = max(abs((y[3] - x[3] + 180) % 360 - 180), abs(y[4] - x[4]))
+        if math.dist(x[:3], y[:3]) < SAME_PLACE * scale and turned < SAME_ANGLE:
+            for kept in self._lists:
+                del kept[i : i + 1]
+
+    @property
+    def _lists(self) -> tuple[list[Any], ...]:
+        """Everything of which there is one for each frame; views are the fast engine's alone."""
+        frames = (self.indices, self.latents, self.pictures, self.distances, self.features, self.points)
+        return *frames, self.led, self.poses, self.views
+
+    @property
+    def own(self) -> int:
+        """How many of the newest frames that are kept are dreamt, with no true one among them."""
+        return len(self) - bisect_left(self.indices, self.true_until)
+
+    def place(self, index: int) -> int:
+        """Where a frame that is kept lies among them."""
+        return bisect_left(self.indices, index)
 
     def show(self, pictures: np.ndarray) -> None:
         """The newest frames are these, uint8 (n, H, W, 3), whatever they were."""
@@ -90,7 +133,7 @@ class DreamPast:
 
     def recallable(self, index: int, own: int) -> bool:
         """Whether pixels are taken from a frame: a true one, or one of the first ``own`` that were dreamt since."""
-        return index < self.count - self.own + own
+        return index < self.true_until + own
 
     @property
     def left_alone(self) -> bool:
@@ -99,8 +142,8 @@ class DreamPast:
 
     @property
     def changes_hands(self) -> bool:
-        """Whether it is the first of those: keys and values are then replayed."""
-        return self.own == self.alone_after
+        """Whether keys and values are the other one's: they are then replayed."""
+        return self.left_alone != self.by_second
 
     def denoiser(self, model: WorldModel) -> CausalDiT:
         """What denoises the next frame."""
@@ -145,7 +188,7 @@ class DreamPast:
         features = model.frame_encoder(latents)
         self.features[first:] = list(features)
         self.points[first:] = list(model.reader.points(features, poses))
-        self.cache, self.pending = Cache(), True
+        self.cache, self.pending, self.by_second = Cache(), True, self.left_alone
         if len(latents) > 1:
             z, control = latents[None, :-1], self.control(model, first)[:, :-1]
             level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
@@ -167,7 +210,7 @@ class DreamPast:
         return self._views(min(max(0, len(self) - history), stop), stop)
 
     def _views(self, start: int, stop: int) -> Views:
-        device, first = self.latents[-1].device, self.count - len(self)
+        device = self.latents[-1].device
 
         def stacked(values: list[Tensor]) -> Tensor:
             return torch.stack(values[start:stop] or values[-1:])[None, : stop - start]
@@ -176,7 +219,7 @@ class DreamPast:
             stacked(self.features),
             stacked(self.points),
             stacked(self.poses),
-            torch.arange(first + start, first + stop, device=device)[None],
+            torch.tensor(self.indices[start:stop], dtype=torch.long, device=device)[None],
             torch.ones(1, stop - start, dtype=torch.bool, device=device),
         )
 
@@ -191,6 +234,6 @@ class DreamPast:
             return some[:, : part.stop - part.start]
 
         latents = stacked(self.latents)
-        index = torch.arange(self.count - n + part.start, self.count - n + part.stop, device=latents.device)
+        index = torch.tensor(self.indices[part], dtype=torch.long, device=latents.device)
         valid = torch.ones(1, len(index), dtype=torch.bool, device=latents.device)
         return Past(stacked(self.features), stacked(self.led), stacked(self.poses), index, valid)

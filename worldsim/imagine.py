@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worldsim.ar_step import autoregressive_step
 from worldsim.denoisers.layers import Cache
-from worldsim.dream_past import CONTEXT_LEVEL, DreamPast
+from worldsim.dream_past import CONTEXT_LEVEL, REPLAYED, DreamPast
 from worldsim.frames import to_uint8
 from worldsim.laps import Laps
 from worldsim.recollect import recalled
@@ -47,7 +47,7 @@ class Mind:
         return (
             clock
             and a.left_alone == b.left_alone
-            and (a.count, len(a), a.pending) == (b.count, len(b), b.pending)
+            and (a.count, min(len(a), REPLAYED), a.pending) == (b.count, min(len(b), REPLAYED), b.pending)
         )
 
     def refresh(self, model: WorldModel) -> None:
@@ -136,6 +136,7 @@ def imagine(
     for i, mind in enumerate(minds):
         mind.past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
         mind.past.append(clean[i, 0], features[i], points[i], led, pose[i], frames[i], distances[i])
+        mind.past.settle(model.scale)
         mind.age += 1
     lap("keep")
     return frames, lap.ms

@@ -13,6 +13,12 @@ from worldsim.memory.geometry import POSE, motion, move
 
 LATELY = 3
 """Actions and motions that are looked back on: a jump is told from a fall by more than one of them."""
+RESTING, CREEPING, STARTING, IDLING = 0.0005, 0.004, 0.005, 0.02
+"""Lengths of motions, over the scale, below which one stands still; see :func:`rested`."""
+TURNING = 0.05 / 15
+"""Turns, in the unit of motions, below which the camera is not turned: 0.05 degrees."""
+SLOWING = 0.7
+"""What slows down loses more than this leaves of a motion (0.55 in Blocks)."""
 HIDDEN, CHANNELS, SEEN = 192, 48, 32
 
 
@@ -117,6 +123,22 @@ class Odometry(nn.Module):
         if self.still:
             return pose, torch.zeros_like(pose)
         delta = self.reckon(seen, actions, motions, pose[:, 4], pose[:, 1] - ground)
+        delta = rested(delta, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1))
         after = move(pose, delta, self.scale)
         # Where the pitch met its limit the motion made is smaller than the one predicted.
         return after, motion(pose, after, self.scale)
+
+
+def rested(made: Tensor, last: Tensor, same: Tensor) -> Tensor:
+    """Motions (N, 5) without what is none, after ``last`` (N, 5) and under the same action as those (N,) or another.
+
+    A network never says exactly nothing, and who stands for long would creep away. From rest the worlds' bodies begin
+    with more than STARTING (0.03 blocks in a sneak) and, under an action that has not moved them, with more than
+    IDLING; what goes on slowly without slowing down is no motion of theirs either.
+    """
+    step, before = made[:, :3].norm(dim=1), last[:, :3].norm(dim=1)
+    least = torch.where(before < RESTING, torch.where(same, IDLING, STARTING), RESTING)
+    creeps = same & (step < CREEPING) & (before < CREEPING) & (step > SLOWING * before)
+    moves = (step >= least) & ~creeps
+    turns = made[:, 3:] * (made[:, 3:].abs() >= TURNING)
+    return torch.cat([made[:, :3] * moves[:, None], turns], 1)

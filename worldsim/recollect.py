@@ -40,7 +40,7 @@ def seen(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequen
     device = pasts[0].latents[-1].device
     rows = []
     for past, row in zip(pasts, sources, strict=True):
-        places = [i - past.count + len(past) for i in row]
+        places = [past.place(i) for i in row]
         empty = room - len(row)
         known = places + [len(past) - 1] * empty
         rows.append(
@@ -48,8 +48,8 @@ def seen(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequen
                 to_tensor(np.stack([past.pictures[i] for i in known]), device),
                 torch.stack(measured(past, known, model.pixels.distances)),
                 torch.stack([past.poses[i] for i in known]),
-                torch.tensor([float(len(past) - i) for i in known], device=device),
-                torch.tensor([i >= len(past) - past.own for i in known], device=device),
+                torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
+                torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),
                 F.pad(torch.ones(len(row), dtype=torch.bool, device=device), (0, empty)),
             )
         )

@@ -201,10 +201,8 @@ def test_fast_denoising_is_denoising(loaded: LoadedModel, past: int, steps: int)
     caches: list[Cache] = []
     rings = []
     for i in range(b):
-        mind = DreamPast(
-            30, latents=list(torch.randn(past + 1, 8, 4, 4)), led=list(torch.randn(past + 1, 20))
-        )
-        mind.poses, mind.count = list(_poses(past + 1)), 40
+        latents, led = list(torch.randn(past + 1, 8, 4, 4)), list(torch.randn(past + 1, 20))
+        mind = DreamPast(30, latents=latents, led=led, poses=list(_poses(past + 1)), count=40)
         _fast(loaded).encode_features(mind)
         _fast(loaded).replay(mind)
         rings.append(mind.ring)

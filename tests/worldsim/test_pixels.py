@@ -187,7 +187,7 @@ def test_a_dream_keeps_what_it_showed_and_what_it_was_corrected_to(loaded: Loade
 
 
 def test_pixels_come_from_true_frames_and_the_first_ones_dreamt_after_them(loaded: LoadedModel) -> None:
-    past = DreamPast(keep=20, count=100, own=6)  # frames 94 to 99 are dreamt
+    past = DreamPast(keep=20, count=100, true_until=94)  # frames 94 to 99 are dreamt
     assert [i for i in range(90, 100) if past.recallable(i, 2)] == [90, 91, 92, 93, 94, 95]
     assert past.recallable(99, 6) and not past.recallable(94, 0)
 

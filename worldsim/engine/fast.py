@@ -119,6 +119,7 @@ class Fast:
             mind.past.append(latents[i], features[i], views[i].points, led, pose, frames[i], distance)
             mind.past.views.append(views[i])
             del mind.past.views[: -mind.past.keep]
+            mind.past.settle(self.scale)
             mind.past.steered = now[i]
             mind.age += 1
         lap("keep")
@@ -169,7 +170,7 @@ class Fast:
             denoiser.commit(denoiser.patches_of_cells(cells[:-1]), control, past.count - len(cells)),
             0,
         )
-        past.steered, past.pending = None, True
+        past.steered, past.pending, past.by_second = None, True, past.left_alone
 
     def _denoiser(self, past: DreamPast) -> Denoiser:
         """As :meth:`worldsim.dream_past.DreamPast.denoiser`."""
@@ -182,7 +183,7 @@ class Fast:
 
     def _show(self, past: DreamPast, first: int) -> None:
         """Make the frames from ``first`` on ready to be read."""
-        indices = range(past.count - len(past) + first, past.count)
+        indices = past.indices[first:]
         poses = [pose.tolist() for pose in past.poses[first:]]
         past.views[first:] = self.reader.show(torch.stack(past.features[first:]), poses, indices)
         past.points[first:] = [view.points for view in past.views[first:]]

@@ -82,7 +82,7 @@ class Pixels:
     def _one(
         self, past: DreamPast, sources: Sequence[int], pose: Pose, drawn: np.ndarray, distance: Tensor
     ) -> np.ndarray:
-        places = [i - past.count + len(past) for i in sources]
+        places = [past.place(i) for i in sources]
         if not places:
             return drawn
         r, grid, side = len(places), self.size // HALF, len(drawn)
@@ -108,11 +108,11 @@ class Pixels:
             drawn, distance.contiguous().numpy(), rays, pictures, far, turns, steps,
             self.scale, reach, BEHIND, side // self.size, found, inside, cues,
         )  # fmt: skip
-        for k, (i, other) in enumerate(zip(places, theirs, strict=True)):
+        for k, (i, other) in enumerate(zip(sources, theirs, strict=True)):
             moved = math.dist(other[:3], pose[:3]) / self.scale
             turn = (abs(wrap(other[3] - pose[3])) + abs(other[4] - pose[4])) / TURN
-            own = float(i >= len(past) - past.own)
-            cues[k, ..., -TOLD:] = moved, turn, own, (len(past) - i) / AGE
+            own = float(i >= past.true_until)
+            cues[k, ..., -TOLD:] = moved, turn, own, (past.count - i) / AGE
         x = self.weigh(self.cues(torch.from_numpy(cues)), silu=True)
         logits = self.judge(x, silu=True).numpy().reshape(r, grid, grid)
         shown = np.empty_like(drawn)

@@ -12,7 +12,8 @@ from worldsim.dream_past import DreamPast
 from worldsim.engine.camera import motion, move
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.dense import Dense
-from worldsim.odometry import LATELY, Odometry
+from worldsim.memory.geometry import POSE
+from worldsim.odometry import LATELY, Odometry, rested
 
 
 class Reckoner:
@@ -36,6 +37,7 @@ class Reckoner:
         self.deeper, self.last = Dense.of(correct[2]), Dense.of(correct[4])
         self.turns = Dense(odometry.turns[:, :-1].t(), odometry.turns[:, -1])
         self.exact = float(odometry.exact)
+        self.newest = LATELY * (odometry.turns.shape[1] - 1)  # where the last motion lies in what is known
         self.direct = Dense.of(odometry.direct)
         self.direct.bias += self.last.bias  # what the network says is added onto it
 
@@ -61,6 +63,9 @@ class Reckoner:
         if self.exact:  # the action alone turns the camera
             made[:, 3:] = torch.lerp(made[:, 3:], self.turns(led[None]), self.exact)
         before = [past.poses[-1].tolist() for past in pasts]
+        a = self.newest // LATELY
+        same = (known[:, :a] == known[:, a : 2 * a]).all(1)
+        made = rested(made, known[:, self.newest : self.newest + POSE], same)
         after = [move(p, d, self.scale) for p, d in zip(before, made.tolist(), strict=True)]
         return after, [motion(p, q, self.scale) for p, q in zip(before, after, strict=True)]
 
