@@ -32,6 +32,7 @@ class DreamPast:
 
     A frame of its own that was seen from where the one before it was shows nothing more, and is forgotten once it has
     settled: whoever stands still would otherwise lose all that is true to copies of it. ``indices`` are of those kept.
+
     latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
     for (:mod:`worldsim.recollect`), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the
     normalised action that led to it, poses (5,), whose heights are reckoned from ``ground``. Frames from index
