@@ -71,14 +71,22 @@ def open_episodes(folder: Path) -> list[Episode]:
     return episodes
 
 
-def open_both(data: str, held_out: str) -> tuple[list[Episode], list[Episode]]:
+def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[Episode], list[Episode]]:
     """Episodes to train on and held-out ones; without a folder these are the last twentieth, or a lone episode again.
 
+    Args:
+        size: side of the pictures that the model which is trained on already takes; None where there is none yet.
+
     Raises:
-        DataError: as :func:`open_episodes`.
+        DataError: as :func:`open_episodes`, or pictures of another size.
         ActionSpecMismatch: the two folders are of worlds with other actions.
     """
     episodes = open_episodes(Path(data))
+    if size is not None and (found := episodes[0].meta["size"]) != size:
+        raise DataError(
+            f"{data}: expected pictures of {size} pixels each way, which this model was trained on, found {found}; "
+            f"record with size={size}"
+        )
     if not held_out:
         few = max(1, len(episodes) // 20)
         return episodes[:-few] or episodes, episodes[-few:]

@@ -19,11 +19,11 @@ def encoded(
     """The episodes of :func:`training.dataset.open_both` in a checkpoint's latents.
 
     Raises:
-        DataError: episodes that tell no poses, or none at all.
+        DataError: episodes that tell no poses, of pictures of another size, or none at all.
         ActionSpecMismatch: of another world than the checkpoint's.
     """
 
-    both = open_both(data, held_out)
+    both = open_both(data, held_out, loaded.model.config.size)
     check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), data)
     episodes = encode_both(both, loaded.model.autoencoder, out / "latents", accelerator)
     if any(episode.poses is None for some in episodes for episode in some):

@@ -12,7 +12,7 @@ import torch
 from tests.training.small_run import record
 from tests.worldsim.small_model import small_config, small_model
 from training import train_reader
-from training.dataset import LatentEpisode, open_episodes
+from training.dataset import DataError, LatentEpisode, open_both, open_episodes
 from training.reads import OLDER_THAN, ReadsConfig, choose, gather, readable
 from worldsim import checkpoint
 from worldsim.world_model import WorldModel
@@ -73,3 +73,13 @@ def test_one_short_episode_does_not_keep_the_others_from_being_read() -> None:
     assert readable([short, long]) and not readable([short])
     rng, config = np.random.default_rng(0), ReadsConfig()
     assert all(choose([short, long], config, rng)[0] is long for _ in range(50))
+
+
+def test_pictures_of_another_size_than_the_models_are_refused(tmp_path: Path) -> None:
+    data = str(record(tmp_path / "data", episodes=1, steps=4))
+    size = int(open_episodes(Path(data))[0].meta["size"])
+    assert open_both(data, "", size)[0]
+    with pytest.raises(
+        DataError, match=f"expected pictures of {2 * size} pixels .* found {size}; record with"
+    ):
+        open_both(data, "", 2 * size)
