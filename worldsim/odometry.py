@@ -13,7 +13,7 @@ from worldsim.memory.geometry import POSE, motion, move
 
 LATELY = 3
 """Actions and motions that are looked back on: a jump is told from a fall by more than one of them."""
-RESTING, CREEPING, STARTING, IDLING = 0.0005, 0.004, 0.005, 0.02
+RESTING, CREEPING, STARTING, IDLING = 0.0005, 0.004, 0.005, 0.015
 """Lengths of motions, over the scale, below which one stands still; see :func:`rested`."""
 TURNING = 0.05 / 15
 """Turns, in the unit of motions, below which the camera is not turned: 0.05 degrees."""
@@ -134,7 +134,7 @@ def rested(made: Tensor, last: Tensor, same: Tensor) -> Tensor:
 
     A network never says exactly nothing, and who stands for long would creep away. From rest the worlds' bodies begin
     with more than STARTING (0.03 blocks in a sneak) and, under an action that has not moved them, with more than
-    IDLING; what goes on slowly without slowing down is no motion of theirs either.
+    IDLING (0.08 blocks in a fall); what goes on slowly without slowing down is no motion of theirs either.
     """
     step, before = made[:, :3].norm(dim=1), last[:, :3].norm(dim=1)
     least = torch.where(before < RESTING, torch.where(same, IDLING, STARTING), RESTING)

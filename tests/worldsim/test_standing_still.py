@@ -44,6 +44,11 @@ def test_rest_ends_with_a_motion_that_bodies_begin_with() -> None:
     assert _kept(1.1 * STARTING, 0.0, same=False) > 0
 
 
+def test_a_fall_begins_whatever_the_keys() -> None:
+    """Blocks' gravity moves a body 0.078 blocks in its first tick; a unit of its scene is 4 blocks."""
+    assert _kept(0.078 / 4, 0.0, same=True) > 0
+
+
 def test_what_slows_down_goes_on_until_it_stands_and_what_creeps_stands() -> None:
     last = CREEPING
     while last > RESTING:
