@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,13 +21,17 @@ def to_uint8(x: Tensor) -> np.ndarray:
     return y.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def smaller(frames: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (N, H, W, 3) to (N, size, size, 3), the mean of every square of pixels; as they are where they fit."""
+def averaged(frames: np.ndarray, size: int) -> NDArray[np.float32]:
+    """uint8 (N, H, W, 3) to float32 (N, size, size, 3), 0 to 255: the mean of every square of pixels."""
     n, each = len(frames), frames.shape[1] // size
     if each == 1:
-        return frames
-    squares = frames.reshape(n, size, each, size, each, 3)
-    return np.rint(squares.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+        return frames.astype(np.float32)
+    return frames.reshape(n, size, each, size, each, 3).mean((2, 4), dtype=np.float32)
+
+
+def smaller(frames: np.ndarray, size: int) -> np.ndarray:
+    """:func:`averaged` as pictures uint8; as they are where they fit."""
+    return frames if frames.shape[1] == size else np.rint(averaged(frames, size)).astype(np.uint8)
 
 
 def larger(x: Tensor, size: int) -> Tensor:

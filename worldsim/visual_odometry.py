@@ -21,6 +21,7 @@ from worldsim.dream_past import DreamPast
 from worldsim.engine.camera import relevant, rotation, stand
 from worldsim.engine.kernels import stand_distance
 from worldsim.engine.photometry import MOVES, disagreement
+from worldsim.frames import averaged
 from worldsim.memory.geometry import cell_rays
 from worldsim.memory.warp import BEHIND
 from worldsim.recollect import measured
@@ -175,8 +176,8 @@ class _Camera:
             far.float().cpu()[None, None], size=(side, side), mode="bilinear", align_corners=False
         )
         distances = (log[0, 0].exp() * self.scale).numpy()
-        mine = _smaller(picture[None], side)[0]
-        shown = _smaller(np.stack(others), side)
+        mine = averaged(picture[None], side)[0]
+        shown = averaged(np.stack(others), side)
         turns = np.array([rotation(pose) for pose in theirs], np.float32)
         places = np.array([pose[:3] for pose in theirs], np.float32)
 
@@ -190,12 +191,3 @@ class _Camera:
             return error, share, curve, slope
 
         return look
-
-
-def _smaller(pictures: np.ndarray, side: int) -> NDArray[np.float32]:
-    """Pictures uint8 (N, H, W, 3) as (N, side, side, 3), squares of pixels becoming one."""
-    n, h = pictures.shape[:2]
-    each = h // side
-    if each == 1:
-        return pictures.astype(np.float32)
-    return pictures.reshape(n, side, each, side, each, 3).mean((2, 4), dtype=np.float32)
