@@ -206,8 +206,8 @@ def test_a_picture_that_the_dream_cannot_show_is_refused(
     checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--env", "minecraft", "--headless", "--checkpoint", checkpoint)
-    assert "size=32, which this dream shows, found 48" in _refused(capsys, *words, "size=48")
-    assert "size=64 or a multiple" in _refused(capsys, "--env", "minecraft", "--headless", "size=96")
+    assert "expected 32, which this dream can show, found 48" in _refused(capsys, *words, "size=48")
+    assert "expected 64 or a multiple" in _refused(capsys, "--env", "minecraft", "--headless", "size=96")
 
 
 def test_a_window_shows_what_is_remembered_twice_as_sharp() -> None:

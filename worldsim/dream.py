@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import LoadedModel
-from worldsim.dream_context import DreamError, check_context
+from worldsim.dream_context import DreamError, check_context, check_size
 from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.engine.choose import engine_for
 from worldsim.imagine import REFRESH, Mind
@@ -65,13 +65,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.histories, self.budgets = tuple(config.memory.histories), tuple(config.memory.budgets)
         self.action_space = space_from_spec(loaded.action_spec)
         self.size = config.size if size is None else size
-        if (
-            self.size % config.size
-            or self.size < config.size
-            or (self.size > config.size and not config.pixels)
-        ):
-            able = f"{config.size} or a multiple of it" if config.pixels else f"{config.size}"
-            raise DreamError(f"size: expected {able}, which this checkpoint can show, found {self.size}")
+        check_size(self.size, config.size, config.pixels)
         self.observation_space = spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
         self.render_mode = "rgb_array"
         self._seed = seed

@@ -11,6 +11,17 @@ class DreamError(ValueError):
     """A dream was asked for something that its model or its method cannot do."""
 
 
+def check_size(size: int, own: int, remembers_pixels: bool) -> None:
+    """Whether a dream can show pictures of ``size`` pixels each way: its model's own or, remembered, multiples of them.
+
+    Raises:
+        DreamError: it cannot.
+    """
+    if size % own or size < own or (size > own and not remembers_pixels):
+        able = f"{own} or a multiple of it" if remembers_pixels else f"{own}"
+        raise DreamError(f"size: expected {able}, which this dream can show, found {size}")
+
+
 def check_context(options: dict[str, Any], size: int) -> tuple[np.ndarray, list[Any]]:
     """Frames uint8 (n, size, size, 3), n >= 1, and the n - 1 actions between them; a grey frame where none is given.
 

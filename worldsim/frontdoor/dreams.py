@@ -11,7 +11,8 @@ from worldsim import checkpoint
 from worldsim.ar_dream import ArDream
 from worldsim.checkpoint import Loaded
 from worldsim.dream import DreamEnv
-from worldsim.frontdoor.options import GYM, OptionError, Options
+from worldsim.dream_context import check_size
+from worldsim.frontdoor.options import GYM, Options
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
 from worldsim.protocols import Dream
@@ -89,7 +90,7 @@ def side(options: Options, loaded: Loaded[Any] | None, recorded: int | None = No
     What is recorded to train on is as large as the model's.
 
     Raises:
-        OptionError: a size that this dream cannot show.
+        DreamError: a size that this dream cannot show.
     """
     asked = options.config.size
     if recorded is not None:
@@ -99,9 +100,7 @@ def side(options: Options, loaded: Loaded[Any] | None, recorded: int | None = No
     model = loaded.model
     sharper = isinstance(model, WorldModel) and model.config.pixels
     if asked is not None:
-        if asked % model.config.size or (asked > model.config.size and not sharper):
-            able = f"{model.config.size}{' or a multiple of it' if sharper else ''}"
-            raise OptionError(f"expected pictures of size={able}, which this dream shows, found {asked}")
+        check_size(asked, model.config.size, sharper)
         return asked
     window = not options.headless and options.record is None
     return model.config.size * (SHARPER if sharper and window else 1)
