@@ -11,21 +11,23 @@ import torch
 from torch import Tensor
 
 from training.dataset import LatentEpisode
-from worldsim.odometry import LATELY
+from worldsim.odometry import LATELY, STANDING, STOOD
 
 
 @dataclass
 class Clip:
     """A batch: frames (B, L, C, h, w), leading actions (B, L, A), poses (B, L, 5), and M frames of past with
-    their validity (B, M). ``earlier_poses`` (B, LATELY + 1, 5) and the actions that led to them are those just before
-    the clip, oldest first, and ``before_latents`` (B, C, h, w) is the last of those frames. ``dreamt`` is how many
-    times in a row the model dreams the context, each time over the last one; 0 leaves it true."""
+    their validity (B, M). ``earlier_poses`` (B, LATELY + 1, 5) and the actions that led to them are those just
+    before the clip, oldest first, and ``before_latents`` (B, C, h, w) is the last of those frames. ``ground`` (B, L)
+    is where the eye last stood before each frame of the clip. ``dreamt`` is how many times in a row the model dreams
+    the context, each time over the last one; 0 leaves it true."""
 
     latents: Tensor
     actions: Tensor
     poses: Tensor
     earlier_poses: Tensor
     earlier_actions: Tensor
+    ground: Tensor
     before_latents: Tensor
     past_latents: Tensor
     past_actions: Tensor
@@ -136,6 +138,14 @@ def before(rows: Tensor, stop: int, count: int) -> Tensor:
     return torch.cat([some[:1].expand(count - len(some), *some.shape[1:]), some])
 
 
+def grounds(heights: Tensor) -> Tensor:
+    """:func:`worldsim.odometry.ground_of` at each frame of an episode whose eye was at these heights (N,)."""
+    rises = torch.diff(torch.cat([heights[:1].expand(STOOD + 1), heights[1:]]))
+    stood = (rises.abs() < STANDING).unfold(0, STOOD, 1).all(-1)
+    last = torch.where(stood, torch.arange(len(heights), device=heights.device), 0).cummax(0).values
+    return heights[last]
+
+
 def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str, Tensor]:
     z, stop = episode.latents, start + length
     poses = episode.poses if episode.poses is not None else torch.zeros(len(z), 5)
@@ -155,6 +165,7 @@ def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str
         "poses": poses[start:stop],
         "earlier_poses": before(poses, start, LATELY + 1),
         "earlier_actions": before(led, start, LATELY + 1),
+        "ground": grounds(poses[:, 1])[start - 1 : stop - 1],
         "before_latents": z[start - 1].float(),
         "past_latents": padded(z).float(),
         "past_actions": padded(led),

@@ -100,7 +100,7 @@ class Objective(nn.Module):
         drawn = F.mse_loss(guess.float(), z)
         acted = torch.cat([clip.before_latents[:, None], context[:, :-1]], 1).detach()
         led = m.normalise(torch.cat([clip.earlier_actions[:, 2:], clip.actions], 1))
-        walk = Walk(acted, led, torch.cat([clip.earlier_poses, clip.poses], 1))
+        walk = Walk(acted, led, torch.cat([clip.earlier_poses, clip.poses], 1), clip.ground)
         reckoning = reckoning_loss(m.odometry, walk, noise)
         loss = denoise + c.guess * drawn + c.odometry * reckoning
         losses = {"denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}

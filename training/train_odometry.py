@@ -112,7 +112,9 @@ def main(args: list[str]) -> int:
             start = int(rng.integers(len(episode.latents) - config.length))
             walks.append(walk_from(model, episode, start, config.length))
             seeds.append(int(rng.integers(2**62)))
-        columns = [torch.cat([getattr(w, name) for w in walks]) for name in ("latents", "actions", "poses")]
+        columns = [
+            torch.cat([getattr(w, name) for w in walks]) for name in ("latents", "actions", "poses", "ground")
+        ]
         walk = Walk(*(column.to(accelerator.device) for column in columns))
         with accelerator.autocast():
             losses: dict[str, Tensor] = wrapped(walk, RowNoise(seeds, accelerator.device))

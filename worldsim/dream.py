@@ -284,7 +284,6 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         m, past = self.model, self._mind.past
         if true is not None and self.pose_from == "true":
             past.poses[first:] = list(torch.as_tensor(np.asarray(true, np.float32), device=self.device))
-            past.ground = float(past.poses[0][1]) if first == 0 else past.ground
             return
         if first == 0:
             pitch = m.odometry.pitch_of(m.odometry.look(past.latents[0][None])).clamp(-90, 90)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from worldsim.denoisers.causal_dit import CausalDiT
 from worldsim.denoisers.layers import Cache
-from worldsim.odometry import LATELY
+from worldsim.odometry import LATELY, ground_of
 from worldsim.world_model import Past, Views, WorldModel
 
 CONTEXT_LEVEL = 0.15
@@ -35,7 +35,7 @@ class DreamPast:
 
     latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
     for (:mod:`worldsim.recollect`), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the
-    normalised action that led to it, poses (5,), whose heights are reckoned from ``ground``. Frames from index
+    normalised action that led to it, poses (5,). Frames from index
     ``true_until`` on are dreamt, ``own`` of those kept; a second denoiser takes over after ``alone_after`` of them, or
     never, and ``by_second`` is whether it made the keys and values.
     ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with
@@ -52,7 +52,6 @@ class DreamPast:
     points: list[Tensor] = field(default_factory=list)
     led: list[Tensor] = field(default_factory=list)
     poses: list[Tensor] = field(default_factory=list)
-    ground: float = 0.0
     indices: list[int] = field(default_factory=list)
     count: int = 0
     true_until: int = 0
@@ -163,13 +162,17 @@ class DreamPast:
         line = torch.stack(poses)
         return torch.stack(actions)[None], model.motion(line[1:], line[:-1])[None]
 
+    @property
+    def ground(self) -> float:
+        """The height of the eye where it last stood; see :func:`worldsim.odometry.ground_of`."""
+        return ground_of(float(pose[1]) for pose in reversed(self.poses))
+
     def reckon(self, model: WorldModel) -> None:
         """Poses of the newest frames, those that have none yet, by dead reckoning from the last one that has."""
         first = len(self.poses)
         seen = model.odometry.look(torch.stack(self.latents[first - 1 :]))
-        ground = seen.new_tensor([self.ground])
         for i, look in zip(range(first, len(self)), seen, strict=False):
-            lately = self.lately(model, self.led[i], i)
+            lately, ground = self.lately(model, self.led[i], i), seen.new_tensor([self.ground])
             pose, _ = model.odometry.next_pose(self.poses[-1][None], look[None], *lately, ground)
             self.poses.append(pose[0])
 

@@ -118,12 +118,12 @@ def test_fast_dead_reckoning_is_dead_reckoning(loaded: LoadedModel, exact: float
     with torch.inference_mode(False):
         model.odometry.turns.normal_()
         model.odometry.exact.fill_(exact)
-    past = DreamPast(8, led=list(torch.randn(4, 20)), poses=list(poses), ground=0.3, count=4)
+    past = DreamPast(8, led=list(torch.randn(4, 20)), poses=list(poses), count=4)
     past.latents = list(torch.randn(4, 8, 4, 4))
     led, newest = torch.randn(20), past.latents[-1][None]
     after, moved = _fast(loaded).reckoner(_cells(newest), [past], led)
     expected = model.odometry.next_pose(
-        poses[-1:], model.odometry.look(newest), *past.lately(model, led, 4), torch.tensor([0.3])
+        poses[-1:], model.odometry.look(newest), *past.lately(model, led, 4), torch.tensor([past.ground])
     )
     torch.testing.assert_close(torch.tensor(after), expected[0], **CLOSE)
     torch.testing.assert_close(torch.tensor(moved), expected[1], **CLOSE)

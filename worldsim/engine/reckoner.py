@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,8 +10,8 @@ from worldsim.dream_past import DreamPast
 from worldsim.engine.camera import motion, move
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.dense import Dense
-from worldsim.memory.geometry import POSE
-from worldsim.odometry import LATELY, Odometry, rested
+from worldsim.memory.geometry import seen_from
+from worldsim.odometry import LATELY, STRIDE, Odometry, placed, rested
 
 
 class Reckoner:
@@ -36,8 +34,7 @@ class Reckoner:
         self.hidden = Dense(torch.cat([looked, known]), first.bias)
         self.deeper, self.last = Dense.of(correct[2]), Dense.of(correct[4])
         self.turns = Dense(odometry.turns[:, :-1].t(), odometry.turns[:, -1])
-        self.exact = float(odometry.exact)
-        self.newest = LATELY * (odometry.turns.shape[1] - 1)  # where the last motion lies in what is known
+        self.exact = bool(odometry.exact)
         self.direct = Dense.of(odometry.direct)
         self.direct.bias += self.last.bias  # what the network says is added onto it
 
@@ -56,16 +53,23 @@ class Reckoner:
     def _next(
         self, looked: Tensor, pasts: list[DreamPast], led: Tensor
     ) -> tuple[list[list[float]], list[list[float]]]:
-        known = torch.stack([self._known(past, led) for past in pasts])
+        turned = self.turns(led[None])  # (1, 2)
+        lines = [self._line(past) for past in pasts]
+        motions = torch.tensor([line[0] for line in lines])  # (B, LATELY, 5)
+        since = 15 * (turned[:, :1] + motions[..., 3].cumsum(1))
+        lately = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
+        pitch, height = torch.tensor([line[1:] for line in lines]).unbind(1)
+        actions = torch.stack([self._actions(past, led) for past in pasts])  # (B, LATELY, A)
+        place = placed(pitch, height, turned.expand(len(pasts), -1))
+        known = torch.cat([actions.flatten(1), lately.flatten(1), place], 1)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
-        made = self.last(h, self.direct(known))
+        made = self.last(h, self.direct(known)) * STRIDE
+        made[:, :3] = seen_from(made[:, :3], -15 * turned[:, 0])
         if self.exact:  # the action alone turns the camera
-            made[:, 3:] = torch.lerp(made[:, 3:], self.turns(led[None]), self.exact)
+            made[:, 3:] = turned
         before = [past.poses[-1].tolist() for past in pasts]
-        a = self.newest // LATELY
-        same = (known[:, :a] == known[:, a : 2 * a]).all(1)
-        made = rested(made, known[:, self.newest : self.newest + POSE], same)
+        made = rested(made, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), self.exact)
         after = [move(p, d, self.scale) for p, d in zip(before, made.tolist(), strict=True)]
         return after, [motion(p, q, self.scale) for p, q in zip(before, after, strict=True)]
 
@@ -78,14 +82,15 @@ class Reckoner:
         x = self.seen(F.silu(self.halve(x), inplace=True))
         return F.silu(x, inplace=True).view(b, -1)
 
-    def _known(self, past: DreamPast, led: Tensor) -> Tensor:
-        """Actions, motions and place as :meth:`worldsim.odometry.Odometry.reckon` joins them."""
+    def _actions(self, past: DreamPast, led: Tensor) -> Tensor:
+        """The last actions (LATELY, A) as :meth:`worldsim.dream_past.DreamPast.lately` tells them."""
         i = len(past.poses)
         actions = [led, *past.led[max(0, i - LATELY + 1) : i][::-1]]
-        actions += past.led[:1] * (LATELY - len(actions))
+        return torch.stack(actions + past.led[:1] * (LATELY - len(actions)))
+
+    def _line(self, past: DreamPast) -> tuple[list[list[float]], float, float]:
+        """The last motions, newest first, the pitch in degrees and the height above where one last stood."""
         poses = [pose.tolist() for pose in past.poses[-LATELY - 1 :][::-1]]
         poses += poses[-1:] * (LATELY + 1 - len(poses))
-        numbers = [x for i in range(LATELY) for x in motion(poses[i + 1], poses[i], self.scale)]
-        turn = 2 * math.pi * (poses[0][1] - past.ground)
-        numbers += [poses[0][4] / 60, math.sin(turn), math.cos(turn)]
-        return torch.cat([*actions, torch.tensor(numbers)])
+        motions = [motion(poses[i + 1], poses[i], self.scale) for i in range(LATELY)]
+        return motions, poses[0][4], poses[0][1] - past.ground

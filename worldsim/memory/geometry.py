@@ -61,6 +61,14 @@ def move(before: Tensor, delta: Tensor, scale: float) -> Tensor:
     return torch.cat([position, yaw[..., None], pitch[..., None]], -1)
 
 
+def seen_from(step: Tensor, degrees: Tensor) -> Tensor:
+    """A step (..., 3) of right, up, forward, as a level camera sees it that has turned right by so much (...)."""
+    turn = torch.deg2rad(degrees)
+    c, s = turn.cos(), turn.sin()
+    right, up, forward = step.unbind(-1)
+    return torch.stack([c * right - s * forward, up, s * right + c * forward], -1)
+
+
 def view_distance(a: Tensor, b: Tensor, scale: float) -> Tensor:
     """How far two views are apart: the angle between headings in radians plus the distance over ``scale``."""
     return stand_distance(stand(a, scale), stand(b, scale))
