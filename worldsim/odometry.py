@@ -107,12 +107,7 @@ class Odometry(nn.Module):
             height: (N,), of the eye above where it last stood (:func:`ground_of`), in the world's units.
         """
         turned = F.linear(actions[:, 0], self.turns[:, :-1], self.turns[:, -1])
-        # Each motion was told from the camera before it: the newest has turned by its own turn since, the one before
-        # by both.
-        since = 15 * (turned[:, :1] + motions[..., 3].cumsum(1))
-        lately = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
-        place = placed(pitch, height, turned)
-        known = torch.cat([actions.flatten(1), lately.flatten(1), place], -1)
+        known = told(turned, actions, motions, pitch, height)
         made = STRIDE * cast(Tensor, self.direct(known) + self.correct(torch.cat([seen, known], -1)))
         step = seen_from(made[:, :3], -15 * turned[:, 0])
         return torch.cat([step, torch.lerp(made[:, 3:], turned, self.exact)], -1)
@@ -147,12 +142,17 @@ class Odometry(nn.Module):
         return after, motion(pose, after, self.scale)
 
 
-def placed(pitch: Tensor, height: Tensor, turned: Tensor) -> Tensor:
-    """What is known besides actions and motions, (N, PLACE): pitch (N,) in degrees, height (N,) as in
-    :meth:`Odometry.reckon`, and how the action turns the camera (N, 2)."""
+def told(turned: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
+    """What the network is told besides pictures, (N, LATELY * (A + POSE) + PLACE); arguments as those of
+    :meth:`Odometry.reckon`, and how the newest action turns the camera, (N, 2)."""
+    # Each motion was told from the camera before it: the newest has turned by its own turn since, the one before
+    # by both.
+    since = 15 * (turned[:, :1] + motions[..., 3].cumsum(1))
+    lately = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
     turn = 2 * math.pi * height
     above = height - (height + UNDER).floor()
-    return torch.cat([torch.stack([pitch / 60, turn.sin(), turn.cos(), above], -1), turned], -1)
+    place = torch.stack([pitch / 60, turn.sin(), turn.cos(), above], -1)
+    return torch.cat([actions.flatten(1), lately.flatten(1), place, turned], -1)
 
 
 def ground_of(heights: Iterable[float]) -> float:

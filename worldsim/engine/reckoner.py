@@ -11,7 +11,7 @@ from worldsim.engine.camera import motion, move
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.dense import Dense
 from worldsim.memory.geometry import seen_from
-from worldsim.odometry import LATELY, STRIDE, Odometry, placed, rested
+from worldsim.odometry import LATELY, STRIDE, Odometry, rested, told
 
 
 class Reckoner:
@@ -53,15 +53,12 @@ class Reckoner:
     def _next(
         self, looked: Tensor, pasts: list[DreamPast], led: Tensor
     ) -> tuple[list[list[float]], list[list[float]]]:
-        turned = self.turns(led[None])  # (1, 2)
+        turned = self.turns(led[None]).expand(len(pasts), -1)
         lines = [self._line(past) for past in pasts]
         motions = torch.tensor([line[0] for line in lines])  # (B, LATELY, 5)
-        since = 15 * (turned[:, :1] + motions[..., 3].cumsum(1))
-        lately = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
         pitch, height = torch.tensor([line[1:] for line in lines]).unbind(1)
         actions = torch.stack([self._actions(past, led) for past in pasts])  # (B, LATELY, A)
-        place = placed(pitch, height, turned.expand(len(pasts), -1))
-        known = torch.cat([actions.flatten(1), lately.flatten(1), place], 1)
+        known = told(turned, actions, motions, pitch, height)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
         made = self.last(h, self.direct(known)) * STRIDE
