@@ -260,6 +260,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             self._engine.encode_features(past)
         self._engine.replay(past)
         self._mind.stale = True
+        self._engine.prepare(self._mind)
         self._frame = frames[-1]
 
     def expect(self, frame: np.ndarray) -> None:

@@ -1,9 +1,11 @@
 """The fast engine computes what the plain modules compute, part by part and over a whole dream."""
 
 import gc
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -275,6 +277,42 @@ def test_a_fast_dream_is_the_plain_dream(loaded: LoadedModel, context: int, pose
             assert one[4]["memory_latents"] == other[4]["memory_latents"]
             latents = (d._mind.past.latents[-1] for d in (p, f))
             torch.testing.assert_close(*latents, atol=1e-3, rtol=1e-3)
+
+
+def _played(loaded: LoadedModel, steps: int) -> list[np.ndarray]:
+    """Frames of a dream whose past becomes true and whose dials are turned on the way."""
+    dream, context = DreamEnv(loaded, history=20, budget=4), _context()
+    dream.reset(seed=1, options=context)
+    dream.action_space.seed(1)
+    frames = []
+    for i in range(steps):
+        frames.append(dream.step(dream.action_space.sample())[0])
+        if i == 10:
+            dream.correct(_context(2)["frames"][:11])  # type: ignore[index]
+        if i == 15:
+            dream.budget = 2
+    return frames
+
+
+def test_memory_made_in_another_thread_is_the_memory(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, whether it is made while nobody asks or when the frame does; turned dials and corrections count."""
+    made: list[int] = []
+    compressed = Fast._compressed
+
+    def counted(self: Fast, behind: Any) -> Any:
+        made.append(threading.get_ident())
+        return compressed(self, behind)
+
+    monkeypatch.setattr(Fast, "_compressed", counted)
+    ahead = _played(loaded, 4 * REFRESH)
+    assert set(made) - {threading.get_ident()}  # some elsewhere
+    made.clear()
+    monkeypatch.setattr(Fast, "prepare", lambda self, mind: None)
+    at_once = _played(loaded, 4 * REFRESH)
+    assert set(made) == {threading.get_ident()}
+    assert all(np.array_equal(a, b) for a, b in zip(ahead, at_once, strict=True))
 
 
 def test_changed_weights_reach_the_next_dream(loaded: LoadedModel) -> None:

@@ -59,6 +59,10 @@ class Engine(Protocol):
         """Compute what every frame shows to the reader again."""
         ...
 
+    def prepare(self, mind: Mind) -> None:
+        """Make what the next frame needs of the past, if that can be done before it is asked for."""
+        ...
+
 
 class Plain:
     """The modules as they were trained, on any device."""
@@ -86,6 +90,9 @@ class Plain:
 
     def encode_features(self, past: DreamPast) -> None:
         past.encode_features(self.model)
+
+    def prepare(self, mind: Mind) -> None:
+        pass
 
 
 def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32") -> Engine:
