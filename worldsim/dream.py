@@ -15,7 +15,7 @@ from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream_context import DreamError, check_context, check_size
 from worldsim.dream_past import REPLAYED, DreamPast
-from worldsim.engine.choose import engine_for
+from worldsim.engine.choose import Engine, engine_for
 from worldsim.imagine import REFRESH, Mind
 from worldsim.memory.geometry import wrap
 from worldsim.schedules import next_frame
@@ -146,6 +146,11 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     def latents(self) -> list[Tensor]:
         """Latents (C, h, w) of the frames it holds, the newest last."""
         return self._mind.past.latents
+
+    @property
+    def engine(self) -> Engine:
+        """What computes."""
+        return self._engine
 
     @property
     def poses(self) -> list[Tensor]:

@@ -306,10 +306,11 @@ def test_memory_made_in_another_thread_is_the_memory(
         return compressed(self, behind)
 
     monkeypatch.setattr(Fast, "_compressed", counted)
+    monkeypatch.setattr(_fast(loaded), "aside", True)
     ahead = _played(loaded, 4 * REFRESH)
     assert set(made) - {threading.get_ident()}  # some elsewhere
     made.clear()
-    monkeypatch.setattr(Fast, "prepare", lambda self, mind: None)
+    monkeypatch.setattr(_fast(loaded), "aside", False)
     at_once = _played(loaded, 4 * REFRESH)
     assert set(made) == {threading.get_ident()}
     assert all(np.array_equal(a, b) for a, b in zip(ahead, at_once, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,8 @@ class Fast:
     ``products`` may be torch.bfloat16: then the convolutions that make pictures multiply in it, some levels of 255 off;
     latents and all that is remembered of them stay as they are.
 
+    ``aside``: the memory that the next frame needs is made in another thread, while nobody waits for it.
+
     A past that this engine steps has ``views`` and a row of a ring where the plain one has points and a cache.
     """
 
@@ -66,6 +69,7 @@ class Fast:
         self.features[1].bias += self.features[2].bias  # the skip is added onto it
         self.pixels = Pixels(model.pixels, products) if model.config.pixels else None
         self._lock, self._compressing = threading.Lock(), threading.Lock()
+        self.aside = (os.cpu_count() or 1) > 1
         self._thread: ThreadPoolExecutor | None = None
 
     def imagine(
@@ -210,7 +214,7 @@ class Fast:
 
         Whoever plays waits for the next key meanwhile; the frame that needs it would come some 10 to 40 ms later.
         """
-        if mind.stale or mind.age >= REFRESH:
+        if self.aside and (mind.stale or mind.age >= REFRESH):
             self._thread = self._thread or ThreadPoolExecutor(1, "compressor")
             mind.stale, mind.coming = False, self._thread.submit(self._elsewhere, self._behind(mind))
 
