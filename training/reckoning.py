@@ -48,11 +48,8 @@ def walk_from(model: WorldModel, episode: LatentEpisode, start: int, length: int
     return Walk(episode.latents[None, start:stop].float(), actions[None], poses[None], ground[None])
 
 
-def reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> tuple[Tensor, Tensor]:
-    """Poses (B, L, 5) reckoned from ``start`` (B, 5) and the last ``motions`` (B, LATELY, 5), newest first.
-
-    Returns also what was seen in the frames, (B, L, D).
-    """
+def reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> Tensor:
+    """Poses (B, L, 5) reckoned from ``start`` (B, 5) and the last ``motions`` (B, LATELY, 5), newest first."""
     b, length = walk.latents.shape[:2]
     seen = odometry.look(walk.latents.flatten(0, 1)).unflatten(0, (b, length))
     newest_first, ground, pose, poses = walk.actions.flip(1), walk.ground[:, 0], start, []
@@ -63,7 +60,7 @@ def reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> tu
         level = (odometry.scale * motions[:, :STOOD, 1].abs() < STANDING).all(1)
         ground = torch.where(level, pose[:, 1], ground)
         poses.append(pose)
-    return torch.stack(poses, 1), seen
+    return torch.stack(poses, 1)
 
 
 def last_motions(odometry: Odometry, walk: Walk) -> Tensor:
@@ -92,7 +89,7 @@ def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
     for episode in episodes:
         if episode.poses is not None and len(episode.latents) > AFTER + 1:
             walk = walk_from(model, episode, 0, len(episode.latents) - 1)
-            found, _ = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
+            found = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
             found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
             made, was = (motion(p[:-AFTER], p[AFTER:], model.scale) for p in (found, true))
             off.append((made - was).square())

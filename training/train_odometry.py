@@ -67,7 +67,7 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
     errors: dict[int, list[Tensor]] = {after: [] for after in AFTER}
     for episode in episodes:
         walk = walk_from(model, episode, 0, len(episode.latents) - 1)
-        found, _ = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
+        found = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
         found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
         for after in AFTER:
             off = motion(found[:-after], found[after:], 1.0) - motion(true[:-after], true[after:], 1.0)
