@@ -15,7 +15,7 @@ from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream_context import DreamError, check_context, check_size
 from worldsim.dream_past import REPLAYED, DreamPast
-from worldsim.engine.choose import Engine, engine_for
+from worldsim.engine.choose import engine_for
 from worldsim.imagine import REFRESH, Mind
 from worldsim.memory.geometry import wrap
 from worldsim.schedules import next_frame
@@ -148,11 +148,6 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         return self._mind.past.latents
 
     @property
-    def engine(self) -> Engine:
-        """What computes."""
-        return self._engine
-
-    @property
     def poses(self) -> list[Tensor]:
         """Poses (5,) of the frames it holds, the newest last."""
         return self._mind.past.poses
@@ -265,8 +260,16 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             self._engine.encode_features(past)
         self._engine.replay(past)
         self._mind.stale = True
-        self._engine.prepare(self._mind)
         self._frame = frames[-1]
+
+    @torch.inference_mode()
+    def prepare(self) -> None:
+        """Do now what the next step would begin with, whatever its action: every eighth has to compress the memory.
+
+        For whoever has time between frames; the frames are the same.
+        """
+        if len(self._mind.past):
+            self._engine.prepare(self._mind)
 
     def expect(self, frame: np.ndarray) -> None:
         """A true frame (H, W, 3) that a correction will bring: it is encoded meanwhile, in another thread."""

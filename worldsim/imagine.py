@@ -6,7 +6,6 @@ so they are the rows of one batch: on a processor most of a small step is overhe
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +28,7 @@ REFRESH = 8
 
 @dataclass
 class Mind:
-    """A dream's past, its compressed memory and its dials. ``age``: frames since the last compression; ``coming``: the
-    fast engine's next one, which another thread makes."""
+    """A dream's past, its compressed memory and its dials. ``age``: frames since the last compression."""
 
     past: DreamPast
     history: int = 0
@@ -40,7 +38,6 @@ class Mind:
     memory: Views | list[Any] | None = None  # the fast engine's memory is a list
     age: int = 0
     stale: bool = True
-    coming: Future[Any] | None = None
     random: torch.Generator = field(default_factory=torch.Generator)
 
     def fits(self, other: Mind) -> bool:

@@ -52,6 +52,7 @@ class Session(Dials):
         self.info: dict[str, Any] = {}
         self._finder, self._judge = RevisitFinder(), SurfaceJudge.of(env)
         self._blind: dict[str, int] = {}  # frames dreamt since the past was last true
+        self._prepared_ms: dict[str, float] = {}  # by dream, what the next step has been spared
         self._index, self._over, self._seed = 0, False, 0
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Tick:
@@ -73,8 +74,7 @@ class Session(Dials):
             return self.reset()
         started = time.perf_counter()
         self.apply()
-        correct_ms = {name: self._correct_if_due(name) for name in self._dreams}
-        self._correct_next = False
+        correct_ms = self._correct_those_due()
         began = time.perf_counter()
         self.observation, _, terminated, truncated, self.info = self.env.step(action)
         true_ms = _ms_since(began)
@@ -86,6 +86,18 @@ class Session(Dials):
             self._blind[name] += 1
             dreamt[name] = frame, info, ms + correct_ms[name]
         return self._tick(action, dreamt, true_ms, started)
+
+    def prepare(self) -> None:
+        """Do what the next step would begin with, for whoever has time between two: corrections that are due, and
+        what dreams can do before they know the action. The next tick counts its milliseconds."""
+        if self._over:
+            return
+        self._prepared_ms = self._correct_those_due()
+        for name, dream in self._dreams.items():
+            if prepare := getattr(dream, "prepare", None):
+                began = time.perf_counter()
+                prepare()
+                self._prepared_ms[name] += _ms_since(began)
 
     def close(self) -> None:
         """Close the world; a recorder around it seals what it was recording."""
@@ -114,6 +126,12 @@ class Session(Dials):
         return {
             name: (step[0], step[4], ms) for name, step, ms in zip(self._dreams, steps, spent, strict=True)
         }
+
+    def _correct_those_due(self) -> dict[str, float]:
+        """What it took, of each dream, with what was done before for this step."""
+        ms = {name: self._prepared_ms.get(name, 0.0) + self._correct_if_due(name) for name in self._dreams}
+        self._correct_next, self._prepared_ms = False, {}
+        return ms
 
     def _expect(self) -> None:
         """Tell a dream which true frame its next correction will bring, if it wants to know."""

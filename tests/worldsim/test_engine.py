@@ -1,11 +1,9 @@
 """The fast engine computes what the plain modules compute, part by part and over a whole dream."""
 
 import gc
-import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -279,41 +277,27 @@ def test_a_fast_dream_is_the_plain_dream(loaded: LoadedModel, context: int, pose
             torch.testing.assert_close(*latents, atol=1e-3, rtol=1e-3)
 
 
-def _played(loaded: LoadedModel, steps: int) -> list[np.ndarray]:
-    """Frames of a dream whose past becomes true and whose dials are turned on the way."""
-    dream, context = DreamEnv(loaded, history=20, budget=4), _context()
-    dream.reset(seed=1, options=context)
-    dream.action_space.seed(1)
-    frames = []
-    for i in range(steps):
-        frames.append(dream.step(dream.action_space.sample())[0])
-        if i == 10:
-            dream.correct(_context(2)["frames"][:11])  # type: ignore[index]
-        if i == 15:
-            dream.budget = 2
-    return frames
+@pytest.mark.parametrize("engine", ["fast", "plain"])
+def test_a_dream_that_is_prepared_is_the_same_dream(loaded: LoadedModel, engine: str) -> None:
+    """Bit for bit, over compressions, a correction and a dial that is turned in between; nothing is left to do then."""
 
+    def played(prepare: bool) -> list[np.ndarray]:
+        dream, frames = DreamEnv(loaded, history=20, budget=4, engine=engine), []
+        dream.prepare()  # there is nothing yet
+        dream.reset(seed=1, options=_context())
+        dream.action_space.seed(1)
+        for i in range(4 * REFRESH):
+            if prepare:
+                dream.prepare()
+                assert dream._mind.age < REFRESH and not dream._mind.stale
+            if i == 15:
+                dream.budget = 2
+            frames.append(dream.step(dream.action_space.sample())[0])
+            if i == 10:
+                dream.correct(np.asarray(_context(2)["frames"])[:11])
+        return frames
 
-def test_memory_made_in_another_thread_is_the_memory(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Bit for bit, whether it is made while nobody asks or when the frame does; turned dials and corrections count."""
-    made: list[int] = []
-    compressed = Fast._compressed
-
-    def counted(self: Fast, behind: Any) -> Any:
-        made.append(threading.get_ident())
-        return compressed(self, behind)
-
-    monkeypatch.setattr(Fast, "_compressed", counted)
-    monkeypatch.setattr(_fast(loaded), "aside", True)
-    ahead = _played(loaded, 4 * REFRESH)
-    assert set(made) - {threading.get_ident()}  # some elsewhere
-    made.clear()
-    monkeypatch.setattr(_fast(loaded), "aside", False)
-    at_once = _played(loaded, 4 * REFRESH)
-    assert set(made) == {threading.get_ident()}
-    assert all(np.array_equal(a, b) for a, b in zip(ahead, at_once, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(played(True), played(False), strict=True))
 
 
 def test_changed_weights_reach_the_next_dream(loaded: LoadedModel) -> None:

@@ -1,5 +1,6 @@
 """One true world and its dreams in lockstep."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,41 @@ def test_blind_from_now_makes_the_past_true_and_the_next_16_frames_blind() -> No
     ticks = [session.step(act(yaw=5)) for _ in range(17)]
     assert _corrections(dream) == [(10, (10, None)), (26, (16, None))]
     assert [t.dreams["memory"].blind for t in ticks] == [*range(1, 17), 1]
+
+
+def test_what_is_done_between_steps_is_what_the_next_would_begin_with() -> None:
+    """The same corrections before the same frames, whoever has time for them; asking twice does nothing twice."""
+
+    def played(prepare: bool) -> tuple[list[Any], list[Tick]]:
+        dream = LastFrameDream()
+        session = _session(dream, history_from="true")
+        ticks = [session.reset()]
+        for i in range(40):
+            if prepare:
+                session.prepare()
+                session.prepare()
+            if i == 21:
+                session.blind_from_now()
+            ticks.append(session.step(act(yaw=5)))
+        return _corrections(dream), ticks
+
+    (corrected, ticks), (expected, others) = played(True), played(False)
+    assert corrected == expected == [(16, (16, None)), (21, (5, None)), (37, (16, None))]
+    assert [t.dreams["memory"].blind for t in ticks] == [t.dreams["memory"].blind for t in others]
+    assert all(
+        np.array_equal(a.dreams["memory"].frame, b.dreams["memory"].frame)
+        for a, b in zip(ticks, others, strict=True)
+    )
+
+
+def test_the_next_tick_counts_what_was_done_for_it_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    dream = LastFrameDream()
+    session = _session(dream)
+    session.reset()
+    monkeypatch.setattr(dream, "prepare", lambda: time.sleep(0.05), raising=False)
+    session.prepare()
+    assert session.step(act()).dreams["memory"].ms >= 50
+    assert session.step(act()).dreams["memory"].ms < 50
 
 
 @pytest.mark.parametrize("pose_from", ["dream", "none"])

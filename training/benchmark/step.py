@@ -25,7 +25,6 @@ from worldsim.actions import vector
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
 from worldsim.dream import REFRESH, DreamEnv
-from worldsim.engine.fast import Fast
 from worldsim.runtime import hardware, pick_device
 
 WARM = 8  # the first frames warm caches up and are not counted
@@ -157,9 +156,6 @@ def _bounds(
     dream: DreamEnv, actions: np.ndarray, timed: dict[str, Any], rate: float, reads: float
 ) -> dict[str, dict[str, Any]]:
     """Of each phase: its operations, the fraction of the machine's rate, what its products take alone, its bound."""
-    engine = dream.engine
-    if isinstance(engine, Fast):
-        aside, engine.aside = engine.aside, False  # only this thread is counted
     for action in actions[: REFRESH - 1]:
         dream.step(action)
     counted = []
@@ -167,8 +163,6 @@ def _bounds(
         with Products.counting() as products:
             dream.step(action)
         counted.append(products)
-    if isinstance(engine, Fast):
-        engine.aside = aside
     alone = [products.alone() for products in counted]
     phases = dict(counted[1].phases)
     compress = max((0, 1), key=lambda i: counted[i].phases["compress"].operations)

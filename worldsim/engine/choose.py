@@ -60,7 +60,7 @@ class Engine(Protocol):
         ...
 
     def prepare(self, mind: Mind) -> None:
-        """Make what the next frame needs of the past, if that can be done before it is asked for."""
+        """Compress what lies behind the short window, where it is time, before the next frame is asked for."""
         ...
 
 
@@ -92,7 +92,7 @@ class Plain:
         past.encode_features(self.model)
 
     def prepare(self, mind: Mind) -> None:
-        pass
+        mind.refresh(self.model)
 
 
 def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32") -> Engine:

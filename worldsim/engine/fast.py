@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -31,26 +28,11 @@ from worldsim.visual_odometry import take_bearings
 from worldsim.world_model import WorldModel
 
 
-@dataclass(frozen=True)
-class _Behind:
-    """Frames behind the short window, oldest first, the newest pose (5,), how many frames there were, the budget."""
-
-    views: list[View]
-    features: list[Tensor]
-    led: list[Tensor]
-    poses: list[Tensor]
-    now: Tensor
-    count: int
-    budget: int
-
-
 class Fast:
     """The parts of one model, shared by its dreams, one of which computes at a time.
 
     ``products`` may be torch.bfloat16: then the convolutions that make pictures multiply in it, some levels of 255 off;
     latents and all that is remembered of them stay as they are.
-
-    ``aside``: the memory that the next frame needs is made in another thread, while nobody waits for it.
 
     A past that this engine steps has ``views`` and a row of a ring where the plain one has points and a cache.
     """
@@ -68,9 +50,7 @@ class Fast:
         self.features = Conv3x3.of(net[0], grid), Conv3x3.of(net[2], grid), Dense.of(skip)
         self.features[1].bias += self.features[2].bias  # the skip is added onto it
         self.pixels = Pixels(model.pixels, products) if model.config.pixels else None
-        self._lock, self._compressing = threading.Lock(), threading.Lock()
-        self.aside = (os.cpu_count() or 1) > 1
-        self._thread: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
 
     def imagine(
         self, minds: list[Mind], led: Tensor, guides: Sequence[Tensor | None]
@@ -142,7 +122,6 @@ class Fast:
             mind.past.settle(self.scale)
             mind.past.steered = now[i]
             mind.age += 1
-            self.prepare(mind)
         lap("keep")
         return frames, lap.ms
 
@@ -210,50 +189,31 @@ class Fast:
         past.points[first:] = [view.points for view in past.views[first:]]
 
     def prepare(self, mind: Mind) -> None:
-        """Begin to compress what lies behind the short window, in another thread, where the next frame will need it.
-
-        Whoever plays waits for the next key meanwhile; the frame that needs it would come some 10 to 40 ms later.
-        """
-        if self.aside and (mind.stale or mind.age >= REFRESH):
-            self._thread = self._thread or ThreadPoolExecutor(1, "compressor")
-            mind.stale, mind.coming = False, self._thread.submit(self._elsewhere, self._behind(mind))
-
-    def _elsewhere(self, behind: _Behind) -> list[View]:
+        """As :meth:`worldsim.imagine.Mind.refresh`."""
         torch.set_flush_denormal(True)
-        with torch.inference_mode():
-            return self._compressed(behind)
+        with self._lock:
+            self._refresh(mind)
 
     def _refresh(self, mind: Mind) -> None:
         """Compress what lies behind the short window, where it is time."""
-        coming, mind.coming = mind.coming, None
-        memory: list[View] | None = None if coming is None else coming.result()
-        if mind.stale or (memory is None and mind.age >= REFRESH):  # a dial was turned, or nobody prepared it
-            memory = self._compressed(self._behind(mind))
-        if memory is not None:
-            mind.age, mind.stale, mind.memory = 0, False, memory
-
-    def _behind(self, mind: Mind) -> _Behind:
-        """What there is to compress, as it is now."""
+        if not mind.stale and mind.age < REFRESH:
+            return
+        mind.age, mind.stale = 0, False
         past, n = mind.past, len(mind.past)
         stop = max(0, n - self.denoiser.window)
         part = slice(min(max(0, n - mind.history), stop), stop)
-        return _Behind(
-            past.views[part], past.features[part], past.led[part], past.poses[part],
-            past.poses[-1], past.count, mind.budget,
-        )  # fmt: skip
-
-    def _compressed(self, behind: _Behind) -> list[View]:
-        """The memory that is kept of it."""
-        if not (candidates := behind.views):
-            return []
-        now, count = behind.now, min(behind.budget, len(candidates))
-        best = relevant([view.stand for view in candidates], stand(now.tolist(), self.scale), count)
-        ages = torch.tensor([behind.count - view.index for view in candidates], dtype=torch.float32)
-        places = place_features(torch.stack(behind.poses)[None], now[None], ages[None], self.scale)[0]
-        with self._compressing:
-            features = self.compressor(behind.features, torch.stack(behind.led), places, best)
+        candidates = past.views[part]
+        mind.memory = []
+        if not candidates:
+            return
+        now = past.poses[-1]
+        stands = [view.stand for view in candidates]
+        best = relevant(stands, stand(now.tolist(), self.scale), min(mind.budget, len(candidates)))
+        ages = torch.tensor([past.count - view.index for view in candidates], dtype=torch.float32)
+        places = place_features(torch.stack(past.poses[part])[None], now[None], ages[None], self.scale)[0]
+        features = self.compressor(past.features[part], torch.stack(past.led[part]), places, best)
         kept = [candidates[i] for i in best]
-        return self.reader.show(features, [view.pose for view in kept], [view.index for view in kept])
+        mind.memory = self.reader.show(features, [view.pose for view in kept], [view.index for view in kept])
 
     def _chosen(self, mind: Mind, pose: Sequence[float]) -> list[View]:
         """The views that are read for a frame at ``pose``."""

@@ -94,6 +94,7 @@ class Stepper(threading.Thread):
                     due = time.perf_counter()
                     continue
                 self._step()
+                self.session.prepare()
                 due = max(due + 1 / self.rate, time.perf_counter() - 1 / self.rate)
                 self._stop_now.wait(max(0.0, due - time.perf_counter()))
         except BaseException as error:
