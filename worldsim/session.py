@@ -60,7 +60,7 @@ class Session(Dials):
         started = time.perf_counter()
         self.observation, self.info = self.env.reset(seed=seed, options=options)
         true_ms = _ms_since(started)
-        self._index, self._over, self._correct_next = 0, False, False
+        self._index, self._over, self._correct_next, self._prepared_ms = 0, False, False, {}
         self._seed = self._seed if seed is None else seed
         self._past.begin(self.observation, self.info)
         self._finder.reset()
@@ -72,7 +72,8 @@ class Session(Dials):
         """One action, one tick. After the end of an episode the next step begins a new one instead."""
         if self._over:
             return self.reset()
-        started = time.perf_counter()
+        # What was done before for this step is part of it.
+        started = time.perf_counter() - sum(self._prepared_ms.values()) / 1000
         self.apply()
         correct_ms = self._correct_those_due()
         began = time.perf_counter()
