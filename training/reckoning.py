@@ -100,17 +100,17 @@ def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
 
 
 def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
-    """:func:`_loss` in single precision whatever else is trained in: what a step is off by adds up."""
-    with torch.autocast(walk.poses.device.type, enabled=False):
-        return _loss(odometry, replace(walk, latents=walk.latents.float()), noise)
-
-
-def _loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     """Absolute errors of each step of a walk, told the true motions before it, and of the pitch that pictures show.
 
     Absolute, since most steps follow from the last ones exactly and the others are between two outcomes: squares would
-    make all steps a little wrong for the sake of the few.
+    make all steps a little wrong for the sake of the few. In single precision, whatever else is trained in: what a step
+    is off by adds up.
     """
+    with torch.autocast(walk.poses.device.type, enabled=False):
+        return _errors(odometry, replace(walk, latents=walk.latents.float()), noise)
+
+
+def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     b, length = walk.latents.shape[:2]
     seen = odometry.look(walk.latents.flatten(0, 1))
     poses, rows = walk.poses, b * length

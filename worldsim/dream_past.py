@@ -35,11 +35,10 @@ class DreamPast:
 
     latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
     for (:mod:`worldsim.recollect`), features (S, width) and points (P, 3) of each for the reader, ``led`` (A,) the
-    normalised action that led to it, poses (5,). Frames from index
-    ``true_until`` on are dreamt, ``own`` of those kept; a second denoiser takes over after ``alone_after`` of them, or
-    never, and ``by_second`` is whether it made the keys and values.
-    ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together with
-    the first denoising step of the frame after it.
+    normalised action that led to it, poses (5,). Frames from index ``true_until`` on are dreamt, ``own`` of those kept;
+    a second denoiser takes over after ``alone_after`` of them, or never, and ``by_second`` is whether it made the keys
+    and values. ``pending``: the newest frame's keys and values are not in the cache yet; they are computed together
+    with the first denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
     """

@@ -25,7 +25,7 @@ class Session(Dials):
     true frames; the world's step; a dream whose pose is the true one is told it; the dream's step; the
     scores, once. So with true history ``blind`` frames at a time are dreamt on the dream's own frames.
 
-    ``step``, ``reset``, ``apply`` and ``close`` belong to one thread, the ``Dials`` to any.
+    ``step``, ``prepare``, ``reset``, ``apply`` and ``close`` belong to one thread, the ``Dials`` to any.
 
     Args:
         env: the true world; ``info["pose"]`` is used where it is there.
