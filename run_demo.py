@@ -35,6 +35,11 @@ def main(words: list[str]) -> None:
     if options.checkpoint:
         folder, told = checkpoint.describe(options.checkpoint)
         check_same(told.action_spec, spoken, f"the checkpoint {folder.name}", f"--env {options.env}")
+    networks = None
+    if options.config.perceptual:
+        from worldsim.metrics.perceptual import Perceptual
+
+        networks = Perceptual.load()
     compiling.wait()
     from worldsim.frontdoor import dreams
     from worldsim.session import Session
@@ -61,6 +66,7 @@ def main(words: list[str]) -> None:
         seed=world.seed,
         reset_options=world.options,
         check=ReplayCheck(episode) if episode else None,
+        networks=networks,
     )
 
 

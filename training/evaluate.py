@@ -15,16 +15,20 @@ A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way.
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
 frames every time.
+
+Where the extra ``perceptual`` is installed, LPIPS (over AlexNet) stands beside SSIM in *ahead* and *needle*, and the
+Fréchet video distance beside the latent one in *alone* (16-frame clips, about a second each on one thread);
+``perceptual=false`` leaves them out, ``perceptual=true`` does not go on without them.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,7 +39,7 @@ from tqdm import tqdm
 from envs.episode import Episode
 from training.cli import command
 from training.dataset import open_episodes
-from training.left_alone import elsewhere, held, left_alone, strips
+from training.left_alone import elsewhere, held, left_alone, strips, videos
 from training.stepping import Dream, step_all
 from worldsim import checkpoint, methods
 from worldsim.actions import check_same
@@ -49,12 +53,15 @@ from worldsim.frames import larger, smaller, to_tensor, to_uint8
 from worldsim.method_dream import MethodDream
 from worldsim.methods import method
 from worldsim.metrics.bootstrap import interval
+from worldsim.metrics.perceptual import NetworkError, Perceptual
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.retrieval import RANGE_NAMES, RevisitFinder
 from worldsim.runtime import hardware, pick_device
 
 HORIZONS = (1, 4, 16, 64)
 ALL = "all"  # every preset, one after the other
+K = TypeVar("K", bound=Hashable)
+Pairs = dict[K, list[tuple[np.ndarray, np.ndarray]]]  # of a true frame and one to compare with it
 
 
 @dataclass
@@ -75,6 +82,7 @@ class Config:
     second: bool = True
     alone_after: int = 0  # 0: what the checkpoint says
     method: str = ""
+    perceptual: str = "auto"  # true, false, or auto: where it is installed
     seed: int = 0
     device: str = "auto"
     threads: int = 0
@@ -82,6 +90,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.blind < 1:
             raise ConfigError(f"blind: expected at least 1 frame, found {self.blind}")
+        self.perceptual = self.perceptual.lower()
+        if self.perceptual not in ("auto", "true", "false"):
+            raise ConfigError(f"perceptual: expected auto, true or false, found {self.perceptual}")
 
 
 def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
@@ -114,10 +125,12 @@ def _dream(loaded: Loaded[Any], config: Config, episodes: list[Episode], **dials
     )
 
 
-def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) -> dict[str, Any]:
-    """SSIM and PSNR at each horizon for dream, copy and untrained: {who: {horizon: {"ssim", "psnr"}}}.
+def measure_ahead(
+    loaded: Loaded[Any], episodes: list[Episode], config: Config, networks: Perceptual | None = None
+) -> dict[str, Any]:
+    """SSIM, PSNR and by ``networks`` LPIPS at each horizon: {who: {horizon: {"ssim", "psnr", "lpips"}}}.
 
-    A method is not measured untrained: that says nothing of the method.
+    Who is dream, copy and untrained. A method is not measured untrained: that says nothing of the method.
     """
     dreams = {"dream": _dream(loaded, config, episodes)}
     if not config.method:
@@ -125,6 +138,7 @@ def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) 
     scores: dict[tuple[str, int, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "ahead", unit="episode"):
         row: dict[tuple[str, int, str], list[float]] = {}
+        pairs: Pairs[tuple[str, int, str]] = {}
         step = config.context + max(HORIZONS)
         for start in range(0, len(episode) - step, step):
             first = start + config.context
@@ -143,28 +157,33 @@ def measure_ahead(loaded: Loaded[Any], episodes: list[Episode], config: Config) 
                     for name, frame in shown.items():
                         row.setdefault((name, ahead, "ssim"), []).append(ssim(true[i], frame))
                         row.setdefault((name, ahead, "psnr"), []).append(psnr(true[i], frame))
+                        pairs.setdefault((name, ahead, "lpips"), []).append((true[i], frame))
+        row |= _lpips(networks, pairs)
         for key, values in row.items():
             scores.setdefault(key, []).append(values)
+    metrics = ("ssim", "psnr", *(("lpips",) if networks else ()))
     return {
-        name: {
-            str(h): {k: interval(scores.get((name, h, k), [])) for k in ("ssim", "psnr")} for h in HORIZONS
-        }
+        name: {str(h): {k: interval(scores.get((name, h, k), [])) for k in metrics} for h in HORIZONS}
         for name in ("dream", "copy", "untrained")
         if name in dreams or name == "copy"
     }
 
 
-def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config) -> dict[str, Any]:
-    """SSIM of revisits by age range, memory and forgetful, history from truth: {range: {"memory", "forgetful"}}.
+def measure_needle(
+    loaded: Loaded[Any], episodes: list[Episode], config: Config, networks: Perceptual | None = None
+) -> dict[str, Any]:
+    """SSIM of revisits by age range, memory and forgetful, history from truth, as ``needle``; ``needle_lpips``.
 
-    Also the autoencoder's own reconstruction of the same frames (``ceiling``, of what is drawn from latents alone) and
-    the view as it was (``recall``).
+    Each is {range: {"memory", "forgetful"}}; the latter, LPIPS, is there with ``networks`` only. Also the autoencoder's
+    own reconstruction of the same frames (``ceiling``, of what is drawn from latents alone) and the view as it was
+    (``recall``).
     """
     dreams: dict[str, Dream] = {"memory": _dream(loaded, config, episodes)}
     dreams["forgetful"] = _dream(loaded, config, episodes, history=dreams["memory"].window)
-    scores: dict[tuple[str, str], list[list[float]]] = {}
+    scores: dict[tuple[str, str, str], list[list[float]]] = {}
     for episode in tqdm(episodes, "needle", unit="episode"):
-        row: dict[tuple[str, str], list[float]] = {}
+        row: dict[tuple[str, str, str], list[float]] = {}
+        pairs: Pairs[tuple[str, str, str]] = {}
         true, actions, poses = episode.frames(0, len(episode)), episode.action_vectors(), episode.poses
         finder = RevisitFinder()
         finder.add(true[0], None if poses is None else poses[0], 0)
@@ -177,15 +196,31 @@ def measure_needle(loaded: Loaded[Any], episodes: list[Episode], config: Config)
                 shown["ceiling"] = _reconstruct(loaded, true[i])
                 shown["recall"] = _as_large(revisit.thumbnail, len(true[i]))
                 for name, frame in shown.items():
-                    row.setdefault((revisit.range, name), []).append(ssim(true[i], frame))
+                    row.setdefault((revisit.range, name, "needle"), []).append(ssim(true[i], frame))
+                    pairs.setdefault((revisit.range, name, "needle_lpips"), []).append((true[i], frame))
             if i % config.blind == 0:
                 newest = slice(i - config.blind + 1, i + 1)
                 for dream in dreams.values():
                     dream.correct(true[newest], None if poses is None else poses[newest])
+        row |= _lpips(networks, pairs)
         for key, values in row.items():
             scores.setdefault(key, []).append(values)
     names = ("memory", "forgetful", "ceiling", "recall")
-    return {r: {name: interval(scores.get((r, name), [])) for name in names} for r in RANGE_NAMES}
+    return {
+        k: {r: {name: interval(scores.get((r, name, k), [])) for name in names} for r in RANGE_NAMES}
+        for k in ("needle", *(("needle_lpips",) if networks else ()))
+    }
+
+
+def _lpips(networks: Perceptual | None, pairs: Pairs[K]) -> dict[K, list[float]]:
+    """LPIPS of every pair; nothing without networks."""
+    if networks is None:
+        return {}
+    found = {}
+    for key, rows in pairs.items():
+        true, shown = (np.stack(frames) for frames in zip(*rows, strict=True))
+        found[key] = networks.lpips(true, shown).tolist()
+    return found
 
 
 @torch.inference_mode()
@@ -199,6 +234,19 @@ def _reconstruct(loaded: Loaded[Any], frame: np.ndarray) -> np.ndarray:
 
 def _as_large(frame: np.ndarray, size: int) -> np.ndarray:
     return frame if len(frame) == size else to_uint8(larger(to_tensor(frame[None]), size))[0]
+
+
+def _networks(asked: str, device: torch.device) -> Perceptual | None:
+    """The networks of LPIPS and FVD, unless they are not asked for, or not there and not asked for by name."""
+    if asked == "false":
+        return None
+    try:
+        return Perceptual.load(device)
+    except NetworkError as error:
+        if asked == "true":
+            raise
+        print(f"no LPIPS and no FVD: {error}")
+        return None
 
 
 def _loaded(name: str, device: torch.device) -> Loaded[Any]:
@@ -225,6 +273,13 @@ def _held(found: dict[str, Any]) -> str:
     return f"left alone, LFD  {parts}  last/first {found['ratio']:.2f}, collapsed {found['collapsed']}/{found['n']}"
 
 
+def _videos(found: dict[str, Any]) -> str:
+    rows = (
+        f"{who} " + "  ".join(f"{k}: {v:.1f}" for k, v in found[who].items()) for who in found if who != "n"
+    )
+    return f"left alone, FVD of {found['n']} clips a stretch  " + "; ".join(rows)
+
+
 @command
 def main(args: list[str]) -> int:
     if any(word.startswith(("table=", "figure=")) for word in args):
@@ -240,6 +295,7 @@ def main(args: list[str]) -> int:
         if config.method
         else _loaded(config.checkpoint, device)
     )
+    networks = _networks(config.perceptual, device)
     result: dict[str, Any] = {
         "checkpoint": config.checkpoint,
         "budget": config.budget,
@@ -251,6 +307,9 @@ def main(args: list[str]) -> int:
         "seed": config.seed,
         "hardware": hardware(device),
     }
+    if networks:
+        result["perceptual"] = {"lpips": networks.origin["lpips_alex"], "fvd": networks.origin["i3d"]}
+        print("; ".join(f"{name.upper()}: {weights}" for name, weights in result["perceptual"].items()))
     if config.method:
         result |= {"method": config.method, "pose_from": "none"}
         for own in ("budget", "denoising_steps", "second", "alone_after"):  # the method has its own
@@ -271,19 +330,27 @@ def main(args: list[str]) -> int:
     def measured(config: Config) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if config.ahead:
-            found["ahead"] = measure_ahead(loaded, held_out(config.ahead), config)
+            found["ahead"] = measure_ahead(loaded, held_out(config.ahead), config, networks)
             rows = found["ahead"].items()
-            print(_table((who, {h: v["ssim"] for h, v in row.items()}) for who, row in rows))
+            for metric in ("ssim", *(("lpips",) if networks else ())):
+                print(f"{metric.upper()}, frames ahead")
+                print(_table((who, {h: v[metric] for h, v in row.items()}) for who, row in rows))
         if config.needle:
-            found["needle"] = measure_needle(loaded, held_out(config.needle), config)
-            print(_table(found["needle"].items()))
+            needle = measure_needle(loaded, held_out(config.needle), config, networks)
+            found |= needle
+            for name, scores in needle.items():
+                print(f"{'LPIPS' if name.endswith('lpips') else 'SSIM'} of returning views, by age")
+                print(_table(scores.items()))
         if config.alone:
             episodes = held_out(config.alone)
             dreamt = left_alone(_dream(loaded, config, episodes), episodes, config.context, config.seed)
-            found["alone"] = held(
-                loaded.encode, episodes, dreamt, config.context, elsewhere(episodes, config.context)
-            )
+            other = elsewhere(episodes, config.context)
+            found["alone"] = held(loaded.encode, episodes, dreamt, config.context, other)
             print(_held(found["alone"]))
+            if networks:
+                seen = videos(networks.clip_features, episodes, dreamt, config.context, other)
+                found["alone"]["fvd"] = seen
+                print(_videos(seen))
             if config.strips:
                 Image.fromarray(strips(episodes, dreamt, config.context)).save(config.strips)
         return found

