@@ -13,20 +13,21 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 FILE = "state.safetensors"
+Optimizers = torch.optim.Optimizer | dict[str, torch.optim.Optimizer]
+"""One, or several by a name that no part of the run has."""
 
 
 class StateError(ValueError):
     """A training state that cannot be resumed from."""
 
 
-def save(
-    folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer, counters: dict[str, Any]
-) -> None:
+def save(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers, counters: dict[str, Any]) -> None:
     """Write everything a run needs to go on; a kill at any moment leaves the old state or the new one."""
     tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        for slot, value in slots.items():
-            tensors[f"optimizer/{index}/{slot}"] = torch.as_tensor(value)
+    for name, one in _by_name(optimizer).items():
+        for index, slots in one.state_dict()["state"].items():
+            for slot, value in slots.items():
+                tensors[f"{name}/{index}/{slot}"] = torch.as_tensor(value)
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / (FILE + ".new")
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
@@ -36,9 +37,7 @@ def save(
     new.replace(folder / FILE)
 
 
-def restore(
-    folder: Path, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer
-) -> dict[str, Any] | None:
+def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) -> dict[str, Any] | None:
     """Load what :func:`save` wrote into the parts and the optimizer; the counters, or None where there is nothing.
 
     Raises:
@@ -55,15 +54,20 @@ def restore(
             part.load_state_dict(
                 {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")}
             )
-        slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer/"):
-                _, index, slot = key.split("/")
-                slots.setdefault(int(index), {})[slot] = value
-        optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+        for name, one in _by_name(optimizer).items():
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in tensors.items():
+                if key.startswith(name + "/"):
+                    _, index, slot = key.split("/")
+                    slots.setdefault(int(index), {})[slot] = value
+            one.load_state_dict({"state": slots, "param_groups": one.state_dict()["param_groups"]})
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise StateError(
             f"{path} cannot be resumed from ({reason}); delete it or choose another out="
         ) from None
     return counters
+
+
+def _by_name(optimizer: Optimizers) -> dict[str, torch.optim.Optimizer]:
+    return optimizer if isinstance(optimizer, dict) else {"optimizer": optimizer}

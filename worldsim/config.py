@@ -59,6 +59,24 @@ class DenoiserConfig:
 
 
 @dataclass
+class GeneratorConfig:
+    """The generator (`worldsim.denoisers.generator`): ``window`` frames of context, ``patch`` latents a token each way.
+
+    ``stem``: channels of convolutions before and after the transformer, ``stem_blocks`` residual ones each; 0 has none.
+    ``context_level`` is the noise level at which frames of its own are shown to it in play, with the noise added.
+    """
+
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    patch: int = 2
+    window: int = 15
+    stem: int = 0
+    stem_blocks: int = 2
+    context_level: float = 0.1
+
+
+@dataclass
 class MemoryConfig:
     """Joint compression of the past to a budget of latents, and the ray reader over them.
 
@@ -85,7 +103,8 @@ class ModelConfig:
     or more, since the first one knows better what it remembers.
     ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of
     true ones, and of the first ``own_pixels`` that it dreams after one. What it makes up beyond that mixes to mud in
-    some worlds.
+    some worlds. One that ``generates`` has a generator (`training.train_generator`) in the
+    place of both denoisers.
     """
 
     size: int = 64
@@ -95,9 +114,11 @@ class ModelConfig:
     alone_after: int = 16
     pixels: bool = False
     own_pixels: int = 48
+    generates: bool = False
     action_dim: int = 20
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
 
 

@@ -18,6 +18,7 @@ from worldsim.dream_past import REPLAYED, DreamPast
 from worldsim.engine.choose import engine_for
 from worldsim.imagine import REFRESH, Mind
 from worldsim.memory.geometry import wrap
+from worldsim.recollect import measured
 from worldsim.schedules import next_frame
 
 __all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
@@ -61,7 +62,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self.loaded, self.model = loaded, loaded.model
         config = self.model.config
         self.device = next(self.model.parameters()).device
-        self.window = config.denoiser.window
+        self.window = self.model.window
         self.histories, self.budgets = tuple(config.memory.histories), tuple(config.memory.budgets)
         self.action_space = space_from_spec(loaded.action_spec)
         self.size = config.size if size is None else size
@@ -156,6 +157,22 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
     def pictures(self) -> list[np.ndarray]:
         """The frames it holds, uint8 (H, W, 3), the newest last."""
         return self._mind.past.pictures
+
+    @property
+    @torch.inference_mode()
+    def distances(self) -> np.ndarray:
+        """How far away what the newest frame shows is, float64 (h, w) in the world's units.
+
+        Raises:
+            DreamError: it has no memory of pixels, which alone measures that.
+        """
+        if not self.model.config.pixels:
+            raise DreamError(
+                "distances: this dream has no memory of pixels; train one with training.train_pixels"
+            )
+        past = self._mind.past
+        logs = measured(past, [len(past) - 1], self.model.pixels.distances)[0]
+        return (logs.double().exp() * self.model.scale).cpu().numpy()
 
     @property
     def own(self) -> int:

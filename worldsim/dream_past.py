@@ -41,6 +41,7 @@ class DreamPast:
     with the first denoising step of the frame after it.
     ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.fast`): frames ready to be read, a
     ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is known.
+    ``evidence`` (SEEN, H, W) is what a generator drew the newest frame from, where one did.
     """
 
     keep: int
@@ -61,6 +62,7 @@ class DreamPast:
     views: list[Any] = field(default_factory=list)
     ring: Any = None
     steered: Tensor | None = None
+    evidence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """True frames, where some are given."""
@@ -192,7 +194,11 @@ class DreamPast:
         self.features[first:] = list(features)
         self.points[first:] = list(model.reader.points(features, poses))
         self.cache, self.pending, self.by_second = Cache(), True, self.left_alone
-        if len(latents) > 1:
+        self.evidence = None
+        if model.config.generates:
+            control = self.control(model, first)[:, :-1]
+            model.generator.commit(latents[None, :-1], control, self.cache, self.count - len(latents))
+        elif len(latents) > 1:
             z, control = latents[None, :-1], self.control(model, first)[:, :-1]
             level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
             self.denoiser(model).commit(z, level, control, self.cache, self.count - len(latents))

@@ -17,7 +17,9 @@ from worldsim.ar_step import autoregressive_step
 from worldsim.denoisers.layers import Cache
 from worldsim.dream_past import CONTEXT_LEVEL, REPLAYED, DreamPast
 from worldsim.frames import to_uint8
+from worldsim.generation import PlainSampler, generate, remembered, steps_by_novelty
 from worldsim.laps import Laps
+from worldsim.memory.evidence import Evidence
 from worldsim.recollect import recalled
 from worldsim.schedules import next_frame
 from worldsim.world_model import Views, WorldModel, together
@@ -54,7 +56,7 @@ class Mind:
         """Compress what lies behind the short window, where it is time."""
         if self.stale or self.age >= REFRESH:
             past = self.past
-            behind = past.behind(self.history, model.denoiser.window)
+            behind = past.behind(self.history, model.window)
             self.memory = model.remember(behind, past.poses[-1][None], past.count, self.budget)
             self.age, self.stale = 0, False
 
@@ -62,7 +64,7 @@ class Mind:
         """Everything that the next frame may read."""
         assert isinstance(self.memory, Views)
         # Frames that left the short window since the last compression are not in the memory yet.
-        return self.memory + self.past.recent(min(self.history, model.denoiser.window + self.age))
+        return self.memory + self.past.recent(min(self.history, model.window + self.age))
 
 
 def imagine(
@@ -78,8 +80,7 @@ def imagine(
     """
     lap = Laps()
     pasts = [mind.past for mind in minds]
-    b, index = len(minds), pasts[0].count
-    denoiser = pasts[0].denoiser(model)
+    b = len(minds)
     for mind in minds:
         if mind.past.changes_hands:
             mind.past.replay(model)
@@ -98,25 +99,11 @@ def imagine(
     lap("odometry")
     read_from = [mind.views(model) for mind in minds]
     views = together(read_from)
-    guess, read = model.read(views, pose[:, None], torch.tensor([index], device=pose.device))
-    lap("read")
     control = model.control(leds[:, None], moved[:, None], pose[:, None, 4])
-    cache = _joined([past.cache for past in pasts])
-
-    def denoise(z: Tensor, level: Tensor) -> Tensor:
-        if not pasts[0].pending:
-            return guess + denoiser.denoise(z, level, control, read, cache, index)
-        earlier = torch.cat([past.control(model, len(past) - 1) for past in pasts])
-        shown = torch.full_like(level, CONTEXT_LEVEL)
-        for past in pasts:
-            past.pending = False
-        noisy = (z, level, control)
-        return guess + denoiser.advance((newest[:, None], shown, earlier), noisy, read, cache, index - 1)
-
-    noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
-    clean, _ = autoregressive_step(
-        denoise, guess[:, :0], noise.to(guess.device), next_frame(minds[0].spacing), minds[0].steps
-    )
+    if model.config.generates:
+        clean = _generated(model, minds, views, read_from, pose, control, lap)
+    else:
+        clean = _denoised(model, minds, views, pose, control, newest, lap)
     clean = within_the_data(clean)
     lap("denoise")
     drawn = model.autoencoder.decode(clean[:, 0])
@@ -134,12 +121,74 @@ def imagine(
     features = model.frame_encoder(clean[:, 0])
     points = model.reader.points(features, pose)
     for i, mind in enumerate(minds):
-        mind.past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
         mind.past.append(clean[i, 0], features[i], points[i], led, pose[i], frames[i], distances[i])
         mind.past.settle(model.scale)
         mind.age += 1
     lap("keep")
     return frames, lap.ms
+
+
+def _generated(
+    model: WorldModel,
+    minds: list[Mind],
+    views: Views,
+    read_from: list[Views],
+    pose: Tensor,
+    control: Tensor,
+    lap: Laps,
+) -> Tensor:
+    """Latents (B, 1, C, h, w) of the next frames, by the model's generator."""
+    pasts, g = [mind.past for mind in minds], model.config.generator
+    draw = Evidence(model.config.size, model.config.fov, model.scale)
+    chosen, valid = model.choose(views, pose[:, None])
+    evidence = []
+    for past, row, c, v, p in zip(pasts, read_from, chosen, valid, pose, strict=True):
+        best_first = row.index[0, c][v].flip(0).tolist()
+        evidence.append(remembered(draw, past, best_first, p.tolist(), model.pixels.distances))
+    lap("read")
+    before = torch.cat([past.control(model, len(past) - 1)[0] for past in pasts])
+    steps = [steps_by_novelty(seen, mind.steps) for seen, mind in zip(evidence, minds, strict=True)]
+    sampler, randoms = PlainSampler(model.generator), [mind.random for mind in minds]
+    controls = before, control[:, 0]
+    clean = generate(sampler, pasts, randoms, controls, evidence, steps, minds[0].spacing, g.context_level)
+    for past, seen in zip(pasts, evidence, strict=True):
+        past.evidence = seen
+    return clean[:, None]
+
+
+def _denoised(
+    model: WorldModel,
+    minds: list[Mind],
+    views: Views,
+    pose: Tensor,
+    control: Tensor,
+    newest: Tensor,
+    lap: Laps,
+) -> Tensor:
+    """Latents (B, 1, C, h, w) of the next frames, by the model's denoisers."""
+    pasts = [mind.past for mind in minds]
+    denoiser, index = pasts[0].denoiser(model), pasts[0].count
+    guess, read = model.read(views, pose[:, None], torch.tensor([index], device=pose.device))
+    lap("read")
+    cache = _joined([past.cache for past in pasts])
+
+    def denoise(z: Tensor, level: Tensor) -> Tensor:
+        if not pasts[0].pending:
+            return guess + denoiser.denoise(z, level, control, read, cache, index)
+        earlier = torch.cat([past.control(model, len(past) - 1) for past in pasts])
+        shown = torch.full_like(level, CONTEXT_LEVEL)
+        for past in pasts:
+            past.pending = False
+        noisy = (z, level, control)
+        return guess + denoiser.advance((newest[:, None], shown, earlier), noisy, read, cache, index - 1)
+
+    noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
+    clean, _ = autoregressive_step(
+        denoise, guess[:, :0], noise.to(guess.device), next_frame(minds[0].spacing), minds[0].steps
+    )
+    for i, past in enumerate(pasts):
+        past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
+    return clean
 
 
 def within_the_data(latents: Tensor) -> Tensor:

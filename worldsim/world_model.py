@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from worldsim.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
 from worldsim.config import ModelConfig
-from worldsim.denoisers.causal_dit import CausalDiT
+from worldsim.denoisers.causal_dit import MOTION_FEATURES, CausalDiT
+from worldsim.denoisers.generator import Generator
 from worldsim.memory.geometry import motion
 from worldsim.memory.joint import JointCompressor, place_features
 from worldsim.memory.pixels import PixelMemory
@@ -94,14 +95,24 @@ class WorldModel(nn.Module):
         self.frame_encoder = FrameEncoder(channels, m.width)
         self.compressor = JointCompressor(m.width, m.heads, m.depth, action, side * side)
         self.reader = RayReader(channels, m.width, m.heads, self.grid, config.fov, m.scene_scale)
-        self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        if not config.generates:
+            self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
         if config.alone:
             self.alone = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        if config.generates:
+            control = action + MOTION_FEATURES
+            self.generator = Generator(config.generator, channels, self.grid, control)
         if config.pixels:
             self.pixels = PixelMemory(channels, self.grid, config.size, config.fov, m.scene_scale)
         self.odometry = Odometry(channels, self.grid, action, m.scene_scale, still=not config.posed)
         self.register_buffer("action_mean", torch.zeros(action))
         self.register_buffer("action_std", torch.ones(action))
+
+    @property
+    def window(self) -> int:
+        """Frames of short-term context."""
+        config = self.config
+        return config.generator.window if config.generates else config.denoiser.window
 
     def normalise(self, actions: Tensor) -> Tensor:
         """Flattened actions (..., A) to zero mean and unit variance over the training data."""

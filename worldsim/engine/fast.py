@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from worldsim.dream_past import REPLAYED, DreamPast
-from worldsim.engine.camera import motion, relevant, stand
+from worldsim.engine.camera import Pose, motion, relevant, stand
 from worldsim.engine.compressor import Compressor
 from worldsim.engine.convolution import Conv3x3
 from worldsim.engine.decoder import Decoder
 from worldsim.engine.denoiser import Denoiser
 from worldsim.engine.dense import Dense
+from worldsim.engine.generator import FastGenerator
 from worldsim.engine.pixels import Pixels
-from worldsim.engine.reader import Reader, View
+from worldsim.engine.reader import Reader, View, Viewpoint
 from worldsim.engine.reckoner import Reckoner
 from worldsim.engine.ring import Ring
+from worldsim.generation import generate, remembered, steps_by_novelty
 from worldsim.imagine import REFRESH, Mind, within_the_data
 from worldsim.laps import Laps
+from worldsim.memory.evidence import Evidence
 from worldsim.memory.joint import place_features
 from worldsim.relocalise import relocalise
 from worldsim.visual_odometry import take_bearings
@@ -42,7 +46,14 @@ class Fast:
         grid = model.grid
         self.decoder = Decoder(model.autoencoder, grid, products)
         self.reader = Reader(model.reader)
-        self.denoiser = Denoiser(model.denoiser)
+        self.window = model.window
+        self.generator: FastGenerator | None = None
+        self.denoiser: Denoiser | None = None
+        if model.config.generates:
+            self.generator = FastGenerator(model.generator, products)
+            self.evidence = Evidence(model.config.size, model.config.fov, model.scale)
+        else:
+            self.denoiser = Denoiser(model.denoiser)
         self.alone = Denoiser(model.alone) if model.config.alone else None
         self.reckoner = Reckoner(model.odometry, grid)
         self.compressor = Compressor(model.compressor)
@@ -80,28 +91,14 @@ class Fast:
                 moved[i] = motion(pasts[i].poses[-1].tolist(), poses[i], self.scale)
         lap("odometry")
         seen = [self._chosen(mind, pose) for mind, pose in zip(minds, poses, strict=True)]
-        read = self.reader(seen, poses, index)
-        lap("read")
         steered = [[*move, pose[4] / 60] for move, pose in zip(moved, poses, strict=True)]
         now = torch.cat([led.expand(len(minds), -1), torch.tensor(steered)], 1)
         before = torch.stack([self._steered(past) for past in pasts])
-        noise = torch.cat(
-            [torch.randn(1, *mind.past.latents[-1].shape, generator=mind.random) for mind in minds]
-        )
-        of_cells, channels = self.denoiser.patches_of_cells, self.denoiser.channels
-        patches = self._denoiser(pasts[0])(
-            of_cells(newest),
-            self.denoiser.patches(noise),
-            of_cells(read[..., :channels]),
-            of_cells(read),
-            torch.stack([before, now], 1),
-            self._ring(pasts),
-            index,
-            minds[0].steps,
-            minds[0].spacing,
-            lap,
-        )
-        cells = within_the_data(self.denoiser.cells(patches))
+        if self.generator is not None:
+            cells = self._generated(minds, seen, poses, (before, now), lap)
+        else:
+            cells = self._denoised(minds, seen, poses, (before, now), newest, lap)
+        cells = within_the_data(cells)
         frames = self.decoder(cells)
         lap("decode")
         latents = cells.permute(0, 3, 1, 2).contiguous()
@@ -113,10 +110,10 @@ class Fast:
             frames, distances = self.pixels(pasts, sources, latents, poses, frames)
             lap("pixels")
         features = self._features(cells)
-        views = self.reader.show(features, poses, [index] * len(minds))
+        views = self._views(features, poses, [index] * len(minds))
         for i, mind in enumerate(minds):
             pose, distance = torch.tensor(poses[i]), distances[i]
-            mind.past.append(latents[i], features[i], views[i].points, led, pose, frames[i], distance)
+            mind.past.append(latents[i], features[i], self._points(views[i]), led, pose, frames[i], distance)
             mind.past.views.append(views[i])
             del mind.past.views[: -mind.past.keep]
             mind.past.settle(self.scale)
@@ -124,6 +121,64 @@ class Fast:
             mind.age += 1
         lap("keep")
         return frames, lap.ms
+
+    def _generated(
+        self,
+        minds: list[Mind],
+        seen: list[list[Viewpoint]],
+        poses: list[list[float]],
+        controls: tuple[Tensor, Tensor],
+        lap: Laps,
+    ) -> Tensor:
+        """Cells (B, h, w, C) of the next frames, by the generator."""
+        assert self.generator is not None and self.pixels is not None
+        pasts, config = [mind.past for mind in minds], self.model.config.generator
+        evidence = [
+            remembered(self.evidence, past, [view.index for view in row], pose, self.pixels.measure)
+            for past, row, pose in zip(pasts, seen, poses, strict=True)
+        ]
+        lap("read")
+        steps = [steps_by_novelty(e, mind.steps) for e, mind in zip(evidence, minds, strict=True)]
+        randoms, spacing = [mind.random for mind in minds], minds[0].spacing
+        latents = generate(
+            self.generator, pasts, randoms, controls, evidence, steps, spacing, config.context_level
+        )
+        for past, e in zip(pasts, evidence, strict=True):
+            past.evidence = e
+        lap("denoise")
+        return latents.permute(0, 2, 3, 1).contiguous()
+
+    def _denoised(
+        self,
+        minds: list[Mind],
+        seen: list[list[Viewpoint]],
+        poses: list[list[float]],
+        controls: tuple[Tensor, Tensor],
+        newest: Tensor,
+        lap: Laps,
+    ) -> Tensor:
+        """Cells (B, h, w, C) of the next frames, by the denoisers."""
+        pasts, denoiser = [mind.past for mind in minds], self._denoiser(minds[0].past)
+        index = pasts[0].count
+        read = self.reader(cast(list[list[View]], seen), poses, index)
+        lap("read")
+        noise = torch.cat(
+            [torch.randn(1, *mind.past.latents[-1].shape, generator=mind.random) for mind in minds]
+        )
+        of_cells, channels = denoiser.patches_of_cells, denoiser.channels
+        patches = denoiser(
+            of_cells(newest),
+            denoiser.patches(noise),
+            of_cells(read[..., :channels]),
+            of_cells(read),
+            torch.stack(controls, 1),
+            Ring.of(pasts),
+            index,
+            minds[0].steps,
+            minds[0].spacing,
+            lap,
+        )
+        return denoiser.cells(patches)
 
     def reckon(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.reckon`."""
@@ -141,7 +196,7 @@ class Fast:
         def draw(poses: Tensor) -> Tensor:
             at = poses.tolist()
             chosen = [[views[i] for i in relevant(stands, stand(p, self.scale), count)] for p in at]
-            return self.reader(chosen, at, index)[..., : self.denoiser.channels].permute(0, 3, 1, 2)
+            return self.reader(chosen, at, index)[..., : self.reader.channels].permute(0, 3, 1, 2)
 
         remembered = past.older_than(newest, history)
         with self._lock:
@@ -165,28 +220,32 @@ class Fast:
         past.features[first:] = list(self._features(cells))
         self._show(past, first)
         control = past.control(self.model, first)[0, :-1]
-        denoiser = self._denoiser(past)
-        past.ring = (
-            denoiser.commit(denoiser.patches_of_cells(cells[:-1]), control, past.count - len(cells)),
-            0,
-        )
+        oldest = past.count - len(cells)
+        if self.generator is not None:
+            ring = self.generator.commit(torch.stack(past.latents[first:])[:-1], control, oldest)
+        else:
+            denoiser = self._denoiser(past)
+            ring = denoiser.commit(denoiser.patches_of_cells(cells[:-1]), control, oldest)
+        past.ring, past.evidence = (ring, 0), None
         past.steered, past.pending, past.by_second = None, True, past.left_alone
 
     def _denoiser(self, past: DreamPast) -> Denoiser:
         """As :meth:`worldsim.dream_past.DreamPast.denoiser`."""
-        return self.alone if self.alone is not None and past.left_alone else self.denoiser
+        denoiser = self.alone if self.alone is not None and past.left_alone else self.denoiser
+        assert denoiser is not None
+        return denoiser
 
     def encode_features(self, past: DreamPast) -> None:
         """As :meth:`worldsim.dream_past.DreamPast.encode_features`."""
-        past.features = list(self.model.frame_encoder(torch.stack(past.latents)))
+        past.features = list(self._features(torch.stack(past.latents).permute(0, 2, 3, 1)))
         self._show(past, 0)
 
     def _show(self, past: DreamPast, first: int) -> None:
         """Make the frames from ``first`` on ready to be read."""
         indices = past.indices[first:]
         poses = [pose.tolist() for pose in past.poses[first:]]
-        past.views[first:] = self.reader.show(torch.stack(past.features[first:]), poses, indices)
-        past.points[first:] = [view.points for view in past.views[first:]]
+        past.views[first:] = self._views(torch.stack(past.features[first:]), poses, indices)
+        past.points[first:] = [self._points(view) for view in past.views[first:]]
 
     def prepare(self, mind: Mind) -> None:
         """As :meth:`worldsim.imagine.Mind.refresh`."""
@@ -200,7 +259,7 @@ class Fast:
             return
         mind.age, mind.stale = 0, False
         past, n = mind.past, len(mind.past)
-        stop = max(0, n - self.denoiser.window)
+        stop = max(0, n - self.window)
         part = slice(min(max(0, n - mind.history), stop), stop)
         candidates = past.views[part]
         mind.memory = []
@@ -209,41 +268,45 @@ class Fast:
         now = past.poses[-1]
         stands = [view.stand for view in candidates]
         best = relevant(stands, stand(now.tolist(), self.scale), min(mind.budget, len(candidates)))
+        kept = [candidates[i] for i in best]
+        if self.generator is not None:  # it remembers pictures
+            mind.memory = kept
+            return
         ages = torch.tensor([past.count - view.index for view in candidates], dtype=torch.float32)
         places = place_features(torch.stack(past.poses[part])[None], now[None], ages[None], self.scale)[0]
         features = self.compressor(past.features[part], torch.stack(past.led[part]), places, best)
-        kept = [candidates[i] for i in best]
         mind.memory = self.reader.show(features, [view.pose for view in kept], [view.index for view in kept])
 
-    def _chosen(self, mind: Mind, pose: Sequence[float]) -> list[View]:
+    def _chosen(self, mind: Mind, pose: Sequence[float]) -> list[Viewpoint]:
         """The views that are read for a frame at ``pose``."""
         memory = mind.memory
         assert isinstance(memory, list)
         # Frames that left the short window since the last compression are not in the memory yet.
-        recent = min(mind.history, self.denoiser.window + mind.age)
-        views = memory + mind.past.views[-recent:]
+        recent = min(mind.history, self.window + mind.age)
+        views: list[Viewpoint] = memory + mind.past.views[-recent:]
         count = min(self.model.config.memory.reads, len(views))
         best = relevant([view.stand for view in views], stand(pose, self.scale), count)
         return [views[i] for i in best]
 
     def _features(self, cells: Tensor) -> Tensor:
         """:class:`worldsim.memory.reader.FrameEncoder`: cells (B, h, w, C) to (B, S, width)."""
+        if self.generator is not None:  # nobody reads them
+            return cells.new_zeros(len(cells), 0)
         first, second, skip = self.features
         y = second(first(cells), silu=True)
         return skip(cells.reshape(-1, cells.shape[-1]), y.flatten(0, 2)).view(len(cells), -1, y.shape[-1])
+
+    def _views(self, features: Tensor, poses: Sequence[Pose], indices: Sequence[int]) -> Sequence[Viewpoint]:
+        """Frames as they are remembered: ready to be read, or, for a generator, where they were seen from."""
+        if self.generator is None:
+            return self.reader.show(features, poses, indices)
+        return [Viewpoint(p, stand(p, self.scale), i) for p, i in zip(poses, indices, strict=True)]
+
+    def _points(self, view: Viewpoint) -> Tensor:
+        return view.points if isinstance(view, View) else torch.zeros(0, 3)
 
     def _steered(self, past: DreamPast) -> Tensor:
         """What steered the newest frame (A + 6,)."""
         if past.steered is None:
             past.steered = past.control(self.model, len(past) - 1)[0, 0]
         return past.steered
-
-    def _ring(self, pasts: list[DreamPast]) -> Ring:
-        """The ring whose rows are exactly these dreams', made where they come from several."""
-        rows = [past.ring for past in pasts]
-        ring = rows[0][0]
-        if ring.batch != len(rows) or any(r is not ring or i != j for j, (r, i) in enumerate(rows)):
-            ring = Ring.joined(rows)
-            for i, past in enumerate(pasts):
-                past.ring = ring, i
-        return ring

@@ -21,6 +21,7 @@ def _compiled(signature: Any = None) -> Any:
 _F = np.float32
 _ROW, _ROWS, _CUBE, _HEADS = "f4[::1]", "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,:,::1]"
 EPSILON = 1e-5  # of layer norms
+RMS_EPSILON = 1.1920929e-07  # of RMS norms in single precision
 
 
 @_compiled()
@@ -51,6 +52,36 @@ def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift:
         mean, root = _moments(row)
         for j in range(w):
             to[j] = (row[j] - mean) * root * scales[j] + shifts[j]
+
+
+@_compiled()
+def _root(row: np.ndarray) -> Any:
+    """Reciprocal root mean square of a row (w,), as an RMS norm has it."""
+    square = _F(0.0)
+    for j in range(len(row)):
+        square += row[j] * row[j]
+    return _F(1.0) / np.sqrt(square / _F(len(row)) + _F(RMS_EPSILON))
+
+
+@_compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
+def normalise_rms(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift: int, each: int) -> None:
+    """As :func:`normalise`, with an RMS norm."""
+    n, w = x.shape
+    for i in range(n):
+        row, to = x[i], h[i]
+        scales, shifts = told[i // each, scale : scale + w], told[i // each, shift : shift + w]
+        root = _root(row)
+        for j in range(w):
+            to[j] = row[j] * root * scales[j] + shifts[j]
+
+
+@_compiled(f"void({_ROWS})")
+def silu(h: np.ndarray) -> None:
+    """h = silu(h); h (n, w)."""
+    for i in range(h.shape[0]):
+        for j in range(h.shape[1]):
+            x = h[i, j]
+            h[i, j] = x / (_F(1.0) + exponential(-x))
 
 
 @_compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, {_ROWS}, i8, i8)")
@@ -123,6 +154,43 @@ def split_heads(
                     for j in range(head):
                         value[j] = mine[j] + offset[j]
                     at -= 2 * width
+
+
+@_compiled(f"void({_ROWS}, {_ROW}, {_ROW}, {_ROWS}, {_ROWS}, {_HEADS}, {_HEADS}, {_HEADS}, i8[::1])")
+def split_heads_rms(
+    qkv: np.ndarray,
+    query_norm: np.ndarray,
+    key_norm: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    queries: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    places: np.ndarray,
+) -> None:
+    """As :func:`split_heads`, without biases and with RMS norms of queries and keys, whose weights are (head,)."""
+    b, heads, t, s, head = queries.shape
+    width, half = heads * head, head // 2
+    scale = _F(1.0) / np.sqrt(_F(head))
+    for f in range(t):
+        for d in range(b):
+            for a in range(heads):
+                for c in range(s):
+                    row = qkv[(f * b + d) * s + c]
+                    query, key = queries[d, a, f, c], keys[d, a, places[f], c]
+                    value = values[d, a, places[f], c]
+                    x, y = row[a * head : a * head + head], row[width + a * head : width + a * head + head]
+                    root_x, root_y = _root(x) * scale, _root(y)
+                    for j in range(half):
+                        u, v = x[j] * query_norm[j], x[half + j] * query_norm[half + j]
+                        query[j] = (u * cos[f, j] - v * sin[f, j]) * root_x
+                        query[half + j] = (u * sin[f, j] + v * cos[f, j]) * root_x
+                        u, v = y[j] * key_norm[j], y[half + j] * key_norm[half + j]
+                        key[j] = (u * cos[f, j] - v * sin[f, j]) * root_y
+                        key[half + j] = (u * sin[f, j] + v * cos[f, j]) * root_y
+                    mine = row[2 * width + a * head : 2 * width + a * head + head]
+                    for j in range(head):
+                        value[j] = mine[j]
 
 
 @_compiled(f"void({_CUBE}, {_ROWS}, {_ROWS}, {_ROWS}, f8, {_CUBE})")

@@ -22,19 +22,25 @@ REACH = 60.0
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
+    """Where a remembered frame was seen from: its pose, ``stand`` (6,) of it, and its index."""
+
+    pose: Pose
+    stand: np.ndarray
+    index: int
+
+
+@dataclass(frozen=True)
+class View(Viewpoint):
     """A remembered frame as the reader reads it.
 
     values (heads, P, HEAD + GEOMETRY), with room for the geometry, and biases (heads, P) of each part of a cell;
-    points (P, 3); stand (6,) of its pose.
+    points (P, 3).
     """
 
     values: Tensor
     bias: Tensor
     points: Tensor
-    pose: Pose
-    stand: np.ndarray
-    index: int
 
 
 class Reader:
@@ -96,7 +102,7 @@ class Reader:
         at = torch.tensor([list(pose[:3]) for pose in poses])[:, None]
         points = at + depth * (self.rays @ turned)
         return [
-            View(v, b, p, pose, stand(pose, self.scale), index)
+            View(pose, stand(pose, self.scale), index, v, b, p)
             for v, b, p, pose, index in zip(values, bias, points, poses, indices, strict=True)
         ]
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import torch
 
 from worldsim.denoisers.layers import Cache
+
+if TYPE_CHECKING:
+    from worldsim.dream_past import DreamPast
 
 
 class Ring:
@@ -52,6 +58,17 @@ class Ring:
             ring.keys[:, i, :, 1 : 1 + len(frames)] = other.keys[:, row][:, :, frames]
             ring.values[:, i, :, 1 : 1 + len(frames)] = other.values[:, row][:, :, frames]
             ring.count = len(frames)
+        return ring
+
+    @classmethod
+    def of(cls, pasts: Sequence[DreamPast]) -> Ring:
+        """The ring whose rows are exactly these dreams', made where they come from several."""
+        rows: list[tuple[Ring, int]] = [past.ring for past in pasts]
+        ring = rows[0][0]
+        if ring.batch != len(rows) or any(r is not ring or i != j for j, (r, i) in enumerate(rows)):
+            ring = cls.joined(rows)
+            for i, past in enumerate(pasts):
+                past.ring = ring, i
         return ring
 
     def plain(self, row: int) -> Cache:

@@ -1,0 +1,1 @@
+"""What generators are trained on: walks played, encoded and kept as memory-mapped arrays."""

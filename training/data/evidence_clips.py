@@ -1,0 +1,195 @@
+"""Clips for a generator: stretches of walks, and what memory would show at each of their poses.
+
+What is remembered changes from clip to clip, so that one model serves every history, budget and past: nothing, the
+frames of the window alone, old frames alone, or both. Part of it looks as a dream's own frames do, a little off in
+colour and sharpness and place, and is marked so.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data.walks import Walks, episodes
+from worldsim.autoencoders.conv import DOWNSAMPLING
+from worldsim.engine.camera import relevant, stand
+from worldsim.memory.evidence import OWN, TRUE, Evidence, stack
+from worldsim.world_model import WorldModel
+
+REMEMBERED = ("nothing", "window", "old", "both")
+HISTORIES = (16, 48, 112)
+
+
+@dataclass
+class ClipConfig:
+    """``odds``: of what is remembered, in the order of ``REMEMBERED``.
+
+    ``own``: share of clips with evidence whose evidence is degraded as a dream's own is; ``shaken``: share whose pose
+    is a little off; ``dropped``: share of single frames without evidence, as frames have that were given and not drawn.
+    """
+
+    length: int = 16
+    batch: int = 16
+    window: int = 8
+    reads: int = 4
+    odds: list[float] = field(default_factory=lambda: [0.25, 0.25, 0.15, 0.35])
+    own: float = 0.4
+    shaken: float = 0.3
+    dropped: float = 0.1
+
+
+@dataclass
+class GeneratorClips:
+    """latents (B, L, C, h, w), control (B, L, K), evidence (B, L, SEEN, H, W), and what of each cell memory shows,
+    covered (B, L, h, w) in [0, 1]."""
+
+    latents: Tensor
+    control: Tensor
+    evidence: Tensor
+    covered: Tensor
+
+    def to(self, device: torch.device) -> GeneratorClips:
+        """Every tensor on the device."""
+        return GeneratorClips(*(value.to(device) for value in vars(self).values()))
+
+
+class Clips:
+    """Draws clips from walks; what a batch holds depends on seed, step and row alone."""
+
+    def __init__(self, shards: list[Walks], model: WorldModel, config: ClipConfig) -> None:
+        self.shards, self.config, self.model = shards, config, model
+        self.episodes = list(episodes(shards))
+        self.draw_evidence = Evidence(model.config.size, model.config.fov, model.scale)
+        self._known: dict[tuple[int, int], tuple[Tensor, list[NDArray[np.float64]]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def batch(self, seed: int, step: int, process: int = 0) -> GeneratorClips:
+        """This process's share of the batch of a step."""
+        rows = range(process * self.config.batch, (process + 1) * self.config.batch)
+        columns = zip(*(self._row(np.random.default_rng((seed, step, row))) for row in rows), strict=True)
+        return GeneratorClips(*(torch.stack(column) for column in columns))
+
+    def ahead(self, seed: int, first: int, process: int = 0, depth: int = 2) -> Iterator[GeneratorClips]:
+        """Batches from a step on, drawn in another thread while the last ones are trained on."""
+        return prefetched(lambda step: self.batch(seed, step, process), first, depth)
+
+    def _row(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        c = self.config
+        shard, episode = self.episodes[int(rng.integers(len(self.episodes)))]
+        walks = self.shards[shard]
+        start = int(rng.integers(1, walks.steps - c.length + 1))
+        part = slice(start, start + c.length)
+        control, stands = self._of_episode(shard, episode)
+        latents = torch.from_numpy(np.asarray(walks.latents[episode, part], np.float32))
+        seen = self._evidence(rng, walks, episode, start, stands)
+        cells = seen.shape[-1] // DOWNSAMPLING
+        marks = (seen[:, 3] > 0).reshape(c.length, cells, DOWNSAMPLING, cells, DOWNSAMPLING)
+        covered = marks.mean((2, 4), dtype=np.float32)
+        return latents, control[part], torch.from_numpy(seen), torch.from_numpy(covered)
+
+    def _of_episode(self, shard: int, episode: int) -> tuple[Tensor, list[NDArray[np.float64]]]:
+        """What steers every frame (T, K), and where each is seen from."""
+        key = shard, episode
+        if key not in self._known:
+            walks, m = self.shards[shard], self.model
+            poses = torch.from_numpy(np.array(walks.poses[episode]))
+            actions = torch.from_numpy(np.array(walks.actions[episode]))
+            with torch.no_grad():
+                moved = m.motion(torch.cat([poses[:1], poses[:-1]]), poses)
+                control = m.control(m.normalise(actions), moved, poses[:, 4])
+            self._known[key] = control, [stand(p, m.scale) for p in poses.double().tolist()]
+        return self._known[key]
+
+    def _evidence(
+        self,
+        rng: np.random.Generator,
+        walks: Walks,
+        episode: int,
+        start: int,
+        stands: list[NDArray[np.float64]],
+    ) -> NDArray[np.float32]:
+        """(L, SEEN, H, W)."""
+        c, side = self.config, self.model.config.size
+        out = np.zeros((c.length, 4, side, side), np.float32)
+        kind = REMEMBERED[int(rng.choice(len(REMEMBERED), p=c.odds))]
+        if kind == "nothing":
+            return out
+        history = c.window if kind == "window" else int(rng.choice(HISTORIES))
+        kept = rng.random(walks.steps) < (1.0 if rng.random() < 0.5 else rng.uniform(0.2, 0.9))
+        kept[start:] = True
+        own, shaken = rng.random() < c.own, rng.random() < c.shaken
+        poses = walks.poses[episode].astype(np.float64)
+        for k, i in enumerate(range(start, start + c.length)):
+            if rng.random() < c.dropped:
+                continue
+            stop = start if kind == "old" else i
+            some = [j for j in range(max(0, i - history), stop) if kept[j] or j >= i - c.window]
+            if not some:
+                continue
+            pose = poses[i].copy()
+            if shaken:
+                pose[:3] += rng.normal(0, 0.01 * self.model.scale, 3)
+                pose[3:] += rng.normal(0, 0.4, 2)
+            best = [some[j] for j in relevant([stands[j] for j in some], stands[i], min(c.reads, len(some)))]
+            far = np.asarray(walks.distances[episode, best], np.float32)
+            marks = [OWN if own else TRUE] * len(best)
+            picture, mark, _ = self.draw_evidence(
+                pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks
+            )
+            out[k] = stack(picture, mark)
+        return degraded(out, rng) if own else out
+
+
+def degraded(seen: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Evidence (L, SEEN, H, W) as a dream's own frames give it: colours that drifted, softened, with a little noise."""
+    colours, known = seen[:, :3], seen[:, 3:] > 0
+    gain = 1 + rng.normal(0, 0.08, (1, 3, 1, 1))
+    shift = rng.normal(0, 0.06, (1, 3, 1, 1))
+    x = colours * gain + shift + rng.normal(0, rng.uniform(0, 0.08), colours.shape)
+    if rng.random() < 0.6:
+        soft = (x + np.roll(x, 1, 2) + np.roll(x, 1, 3) + np.roll(x, (1, 1), (2, 3))) / 4
+        x = x + rng.uniform(0.3, 1.0) * (soft - x)
+    return np.concatenate([(x.clip(-1, 1) * known), seen[:, 3:]], 1).astype(np.float32)
+
+
+def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Iterator[Any]:
+    """make(first), make(first + 1), ... up to ``depth`` ahead by another thread, which ends with the iterator."""
+    ready: queue.Queue[Any] = queue.Queue(depth)
+    ended = threading.Event()
+
+    def work() -> None:
+        step = first
+        while not ended.is_set():
+            try:
+                made: Any = make(step)
+            except BaseException as error:
+                made = error
+            while not ended.is_set():
+                try:
+                    ready.put(made, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(made, BaseException):
+                return
+            step += 1
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            made = ready.get()
+            if isinstance(made, BaseException):
+                raise made
+            yield made
+    finally:
+        ended.set()

@@ -1,0 +1,132 @@
+"""Diffusion forcing for a generator: every frame of a clip at its own noise level, holes of memory weighted up.
+
+A part of the rows asks for few steps: what one step of some size does is learned from what two of half that size do
+(shortcut models, Frans et al. 2024, with clean latents as the prediction, as Dreamer 4 has it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from training.data.evidence_clips import GeneratorClips
+from worldsim import diffusion
+from worldsim.denoisers.generator import Generator
+
+STRIDES = (1.0, 0.5, 0.25, 0.125)
+"""Step sizes that are learned; half of the smallest is told as infinitesimal, 0."""
+
+
+@dataclass
+class GenerationConfig:
+    """``clean``: highest level of the frames that count as context; ``contexts``: shares of them among the frames of a
+    clip, one of which each clip takes. ``noise``: share of frames at pure noise; ``mean`` and ``std`` of the logits of
+    the other levels. ``hole``: how much more an error counts where memory shows nothing. ``floor``: level below which
+    the weight 1 / t^2 of a squared error no longer rises. ``strided``: share of the rows that ask for few steps, from
+    ``strided_from`` of the budget on."""
+
+    clean: float = 0.3
+    contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
+    noise: float = 0.1
+    mean: float = 0.4
+    std: float = 1.2
+    hole: float = 2.0
+    floor: float = 0.25
+    strided: float = 0.25
+    strided_from: float = 0.5
+
+
+@dataclass
+class Draw:
+    """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), and stride (B, L), 0 where none is asked for; the
+    rows with strides come first, ``strided`` of them."""
+
+    noise: Tensor
+    level: Tensor
+    stride: Tensor
+    strided: int
+
+
+def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: torch.Generator) -> Draw:
+    """Random numbers for latents (B, L, C, h, w)."""
+    b, length = shape[:2]
+    noise = torch.randn(shape, generator=random)
+
+    def uniform(*size: int) -> Tensor:
+        return torch.rand(size, generator=random)
+
+    level = torch.sigmoid(torch.randn((b, length), generator=random) * config.std + config.mean).clamp(
+        0.02, 1
+    )
+    level = torch.where(uniform(b, length) < config.noise, torch.ones_like(level), level)
+    shares = torch.tensor(config.contexts)[torch.randint(0, len(config.contexts), (b, 1), generator=random)]
+    rows = round(config.strided * b) if strided else 0
+    shares[:rows] = max(config.contexts)
+    context = uniform(b, length) < shares
+    stride = torch.zeros(b, length)
+    if rows:
+        sizes = torch.tensor(STRIDES)[torch.randint(0, len(STRIDES), (rows, length), generator=random)]
+        stride[:rows] = torch.where(context[:rows], 0.0, sizes)
+        starts = sizes * (
+            1 + (uniform(rows, length) / sizes).floor().clamp_max(1 / sizes - 1)
+        )  # its multiples
+        level[:rows] = starts
+    level = torch.where(context, config.clean * uniform(b, length), level)
+    return Draw(noise, level, stride, rows)
+
+
+class Generation(nn.Module):
+    """A generator with its loss; ``forward`` is what a distributed launcher wraps."""
+
+    def __init__(self, generator: Generator, config: GenerationConfig) -> None:
+        super().__init__()
+        self.generator, self.config = generator, config
+
+    def forward(
+        self, clips: GeneratorClips, noise: Tensor, level: Tensor, stride: Tensor, strided: int
+    ) -> dict[str, Tensor]:
+        """Losses of one batch; the arguments but for the first are those of :class:`Draw`.
+
+        Returns:
+            ``loss``; and mean squared errors of clean latents at levels above 0.8, where memory shows everything
+            (``known``) and where it shows nothing (``unknown``).
+        """
+        c, z = self.config, clips.latents
+        noisy, target = diffusion.corrupt(z, noise, level), z
+        if strided:
+            target = torch.cat([self.halves(clips, noisy, level, stride, strided), z[strided:]])
+        x0 = self.generator(noisy, level, clips.control, clips.evidence, stride).float()
+        error = (x0 - target).square().mean(2)  # (B, L, h, w)
+        hole = 1 - clips.covered
+        steep = level.clamp_min(c.floor).pow(-2)[..., None, None]
+        loss = (steep * (1 + c.hole * hole) / (1 + c.hole / 2) * error).mean()
+        truth = (x0.detach() - z).square().mean(2)
+        high = ((level > 0.8) & (stride == 0))[..., None, None].expand_as(error)
+        return {
+            "loss": loss,
+            "known": _mean(truth, high & (hole < 0.02)),
+            "unknown": _mean(truth, high & (hole > 0.98)),
+        }
+
+    @torch.no_grad()
+    def halves(
+        self, clips: GeneratorClips, noisy: Tensor, level: Tensor, stride: Tensor, rows: int
+    ) -> Tensor:
+        """The clean latents that one step would have to predict to end where two of half the size end, (rows, L, ...);
+        the true ones where no step is asked for."""
+        z, t, d = noisy[:rows], level[:rows], stride[:rows]
+        control, evidence = clips.control[:rows], clips.evidence[:rows]
+        half = d / 2
+        told = torch.where(half < min(STRIDES), 0.0, half)
+        first = self.generator(z, t, control, evidence, told).float()
+        middle = torch.where(diffusion.per_frame(d > 0, z), diffusion.reverse(z, first, t, t - half), z)
+        second = self.generator(middle, t - half, control, evidence, told).float()
+        end = diffusion.reverse(middle, second, t - half, (t - d).clamp_min(0))
+        pace = diffusion.per_frame(t / d.clamp_min(diffusion.TINY), z)
+        return torch.where(diffusion.per_frame(d > 0, z), z + (end - z) * pace, clips.latents[:rows])
+
+
+def _mean(error: Tensor, where: Tensor) -> Tensor:
+    return (error * where).sum() / where.sum().clamp_min(1)
