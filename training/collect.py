@@ -1,6 +1,6 @@
 """Collect episodes: python -m training.collect env=blocks policy=explore episodes=100 out=data workers=2
 
-env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|random, steps=300 (per episode),
+env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|random, steps=300 (per episode),
 size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is not collected again.
 """
 
@@ -35,7 +35,7 @@ ENVS = {
     "luanti": ("minecraft", "luanti"),
     "doom": ("doom", "vizdoom"),
 }
-POLICIES = ("explore", "needle", "mixed", "random")
+POLICIES = ("explore", "needle", "mixed", "roam", "look_around", "random")
 
 
 @dataclass

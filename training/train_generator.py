@@ -140,9 +140,19 @@ class Run:
         d = draw(clips.latents.shape, self.config.generation, strided, g)
         with self.accelerator.autocast():
             out: dict[str, Tensor] = module(
-                clips.to(device), d.noise.to(device), d.level.to(device), d.stride.to(device), d.strided
-            )
+                clips.to(device), d.noise.to(device), d.level.to(device), d.stride.to(device),
+                d.soft.to(device), d.strided,
+            )  # fmt: skip
         return out
+
+    def update(self, loss: Tensor, step: int) -> None:
+        """One step of both optimizers, and of the average."""
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.objective.parameters(), self.config.rates.clip)
+        for o in self.optimizers.values():
+            o.step()
+            o.zero_grad(set_to_none=True)
+        self.update_average(step)
 
     def update_average(self, step: int) -> None:
         """Polyak average, short at first."""
@@ -176,12 +186,7 @@ class Run:
                     o.param_groups[0]["lr"] = peak[name] * share
                 strided = progress >= c.generation.strided_from
                 losses = self.losses(fast, next(batches), step, c.seed, strided)
-                self.accelerator.backward(losses["loss"])
-                self.accelerator.clip_grad_norm_(self.objective.parameters(), r.clip)
-                for o in self.optimizers.values():
-                    o.step()
-                    o.zero_grad(set_to_none=True)
-                self.update_average(step)
+                self.update(losses["loss"], step)
                 now = time.monotonic()
                 self.counters["step"] = step + 1
                 # What compiles in the first step of a start is no training.
@@ -239,7 +244,9 @@ def main(args: list[str]) -> int:
     """Parse, train, publish."""
     config = load(Config, args)
     torch.set_flush_denormal(True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is told to end saves what it has learned
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a run that is told to end saves what it has learned
     accelerator = launch(config)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model

@@ -4,6 +4,7 @@ envs      frames per second of the embedded worlds              size=64 steps=30
 step      milliseconds of one dreamt frame, by phase            checkpoint=blocks frames=200 threads=1 flat=0
 luanti    the same frames after a cold start, and how fast      size=128 frames=300 policy=needle
 variants  parameters, FLOPs and time of every memory variant    seconds=1 history=48 budget=16 threads=1
+train     frames a second of the trainers, in one run           checkpoint=blocks steps=12 threads=2 old=true
 ad        AR-Diffusion's scheduler, table 2 of its paper        checkpoint=labmaze_ar_diffusion steps=50 threads=1
 
 The last line is one JSON object that names the hardware.
@@ -18,7 +19,14 @@ from typing import Any
 
 from training.cli import command
 
-NAMES = ("envs", "step", "luanti", "variants", "ad")  # each a module of this package with run(args) -> dict
+NAMES = (
+    "envs",
+    "step",
+    "luanti",
+    "variants",
+    "ad",
+    "train",
+)  # each a module of this package with run(args) -> dict
 
 
 @command

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from training.data.walks import Walks, episodes
@@ -26,6 +27,8 @@ from worldsim.world_model import WorldModel
 
 REMEMBERED = ("nothing", "window", "old", "both")
 HISTORIES = (16, 48, 112)
+BLUR = 3.0
+"""Pixels that evidence of a dream's own is blurred by at most (standard deviation)."""
 
 
 @dataclass
@@ -40,7 +43,7 @@ class ClipConfig:
     batch: int = 16
     window: int = 8
     reads: int = 4
-    odds: list[float] = field(default_factory=lambda: [0.25, 0.25, 0.15, 0.35])
+    odds: list[float] = field(default_factory=lambda: [0.3, 0.25, 0.2, 0.25])
     own: float = 0.4
     shaken: float = 0.3
     dropped: float = 0.1
@@ -151,14 +154,20 @@ class Clips:
 
 
 def degraded(seen: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Evidence (L, SEEN, H, W) as a dream's own frames give it: colours that drifted, softened, with a little noise."""
-    colours, known = seen[:, :3], seen[:, 3:] > 0
-    gain = 1 + rng.normal(0, 0.08, (1, 3, 1, 1))
-    shift = rng.normal(0, 0.06, (1, 3, 1, 1))
-    x = colours * gain + shift + rng.normal(0, rng.uniform(0, 0.08), colours.shape)
-    if rng.random() < 0.6:
-        soft = (x + np.roll(x, 1, 2) + np.roll(x, 1, 3) + np.roll(x, (1, 1), (2, 3))) / 4
-        x = x + rng.uniform(0.3, 1.0) * (soft - x)
+    """Evidence (L, SEEN, H, W) as a dream's own frames give it: colours that drifted, blurred, with a little noise.
+
+    What was imagined is blurred at first; a generator that takes a blur for what it is draws it sharper, and what is
+    sharp stays so.
+    """
+    colours, known = seen[:, :3], (seen[:, 3:] > 0).astype(np.float32)
+    gain = 1 + rng.normal(0, 0.08, (1, 3, 1, 1)).astype(np.float32)
+    shift = rng.normal(0, 0.06, (1, 3, 1, 1)).astype(np.float32)
+    x = colours * gain + shift
+    if rng.random() < 0.75:
+        width = (0, 0, *(rng.uniform(0.3, BLUR),) * 2)
+        weight = gaussian_filter(known, width, truncate=2.5)
+        x = gaussian_filter(x * known, width, truncate=2.5) / np.maximum(weight, 1e-3)
+    x = x + rng.normal(0, rng.uniform(0, 0.08), x.shape)
     return np.concatenate([(x.clip(-1, 1) * known), seen[:, 3:]], 1).astype(np.float32)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.data.evidence_clips import GeneratorClips
 from worldsim import diffusion
@@ -25,7 +26,8 @@ class GenerationConfig:
     clip, one of which each clip takes. ``noise``: share of frames at pure noise; ``mean`` and ``std`` of the logits of
     the other levels. ``hole``: how much more an error counts where memory shows nothing. ``floor``: level below which
     the weight 1 / t^2 of a squared error no longer rises. ``strided``: share of the rows that ask for few steps, from
-    ``strided_from`` of the budget on."""
+    ``strided_from`` of the budget on. ``soft``: share of the rows whose context is blurred, as a dream's own is at
+    first; what is asked for stays sharp."""
 
     clean: float = 0.3
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
@@ -36,16 +38,18 @@ class GenerationConfig:
     floor: float = 0.25
     strided: float = 0.25
     strided_from: float = 0.5
+    soft: float = 0.4
 
 
 @dataclass
 class Draw:
-    """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), and stride (B, L), 0 where none is asked for; the
-    rows with strides come first, ``strided`` of them."""
+    """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), stride (B, L), 0 where none is asked for, and how
+    much of each frame is blurred, soft (B, L); the rows with strides come first, ``strided`` of them."""
 
     noise: Tensor
     level: Tensor
     stride: Tensor
+    soft: Tensor
     strided: int
 
 
@@ -74,7 +78,8 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
         )  # its multiples
         level[:rows] = starts
     level = torch.where(context, config.clean * uniform(b, length), level)
-    return Draw(noise, level, stride, rows)
+    blurred = (uniform(b, 1) < config.soft) & context
+    return Draw(noise, level, stride, blurred * uniform(b, length), rows)
 
 
 class Generation(nn.Module):
@@ -85,7 +90,7 @@ class Generation(nn.Module):
         self.generator, self.config = generator, config
 
     def forward(
-        self, clips: GeneratorClips, noise: Tensor, level: Tensor, stride: Tensor, strided: int
+        self, clips: GeneratorClips, noise: Tensor, level: Tensor, stride: Tensor, soft: Tensor, strided: int
     ) -> dict[str, Tensor]:
         """Losses of one batch; the arguments but for the first are those of :class:`Draw`.
 
@@ -94,13 +99,15 @@ class Generation(nn.Module):
             (``known``) and where it shows nothing (``unknown``).
         """
         c, z = self.config, clips.latents
-        noisy, target = diffusion.corrupt(z, noise, level), z
+        shown = torch.lerp(z, blurred(z), diffusion.per_frame(soft, z))
+        noisy, target = diffusion.corrupt(shown, noise, level), z
         if strided:
             target = torch.cat([self.halves(clips, noisy, level, stride, strided), z[strided:]])
         x0 = self.generator(noisy, level, clips.control, clips.evidence, stride).float()
         error = (x0 - target).square().mean(2)  # (B, L, h, w)
         hole = 1 - clips.covered
-        steep = level.clamp_min(c.floor).pow(-2)[..., None, None]
+        steep = level.clamp_min(c.floor).pow(-2)
+        steep = torch.where(soft > 0, 1.0, steep)[..., None, None]  # of what cannot be known nobody asks much
         loss = (steep * (1 + c.hole * hole) / (1 + c.hole / 2) * error).mean()
         truth = (x0.detach() - z).square().mean(2)
         high = ((level > 0.8) & (stride == 0))[..., None, None].expand_as(error)
@@ -126,6 +133,12 @@ class Generation(nn.Module):
         end = diffusion.reverse(middle, second, t - half, (t - d).clamp_min(0))
         pace = diffusion.per_frame(t / d.clamp_min(diffusion.TINY), z)
         return torch.where(diffusion.per_frame(d > 0, z), z + (end - z) * pace, clips.latents[:rows])
+
+
+def blurred(z: Tensor) -> Tensor:
+    """Latents (B, L, C, h, w), each cell the mean of those around it."""
+    flat = F.pad(z.flatten(0, 1), (1, 1, 1, 1), mode="replicate")
+    return F.avg_pool2d(flat, 3, 1).view_as(z)
 
 
 def _mean(error: Tensor, where: Tensor) -> Tensor:

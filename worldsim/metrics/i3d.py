@@ -172,9 +172,15 @@ def from_torchscript(program: Path, sha256: str) -> Features:
 
 @torch.inference_mode()
 def clip_features(
-    network: Features, clips: NDArray[np.uint8], device: torch.device | str = "cpu"
+    network: Features,
+    clips: NDArray[np.uint8],
+    device: torch.device | str = "cpu",
+    precision: str = "fp32",
 ) -> NDArray[np.float32]:
     """Features of clips uint8 (n, T, H, W, 3), T >= 9, one after the other: (n, D); an I3D's D is 400.
+
+    ``precision``: fp32, or bf16, which multiplies so (logits of up to 11 are then off by 0.2) in two fifths of the time
+    on a processor that has it, where the network's weights lie with their channels last.
 
     Raises:
         NetworkError: something else than clips, or clips that are too short.
@@ -189,5 +195,9 @@ def clip_features(
         if x.shape[-2:] != (SIZE, SIZE):
             x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", align_corners=False)
         x = x / 127.5 - 1
-        rows.append(network(x.transpose(0, 1)[None])[0].float().cpu().numpy())
+        video = x.transpose(0, 1)[None]
+        if precision == "bf16":
+            video = video.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast(video.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            rows.append(network(video)[0].float().cpu().numpy())
     return np.stack(rows) if rows else np.empty((0, CLASSES), np.float32)
