@@ -1,4 +1,4 @@
-"""The policies by name: explore, needle, and replay, which plays a recorded episode again."""
+"""The policies by name: explore, needle, roam, look_around, random, and replay, which plays an episode again."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 import gymnasium
 
+from envs.clearance import in_world
 from envs.episode import Episode
 from envs.explore import Explore
 from envs.needle import Needle
 from envs.random_play import RandomPlay
+from envs.roam import LookAround, Roam, sight_of
 
-NAMES = ("explore", "needle", "random", "replay")
+NAMES = ("explore", "needle", "random", "replay", "roam", "look_around")
 
 
 class Policy(Protocol):
@@ -68,7 +70,7 @@ def make(name: str, env: gymnasium.Env[Any, Any], seed: int = 0, **options: Any)
     Raises:
         ValueError: there is no policy of this name, or the world has no walk map to play it by.
     """
-    if name in ("explore", "needle") and not hasattr(env.unwrapped, "walkmap"):
+    if name in ("explore", "needle", "roam") and not hasattr(env.unwrapped, "walkmap"):
         raise ValueError(
             f"the {name} policy finds its way by a walk map, which this world does not have; take random"
         )
@@ -76,6 +78,11 @@ def make(name: str, env: gymnasium.Env[Any, Any], seed: int = 0, **options: Any)
         return Explore(env, seed)
     if name == "needle":
         return Needle(env, seed)
+    if name == "roam":
+        family: str = env.unwrapped.family  # type: ignore[attr-defined]
+        return Roam(family, in_world(env, sight_of(family).most), seed)
+    if name == "look_around":
+        return LookAround(env.unwrapped.family, seed)  # type: ignore[attr-defined]
     if name == "random":
         return RandomPlay(env, seed)
     if name == "replay":

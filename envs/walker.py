@@ -1,24 +1,21 @@
-"""A body that policies move by intentions: turn to a heading, walk to a place, stay, drift, glance."""
+"""A body that finds its way by a world's walk map: walk to a place, drift, glance, get free again."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from typing import Any
 
 import gymnasium
-import numpy as np
 
-from envs.moves import GAITS, Move, to_action
+from envs.body import Body, Script
+from envs.moves import Move
 from envs.navigation import Cell, Point, WalkMap, wrap, yaw_towards
 
 EYE = 1.62  # blocks between a Minecraft player's feet and eyes
 
-Script = Generator[Move, None, bool]
 
-
-class Walker:
-    """What every scripted policy is: a generator of moves that reads ``self.pose`` before each.
+class Walker(Body):
+    """What every policy is that finds its way by a map.
 
     It uses only ``info["pose"]``, ``env.unwrapped.walkmap()`` and ``.family``, so that it plays every world
     that has them, and it is a function of the world's seed and its own.
@@ -26,41 +23,13 @@ class Walker:
 
     def __init__(self, env: gymnasium.Env[Any, Any], seed: int = 0) -> None:
         world: Any = env.unwrapped
+        super().__init__(world.family, seed)
         self._env = world
-        self._seed, self._resets = int(seed), 0
-        self.family: str = world.family
-        self.done = False
-        self.gait = GAITS[self.family]
 
     def reset(self, info: dict[str, Any]) -> None:
         """Begin an episode from the ``info`` of the environment's reset."""
-        self.rng = np.random.default_rng([self._seed, self._resets])
-        self._resets += 1
         self.map = WalkMap(*self._env.walkmap())
-        self.trail: list[np.ndarray] = []
-        self._rate = 0.0
-        self.level = 0.0
-        # Half of the mazes are walked as TECO's collector does, in turns of 17 degrees; half more finely.
-        self.turn_rate = (
-            self.gait.turn if self.rng.random() < 0.5 else self.gait.turn * self.rng.uniform(0.6, 0.95)
-        )
-        self.pose = np.asarray(info["pose"], np.float64)
-        self._script = self.run()
-
-    def __call__(self, observation: Any, info: dict[str, Any]) -> Any:
-        """The raw action for what the environment showed last."""
-        self.pose = np.asarray(info["pose"], np.float64)
-        self.trail.append(self.pose)
-        return to_action(self.family, next(self._script))
-
-    def run(self) -> Generator[Move, None, None]:
-        """The policy itself, as an endless generator."""
-        raise NotImplementedError
-
-    @property
-    def here(self) -> Point:
-        """Where the camera is, (x, z)."""
-        return float(self.pose[0]), float(self.pose[2])
+        super().reset(info)
 
     @property
     def rest(self) -> Point:
@@ -73,42 +42,6 @@ class Walker:
     def step(self) -> float:
         """The length of a step of :meth:`places`, in the world's units."""
         return self.map.cell * self.gait.stride
-
-    @property
-    def tick(self) -> int:
-        """How many frames were seen since the reset."""
-        return len(self.trail)
-
-    def stay(self, ticks: int) -> Script:
-        """Stand still, the hand not quite steady."""
-        for _ in range(ticks):
-            yield Move(turn=self._tremble(0.3), tilt=self._tremble(0.2))
-        return True
-
-    def turn_to(
-        self, yaw: float, pitch: float | None = None, rate: float | None = None, near: float = 2.0
-    ) -> Script:
-        """Turn until yaw and pitch are within ``near`` degrees."""
-        pitch = self.level if pitch is None else pitch
-        for _ in range(90):
-            error, tilt = wrap(yaw - self.pose[3]), pitch - self.pose[4]
-            if abs(error) <= near and abs(tilt) <= near:
-                break
-            yield Move(turn=self._turn(error, rate), tilt=self._tilt(tilt))
-        self._rate = 0.0
-        return True
-
-    def turn_by(self, degrees: float, rate: float | None = None) -> Script:
-        """Turn by a signed angle, which may be a whole turn and more."""
-        left, last = degrees, float(self.pose[3])
-        for _ in range(120):
-            if abs(left) < 2.0:
-                break
-            yield Move(turn=self._turn(left, rate), tilt=self._tilt(self.level - self.pose[4]))
-            left -= wrap(float(self.pose[3]) - last)
-            last = float(self.pose[3])
-        self._rate = 0.0
-        return True
 
     def drift_to(self, there: Point, ticks: int = 12, near: float | None = None) -> Script:
         """Go there without turning: forward, back, sideways."""
@@ -194,20 +127,6 @@ class Walker:
         """A heading with something to see: the deepest of a few random ones."""
         yaws = self.rng.uniform(-180, 180, tries)
         return float(max(yaws, key=lambda yaw: self.map.view_depth(self.here, yaw, 8 * self.map.cell)))
-
-    def _turn(self, error: float, rate: float | None = None) -> float:
-        most = self.turn_rate if rate is None else rate
-        if not self.gait.smooth:
-            return float(np.clip(error, -most, most))
-        wanted = float(np.clip(0.5 * error, -most, most)) if abs(error) > 1 else error
-        self._rate += float(np.clip(wanted - self._rate, -5, 5))
-        return float(np.clip(self._rate, -abs(error), abs(error)))
-
-    def _tilt(self, error: float) -> float:
-        return float(np.clip(0.5 * error if abs(error) > 1 else error, -self.gait.tilt, self.gait.tilt))
-
-    def _tremble(self, degrees: float) -> float:
-        return float(self.rng.normal(0, degrees)) if self.gait.smooth else 0.0
 
     def _step_ahead(self, there: Point) -> bool:
         """Whether a block to climb lies between the feet and the next metre of the way."""
