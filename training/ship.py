@@ -3,6 +3,7 @@
 python -m training.ship checkpoint=RUN/checkpoint name=blocks scores=scores.json data="what it was trained on"
 
 ``against=FILE`` are scores of the world's default checkpoint on the same episodes, which the card then shows beside.
+``imagination=FILE`` and ``mirror=FILE`` are what `training.imagination` and `training.imagination.mirror` found.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Config:
     ahead_seed: int = 940000
     needle_seed: int = 930000
     alone_seed: int = 985000
+    imagination: str = ""
+    mirror: str = ""
 
 
 def _cell(score: dict[str, Any]) -> str:
@@ -91,6 +94,63 @@ def _alone(scores: dict[str, Any]) -> list[str]:
         f"The last part is {scores['ratio']:.1f} times as far as the first; {scores['collapsed']} of {scores['n']} "
         "dreams end farther away than any stretch of a true episode.",
     ]
+
+
+SCORED = {
+    "fvd": "FVD of 16-frame clips",
+    "fd": "Fréchet distance of frames, EfficientNet",
+    "precision": "precision",
+    "coverage": "coverage",
+    "recall": "recall",
+}
+"""Scores of `training.imagination` as a card names them."""
+
+
+def _imagination(found: dict[str, Any]) -> list[str]:
+    """Every score over all stretches, and the worst stretch's ratio to other true worlds, row by row."""
+    s = found["settings"]
+    rows = list(next(iter(found["scores"].values()))["rows"])
+    lines = [
+        f"What it imagines: {s['context']} true frames, then {s['frames']} of its own, roaming, in {s['seeds']} unseen "
+        f"worlds from seed {s['first_seed']} (frames of each stretch and world: {s['frames_each']}, clips: "
+        f"{s['clips_each']}; brackets are 95% intervals over worlds). Beside it its twin, another checkpoint where one "
+        "is given, other true worlds, and these through the autoencoder, blurred, and cut to confetti.",
+        "",
+        "| | " + " | ".join(rows) + " |",
+        "|---" * (len(rows) + 1) + "|",
+    ]
+    for score, name in SCORED.items():
+        if (told := found["scores"].get(score)) is None:
+            continue
+        note = "" if told["usable"] else " (ranks the true ones wrongly: decides nothing)"
+        for key, label in (("all", name + note), ("ratio", f"{name}, worst stretch over other true worlds'")):
+            cells = [told["rows"][row][key] for row in rows]
+            lines.append(
+                f"| {label} | "
+                + " | ".join(f"{_short(c['value'])} [{_short(c['low'])}, {_short(c['high'])}]" for c in cells)
+                + " |"
+            )
+    return lines
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _mirror(found: dict[str, Any]) -> list[str]:
+    """SSIM and LPIPS of ways back, by how far they led."""
+    rows = list(next(iter(found["mirror"].values())))
+    lines = [
+        "Out into what nobody has seen and back: frames of the way back against those of the way out, SSIM and LPIPS "
+        f"(AlexNet), {found['settings']['seeds']} worlds:",
+        "",
+        "| frames out | " + " | ".join(rows) + " |",
+        "|---" * (len(rows) + 1) + "|",
+    ]
+    for steps, by_row in found["mirror"].items():
+        cells = [f"{_cell(by_row[row]['ssim'])}, {_cell(by_row[row]['lpips'])}" for row in rows]
+        lines.append(f"| {steps} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _methods(scores: dict[str, Any]) -> list[str]:
@@ -165,6 +225,11 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
             f"- Memory of pixels: {pixels['steps']} steps in {pixels['seconds']} s, SSIM of held-out dreamt frames as "
             f"drawn and as shown `{json.dumps(pixels['held_out'])}`"
         )
+    if generator := training.get("generator"):
+        lines.append(
+            f"- Generator: {generator['steps']} steps in {generator['seconds']} s on {generator['walks']} walks, "
+            f"held-out losses `{json.dumps(generator['held_out'])}`"
+        )
     if config.autoencoder:
         lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
     if config.hardware:
@@ -205,6 +270,10 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
             *_alone(scores["alone"]),
             "",
         ]
+    if config.imagination:
+        lines += [*_imagination(json.loads(Path(config.imagination).read_text())), ""]
+    if config.mirror:
+        lines += [*_mirror(json.loads(Path(config.mirror).read_text())), ""]
     alone = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
     lines += [
         "The command:",
@@ -214,11 +283,23 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
         *([f"{collect} {alone}"] if "alone" in scores else []),
         *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
+        *_imagining(config),
         "```",
     ]
     if config.note:
         lines += ["", config.note]
     return "\n".join(lines) + "\n"
+
+
+def _imagining(config: Config) -> list[str]:
+    """The commands behind what is told of imagination."""
+    commands = []
+    for file, module in ((config.imagination, "imagination"), (config.mirror, "imagination.mirror")):
+        if file:
+            told = json.loads(Path(file).read_text())["settings"]
+            words = [f"{k}={told[k]}" for k in ("seeds", "clips_each", "precision") if k in told]
+            commands.append(f"python -m training.{module} checkpoint={config.name} {' '.join(words)}")
+    return commands
 
 
 def _words(scores: dict[str, Any], held: str) -> list[str]:

@@ -32,7 +32,7 @@ from training.data.walks import read
 from training.dataset import fingerprint
 from training.launch import launch
 from training.loop import LoopConfig
-from training.objectives.generation import Generation, GenerationConfig, draw
+from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from training.part import save_part
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
@@ -74,7 +74,7 @@ class Config(LoopConfig):
 def with_generator(loaded: Loaded[WorldModel], config: GeneratorConfig) -> Loaded[WorldModel]:
     """The checkpoint with a generator: its own, where it has one of this shape, or a new one."""
     old = loaded.model
-    if old.config.generates and old.config.generator == config:
+    if old.config.generates and replace(old.config.generator, strides=config.strides) == config:
         return loaded
     model = WorldModel(replace(old.config, generates=True, generator=config, alone=False))
     kept = {
@@ -268,6 +268,8 @@ def main(args: list[str]) -> int:
         }
         result["held_out"] = held_out(run, others)
         model.cpu()
+        if config.generation.strided and config.generation.strided_from < 1:
+            model.config.generator.strides = list(STRIDES)
         save_part(Path(config.out), loaded, "generator", result)
         print(json.dumps(result))
     return 0

@@ -63,7 +63,8 @@ class GeneratorConfig:
     """The generator (`worldsim.denoisers.generator`): ``window`` frames of context, ``patch`` latents a token each way.
 
     ``stem``: channels of convolutions before and after the transformer, ``stem_blocks`` residual ones each; 0 has none.
-    ``context_level`` is the noise level at which frames of its own are shown to it in play, with the noise added.
+    ``context_level`` is the noise level at which frames of its own are shown to it in play, with the noise added;
+    ``strides`` are the step sizes that it was trained to take, and is told of.
     """
 
     width: int = 256
@@ -74,6 +75,7 @@ class GeneratorConfig:
     stem: int = 0
     stem_blocks: int = 2
     context_level: float = 0.1
+    strides: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -98,7 +100,7 @@ class ModelConfig:
     """Everything that fixes the shape of a world model.
 
     A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that has
-    been left ``alone`` in training (`training.train_rollout`) has a second denoiser for a past of its own, which takes
+    been left ``alone`` in training, as they were before generators, has a second denoiser for a past of its own, which takes
     over after ``alone_after`` frames without a true one: as many as the needle protocol dreams between two corrections,
     or more, since the first one knows better what it remembers.
     ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of

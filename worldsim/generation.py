@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim import diffusion
+from worldsim.config import GeneratorConfig
 from worldsim.denoisers.generator import SEEN, Generator
 from worldsim.dream_past import DreamPast
 from worldsim.frames import smaller
@@ -51,10 +52,11 @@ class Context:
 
 
 class Target:
-    """What the next frame is drawn from: its index, control (B, K) and evidence (B, SEEN, H, W)."""
+    """What the next frame is drawn from: its index, control (B, K), evidence (B, SEEN, H, W), and the step size that
+    the generator is told, 0 for none."""
 
-    def __init__(self, index: int, control: Tensor, evidence: Tensor) -> None:
-        self.index, self.control, self.evidence = index, control, evidence
+    def __init__(self, index: int, control: Tensor, evidence: Tensor, stride: float = 0.0) -> None:
+        self.index, self.control, self.evidence, self.stride = index, control, evidence, stride
 
 
 class PlainSampler:
@@ -80,8 +82,9 @@ class PlainSampler:
             for now, then in pairwise(levels):
                 level = now.expand(1, 1)
                 x0 = self.generator.extend(
-                    z, level, target.control[one, None], target.evidence[one, None], past.cache, target.index
-                ).float()
+                    z, level, target.control[one, None], target.evidence[one, None], past.cache, target.index,
+                    stride=torch.full_like(level, target.stride),
+                ).float()  # fmt: skip
                 z = diffusion.reverse(z, x0, level, then.expand(1, 1)) if then else x0
             rows.append(z[:, 0])
         return torch.cat(rows)
@@ -124,18 +127,18 @@ def generate(
     evidence: Sequence[NDArray[np.float32]],
     steps: Sequence[int],
     spacing: str,
-    context_level: float,
+    config: GeneratorConfig,
 ) -> Tensor:
     """Latents (B, C, h, w) of the next frame of each dream.
 
     Args:
         controls: (B, K) of the newest frame and of the one to be drawn; evidence: B of (SEEN, H, W); steps: B.
-        context_level: at which frames of its own are shown.
+        config: the generator's.
     """
     index = pasts[0].count
     shown, level, noise = [], [], []
     for past, random in zip(pasts, randoms, strict=True):
-        latent, at = shown_again(past, random, context_level)
+        latent, at = shown_again(past, random, config.context_level)
         shown.append(latent)
         level.append(at)
         noise.append(torch.randn(latent.shape, generator=random).to(latent.device))
@@ -156,7 +159,8 @@ def generate(
             controls[0][some],
             seen_before[some],
         )
-        target = Target(index, controls[1][some], seen[some])
+        stride = 1 / count if spacing == "even" and 1 / count in config.strides else 0.0
+        target = Target(index, controls[1][some], seen[some], stride)
         levels = path(next_frame(spacing), count)[:, 0].to(device)
         drawn = sampler.sample(
             [pasts[i] for i in some], newest, torch.stack([noise[i] for i in some]), target, levels

@@ -150,7 +150,7 @@ def _generated(
     steps = [steps_by_novelty(seen, mind.steps) for seen, mind in zip(evidence, minds, strict=True)]
     sampler, randoms = PlainSampler(model.generator), [mind.random for mind in minds]
     controls = before, control[:, 0]
-    clean = generate(sampler, pasts, randoms, controls, evidence, steps, minds[0].spacing, g.context_level)
+    clean = generate(sampler, pasts, randoms, controls, evidence, steps, minds[0].spacing, g)
     for past, seen in zip(pasts, evidence, strict=True):
         past.evidence = seen
     return clean[:, None]

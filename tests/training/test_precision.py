@@ -10,21 +10,21 @@ from safetensors.torch import load_file
 
 from tests.training.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, SMALL_DENOISER, SMALL_VIDEO, record
 from training import (
+    collect_walks,
     train_ar_diffusion,
     train_ar_vae,
     train_autoencoder,
     train_denoiser,
+    train_generator,
     train_odometry,
     train_pixels,
     train_reader,
-    train_rollout,
     train_video,
 )
 from worldsim.runtime import DeviceError, precision
 
 AR = ["model.denoiser.width=32", "model.denoiser.depth=1", "model.denoiser.heads=2"]
-CLIPS = [word for word in SMALL_DENOISER if word.startswith("clip.")]
-ALONE = ["rollout.dreams=1", "rollout.context=8", "rollout.longest=32", "adversary.head_start=1"]
+GENERATOR = ["generator.width=32", "generator.depth=1", "generator.heads=2", "clip.length=4", "clip.batch=2"]
 
 
 def test_every_trainer_runs_in_bf16(tmp_path: Path) -> None:
@@ -42,14 +42,17 @@ def test_every_trainer_runs_in_bf16(tmp_path: Path) -> None:
     trained(train_reader, "reader", checkpoint, "batch=2")
     trained(train_odometry, "odometry", checkpoint, "batch=2")
     few = ["batch=2", "walks=2", "head_start=1", "dreams.first=1", "dreams.longest=12"]
-    trained(train_pixels, "pixels", checkpoint, *few)
-    alone = trained(train_rollout, "alone", checkpoint, *CLIPS, "adversary.batch=2", *ALONE) / "checkpoint"
+    remembering = f"checkpoint={trained(train_pixels, 'pixels', checkpoint, *few) / 'checkpoint'}"
+    walks = tmp_path / "walks"
+    assert collect_walks.main([remembering, f"out={walks}", "episodes=2", "steps=12", "shard=1"]) == 0
+    words = [remembering, f"walks={walks}", "compile=false", "held_out_walks=1", *GENERATOR]
+    generator = trained(train_generator, "generator", *words) / "checkpoint"
     trained(train_video, "video", over, *SMALL_VIDEO)
     tokens = trained(train_ar_vae, "ar_vae", *SMALL_AR_VAE) / "ar_vae.safetensors"
     trained(train_ar_diffusion, "ar", f"autoencoder={tokens}", *AR, "batch=2")
-    weights = load_file(alone / "model.safetensors")
+    weights = load_file(generator / "model.safetensors")
     assert all(torch.isfinite(w).all() for w in weights.values())
-    assert {w.dtype for name, w in weights.items() if name.startswith("alone.")} <= {
+    assert {w.dtype for name, w in weights.items() if name.startswith("generator.")} <= {
         torch.float32,
         torch.float16,
     }

@@ -101,7 +101,7 @@ def test_the_fast_twin_draws_what_the_plain_one_draws(generator: Generator, drea
         latents, _, control, seen = _clip(2, dreams)
         levels = torch.linspace(1, 0, 1 + frame % 3 + 1)
         newest = Context(latents[:, 0], torch.full((dreams,), 0.1), control[:, 0], seen[:, 0])
-        target = Target(frame, control[:, 1], seen[:, 1])
+        target = Target(frame, control[:, 1], seen[:, 1], 0.5 * (frame % 2))
         noise = torch.randn(dreams, CHANNELS, *GRID)
         for a, b in pasts:
             a.pending = b.pending = True

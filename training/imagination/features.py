@@ -34,7 +34,7 @@ def networks() -> Networks:
     """
     from worldsim.metrics.perceptual import Perceptual
 
-    return Perceptual.load()
+    return Perceptual.load(precision="auto")
 
 
 class Features:

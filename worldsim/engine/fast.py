@@ -140,9 +140,7 @@ class Fast:
         lap("read")
         steps = [steps_by_novelty(e, mind.steps) for e, mind in zip(evidence, minds, strict=True)]
         randoms, spacing = [mind.random for mind in minds], minds[0].spacing
-        latents = generate(
-            self.generator, pasts, randoms, controls, evidence, steps, spacing, config.context_level
-        )
+        latents = generate(self.generator, pasts, randoms, controls, evidence, steps, spacing, config)
         for past, e in zip(pasts, evidence, strict=True):
             past.evidence = e
         lap("denoise")

@@ -122,7 +122,7 @@ class FastGenerator:
         ago = torch.arange(n)[:, None] - torch.arange(n)
         sees = ((ago >= 0) & (ago < self.window)).repeat_interleave(s, 0).repeat_interleave(s, 1)
         mask = torch.zeros(n * s, n * s).masked_fill(~sees, -torch.inf)
-        modulation = self.modulate(self._conditions(controls, torch.zeros(n)))
+        modulation = self.modulate(self._conditions(controls, torch.zeros(n), torch.zeros(n)))
         turns = self._turns(np.arange(first, first + n))
         for i, block in enumerate(self.blocks):
             told = (modulation + block.bias).numpy()
@@ -145,7 +145,8 @@ class FastGenerator:
         # The conditions of the frame that enters, and of the noisy one at each step; rows by frame and dream.
         told = torch.cat([newest.control, target.control.repeat(steps, 1)])
         at = torch.cat([newest.level, levels[:-1].repeat_interleave(b)])
-        conditions = self._conditions(told, at)
+        size = torch.cat([torch.zeros(b), torch.full((steps * b,), target.stride)])
+        conditions = self._conditions(told, at, size)
         modulation, finish = self.modulate(conditions), self.finish(conditions).numpy()
         turns = self._turns(np.array([target.index - 1, target.index]))
         place = ring.take() if enters else 0
@@ -264,10 +265,10 @@ class FastGenerator:
             x = x + second(first(x, silu=True), silu=True)
         return self.latents_out(x, silu=True).clone()
 
-    def _conditions(self, controls: Tensor, levels: Tensor) -> Tensor:
-        """Controls (n, K) and levels (n,) to (n, width)."""
+    def _conditions(self, controls: Tensor, levels: Tensor, strides: Tensor) -> Tensor:
+        """Controls (n, K), levels (n,) and step sizes (n,) to (n, width)."""
         told = self.control[1](F.silu(self.control[0](controls)))
-        return F.silu(told + self.level(embed(levels)) + self.stride(embed(torch.zeros_like(levels))))
+        return F.silu(told + self.level(embed(levels)) + self.stride(embed(strides)))
 
     def _turns(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         angles = frames[:, None] * self.frequencies  # float64: frame 10,000 is as exact as 10
