@@ -169,3 +169,11 @@ def _clip() -> np.ndarray:
     for t in range(9):
         clip[0, t, 60:140, 10 + 15 * t : 90 + 15 * t] = (250, 40, 10)
     return clip
+
+
+@needs("i3d")
+def test_in_bf16_its_logits_are_nearly_the_same() -> None:
+    network = load().to(memory_format=torch.channels_last_3d)
+    plain, fast = (clip_features(network, _clip(), precision=p) for p in ("fp32", "bf16"))
+    assert np.abs(plain - fast).max() < 0.05 * np.abs(plain).max()
+    assert plain.argmax() == fast.argmax()
