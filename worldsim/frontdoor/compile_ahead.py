@@ -10,7 +10,10 @@ from pathlib import Path
 ENGINE = Path(__file__).parents[1] / "engine"
 COMPILE_ENGINE = [
     ["-c", f"import gc; gc.disable(); import {modules}"]
-    for modules in ("worldsim.engine.kernels", "worldsim.engine.warping, worldsim.engine.photometry")
+    for modules in (
+        "worldsim.engine.kernels, worldsim.engine.splatting",
+        "worldsim.engine.warping, worldsim.engine.photometry",
+    )
 ]
 
 
