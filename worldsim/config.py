@@ -99,14 +99,14 @@ class MemoryConfig:
 class ModelConfig:
     """Everything that fixes the shape of a world model.
 
-    A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that has
-    been left ``alone`` in training, as they were before generators, has a second denoiser for a past of its own, which takes
-    over after ``alone_after`` frames without a true one: as many as the needle protocol dreams between two corrections,
-    or more, since the first one knows better what it remembers.
+    A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that was
+    left ``alone`` in training, as before generators, has a second denoiser for a past of its own, which takes over
+    after ``alone_after`` frames without a true one: as many as the needle protocol dreams between two corrections, or
+    more, since the first one knows better what it remembers. One that ``generates`` has a generator
+    (`training.train_generator`) in the place of both.
     ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of
     true ones, and of the first ``own_pixels`` that it dreams after one. What it makes up beyond that mixes to mud in
-    some worlds. One that ``generates`` has a generator (`training.train_generator`) in the
-    place of both denoisers.
+    some worlds.
     """
 
     size: int = 64
