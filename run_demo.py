@@ -2,10 +2,10 @@
 
 import sys
 
-from training.cli import command
-from worldsim.frontdoor.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
-from worldsim.frontdoor.display import shown
-from worldsim.frontdoor.options import parse, usage
+from worldsim.cli.command import command
+from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
+from worldsim.cli.display import shown
+from worldsim.cli.options import parse, usage
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
@@ -21,11 +21,11 @@ def main(words: list[str]) -> None:
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
     from envs import actions
-    from envs.episode import Episode
+    from envs.episodes.episode import Episode
     from worldsim import checkpoint
     from worldsim.actions import check_same
-    from worldsim.frontdoor.replayed import ReplayCheck
-    from worldsim.frontdoor.run import run
+    from worldsim.cli.run import run
+    from worldsim.session.sinks.replay_check import ReplayCheck
 
     # What was asked for in vain is refused before anybody waits for kernels.
     spoken = actions.spec(actions.space(options.env), options.env)
@@ -41,8 +41,8 @@ def main(words: list[str]) -> None:
 
         networks = Perceptual.load()
     compiling.wait()
-    from worldsim.frontdoor import dreams
-    from worldsim.session import Session
+    from worldsim.cli import dreams
+    from worldsim.session.session import Session
 
     recorded = episode.meta["size"] if episode else None
     loaded, dream = dreams.load(options, recorded) or (None, None)

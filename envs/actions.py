@@ -25,7 +25,7 @@ def space(family: str) -> spaces.Space[Any]:
         buttons: dict[str, spaces.Space[Any]] = {name: spaces.Discrete(2) for name in names}
         return spaces.Dict({**buttons, "camera": spaces.Box(-180.0, 180.0, (2,), np.float32)})
     if family.startswith("gym:"):
-        from envs.gym_world import action_space  # which knows Gymnasium's other worlds
+        from envs.adapters.gym_world import action_space  # which knows Gymnasium's other worlds
 
         return action_space(family)
     if family == "dmlab":

@@ -9,12 +9,12 @@ from typing import Any
 import gymnasium
 
 import envs  # noqa: F401  (registers the worlds)
-from envs import policies
+from envs.adapters.gym_world import PREFIX
 from envs.compile import jobs
-from envs.episode import Episode
-from envs.gym_world import PREFIX
-from envs.needle_macro import NeedleMacro
-from envs.recorder import Recorder
+from envs.episodes.episode import Episode
+from envs.episodes.recorder import Recorder
+from envs.policies import registry as policies
+from envs.policies.needle_macro import NeedleMacro
 
 IDS = {
     ("minecraft", "embedded"): "worldsim/Blocks-v0",

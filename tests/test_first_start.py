@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from envs.worlds import compilers
-from worldsim.frontdoor.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
+from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
 
 ROOT = Path(__file__).parents[1]
 

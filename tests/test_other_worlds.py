@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import run_demo
-from envs.episode import Episode
-from tests.training.small_run import SMALL_AUTOENCODER, SMALL_DENOISER
+from envs.episodes.episode import Episode
+from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER
 from training import collect, train_autoencoder, train_denoiser, train_odometry
 from worldsim import checkpoint
-from worldsim.dream import DreamEnv, DreamError
+from worldsim.dream.world import DreamEnv, DreamError
 
 GYM = "gym:CartPole-v1"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import envs  # noqa: F401
-from worldsim.memory.geometry import cell_rays, rotation
+from worldsim.models.geometry import cell_rays, rotation
 
 SIZE = 64
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from worldsim.memory.protocol import COMPRESSORS, MemoryVariantConfig, References, compress
-from worldsim.methods import method
+from worldsim.diffusion.methods import method
+from worldsim.models.memory.variants.protocol import COMPRESSORS, MemoryVariantConfig, References, compress
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 

@@ -17,12 +17,12 @@ import pytest
 
 import run_demo
 from envs.actions import space, spec
-from envs.episode import Episode, EpisodeWriter
-from tests.worldsim.small_model import small_checkpoint
+from envs.episodes.episode import Episode, EpisodeWriter
+from tests.helpers.small_model import small_checkpoint
 from worldsim.checkpoint import load
-from worldsim.frontdoor.compile_ahead import CompileAhead
-from worldsim.frontdoor.dreams import side
-from worldsim.frontdoor.options import parse
+from worldsim.cli.compile_ahead import CompileAhead
+from worldsim.cli.dreams import side
+from worldsim.cli.options import parse
 
 ROOT = Path(run_demo.__file__).parent
 PATIENCE = 300  # seconds for a run in a process of its own, on a machine that is busy

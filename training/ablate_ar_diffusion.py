@@ -25,19 +25,19 @@ import numpy as np
 import torch
 from omegaconf import MISSING
 
-from envs.episode import Episode
+from envs.episodes.episode import Episode
 from training import train_ar_diffusion
-from training.ablation_table import markdown
-from training.cli import command
-from training.dataset import open_episodes
+from training.data.episodes import open_episodes
+from training.study.ablation_table import markdown
 from training.study.resample import jackknife
 from worldsim import checkpoint
-from worldsim.ar_diffusion import ArDiffusion, Sampling
+from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.frechet import clip_features, fit, frechet_distance
 from worldsim.metrics.ssim import psnr, ssim
+from worldsim.models.ar_diffusion import ArDiffusion, Sampling
 from worldsim.runtime import hardware, pick_device
 
 AHEAD = (1, 4, 16)

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 from omegaconf import MISSING
 
-from envs.episode import FORMAT as EPISODES
-from training.cli import command
-from training.dataset import open_episodes
+from envs.episodes.episode import FORMAT as EPISODES
+from training.data.episodes import open_episodes
 from worldsim import checkpoint
+from worldsim.cli.command import command
 from worldsim.config import load
 
 README = "README.md"

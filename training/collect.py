@@ -22,11 +22,11 @@ import numpy as np
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from envs import policies
-from envs.gym_world import PREFIX
-from envs.recorder import Recorder
+from envs.adapters.gym_world import PREFIX
+from envs.episodes.recorder import Recorder
+from envs.policies import registry as policies
 from envs.worlds import identify
-from training.cli import command
+from worldsim.cli.command import command
 from worldsim.config import load
 
 ENVS = {

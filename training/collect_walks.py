@@ -20,13 +20,13 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 import envs  # noqa: F401  (registers the worlds)
-from envs import policies
-from training.cli import command
+from envs.policies import registry as policies
+from training.data.episodes import DataError, fingerprint
 from training.data.walks import META, Walks, write
-from training.dataset import DataError, fingerprint
 from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Loaded
+from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.frames import to_tensor
 

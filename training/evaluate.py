@@ -36,26 +36,27 @@ from omegaconf import MISSING
 from PIL import Image
 from tqdm import tqdm
 
-from envs.episode import Episode
-from training.cli import command
-from training.dataset import open_episodes
-from training.left_alone import elsewhere, held, left_alone, strips, videos
-from training.stepping import Dream, step_all
-from worldsim import checkpoint, methods
+from envs.episodes.episode import Episode
+from training.data.episodes import open_episodes
+from training.evaluation.free_running import elsewhere, held, left_alone, strips, videos
+from training.evaluation.lockstep import Dream, step_all
+from worldsim import checkpoint
 from worldsim.actions import check_same
-from worldsim.ar_diffusion import ArDiffusion
-from worldsim.ar_dream import ArDream
-from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import Loaded
+from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
-from worldsim.dream import DreamEnv
+from worldsim.diffusion import methods
+from worldsim.diffusion.methods import method
+from worldsim.dream.ar_diffusion import ArDream
+from worldsim.dream.video import MethodDream
+from worldsim.dream.world import DreamEnv
 from worldsim.frames import larger, smaller, to_tensor, to_uint8
-from worldsim.method_dream import MethodDream
-from worldsim.methods import method
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.perceptual import NetworkError, Perceptual
+from worldsim.metrics.retrieval import RANGE_NAMES, RevisitFinder
 from worldsim.metrics.ssim import psnr, ssim
-from worldsim.retrieval import RANGE_NAMES, RevisitFinder
+from worldsim.models.ar_diffusion import ArDiffusion
+from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.runtime import hardware, pick_device
 
 HORIZONS = (1, 4, 16, 64)

@@ -4,7 +4,7 @@
 
 Writes OUT.png, a row of frames for each video, and OUT.mp4, the videos side by side. The prompt's frames from `start`
 on are given. Then come its own actions, and its true frames are the first row; or those of a script, for example
-`actions="forward*12 forward,camera=0:10*6"` (training/action_script.py), which also sets the number of frames.
+`actions="forward*12 forward,camera=0:10*6"` (training/data/action_script.py), which also sets the number of frames.
 `difference=5 steps=50` is the AD scheduler's s in units of steps, 0 for all frames together, `steps` for one after the
 other; `guidance=2` follows the actions more closely; `count=4 seed=0` makes four videos.
 """
@@ -26,17 +26,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from envs.actions import space, spec
-from envs.episode import Episode
-from training.action_script import actions_of
-from training.cli import command
+from envs.episodes.episode import Episode
+from training.data.action_script import actions_of
 from worldsim.actions import check_same
-from worldsim.ar_diffusion import Sampling
-from worldsim.autoencoders.ar_vae import ArVae, Stream
 from worldsim.checkpoint import load_ar_diffusion
+from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.frames import to_uint8
+from worldsim.models.ar_diffusion import Sampling
+from worldsim.models.autoencoders.ar_vae import ArVae, Stream
 from worldsim.runtime import hardware, pick_device
-from worldsim.video_encoder import write
+from worldsim.session.sinks.video_encoder import write
 
 PANE = 128  # least side of a picture in what is written, in pixels
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from training.cli import command
 from worldsim import checkpoint
 from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, Loaded
+from worldsim.cli.command import command
 from worldsim.config import load
 
 LARGEST = 40 * 2**20

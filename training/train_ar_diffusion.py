@@ -17,17 +17,17 @@ from pathlib import Path
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.ar_diffusion_objective import ArDiffusionObjective
-from training.cli import command
-from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, action_statistics, encode_both, open_both
-from training.fit import fit, publish
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig
-from training.timesteps import Timesteps
-from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
+from training.data.clips import ClipConfig, draw
+from training.data.episodes import LatentEpisode, action_statistics, encode_both, open_both
+from training.loop.fit import fit, publish
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig
+from training.objectives.ar_diffusion import ArDiffusionObjective
+from training.objectives.timesteps import Timesteps
 from worldsim.checkpoint import load_ar_vae
+from worldsim.cli.command import command
 from worldsim.config import load
+from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig
 
 
 @dataclass

@@ -24,17 +24,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-from training.cli import command
-from training.dataset import RandomClips, open_both
-from training.discriminator import PatchDiscriminator, hinge
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
-from training.picture_loss import picture_loss
-from worldsim.autoencoders.ar_vae import ArVae
+from training.data.episodes import RandomClips, open_both
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.objectives.image_loss import picture_loss
+from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from worldsim.checkpoint import load_ar_vae, save_autoencoder
+from worldsim.cli.command import command
 from worldsim.config import ArVaeConfig, ConfigError, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.ssim import psnr, ssim
+from worldsim.models.autoencoders.ar_vae import ArVae
 
 STAGES = ("reconstruction", "adversarial", "causal")
 

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.cli import command
-from training.dataset import RandomFrames, open_both
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
-from training.picture_loss import picture_loss
-from worldsim.autoencoders.conv import ConvAutoencoder
+from training.data.episodes import RandomFrames, open_both
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.objectives.image_loss import picture_loss
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
+from worldsim.cli.command import command
 from worldsim.config import AutoencoderConfig, ConfigError, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.ssim import psnr, ssim
+from worldsim.models.autoencoders.conv import ConvAutoencoder
 
 
 @dataclass

@@ -21,16 +21,15 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from envs.episode import Episode
-from training.cli import command
-from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, action_statistics, encode_both, open_both
-from training.fit import fit, publish
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig
-from training.objective import Objective, ObjectiveConfig
-from training.reads import ReadsConfig, draw_reads, readable
-from training.reckoning import fit_turns, measure_drift
+from envs.episodes.episode import Episode
+from training.data.clips import ClipConfig, draw
+from training.data.episodes import LatentEpisode, action_statistics, encode_both, open_both
+from training.data.returning_views import ReadsConfig, draw_reads, readable
+from training.loop.fit import fit, publish
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig
+from training.objectives.odometry import fit_turns, measure_drift
+from training.objectives.world_model import Objective, ObjectiveConfig
 from worldsim.checkpoint import (
     CheckpointError,
     Description,
@@ -40,9 +39,10 @@ from worldsim.checkpoint import (
     mismatch,
 )
 from worldsim.checkpoint import load as load_checkpoint
+from worldsim.cli.command import command
 from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
-from worldsim.dream import DreamEnv
-from worldsim.world_model import WorldModel
+from worldsim.dream.world import DreamEnv
+from worldsim.models.world_model import WorldModel
 
 
 @dataclass

@@ -25,19 +25,19 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from training import state
-from training.cli import command
+from training.data.episodes import fingerprint
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
 from training.data.walks import read
-from training.dataset import fingerprint
-from training.launch import launch
-from training.loop import LoopConfig
+from training.loop import resume as state
+from training.loop.finetune import save_part
+from training.loop.launch import launch
+from training.loop.train import LoopConfig
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
-from training.part import save_part
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
+from worldsim.cli.command import command
 from worldsim.config import GeneratorConfig, load
-from worldsim.world_model import WorldModel
+from worldsim.models.world_model import WorldModel
 
 HELD_OUT_SEED = 7
 LONGEST = 60.0
@@ -213,7 +213,7 @@ class Run:
 
 
 class _Weights(nn.Module):
-    """Weights by name that :mod:`training.state` saves and restores."""
+    """Weights by name that :mod:`training.loop.resume` saves and restores."""
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
         super().__init__()

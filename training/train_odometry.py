@@ -20,18 +20,26 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.cli import command
-from training.clips import RowNoise
-from training.dataset import DataError, LatentEpisode
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
-from training.part import encoded, save_part
-from training.reckoning import Walk, fit_turns, last_motions, measure_drift, reckon, reckoning_loss, walk_from
+from training.data.clips import RowNoise
+from training.data.episodes import DataError, LatentEpisode
+from training.loop.finetune import encoded, save_part
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.objectives.odometry import (
+    Walk,
+    fit_turns,
+    last_motions,
+    measure_drift,
+    reckon,
+    reckoning_loss,
+    walk_from,
+)
 from worldsim import checkpoint
+from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.memory.geometry import motion, wrap
-from worldsim.odometry import LATELY, Odometry
-from worldsim.world_model import WorldModel
+from worldsim.models.geometry import motion, wrap
+from worldsim.models.odometry import LATELY, Odometry
+from worldsim.models.world_model import WorldModel
 
 AFTER = (16, 48, 100)
 """Frames after which drift is told."""

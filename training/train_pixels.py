@@ -21,22 +21,22 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.cli import command
-from training.clips import RowNoise
-from training.dataset import open_episodes
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
-from training.part import encoded, save_part
-from training.photometric import Walks, draw_walks, photometric_loss
-from training.picture_loss import picture_loss
-from training.recollections import Batch, DreamsConfig, Recollections
+from training.data.clips import RowNoise
+from training.data.episodes import open_episodes
+from training.data.recall_buffer import Batch, DreamsConfig, Recollections
+from training.loop.finetune import encoded, save_part
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.objectives.image_loss import picture_loss
+from training.objectives.photometric import Walks, draw_walks, photometric_loss
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
+from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.frames import to_uint8
-from worldsim.memory.pixels import PixelMemory, Seen
 from worldsim.metrics.ssim import ssim
-from worldsim.world_model import WorldModel
+from worldsim.models.memory.rays.pixel_memory import PixelMemory, Seen
+from worldsim.models.world_model import WorldModel
 
 
 @dataclass

@@ -21,12 +21,8 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.cli import command
-from training.dataset import DataError, LatentEpisode
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig, train
-from training.part import encoded, save_part
-from training.reads import (
+from training.data.episodes import DataError, LatentEpisode
+from training.data.returning_views import (
     OLDER_THAN,
     Reads,
     ReadsConfig,
@@ -35,10 +31,14 @@ from training.reads import (
     readable,
     reading_loss,
 )
+from training.loop.finetune import encoded, save_part
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim import checkpoint
+from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.memory.reader import FrameEncoder, RayReader
-from worldsim.world_model import WorldModel
+from worldsim.models.memory.rays.reader import FrameEncoder, RayReader
+from worldsim.models.world_model import WorldModel
 
 
 @dataclass

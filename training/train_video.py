@@ -18,18 +18,18 @@ from pathlib import Path
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.cli import command
-from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, action_statistics, encode_both, open_both
-from training.fit import fit, publish
-from training.launch import launch
-from training.loop import LoopConfig, OptimizerConfig
-from training.video_objective import VideoObjective, VideoObjectiveConfig, draw_setting
-from worldsim.autoencoders.conv import ConvAutoencoder
-from worldsim.autoencoders.sd3 import Sd3Autoencoder
+from training.data.clips import ClipConfig, draw
+from training.data.episodes import LatentEpisode, action_statistics, encode_both, open_both
+from training.loop.fit import fit, publish
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig
+from training.objectives.video_model import VideoObjective, VideoObjectiveConfig, draw_setting
 from worldsim.checkpoint import CheckpointError, load_autoencoder, resolve, weights
+from worldsim.cli.command import command
 from worldsim.config import AutoencoderConfig, load
-from worldsim.video_model import SD3, VideoModel, VideoModelConfig
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.autoencoders.sd3 import Sd3Autoencoder
+from worldsim.models.video_model import SD3, VideoModel, VideoModelConfig
 
 
 @dataclass

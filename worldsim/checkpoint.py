@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from worldsim import hub
-from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig
-from worldsim.autoencoders.ar_vae import ArVae
-from worldsim.autoencoders.conv import ConvAutoencoder
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
-from worldsim.engine.ahead import Ahead
 from worldsim.frames import smaller, to_tensor
-from worldsim.video_model import VideoModel, VideoModelConfig
-from worldsim.world_model import WorldModel
+from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig
+from worldsim.models.autoencoders.ar_vae import ArVae
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.latent_cache import Ahead
+from worldsim.models.video_model import VideoModel, VideoModelConfig
+from worldsim.models.world_model import WorldModel
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
@@ -117,7 +117,7 @@ class Loaded(Generic[M]):
     path: Path
     engines: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False
-    )  # see worldsim.engine.choose
+    )  # see worldsim.engine.select
     _ahead: Ahead | None = field(default=None, init=False, repr=False)
 
     @property

@@ -60,7 +60,7 @@ class DenoiserConfig:
 
 @dataclass
 class GeneratorConfig:
-    """The generator (`worldsim.denoisers.generator`): ``window`` frames of context, ``patch`` latents a token each way.
+    """The generator (`denoisers.generator`): ``window`` frames of context, ``patch`` latents a token each way.
 
     ``stem``: channels of convolutions before and after the transformer, ``stem_blocks`` residual ones each; 0 has none.
     ``context_level`` is the noise level at which frames of its own are shown to it in play, with the noise added;

@@ -1,0 +1,1 @@
+"""A DMLab-like maze, bit for bit determined by seed and actions."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.engine_missing import EngineMissing
+from envs.adapters.engine_missing import EngineMissing
 from envs.luanti.processes import Guarded
 
 FOV = 70.0  # degrees, both ways; that of Blocks

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from envs.luanti.game import VIEW, Game
-from envs.navigation import Cell, WalkMap
+from envs.policies.navigation import Cell, WalkMap
 
 FORMAT = 1
 SIDE, HEIGHT, LOWEST = 64, 48, -12  # of a place, in nodes, and the y of its lowest ones

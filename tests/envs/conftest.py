@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from envs.engine_missing import EngineMissing
+from envs.adapters.engine_missing import EngineMissing
 from envs.luanti import saved_map
 from envs.luanti.game import Game, binary
 

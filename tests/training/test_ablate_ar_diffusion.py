@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.training.small_run import record
-from tests.worldsim.small_ar_diffusion import SMALL_VAE
-from tests.worldsim.small_model import small_checkpoint
+from tests.helpers.small_ar_diffusion import SMALL_VAE
+from tests.helpers.small_model import small_checkpoint
+from tests.helpers.small_run import record
 from training import ablate_ar_diffusion as ablation
 from training import train_ar_diffusion
-from training.ablation_table import LABELS
-from worldsim.autoencoders.ar_vae import ArVae
+from training.study.ablation_table import LABELS
 from worldsim.checkpoint import save_autoencoder
+from worldsim.models.autoencoders.ar_vae import ArVae
 
 SMALL = "[model.denoiser.width=16,model.denoiser.depth=1,model.denoiser.heads=2,batch=2,optimizer.warmup=1]"
 

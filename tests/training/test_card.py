@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.training.small_run import SIZE, record
-from tests.worldsim.small_model import small_checkpoint
+from tests.helpers.small_model import small_checkpoint
+from tests.helpers.small_run import SIZE, record
 from training import card
 from worldsim.checkpoint import CARD
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.episode import Episode
+from envs.episodes.episode import Episode
 from training import collect
 from training.benchmark import __main__ as benchmark
 

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.small_run import record
-from tests.worldsim.small_ar_diffusion import small_ar_diffusion
-from tests.worldsim.small_model import SPEC, small_checkpoint
-from tests.worldsim.small_video import small_video
+from tests.helpers.small_ar_diffusion import small_ar_diffusion
+from tests.helpers.small_model import SPEC, small_checkpoint
+from tests.helpers.small_run import record
+from tests.helpers.small_video import small_video
 from training import evaluate, ship
-from worldsim import checkpoint, methods
-from worldsim.dream import DreamEnv
-from worldsim.metrics import weights
-from worldsim.metrics.weights import Source
+from worldsim import checkpoint
+from worldsim.diffusion import methods
+from worldsim.dream.world import DreamEnv
+from worldsim.metrics.networks import weights
+from worldsim.metrics.networks.weights import Source
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from envs.actions import space, spec
-from envs.episode import Episode, EpisodeWriter
-from envs.recorder import Recorder
+from envs.episodes.episode import Episode, EpisodeWriter
+from envs.episodes.recorder import Recorder
 from tests.envs.flatland import Flatland, walk
 from training.convert.__main__ import main as convert
-from training.dataset import DataError, open_episodes
+from training.data.episodes import DataError, open_episodes
 
 
 def _episode(folder: Path, name: str = "first", poses: bool = True) -> Path:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, SMALL_DENOISER, SMALL_VIDEO, record
+from tests.helpers.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, SMALL_DENOISER, SMALL_VIDEO, record
 from training import (
     collect_walks,
     train_ar_diffusion,

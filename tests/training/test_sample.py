@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from envs.episode import Episode
-from tests.training.small_run import record
-from tests.worldsim.small_ar_diffusion import small_ar_diffusion
+from envs.episodes.episode import Episode
+from tests.helpers.small_ar_diffusion import small_ar_diffusion
+from tests.helpers.small_run import record
 from training import sample
-from training.action_script import ScriptError, actions_of
+from training.data.action_script import ScriptError, actions_of
 from worldsim import checkpoint
 
 

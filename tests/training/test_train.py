@@ -16,18 +16,19 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.training.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
-from tests.worldsim.small_model import SPEC, small_config, small_model
-from training import state, train_autoencoder, train_denoiser
-from training.clips import ClipConfig, draw
-from training.dataset import LatentEpisode, returning_frames
-from training.loop import LoopConfig, OptimizerConfig, train
+from tests.helpers.small_model import SPEC, small_config, small_model
+from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
+from training import train_autoencoder, train_denoiser
+from training.data.clips import ClipConfig, draw
+from training.data.episodes import LatentEpisode, returning_frames
+from training.loop import resume as state
+from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.train_denoiser import begin_from
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError
-from worldsim.dream import DreamEnv
-from worldsim.odometry import LATELY
-from worldsim.world_model import WorldModel
+from worldsim.dream.world import DreamEnv
+from worldsim.models.odometry import LATELY
+from worldsim.models.world_model import WorldModel
 
 
 @pytest.fixture(scope="module")

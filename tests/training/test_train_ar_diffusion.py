@@ -10,18 +10,18 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from tests.training.small_run import record
-from tests.worldsim.small_ar_diffusion import SMALL_VAE, small_ar_diffusion
+from tests.helpers.small_ar_diffusion import SMALL_VAE, small_ar_diffusion
+from tests.helpers.small_run import record
 from training import train_ar_diffusion
-from training.ar_diffusion_objective import ArDiffusionObjective
-from training.clips import RowNoise
-from training.timesteps import SCHEMES, Timesteps
+from training.data.clips import RowNoise
+from training.objectives.ar_diffusion import ArDiffusionObjective
+from training.objectives.timesteps import SCHEMES, Timesteps
 from training.train_ar_diffusion import Config
 from worldsim import checkpoint
-from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import CheckpointError, save_autoencoder
 from worldsim.config import load
-from worldsim.diffusion import from_x0
+from worldsim.diffusion.process import from_x0
+from worldsim.models.autoencoders.ar_vae import ArVae
 
 SMALL = [
     "model.denoiser.width=16",

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, record
+from tests.helpers.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, record
 from training import train_ar_vae, train_autoencoder
-from training.dataset import DataError, RandomClips, open_episodes
-from training.discriminator import PatchDiscriminator, hinge
+from training.data.episodes import DataError, RandomClips, open_episodes
+from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from training.train_ar_vae import STAGES, Config, StagesConfig
-from worldsim.autoencoders.ar_vae import ArVae
 from worldsim.checkpoint import CheckpointError, load_ar_vae, load_autoencoder
 from worldsim.config import ArVaeConfig, load
 from worldsim.frames import to_tensor
+from worldsim.models.autoencoders.ar_vae import ArVae
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from envs.actions import space, spec
-from tests.worldsim.small_model import small_config
+from tests.helpers.small_model import small_config
 from training import collect_walks, train_generator
+from training.data.episodes import DataError, fingerprint
 from training.data.evidence_clips import ClipConfig, Clips, prefetched
 from training.data.walks import read
-from training.dataset import DataError, fingerprint
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
-from worldsim.dream import DreamEnv
-from worldsim.world_model import WorldModel
+from worldsim.dream.world import DreamEnv
+from worldsim.models.world_model import WorldModel
 
 STEPS = 24
 SMALL = [

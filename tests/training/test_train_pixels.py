@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.small_run import record
-from tests.worldsim.small_model import small_config
+from tests.helpers.small_model import small_config
+from tests.helpers.small_run import record
 from training import train_pixels
-from training.dataset import DataError, LatentEpisode, latent_episodes, open_episodes
-from training.photometric import Walks, draw_walks, near, photometric_loss
-from training.recollections import GIVEN, DreamsConfig, Recollections
+from training.data.episodes import DataError, LatentEpisode, latent_episodes, open_episodes
+from training.data.recall_buffer import GIVEN, DreamsConfig, Recollections
+from training.objectives.photometric import Walks, draw_walks, near, photometric_loss
 from training.train_pixels import with_pixels
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.frames import to_tensor
-from worldsim.memory.geometry import cell_rays, rotation
-from worldsim.memory.pixels import PixelMemory
-from worldsim.world_model import WorldModel
+from worldsim.models.geometry import cell_rays, rotation
+from worldsim.models.memory.rays.pixel_memory import PixelMemory
+from worldsim.models.world_model import WorldModel
 
 FEW = ["batch=2", "walks=4", "dreams.first=1", "dreams.longest=20", "seconds=1e9", "threads=1"]
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.small_run import SMALL_AUTOENCODER, SMALL_VIDEO, record
+from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_VIDEO, record
 from training import train_autoencoder, train_video
-from training.levels import PATTERNS, LevelsConfig, draw_levels
-from training.video_objective import VideoObjectiveConfig, draw_setting
+from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
+from training.objectives.video_model import VideoObjectiveConfig, draw_setting
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError
-from worldsim.method_dream import MethodDream
-from worldsim.methods import method
-from worldsim.schedules import fifo, path
+from worldsim.diffusion.methods import method
+from worldsim.diffusion.schedules import fifo, path
+from worldsim.dream.video import MethodDream
 
 
 def _uniform(rows: int, w: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,7 +106,7 @@ def test_a_run_begins_from_whatever_fits_of_another_checkpoint(
 
 def test_the_papers_latents_train_and_no_checkpoint_repeats_their_weights(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
-    from tests.worldsim.test_sd3 import small_vae
+    from tests.worldsim.models.test_sd3 import small_vae
 
     small_vae().save_pretrained(tmp_path / "vae", safe_serialization=True)
     words = [f"data={data}", f"autoencoder=sd3:{tmp_path / 'vae'}", f"out={tmp_path}", *SMALL_VIDEO]

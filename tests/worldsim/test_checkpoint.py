@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.worldsim.small_model import SPEC, small_checkpoint, small_model
+from tests.helpers.small_model import SPEC, small_checkpoint, small_model
 from worldsim import checkpoint
 from worldsim.actions import ActionSpecMismatch, check_same, space_from_spec, vector
 from worldsim.checkpoint import CONFIG, WEIGHTS, CheckpointError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worldsim.small_model import small_checkpoint
+from tests.helpers.small_model import small_checkpoint
 from worldsim import checkpoint, hub
 from worldsim.checkpoint import CheckpointError
 

@@ -17,7 +17,7 @@ import json
 import sys
 from typing import Any
 
-from training.cli import command
+from worldsim.cli.command import command
 
 NAMES = (
     "envs",

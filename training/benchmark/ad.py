@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from worldsim import checkpoint
-from worldsim.ad import Plan
-from worldsim.ar_diffusion import ArDiffusion, ArDiffusionConfig, Sampling
 from worldsim.config import load
+from worldsim.diffusion.ad_scheduler import Plan
+from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig, Sampling
 from worldsim.runtime import hardware, pick_device
 
 PAPER = {

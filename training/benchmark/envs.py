@@ -11,7 +11,7 @@ import gymnasium
 import numba
 import torch
 
-from envs import policies
+from envs.policies import registry as policies
 from worldsim.config import load
 from worldsim.runtime import hardware
 

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs import policies
+from envs.policies import registry as policies
 from worldsim.config import load
 from worldsim.runtime import hardware
 

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 import envs
-from envs import policies
+from envs.policies import registry as policies
 from training.benchmark.work import Products, matrix_rate, read_rate
 from worldsim import checkpoint, runtime
 from worldsim.actions import vector
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
-from worldsim.dream import REFRESH, DreamEnv
+from worldsim.dream.world import REFRESH, DreamEnv
 from worldsim.runtime import hardware, pick_device
 
 WARM = 8  # the first frames warm caches up and are not counted

@@ -18,19 +18,19 @@ import torch
 from accelerate import Accelerator
 
 from training import collect_walks, train_generator
-from training.clips import draw
 from training.collect import CollectConfig, collect
+from training.data.clips import draw
+from training.data.episodes import latent_episodes, open_episodes
 from training.data.evidence_clips import Clips
+from training.data.returning_views import draw_reads, readable
 from training.data.walks import read
-from training.dataset import latent_episodes, open_episodes
-from training.reads import draw_reads, readable
 from training.train_denoiser import Config as DenoiserRun
 from training.train_denoiser import Objective
 from training.train_generator import Run, with_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig, load
+from worldsim.models.world_model import WorldModel
 from worldsim.runtime import hardware
-from worldsim.world_model import WorldModel
 
 SEED = 4_000_000
 

@@ -14,10 +14,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from worldsim.config import DenoiserConfig, load
-from worldsim.denoisers.causal_dit import CausalDiT
-from worldsim.denoisers.unet3d import UNet3D, UNet3DConfig
-from worldsim.memory.protocol import MemoryVariantConfig, References, compress
-from worldsim.memory.ways import compressor_from, variants, way_from
+from worldsim.models.denoisers.causal_dit import CausalDiT
+from worldsim.models.denoisers.unet3d import UNet3D, UNet3DConfig
+from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, compress
+from worldsim.models.memory.variants.registry import compressor_from, variants, way_from
 from worldsim.runtime import hardware
 
 DENOISERS = ("unet3d", "causal_dit")

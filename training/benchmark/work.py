@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from worldsim.laps import Laps
+from worldsim.engine.timer import Laps
 
 
 @dataclass

@@ -18,10 +18,10 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from envs.episode import Episode, EpisodeError
-from training.cli import command
+from envs.episodes.episode import Episode, EpisodeError
 from training.convert import lerobot, minari, teco, vpt
 from training.convert.recording import BadFile, Recording
+from worldsim.cli.command import command
 
 Reader = Callable[[Path, int], list[Recording]]
 READERS: dict[str, tuple[str, Reader]] = {

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.episode import Episode
+from envs.episodes.episode import Episode
 from training.convert.lerobot_info import (
     DATA,
     EPISODES,

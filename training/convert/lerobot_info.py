@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.episode import Episode
+from envs.episodes.episode import Episode
 from training.convert.recording import BadFile
 
 VERSION = "v3.0"

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from envs.actions import space
-from envs.episode import Episode
+from envs.episodes.episode import Episode
 
 
 class MinariMissing(ValueError):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import actions
-from envs.episode import EpisodeWriter
+from envs.episodes.episode import EpisodeWriter
 
 FOV = {"minecraft": 70.0, "dmlab": 90.0}  # degrees, up and down: the engines' defaults
 

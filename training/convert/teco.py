@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.actions import noop
-from envs.episode import Episode
-from envs.picture import square
+from envs.adapters.picture import square
+from envs.episodes.episode import Episode
 from training.convert.recording import BadFile, Recording, video_frames
 
 LOOKS = 283  # pixels of DeepMind Lab's look action in one turn, about 17 degrees

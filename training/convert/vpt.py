@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.actions import noop
-from envs.picture import square
+from envs.adapters.picture import square
 from training.convert.recording import BadFile, Recording, video_frames
 
 DEGREES_PER_PIXEL = 360.0 / 2400.0

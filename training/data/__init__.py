@@ -1,1 +1,1 @@
-"""What generators are trained on: walks played, encoded and kept as memory-mapped arrays."""
+"""What is trained on: recorded episodes as latents and clips, views that come back, dreams beside the truth, walks."""

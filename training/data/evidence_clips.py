@@ -20,10 +20,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from training.data.walks import Walks, episodes
-from worldsim.autoencoders.conv import DOWNSAMPLING
-from worldsim.engine.camera import relevant, stand
-from worldsim.memory.evidence import OWN, TRUE, Evidence, stack
-from worldsim.world_model import WorldModel
+from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
+from worldsim.engine.kernels.poses import relevant, stand
+from worldsim.models.autoencoders.conv import DOWNSAMPLING
+from worldsim.models.world_model import WorldModel
 
 REMEMBERED = ("nothing", "window", "old", "both")
 HISTORIES = (16, 48, 112)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.dataset import DataError
+from training.data.episodes import DataError
 
 FIELDS = ("frames", "latents", "distances", "actions", "poses")
 META = "meta.json"

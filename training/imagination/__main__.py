@@ -1,12 +1,12 @@
 """Score what a dream imagines: python -m training.imagination checkpoint=NAME_OR_PATH out=FILE.json strips=FILE.png
 
 For each of ``seeds=20`` worlds that no model was trained on, ``context=16`` true frames, then ``frames=300`` of its own
-that nothing corrects, roamed by the distances that the dream itself sees (`envs.roam`): what it makes up has no truth
-to be compared with, frame by frame, so that distributions are. Every stretch of 45 frames is scored against true worlds
-of other seeds under the same policy: Fréchet video distance of clips of 16 frames (I3D); Fréchet distance, precision,
-recall and coverage of frames (EfficientNet-Lite0). The worst stretch counts, as ``ratio`` to other true worlds;
-``all`` of them as one set is less noisy, and what the scores themselves are judged by. Brackets are 95% intervals over
-seeds.
+that nothing corrects, roamed by the distances that the dream itself sees (`envs.policies.roam`): what it makes up has
+no truth to be compared with, frame by frame, so that distributions are. Every stretch of 45 frames is scored against
+true worlds of other seeds under the same policy: Fréchet video distance of clips of 16 frames (I3D); Fréchet distance,
+precision, recall and coverage of frames (EfficientNet-Lite0). The worst stretch counts, as ``ratio`` to other true
+worlds; ``all`` of them as one set is less noisy, and what the scores themselves are judged by. Brackets are 95%
+intervals over seeds.
 
 Beside the dream: its forgetful ``twin``; ``true``, other true worlds, whose contexts the dreams had; the same pictures
 through the ``autoencoder``, ``blurred``, and cut up to ``confetti``; with ``other=CHECKPOINT`` another's dreams. A
@@ -30,7 +30,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from training.cli import command
 from training.imagination import features as seen
 from training.imagination.config import Config
 from training.imagination.gate import judged
@@ -41,6 +40,7 @@ from training.imagination.sheet import sheet, stacked
 from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.checkpoint import Loaded
+from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.runtime import hardware, pick_device
 

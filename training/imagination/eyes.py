@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.clearance import HEADINGS, ROOM, Clearance
-from envs.moves import GAITS
-from envs.roam import sight_of
-from worldsim.dream import DreamEnv
-from worldsim.dream_context import DreamError
-from worldsim.memory.geometry import cell_rays
+from envs.policies.clearance import HEADINGS, ROOM, Clearance
+from envs.policies.moves import GAITS
+from envs.policies.roam import sight_of
+from worldsim.dream.context import DreamError
+from worldsim.dream.world import DreamEnv
+from worldsim.models.geometry import cell_rays
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ FEW = 3
 def in_picture(
     distances: Array, fov: float, pitch: float, band: tuple[float, float], width: float, most: float
 ) -> Array:
-    """The free way at each of :data:`envs.clearance.HEADINGS` in a picture whose distances are known.
+    """The free way at each of :data:`envs.policies.clearance.HEADINGS` in a picture whose distances are known.
 
     A place of the picture stands in the way where it lies within the body's heights and its width of the line.
 

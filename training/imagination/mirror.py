@@ -1,12 +1,12 @@
 """Paths walked back: python -m training.imagination.mirror checkpoint=NAME_OR_PATH seeds=20 steps=[8,16,32,64]
 
 After ``context=16`` true frames a dream is roamed for so many steps into what nobody has seen, and then back along the
-same poses (`envs.retrace`), as its own dead reckoning tells them. What it made up on the way out should be there on the
-way back, whatever it is: this asks for no truth (MIND's generated-scene consistency). Each frame of the way out is
-compared with the one of the way back whose pose is nearest to its own, SSIM and LPIPS (AlexNet), for the dream, for its
-forgetful twin, and for a true world, which says what can be reached with poses that are a little apart (``gap``, units
-and degrees). ``chance`` compares it with the one that belongs half a path farther: a dream that has faded is
-alike everywhere, so that only what is better than chance is remembered.
+same poses (`envs.policies.retrace`), as its own dead reckoning tells them. What it made up on the way out should be
+there on the way back, whatever it is: this asks for no truth (MIND's generated-scene consistency). Each frame of the
+way out is compared with the one of the way back whose pose is nearest to its own, SSIM and LPIPS (AlexNet), for the
+dream, for its forgetful twin, and for a true world, which says what can be reached with poses that are a little apart
+(``gap``, units and degrees). ``chance`` compares it with the one that belongs half a path farther: a dream that has
+faded is alike everywhere, so that only what is better than chance is remembered.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from envs.retrace import PATIENCE, Retrace
-from training.cli import command
+from envs.policies.retrace import PATIENCE, Retrace
 from training.imagination import features as seen
 from training.imagination.config import MirrorConfig
 from training.imagination.play import (
@@ -37,6 +36,7 @@ from training.imagination.play import (
     world_of,
 )
 from worldsim import checkpoint
+from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.ssim import ssim

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.clearance import in_world
-from envs.policies import Policy
-from envs.roam import LookAround, Roam, sight_of
+from envs.policies.clearance import in_world
+from envs.policies.registry import Policy
+from envs.policies.roam import LookAround, Roam, sight_of
 from envs.worlds import IDS, identify
 from training.imagination.config import Played
 from training.imagination.eyes import in_dream
 from worldsim.checkpoint import Loaded
 from worldsim.config import ConfigError
-from worldsim.dream import DreamEnv
+from worldsim.dream.world import DreamEnv
 
 Frames = NDArray[np.uint8]
 

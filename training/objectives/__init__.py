@@ -1,1 +1,1 @@
-"""Losses."""
+"""Losses, and what they are drawn over: noise levels, timesteps, degraded contexts."""

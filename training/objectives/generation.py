@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.evidence_clips import GeneratorClips
-from worldsim import diffusion
-from worldsim.denoisers.generator import Generator
+from worldsim.diffusion import process as diffusion
+from worldsim.models.denoisers.generator import Generator
 
 STRIDES = (1.0, 0.5, 0.25, 0.125)
 """Step sizes that are learned; half of the smallest is told as infinitesimal, 0."""

@@ -16,7 +16,7 @@ import json
 import sys
 from typing import Any
 
-from training.cli import command
+from worldsim.cli.command import command
 
 NAMES = ("theory", "convergence", "curves", "srr", "study")  # each a module with run(args) -> dict
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.report.plot import BLUE, GREEN, INK, ORANGE, Canvas, Panel, Point, decades
 from worldsim.config import load
-from worldsim.metrics.gaussian import even_times, sampler_error, slope
+from worldsim.metrics.theory.gaussian import even_times, sampler_error, slope
 
 
 @dataclass

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from training.report.plot import BLUE, FAINT, INK, ORANGE, Canvas, Colour, Panel
-from worldsim.methods import Method
-from worldsim.schedules import Schedule, path
+from worldsim.diffusion.methods import Method
+from worldsim.diffusion.schedules import Schedule, path
 
 WIDTH, MARGIN, STEP_HEIGHT = 960, 64, 190
 CLEAN, NOISE = (28, 66, 120), (246, 226, 190)  # colours of level 0 and level 1

@@ -27,17 +27,17 @@ from PIL import Image
 from tqdm import tqdm
 
 import envs  # noqa: F401 (registers the worlds)
-from envs import policies
+from envs.policies import registry as policies
+from training.evaluation.maze_views import MazeViews, rivals
 from training.report.plot import BLUE, GREEN, ORANGE, Canvas
-from training.surfaces import MazeViews, rivals
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
 from worldsim.config import load
-from worldsim.dream import DreamEnv
+from worldsim.dream.world import DreamEnv
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.bootstrap import interval
+from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.metrics.srr import View, judge, successes
-from worldsim.retrieval import RevisitFinder
 
 BLIND = 16  # frames dreamt before the truth is given again
 # of the sheet's pairs: half dreams, and half that a judge should find easy or be caught by

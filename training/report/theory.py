@@ -11,9 +11,9 @@ from omegaconf import MISSING
 
 from training.report.levels import levels_picture
 from worldsim.config import load
-from worldsim.methods import Method, method
-from worldsim.metrics.theory import Constants, ErrorTerms, LossCurve, method_budget
-from worldsim.metrics.timesteps import NAMES, Prediction, predict
+from worldsim.diffusion.methods import Method, method
+from worldsim.metrics.theory.error_budget import Constants, ErrorTerms, LossCurve, method_budget
+from worldsim.metrics.theory.timestep_sets import NAMES, Prediction, predict
 
 
 @dataclass

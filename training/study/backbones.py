@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from training import train_video
-from training.dataset import fingerprint
+from training.data.episodes import fingerprint
 from training.study.config import StudyConfig
 from training.study.rows import BACKBONES, CHANNEL, PREPEND, WORLD
 from worldsim import checkpoint

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.clips import ClipConfig, draw
-from training.dataset import latent_episodes, open_episodes
-from training.objective import Objective, ObjectiveConfig
+from training.data.clips import ClipConfig, draw
+from training.data.episodes import latent_episodes, open_episodes
+from training.objectives.world_model import Objective, ObjectiveConfig
 from training.study import backbones
 from training.study.backbones import Backbone
 from training.study.config import StudyConfig

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs.episode import Episode
-from training.stepping import Dream, step_all
-from training.surfaces import MazeViews, rivals
+from envs.episodes.episode import Episode
+from training.evaluation.lockstep import Dream, step_all
+from training.evaluation.maze_views import MazeViews, rivals
 from worldsim.metrics.frechet import Encode, clip_features, frame_features
 from worldsim.metrics.motion import motion_smoothness, temporal_flickering
+from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.metrics.srr import View, judge
 from worldsim.metrics.ssim import psnr, ssim
-from worldsim.retrieval import RevisitFinder
 
 BLIND = 16
 EVERY = 4  # frames whose features are kept: neighbours are nearly the same picture

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.episode import Episode
-from training.stepping import Dream, step_all
+from envs.episodes.episode import Episode
+from training.evaluation.lockstep import Dream, step_all
 from training.study.needle import TRUE, Frames, Played, features
 from worldsim.metrics.degradation import segments
 from worldsim.metrics.frechet import Encode

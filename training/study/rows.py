@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from training.study import paper
 from training.study.config import FIGURE
-from worldsim.metrics.timesteps import NAMES
+from worldsim.metrics.theory.timestep_sets import NAMES
 
 WORLD, PREPEND, CHANNEL = "world", "prepend", "channel"
 BACKBONES = (WORLD, PREPEND, CHANNEL)
@@ -25,7 +25,7 @@ class Row:
         name: unique over the study, and a name for files.
         history: frames; TWIN is the short window. budget: latents, None where nothing is compressed.
         preset, words: the method that plays it and words over its YAML; none for the world model.
-        spacing: how the world model's noise levels lie, one of ``worldsim.schedules.SPACINGS``.
+        spacing: how the world model's noise levels lie, one of ``worldsim.diffusion.schedules.SPACINGS``.
         plays: the name of the row whose dreams are this row's too, because the two cannot differ here; mostly its own.
         note: what the reader has to know of it.
     """

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from training.dataset import open_episodes
+from training.data.episodes import open_episodes
 from training.study import backbones, claims, losses, markdown, scores, timesteps
 from training.study.backbones import Backbone
 from training.study.config import WORLDS, StudyConfig, StudyError
@@ -30,7 +30,7 @@ from training.study.rows import TABLES, TWIN, WORLD, Row, group_of, groups
 from training.study.units import NEEDLE, ROLLOUT, Unit, play_all
 from worldsim.actions import check_same
 from worldsim.config import load
-from worldsim.methods import method
+from worldsim.diffusion.methods import method
 from worldsim.runtime import hardware, pick_device
 
 Plan = dict[str, "tuple[list[Unit], str]"]

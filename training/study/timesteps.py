@@ -12,8 +12,8 @@ from training.study.resample import jackknife
 from training.study.rows import FIGURE_10
 from training.study.scores import Record, lfd_by_segment
 from worldsim.metrics.bootstrap import interval
-from worldsim.metrics.theory import LossCurve, score_loss
-from worldsim.metrics.timesteps import NAMES, End, predict
+from worldsim.metrics.theory.error_budget import LossCurve, score_loss
+from worldsim.metrics.theory.timestep_sets import NAMES, End, predict
 
 ROW = dict(zip(NAMES, (row.name for row in FIGURE_10), strict=True))
 PAIRS = (("a,1", "a,2"), ("b,1", "b,2"))
@@ -26,7 +26,7 @@ def predictions(losses: Mapping[str, Any], calls: int) -> list[dict[str, Any]]:
 
     ``velocity`` is what the network is trained on, as the paper takes its pretraining error: x0's error over t^2.
     ``score`` is the theorem's. Each is read at the noisy end of an interval, which is Assumption 3, and at the clean
-    end, which gives the order of the paper's figure (:func:`worldsim.metrics.timesteps.predict`).
+    end, which gives the order of the paper's figure (:func:`worldsim.metrics.theory.timestep_sets.predict`).
 
     Args:
         losses: what :func:`training.study.losses.by_level` found. calls: network calls a frame, the intervals.

@@ -22,18 +22,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from envs.episode import Episode
-from training.stepping import Dream
+from envs.episodes.episode import Episode
+from training.evaluation.lockstep import Dream
 from training.study import backbones
 from training.study.config import StudyError
 from training.study.needle import Played, maze_judge, play_needle
 from training.study.rollout import play_rollout
 from training.study.rows import TWIN, WORLD, Row
 from worldsim.checkpoint import Loaded
-from worldsim.dream import DreamEnv
+from worldsim.diffusion.methods import method
+from worldsim.dream.video import MethodDream
+from worldsim.dream.world import DreamEnv
 from worldsim.frames import to_tensor, to_uint8
-from worldsim.method_dream import MethodDream
-from worldsim.methods import method
 
 FORMAT = 1
 NEEDLE, ROLLOUT = "needle", "rollout"

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from worldsim.metrics.weights import NetworkError, read
+from worldsim.metrics.networks.weights import NetworkError, read
 
 BATCH = 32
 

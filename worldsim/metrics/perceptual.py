@@ -4,7 +4,7 @@
     networks.lpips(true, dreamt)                                     # of every pair of frames
     fvd(networks.clip_features(true), networks.clip_features(dreamt))  # of two sets of clips
 
-The weights come out of installed packages, nothing is downloaded (``worldsim.metrics.weights``).
+The weights come out of installed packages, nothing is downloaded (``worldsim.metrics.networks.weights``).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from worldsim.metrics import efficientnet, i3d, lpips, weights
 from worldsim.metrics.frechet import fit, frechet_distance
-from worldsim.metrics.weights import NetworkError
+from worldsim.metrics.networks import efficientnet, i3d, lpips, weights
+from worldsim.metrics.networks.weights import NetworkError
 from worldsim.runtime import precision as resolved
 
 __all__ = ["NetworkError", "Perceptual", "fvd"]

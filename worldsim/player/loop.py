@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import pygame
 
 from worldsim.player import hud
-from worldsim.player.clip import Clip
+from worldsim.player.gamepad import Pad
+from worldsim.player.instant_replay import Clip
 from worldsim.player.keymap import MOUSE_DEGREES, MOVES, TURN_RATE, Hands, Intent, Keymap
-from worldsim.player.pad import Pad
 from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Macro, MakePolicy, Stepper
 from worldsim.player.window import HELP, SIZE, WALKING, Window, layout
-from worldsim.session import Session
+from worldsim.session.session import Session
 from worldsim.tick import Tick
 
 DRAW_RATE = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from worldsim.retrieval import Tally
+from worldsim.metrics.retrieval import Tally
 from worldsim.tick import DreamView, Tick
 
 TRACE = 240  # ticks of SSIM shown

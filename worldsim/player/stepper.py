@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from worldsim.session import Session
+from worldsim.session.session import Session
 from worldsim.tick import Tick
 
 Policy = Callable[[Any, dict[str, Any]], Any]
@@ -16,7 +16,7 @@ MakePolicy = Callable[[dict[str, Any]], Policy]
 
 
 class Macro(Protocol):
-    """A short closed-loop walk (``envs.needle_macro.NeedleMacro``): a policy that comes to an end."""
+    """A short closed-loop walk (``envs.policies.needle_macro.NeedleMacro``): a policy that comes to an end."""
 
     @property
     def frames_left(self) -> int | None:

@@ -10,7 +10,17 @@ from functools import lru_cache
 import numpy as np
 import pygame
 
-from worldsim.palette import ACCENT, BACKGROUND, BANDS, CARD, FAINT, LINE, RECORDING, TEXT, Colour
+from worldsim.session.sinks.palette import (
+    ACCENT,
+    BACKGROUND,
+    BANDS,
+    CARD,
+    FAINT,
+    LINE,
+    RECORDING,
+    TEXT,
+    Colour,
+)
 from worldsim.tick import Tick
 
 SIZE = (1280, 800)

@@ -1,0 +1,1 @@
+"""Episodes on disk: written while they are played, sealed into one file, read again."""

@@ -1,0 +1,160 @@
+"""A gymnasium wrapper that records what is played as episodes on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envs.actions import spec
+from envs.episodes.sealing import seal_partials
+from envs.episodes.writer import EpisodeWriter
+
+
+class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Records each episode of ``env`` into ``directory``; a crash loses no finished frame.
+
+    On construction it seals what an earlier crash left in the directory (``recovered`` lists it). A reset
+    without a seed is given one drawn from the environment's own generator, so that every recording can be
+    replayed.
+
+    Args:
+        env: observations hold the picture under "pov"; ``info["pose"]`` is recorded where there is one.
+        directory: made if missing, when recording starts or, with autostart, at once.
+        autostart: record from every reset; otherwise from ``start()``, with the actions before it as prelude.
+        name: names an episode from its meta; without it FAMILY-SEED-TIME.
+        extra: more entries for meta.json.
+        recover: whether to seal what a crash left behind.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        directory: str | Path,
+        autostart: bool = True,
+        name: Callable[[dict[str, Any]], str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        recover: bool = True,
+    ) -> None:
+        super().__init__(env)
+        self.directory = Path(directory)
+        self.autostart = autostart
+        self.extra: dict[str, Any] = dict(extra or {})
+        self._name = name or _name_by_time
+        self._writer: EpisodeWriter | None = None
+        self._since_reset: list[Any] = []
+        self._now: tuple[np.ndarray, Any] | None = None
+        self._seed: int | None = None
+        self._options: dict[str, Any] | None = None
+        if autostart:  # says now, and not at the first reset, that it cannot be made
+            self.directory.mkdir(parents=True, exist_ok=True)
+        self.recovered = seal_partials(self.directory) if recover and self.directory.is_dir() else []
+
+    @property
+    def recording(self) -> bool:
+        """Whether steps are being written."""
+        return self._writer is not None
+
+    def start(self) -> None:
+        """Record from the present frame on; nothing happens where a recording is running already.
+
+        Raises:
+            ValueError: the environment was not reset yet.
+            OSError: the folder cannot be written.
+        """
+        if self._writer is not None:
+            return
+        if self._now is None:
+            raise ValueError("nothing to record yet: call reset() before start()")
+        meta = self._meta()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._writer = EpisodeWriter(self.directory, self._name(meta), meta, self._since_reset)
+        self._writer.first(*self._now)
+
+    def stop(self) -> Path | None:
+        """Seal the running recording; None where none is running or it holds no step."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return None
+        if writer.frames < 2:
+            writer.discard()
+            return None
+        return writer.seal()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Seal the running recording, reset, and (with autostart) begin the next."""
+        self.stop()
+        self._seed = int(self.unwrapped.np_random.integers(2**31)) if seed is None else int(seed)
+        self._options = deepcopy(options)
+        observation, info = self.env.reset(seed=self._seed, options=options)
+        self._since_reset, self._now = [], _view(observation, info)
+        if self.autostart:
+            self.start()
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step and, while recording, write the step down before returning."""
+        action = deepcopy(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._since_reset.append(action)
+        self._now = _view(observation, info)
+        if self._writer is not None:
+            try:
+                self._writer.add(action, *self._now, float(reward), terminated, truncated)
+            except OSError:
+                self._writer = None  # its folder stays and is sealed at the next start
+                raise
+            if terminated or truncated:
+                self.stop()
+        return observation, reward, terminated, truncated, info
+
+    def close(self) -> None:
+        """Seal the running recording and close the environment."""
+        try:
+            self.stop()
+        finally:
+            super().close()
+
+    def _meta(self) -> dict[str, Any]:
+        world, assigned = self.unwrapped, self.env.spec
+        assert self._now is not None
+        meta = {
+            "env_id": assigned.id if assigned else type(world).__name__,
+            "env_version": getattr(world, "version", None),
+            "env_kwargs": _jsonable(assigned.kwargs if assigned else {}),
+            "backend": getattr(world, "backend", None),
+            "family": getattr(world, "family", None),
+            "seed": self._seed,
+            "size": int(self._now[0].shape[0]),
+            "fov": getattr(world, "fov", None),
+            "action_spec": spec(self.env.action_space, str(getattr(world, "family", ""))),
+        }
+        if self._options:
+            meta["reset_options"] = _jsonable(self._options)
+        return {**meta, **_jsonable(self.extra)}
+
+
+def _view(observation: Any, info: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
+    frame = observation["pov"] if isinstance(observation, Mapping) else observation
+    pose = info.get("pose")
+    return np.array(frame), None if pose is None else np.array(pose, np.float64)
+
+
+def _jsonable(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=lambda v: v.tolist() if hasattr(v, "tolist") else str(v)))
+
+
+def _name_by_time(meta: dict[str, Any]) -> str:
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1000):03d}"
+    family = re.sub(r"[^\w.-]+", "-", meta["family"] or "world")  # gym:ALE/Pong-v5 is no file's name
+    return f"{family}-{meta['seed']}-{stamp}"

@@ -1,0 +1,152 @@
+"""Writing an episode so that no crash loses a finished frame: an append-only folder, sealed into a zip."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from PIL import Image
+
+from envs.episodes.format import (
+    ALIGNMENT,
+    FORMAT,
+    META,
+    PRELUDE_LINES,
+    STEP_LINES,
+    EpisodeError,
+    action_to_json,
+    frame_name,
+)
+from envs.episodes.sealing import PARTIAL, disk_full, lock, seal
+
+
+class EpisodeWriter:
+    """One open recording: ``first(frame, pose)``, then ``add(...)`` for each step, then ``seal()``.
+
+    Every step is on its way to the disk when ``add`` returns: the line with the action first, then the
+    picture under its final name, so that a picture found there has its action. After an error the frames
+    recorded so far stay in ``NAME.partial/``, and ``seal_partials`` makes an episode of them.
+
+    Args:
+        directory: where NAME.zip is to lie; made if missing.
+        name: NAME, without the ending.
+        meta: all of meta.json but format, frames and alignment; ``action_spec`` is required.
+        prelude: raw actions from the reset up to the first frame, for a recording begun in mid-episode.
+
+    Raises:
+        EpisodeError: NAME.zip or NAME.partial is there already.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+
+    def __init__(
+        self, directory: str | Path, name: str, meta: Mapping[str, Any], prelude: Sequence[Any] = ()
+    ) -> None:
+        self.path = Path(directory) / f"{name}.zip"
+        self.folder = Path(directory) / f"{name}{PARTIAL}"
+        self.frames = 0
+        self._lines: TextIO | None = None
+        if self.path.exists():
+            raise EpisodeError(f"{self.path} is there already; choose another name or folder")
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir()
+        except FileExistsError:
+            raise EpisodeError(
+                f"{self.folder} is there already; seal_partials() makes an episode of it"
+            ) from None
+        with self._disk():
+            (self.folder / "frames").mkdir()
+            self._lines = (self.folder / STEP_LINES).open("w", encoding="utf-8")
+            lock(self._lines)
+            lines = "".join(json.dumps(action_to_json(a)) + "\n" for a in prelude)
+            _write_whole(self.folder / PRELUDE_LINES, lines.encode())
+            whole = {"format": FORMAT, **meta, "alignment": ALIGNMENT}
+            _write_whole(self.folder / META, json.dumps(whole, indent=1).encode())
+
+    def first(self, frame: np.ndarray, pose: Sequence[float] | np.ndarray | None = None) -> None:
+        """The frame (H, W, 3) uint8 that the recording starts from, and its pose (5,)."""
+        if self.frames:
+            raise EpisodeError(f"{self.folder.name} has its first frame already; use add()")
+        self._append({"pose": _floats(pose)}, frame)
+
+    def add(
+        self,
+        action: Any,
+        frame: np.ndarray,
+        pose: Sequence[float] | np.ndarray | None = None,
+        reward: float = 0.0,
+        terminated: bool = False,
+        truncated: bool = False,
+    ) -> None:
+        """One step: the raw action, and the frame (H, W, 3) uint8 and pose (5,) that it led to."""
+        if not self.frames:
+            raise EpisodeError(f"{self.folder.name} has no first frame yet; call first() before add()")
+        line = {
+            "action": action_to_json(action),
+            "pose": _floats(pose),
+            "reward": float(reward),
+            "terminated": bool(terminated),
+            "truncated": bool(truncated),
+        }
+        self._append(line, frame)
+
+    def seal(self) -> Path:
+        """Turn the folder into NAME.zip, at once or not at all, and remove the folder."""
+        self.close()
+        sealed = seal(self.folder, self.path, recovered=False)
+        if sealed is None:
+            raise EpisodeError(f"{self.folder.name} holds no frame yet, so there is nothing to seal")
+        return sealed
+
+    def discard(self) -> None:
+        """Drop this recording."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop writing and leave the folder as it is."""
+        if self._lines is not None:
+            with suppress(OSError):
+                self._lines.close()
+            self._lines = None
+
+    def _append(self, line: dict[str, Any], frame: np.ndarray) -> None:
+        if self._lines is None:
+            raise EpisodeError(f"{self.folder.name} is closed; begin a new recording")
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise EpisodeError(f"expected a frame of uint8 (H, W, 3), found {frame.dtype} {frame.shape}")
+        png = io.BytesIO()
+        Image.fromarray(frame).save(png, "PNG", compress_level=1)
+        with self._disk():
+            self._lines.write(json.dumps(line) + "\n")
+            self._lines.flush()
+            _write_whole(self.folder / frame_name(self.frames), png.getvalue())
+        self.frames += 1
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """After a failed write nothing more is appended: half a line must stay the last one."""
+        try:
+            yield
+        except OSError as error:
+            self.close()
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise disk_full(error, self.frames, self.folder) from None
+            raise
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def _floats(pose: Sequence[float] | np.ndarray | None) -> list[float] | None:
+    return None if pose is None else [float(v) for v in pose]

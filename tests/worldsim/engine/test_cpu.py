@@ -1,0 +1,383 @@
+"""The fast engine computes what the plain modules compute, part by part and over a whole dream."""
+
+import gc
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
+from worldsim.actions import space_from_spec
+from worldsim.checkpoint import LoadedModel
+from worldsim.dream.world import REFRESH, DreamEnv
+from worldsim.engine.cpu.backend import Fast
+from worldsim.engine.cpu.kv_ring import Ring
+from worldsim.engine.cpu.winograd import Conv3x3
+from worldsim.engine.kernels import poses as camera
+from worldsim.engine.past import CONTEXT_LEVEL, DreamPast
+from worldsim.engine.select import EngineError, Plain, engine_for
+from worldsim.frames import to_uint8
+from worldsim.models import geometry
+from worldsim.models.denoisers.layers import Cache
+from worldsim.models.latent_cache import KEPT, Ahead
+from worldsim.models.memory.rays.selection import relevant_views
+from worldsim.models.memory.variants.joint import place_features
+
+N = 30
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return small_loaded(Path(tmp_path_factory.mktemp("checkpoint")))
+
+
+@pytest.fixture(autouse=True)
+def inference() -> Iterator[None]:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+def _fast(loaded: LoadedModel) -> Fast:
+    engine = engine_for(loaded, "fast")
+    assert isinstance(engine, Fast)
+    return engine
+
+
+def _cells(latents: torch.Tensor) -> torch.Tensor:
+    return latents.permute(0, 2, 3, 1).contiguous()
+
+
+def _poses(n: int) -> torch.Tensor:
+    poses = torch.randn(n, 5) * torch.tensor([3.0, 1, 3, 60, 20])
+    poses[-1] = poses[0]  # somebody stands where he stood
+    return poses
+
+
+def _context(seed: int = 0, n: int = N) -> dict[str, object]:
+    rng = np.random.default_rng(seed)
+    space = space_from_spec(SPEC)
+    space.seed(seed)
+    return {
+        "frames": rng.integers(0, 256, (n, SIZE, SIZE, 3), np.uint8),
+        "actions": [space.sample() for _ in range(n - 1)],
+    }
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize(("side", "silu"), [(4, True), (8, False), (16, True), (32, False)])
+def test_a_fast_convolution_is_the_convolution(side: int, silu: bool, n: int) -> None:
+    conv = nn.Conv2d(12, 20, 3, padding=1)
+    fast = Conv3x3.of(conv, (side, side))
+    for _ in range(2):  # the second time its memory is in use already
+        x = torch.randn(n, 12, side, side)
+        expected = conv(nn.functional.silu(x) if silu else x)
+        torch.testing.assert_close(fast(_cells(x), silu).permute(0, 3, 1, 2), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_fast_decoding_is_decoding(loaded: LoadedModel, n: int) -> None:
+    latents = torch.randn(n, *loaded.model.grid, 8).permute(0, 3, 1, 2)
+    fast = np.stack(_fast(loaded).decoder(_cells(latents)))
+    plain = to_uint8(loaded.model.autoencoder.decode(latents))
+    assert np.abs(fast.astype(int) - plain).max() <= 1  # a half may be rounded either way
+    assert (fast != plain).mean() < 0.001
+
+
+def test_numbers_for_poses_are_the_tensors_geometry() -> None:
+    poses = _poses(12)
+    for a, b in pairwise(poses):
+        p, q = a.tolist(), b.tolist()
+        torch.testing.assert_close(torch.tensor(camera.rotation(p)), geometry.rotation(a), **CLOSE)
+        moved = camera.motion(p, q, 4.0)
+        torch.testing.assert_close(torch.tensor(moved), geometry.motion(a, b, 4.0), **CLOSE)
+        moved[4] += 30  # beyond the limit of the pitch
+        torch.testing.assert_close(
+            torch.tensor(camera.move(p, moved, 4.0)), geometry.move(a, torch.tensor(moved), 4.0), **CLOSE
+        )
+
+
+def test_the_same_views_are_relevant() -> None:
+    for seed in range(5):
+        torch.manual_seed(seed)
+        poses, target = _poses(20), _poses(1)
+        expected, _ = relevant_views(poses[None], torch.ones(1, 20, dtype=torch.bool), target, 6, 4.0)
+        stands = [camera.stand(pose.tolist(), 4.0) for pose in poses]
+        found = camera.relevant(stands, camera.stand(target[0].tolist(), 4.0), 6)
+        assert found == expected[0].flip(0).tolist()
+
+
+@pytest.mark.parametrize("exact", [0.0, 1.0])
+def test_fast_dead_reckoning_is_dead_reckoning(loaded: LoadedModel, exact: float) -> None:
+    model, poses = loaded.model, _poses(4)
+    with torch.inference_mode(False):
+        model.odometry.turns.normal_()
+        model.odometry.exact.fill_(exact)
+    past = DreamPast(8, led=list(torch.randn(4, 20)), poses=list(poses), count=4)
+    past.latents = list(torch.randn(4, 8, 4, 4))
+    led, newest = torch.randn(20), past.latents[-1][None]
+    after, moved = _fast(loaded).reckoner(_cells(newest), [past], led)
+    expected = model.odometry.next_pose(
+        poses[-1:], model.odometry.look(newest), *past.lately(model, led, 4), torch.tensor([past.ground])
+    )
+    torch.testing.assert_close(torch.tensor(after), expected[0], **CLOSE)
+    torch.testing.assert_close(torch.tensor(moved), expected[1], **CLOSE)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_fast_reading_is_reading(loaded: LoadedModel, count: int) -> None:
+    reader, fast = loaded.model.reader, _fast(loaded).reader
+    features, poses, target = torch.randn(count, 16, 16), _poses(count), _poses(1)
+    ages = torch.arange(count, 0, -1.0)
+    guess, extra = reader(
+        features[None],
+        reader.points(features, poses)[None],
+        poses[None],
+        ages[None],
+        torch.ones(1, count, dtype=torch.bool),
+        target,
+    )
+    views = fast.show(features, poses.tolist(), range(7, 7 + count))
+    found = fast([views], target.tolist(), 7 + count)
+    torch.testing.assert_close(_cells(torch.cat([guess, extra], 1)), found, **CLOSE)
+
+
+@pytest.mark.parametrize("budget", [1, 3, 12])
+def test_fast_compression_is_compression(loaded: LoadedModel, budget: int) -> None:
+    model, m = loaded.model, 12
+    features, actions, poses = torch.randn(m, 16, 16), torch.randn(m, 20), _poses(m)
+    places = place_features(poses[None], poses[:1], torch.arange(m, 0, -1.0)[None], 4.0)
+    order = torch.randperm(m)
+    expected = model.compressor(
+        features[None, order],
+        actions[None, order],
+        places[:, order],
+        torch.ones(1, m, dtype=torch.bool),
+        budget,
+    )
+    kept = order[m - budget :]
+    torch.testing.assert_close(
+        _fast(loaded).compressor(list(features), actions, places[0], kept.tolist()), expected[0], **CLOSE
+    )
+
+
+@pytest.mark.parametrize("n", [0, 1, WINDOW, 15])
+def test_fast_commits_are_commits(loaded: LoadedModel, n: int) -> None:
+    dit, fast = loaded.model.denoiser, _fast(loaded).denoiser
+    for first in (0, 70):
+        z, controls, cache = torch.randn(1, n, 8, 4, 4), torch.randn(1, n, 26), Cache()
+        if n:
+            dit.commit(z, torch.full((1, n), CONTEXT_LEVEL), controls, cache, first)
+        found = fast.commit(fast.patches(z[0]), controls[0], first).plain(0)
+        if n == 0:
+            assert not found.keys[0].numel()
+        for kind in ("keys", "values"):
+            for a, b in zip(getattr(cache, kind), getattr(found, kind), strict=bool(n)):
+                torch.testing.assert_close(a, b, **CLOSE)
+
+
+def test_fast_reckoning_along_true_frames_is_reckoning(loaded: LoadedModel) -> None:
+    pasts = []
+    for engine in (Plain(loaded.model), _fast(loaded)):
+        torch.manual_seed(1)
+        past = DreamPast(30, latents=list(torch.randn(9, 8, 4, 4)), led=list(torch.randn(9, 20)), count=9)
+        past.poses = [torch.randn(5)]
+        engine.reckon(past)
+        pasts.append(past)
+    for a, b in zip(pasts[0].poses, pasts[1].poses, strict=True):
+        torch.testing.assert_close(a, b, **CLOSE)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("past", [0, 2, WINDOW, 3 * WINDOW + 1])
+def test_fast_denoising_is_denoising(loaded: LoadedModel, past: int, steps: int) -> None:
+    """From no frame in the cache to a ring that has gone round, two dreams at once."""
+    dit, fast, b = loaded.model.denoiser, _fast(loaded).denoiser, 2
+    caches: list[Cache] = []
+    rings = []
+    for i in range(b):
+        latents, led = list(torch.randn(past + 1, 8, 4, 4)), list(torch.randn(past + 1, 20))
+        mind = DreamPast(30, latents=latents, led=led, poses=list(_poses(past + 1)), count=40)
+        _fast(loaded).encode_features(mind)
+        _fast(loaded).replay(mind)
+        rings.append(mind.ring)
+        caches.append(mind.ring[0].plain(0) if past else Cache())
+        assert i == 0 or rings[0][0].count == rings[1][0].count
+    ring = Ring.joined(rings)
+    read, controls = torch.randn(b, 1, dit.extra, 4, 4), torch.randn(b, 2, 26)
+    guess, frame = read[:, :, :8], 41
+    for _ in range(WINDOW + 2):
+        newest, noise = torch.randn(b, 1, 8, 4, 4), torch.randn(b, 1, 8, 4, 4)
+        z, expected = noise, []
+        levels = torch.linspace(1, 0, steps + 1)
+        for i in range(steps):
+            x0 = []
+            for row in range(b):
+                cache = caches[row]
+                one = z[row : row + 1], levels[i].expand(1, 1), controls[row : row + 1, 1:]
+                seen = read[row : row + 1]
+                if i == 0:
+                    level = torch.full((1, 1), CONTEXT_LEVEL)
+                    clean = newest[row : row + 1], level, controls[row : row + 1, :1]
+                    x0.append(dit.advance(clean, one, seen, cache, frame - 1))
+                else:
+                    x0.append(dit.denoise(*one, seen, cache, frame))
+            expected = guess + torch.cat(x0)
+            z = z * (levels[i + 1] / levels[i]) + expected * (1 - levels[i + 1] / levels[i])
+        patches = fast(
+            fast.patches(newest[:, 0]),
+            fast.patches(noise[:, 0]),
+            fast.patches(guess[:, 0]),
+            fast.patches(read[:, 0]),
+            controls,
+            ring,
+            frame,
+            steps,
+        )
+        torch.testing.assert_close(fast.cells(patches), _cells(z[:, 0]), **CLOSE)
+        frame += 1
+
+
+@pytest.mark.parametrize("context", [1, 3, N])
+@pytest.mark.parametrize("pose_from", ["dream", "true"])
+def test_a_fast_dream_is_the_plain_dream(loaded: LoadedModel, context: int, pose_from: str) -> None:
+    """Same seed, same noise: within 1e-3, from the first frame on, beside its twin, after its past was corrected."""
+    given = _context(n=context)
+    given["poses"] = np.cumsum(np.random.default_rng(1).normal(size=(context, 5)), 0)
+    pairs = [
+        [DreamEnv(loaded, history=h, pose_from=pose_from, engine=engine) for h in (20, WINDOW)]
+        for engine in ("plain", "fast")
+    ]
+    for dream in pairs[0] + pairs[1]:
+        dream.reset(seed=3, options=given)
+    assert isinstance(pairs[0][0]._engine, Plain)
+    assert isinstance(pairs[1][0]._engine, Fast)
+    space = pairs[0][0].action_space
+    space.seed(1)
+    for i in range(2 * REFRESH + 3):
+        action = space.sample()
+        if i == REFRESH:
+            frames = np.asarray(_context(7)["frames"])[:REFRESH]
+            for dream in pairs[0] + pairs[1]:
+                dream.correct(frames)
+        if i % 3:
+            for dream in pairs[0] + pairs[1]:
+                dream.guide(np.array([i, 1.0, 2, 9 * i, 5]))
+        plain, fast = (DreamEnv.together(pair, action) for pair in pairs)
+        for one, other, p, f in zip(plain, fast, *pairs, strict=True):
+            assert np.abs(one[0].astype(int) - other[0]).max() <= 1
+            assert np.allclose(one[4]["pose"], other[4]["pose"], atol=3e-3)
+            assert one[4]["memory_latents"] == other[4]["memory_latents"]
+            latents = (d._mind.past.latents[-1] for d in (p, f))
+            torch.testing.assert_close(*latents, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["fast", "plain"])
+def test_a_dream_that_is_prepared_is_the_same_dream(loaded: LoadedModel, engine: str) -> None:
+    """Bit for bit, over compressions, a correction and a dial that is turned in between; nothing is left to do then."""
+
+    def played(prepare: bool) -> list[np.ndarray]:
+        dream, frames = DreamEnv(loaded, history=20, budget=4, engine=engine), []
+        dream.prepare()  # there is nothing yet
+        dream.reset(seed=1, options=_context())
+        dream.action_space.seed(1)
+        for i in range(4 * REFRESH):
+            if prepare:
+                dream.prepare()
+                assert dream._mind.age < REFRESH and not dream._mind.stale
+            if i == 15:
+                dream.budget = 2
+            frames.append(dream.step(dream.action_space.sample())[0])
+            if i == 10:
+                dream.correct(np.asarray(_context(2)["frames"])[:11])
+        return frames
+
+    assert all(np.array_equal(a, b) for a, b in zip(played(True), played(False), strict=True))
+
+
+def test_changed_weights_reach_the_next_dream(loaded: LoadedModel) -> None:
+    dream = DreamEnv(loaded, engine="fast")
+    given = _context()
+    weight = loaded.model.denoiser.outside.weight
+    original = weight.clone()
+
+    def first_frame() -> np.ndarray:
+        dream.reset(seed=0, options=given)
+        return dream.step(dream.action_space.sample())[0]
+
+    dream.action_space.seed(0)
+    before = first_frame()
+    with torch.inference_mode(False), torch.no_grad():
+        weight.mul_(3)
+        dream.action_space.seed(0)
+        try:
+            after = first_frame()
+        finally:
+            weight.copy_(original)
+    assert not np.array_equal(before, after)
+
+
+def test_an_engine_that_does_not_exist_is_refused(loaded: LoadedModel) -> None:
+    with pytest.raises(EngineError, match="auto, fast, plain"):
+        DreamEnv(loaded, engine="warp")
+
+
+def test_memory_stays_flat(loaded: LoadedModel) -> None:
+    """Once the longest history is full, no step leaves a tensor behind, corrections included."""
+    dreams = [DreamEnv(loaded, denoising_steps=1), DreamEnv(loaded, history=WINDOW, denoising_steps=1)]
+    for dream in dreams:
+        dream.reset(options=_context())
+        dream.action_space.seed(0)
+    frames = np.asarray(_context(2)["frames"])[:16]
+
+    def bytes_after(steps: int) -> int:
+        for i in range(steps):
+            DreamEnv.together(dreams, dreams[0].action_space.sample())
+            if i % 16 == 15:
+                for dream in dreams:
+                    dream.expect(frames[i % 3])
+                    dream.correct(np.roll(frames, i // 16 % 3, 0))
+        gc.collect()
+        storages = {
+            x.untyped_storage().data_ptr(): x.untyped_storage().nbytes()
+            for x in gc.get_objects()
+            if issubclass(type(x), torch.Tensor)  # what a proxy stands for may be gone
+        }
+        return sum(storages.values())
+
+    bytes_after(64)
+    assert bytes_after(64) == bytes_after(64)
+
+
+def test_a_frame_is_encoded_once_and_ahead_of_time() -> None:
+    asked: list[int] = []
+
+    def encode(frames: np.ndarray) -> torch.Tensor:
+        asked.append(len(frames))
+        return torch.from_numpy(frames.astype(np.float32)).mean((1, 2, 3))[:, None]
+
+    ahead = Ahead(encode)
+    frames = np.random.default_rng(0).integers(0, 256, (KEPT + 5, 8, 8, 3), np.uint8)
+    expected = frames.astype(np.float32).mean((1, 2, 3))
+    ahead.expect(frames[1])
+    ahead.expect(frames[1])
+    assert np.allclose(ahead(frames[:3])[:, 0], expected[:3])
+    assert sorted(asked) == [1, 2]  # two of the three were not expected
+    ahead(frames[[2, 0, 1]])
+    assert len(asked) == 2
+    assert np.allclose(ahead(frames)[:, 0], expected)  # more than are kept
+    ahead(frames[:1])
+    assert asked[-1] == 1  # the oldest had been forgotten
+
+
+def test_frames_that_are_known_are_not_pushed_out_by_new_ones_of_the_same_call() -> None:
+    ahead = Ahead(lambda frames: torch.as_tensor(frames).float().mean((1, 2))[..., None, None])
+    frames = np.random.default_rng(0).integers(0, 256, (KEPT + 8, 2, 2, 3), dtype=np.uint8)
+    ahead(frames[:KEPT])
+    both = frames[[*range(KEPT, KEPT + 8), 0, 1, 1]]  # eight new ones, then the oldest that are known
+    assert torch.equal(ahead(both), ahead.encode(both))

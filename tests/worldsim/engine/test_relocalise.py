@@ -1,0 +1,103 @@
+"""A frame tells where it was seen from, where memory knows the place; turns are exact where the world's are."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import envs  # noqa: F401  (registers the worlds)
+from envs.policies import registry as policies
+from tests.helpers.small_model import small_model
+from worldsim import checkpoint
+from worldsim.checkpoint import LoadedModel
+from worldsim.engine.localisation.relocalise import relocalise
+from worldsim.models.geometry import wrap
+from worldsim.models.world_model import Views
+
+STEPS = 48
+
+
+@pytest.fixture(scope="module")
+def shipped() -> LoadedModel:
+    return checkpoint.load("blocks")
+
+
+@pytest.fixture(scope="module")
+def walk(shipped: LoadedModel) -> tuple[Tensor, Tensor]:
+    """Latents and true poses of a walk in a world that the model was not trained on."""
+    env = gymnasium.make("worldsim/Blocks-v0", size=64)
+    observation, info = env.reset(seed=990001)
+    policy = policies.make("needle", env, seed=1)
+    policy.reset(info)
+    frames, poses = [observation["pov"].copy()], [info["pose"]]
+    for _ in range(STEPS):
+        observation, _, _, _, info = env.step(policy(observation, info))
+        frames.append(observation["pov"].copy())
+        poses.append(info["pose"])
+    env.close()
+    return shipped.encode(np.stack(frames)), torch.tensor(np.array(poses), dtype=torch.float32)
+
+
+def _remembered(shipped: LoadedModel, walk: tuple[Tensor, Tensor], index: list[int]) -> Views:
+    latents, poses = walk
+    valid = torch.ones(1, len(index), dtype=torch.bool)
+    with torch.no_grad():
+        return shipped.model.views(latents[None, index], poses[None, index], torch.tensor(index), valid)
+
+
+@pytest.mark.parametrize("missed", [1.0, -1.0, 0.0])
+def test_a_step_missed_is_taken_back_where_memory_knows_the_place(
+    shipped: LoadedModel, walk: tuple[Tensor, Tensor], missed: float
+) -> None:
+    latents, poses = walk
+    before, after = [], []
+    for i in range(8, STEPS - 8, 4):
+        views = _remembered(shipped, walk, [j for j in range(STEPS + 1) if abs(j - i) > 2])
+        drifted = poses[i] + torch.tensor([0.2, missed, -0.2, 0.0, 0.0])
+        with torch.no_grad():
+            found = relocalise(shipped.model, views, latents[i], drifted, STEPS)
+        before.append((drifted - poses[i])[:3].norm())
+        after.append((found - poses[i])[:3].norm())
+        assert wrap(found[3] - poses[i, 3]).abs() < 0.5
+        assert found[4] == poses[i, 4]
+    median = float(torch.stack(after).median())
+    assert median < (0.25 if missed else 0.22), (median, float(torch.stack(before).median()))
+
+
+def test_a_place_unknown_to_memory_leaves_the_pose_as_reckoned(
+    shipped: LoadedModel, walk: tuple[Tensor, Tensor]
+) -> None:
+    latents, poses = walk
+    pose = poses[20] + 0.1
+    nothing = _remembered(shipped, walk, [])
+    assert torch.equal(relocalise(shipped.model, nothing, latents[20], pose, STEPS), pose)
+    elsewhere = _remembered(shipped, walk, list(range(10)))
+    noise = torch.randn(latents[20].shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(relocalise(shipped.model, elsewhere, noise, pose, STEPS), pose)
+
+
+def test_turns_that_follow_from_the_action_are_exact_and_others_are_left_to_the_network() -> None:
+    odometry, g = small_model().odometry, torch.Generator().manual_seed(0)
+    actions = torch.randn(200, odometry.turns.shape[1] - 1, generator=g)
+    actions[:, 3] = 1.0  # an action that never changes
+    motions = torch.randn(200, 5, generator=g)
+    motions[:, 3], motions[:, 4] = 0.7 * actions[:, 0] + 0.1, -0.3 * actions[:, 1]
+    motions[:6, 4] = 0  # stopped by the limit of the pitch
+    assert odometry.fit_turns(actions, motions)
+    for layer in odometry.correct:
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.normal_(layer.weight)  # a network that would meddle
+    seen = torch.randn(200, odometry.pitch.in_features, generator=g)
+    lately, zeros = torch.stack([actions] * 3, 1), torch.zeros(200)
+    with torch.no_grad():
+        made = odometry.reckon(seen, lately, torch.zeros(200, 3, 5), zeros, zeros)
+    torch.testing.assert_close(made[6:, 3:], motions[6:, 3:], atol=1e-4, rtol=1e-4)
+    assert made[:, :3].abs().max() > 1
+    motions[:, 3] += 0.1 * torch.randn(200, generator=g)
+    assert not odometry.fit_turns(actions, motions)
+    with torch.no_grad():
+        assert (odometry.reckon(seen, lately, torch.zeros(200, 3, 5), zeros, zeros) - made).abs().max() > 1

@@ -1,0 +1,229 @@
+"""Recorded episodes as training data: random frames, and whole episodes as latents, actions and poses."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from envs.episodes.episode import Episode, EpisodeError
+from worldsim.actions import check_same
+from worldsim.frames import to_tensor
+from worldsim.metrics.retrieval import RevisitFinder
+from worldsim.models.autoencoders.ar_vae import ArVae
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.autoencoders.sd3 import Sd3Autoencoder
+
+
+class DataError(ValueError):
+    """A data folder that cannot be trained on."""
+
+
+def open_episodes(folder: Path) -> list[Episode]:
+    """Every sealed episode of a folder, by name; all of one world, size and action language.
+
+    Every file is read once: one that is damaged or no whole episode is left out, with a count on stderr. Where some
+    episodes tell poses and others do not, so are the others.
+
+    Raises:
+        DataError: no folder, no episode in it, or episodes of different sizes or worlds.
+        ActionSpecMismatch: episodes of different action languages.
+    """
+    if not folder.is_dir():
+        raise DataError(f"no folder of episodes at {folder}; make one with `python -m training.collect`")
+    found, bad = [], []
+    for path in sorted(folder.glob("*.zip")):
+        try:
+            (episode := Episode(path)).verify()
+            found.append(episode)
+        except EpisodeError as error:
+            bad.append(str(error))
+    if bad:
+        count = f"{len(bad)} of {len(bad) + len(found)} episodes in {folder} left out"
+        print(f"{count}, the first because {bad[0]}", file=sys.stderr)
+    if not found:
+        raise DataError(
+            f"no episode (*.zip) in {folder}; make some with `python -m training.collect out={folder}`"
+        )
+    episodes = [episode for episode in found if episode.poses is not None] or found
+    if len(episodes) < len(found):
+        missing = len(found) - len(episodes)
+        print(f"{missing} of {len(found)} episodes in {folder} left out: they have no poses", file=sys.stderr)
+    first = episodes[0].meta
+    for episode in episodes[1:]:
+        check_same(
+            first["action_spec"],
+            episode.meta["action_spec"],
+            str(folder / "the first episode"),
+            "a later one",
+        )
+        for key in ("size", "env_id", "fov"):
+            if episode.meta[key] != first[key]:
+                raise DataError(f"{folder} mixes episodes of {key} {first[key]} and {episode.meta[key]}")
+    return episodes
+
+
+def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[Episode], list[Episode]]:
+    """Episodes to train on and held-out ones; without a folder these are the last twentieth, or a lone episode again.
+
+    Args:
+        size: side of the pictures that the model which is trained on already takes; None where there is none yet.
+
+    Raises:
+        DataError: as :func:`open_episodes`, or pictures of another size.
+        ActionSpecMismatch: the two folders are of worlds with other actions.
+    """
+    episodes = open_episodes(Path(data))
+    if size is not None and (found := episodes[0].meta["size"]) != size:
+        raise DataError(
+            f"{data}: expected pictures of {size} pixels each way, which this model was trained on, found {found}; "
+            f"record with size={size}"
+        )
+    if not held_out:
+        few = max(1, len(episodes) // 20)
+        return episodes[:-few] or episodes, episodes[-few:]
+    others = open_episodes(Path(held_out))
+    check_same(episodes[0].meta["action_spec"], others[0].meta["action_spec"], data, held_out)
+    return episodes, others
+
+
+class RandomFrames:
+    """Batches of single frames drawn over all episodes."""
+
+    def __init__(self, episodes: list[Episode]) -> None:
+        self.episodes = episodes
+
+    def batch(self, count: int, rng: np.random.Generator, run: int = 4) -> np.ndarray:
+        """uint8 (count, H, W, 3): stretches of ``run`` strided frames, so that few archives are opened."""
+        frames = []
+        for _ in range(count // run):
+            episode = self.episodes[int(rng.integers(len(self.episodes)))]
+            for i in rng.integers(0, len(episode), run):
+                frames.append(episode.frames(int(i), int(i) + 1))
+        return np.concatenate(frames)
+
+
+class RandomClips:
+    """Batches of stretches of frames that follow one another, drawn over all episodes that are long enough."""
+
+    def __init__(self, episodes: list[Episode]) -> None:
+        self.episodes = episodes
+
+    def batch(self, count: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        """uint8 (count, length, H, W, 3).
+
+        Raises:
+            DataError: no episode has so many frames.
+        """
+        enough = [e for e in self.episodes if len(e) >= length]
+        if not enough:
+            raise DataError(f"no episode has {length} frames; record longer ones or choose shorter clips")
+        clips = []
+        for _ in range(count):
+            episode = enough[int(rng.integers(len(enough)))]
+            start = int(rng.integers(len(episode) - length + 1))
+            clips.append(episode.frames(start, start + length))
+        return np.stack(clips)
+
+
+@dataclass
+class LatentEpisode:
+    """One episode for the denoiser: latents (N, C, h, w) half, actions (N-1, D), poses (N, 5) or None.
+
+    ``returns`` are the frames whose view was last seen more than 16 frames ago.
+    """
+
+    latents: Tensor
+    actions: Tensor
+    poses: Tensor | None
+    returns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def returning_frames(poses: np.ndarray | None, older_than: int = 16) -> np.ndarray:
+    """Indices of the frames of (N, 5) poses that are revisits of more than ``older_than`` frames' age."""
+    if poses is None:
+        return np.zeros(0, np.int64)
+    finder, picture = RevisitFinder(), np.zeros((8, 8, 3), np.uint8)
+    found = [finder.add(picture, pose, i) for i, pose in enumerate(poses)]
+    return np.array([i for i, r in enumerate(found) if r is not None and r.age > older_than], np.int64)
+
+
+def latent_episodes(
+    episodes: list[Episode],
+    autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae,
+    cache: Path,
+    device: torch.device,
+    quiet: bool = False,
+) -> list[LatentEpisode]:
+    """Encode every episode once; the latents are cached on disk under a name that holds the weights' hash."""
+    mark = fingerprint(autoencoder)
+    cache.mkdir(parents=True, exist_ok=True)
+    out = []
+    for episode in tqdm(episodes, "encoding", unit="episode", disable=quiet):
+        path = cache / f"{Path(episode.path).stem}-{mark}.npy"
+        if path.exists():
+            latents = np.load(path, allow_pickle=False)
+        else:
+            latents = _encode(episode, autoencoder, device)
+            new = path.with_suffix(".new.npy")
+            np.save(new, latents)
+            new.replace(path)
+        poses: Any = episode.poses
+        out.append(
+            LatentEpisode(
+                torch.from_numpy(latents),
+                torch.from_numpy(episode.action_vectors()),
+                None if poses is None else torch.from_numpy(np.asarray(poses, np.float32)),
+                returning_frames(poses),
+            )
+        )
+    return out
+
+
+def encode_both(
+    both: tuple[list[Episode], list[Episode]],
+    autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae,
+    cache: Path,
+    accelerator: Accelerator,
+) -> tuple[list[LatentEpisode], list[LatentEpisode]]:
+    """:func:`latent_episodes` of each; of several processes the first encodes, and the others read what it cached."""
+    quiet = not accelerator.is_main_process
+    with accelerator.main_process_first():
+        known, held_out = (
+            latent_episodes(some, autoencoder, cache, accelerator.device, quiet) for some in both
+        )
+    return known, held_out
+
+
+def action_statistics(episodes: list[LatentEpisode]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of every action dimension over the data; constant dimensions pass unscaled."""
+    actions = torch.cat([e.actions for e in episodes])
+    std = actions.std(0)
+    return actions.mean(0), torch.where(std < 1e-3, torch.ones_like(std), std)
+
+
+@torch.no_grad()
+def _encode(
+    episode: Episode, autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae, device: torch.device
+) -> np.ndarray:
+    frames = episode.frames(0, len(episode))
+    parts = [autoencoder.encode(to_tensor(frames[i : i + 64], device)) for i in range(0, len(frames), 64)]
+    return torch.cat(parts).half().cpu().numpy()
+
+
+def fingerprint(module: torch.nn.Module, without: str = "-") -> str:
+    """Twelve hex digits of the weights, those of the part ``without`` left out."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if name.startswith(without + "."):
+            continue
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Dreams of recorded episodes in lockstep, and what is measured of them."""

@@ -1,0 +1,81 @@
+"""What the trainers of whole models share: held-out losses on the way and at the end, and the checkpoint they leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from training.data.episodes import LatentEpisode
+from training.loop.train import LoopConfig, OptimizerConfig, train
+from worldsim.checkpoint import save
+from worldsim.models.ar_diffusion import ArDiffusion
+from worldsim.models.video_model import VideoModel
+from worldsim.models.world_model import WorldModel
+
+HELD_OUT_SEED = 7
+"""Of the held-out clips, the same for every run, so that runs compare."""
+
+LossesOn = Callable[[list[LatentEpisode], nn.Module, int, int], dict[str, Tensor]]
+"""Losses on a batch drawn from episodes, of a module, by seed and step."""
+O = TypeVar("O", bound=nn.Module)  # noqa: E741
+
+
+def fit(
+    objective: O,
+    losses_on: LossesOn,
+    episodes: tuple[list[LatentEpisode], list[LatentEpisode]],
+    config: LoopConfig,
+    optimizer: OptimizerConfig,
+    accelerator: Accelerator,
+    batches: int = 16,
+    show: Callable[[O, SummaryWriter, int], None] | None = None,
+) -> tuple[O, dict[str, Any]]:
+    """Train on the first episodes; the EMA of ``objective``, and steps, seconds and losses on the second.
+
+    Args:
+        batches: held-out batches that are averaged over.
+        show: what else is written to tensorboard from time to time.
+    """
+    known, held_out = episodes
+
+    @torch.no_grad()
+    def measured(module: nn.Module) -> dict[str, float]:
+        return mean_losses([losses_on(held_out, module, HELD_OUT_SEED, i) for i in range(batches)])
+
+    def sample(module: nn.Module, writer: SummaryWriter, step: int) -> None:
+        for name, value in measured(module).items():
+            writer.add_scalar(f"held_out/{name}", value, step)
+        if show is not None:
+            assert isinstance(module, type(objective))
+            show(module, writer, step)
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        return losses_on(known, wrapped, config.seed, step)
+
+    ema, counters = train(objective, loss_of, Path(config.out), accelerator, optimizer, config, sample)
+    assert isinstance(ema, type(objective))
+    result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
+    if accelerator.is_main_process:
+        result["held_out"] = {k: round(v, 5) for k, v in measured(ema).items()}
+    return ema, result
+
+
+def mean_losses(rows: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Means by name over batches that have the same names."""
+    return {name: float(torch.stack([row[name] for row in rows]).mean()) for name in rows[0]}
+
+
+def publish(
+    out: str, model: WorldModel | VideoModel | ArDiffusion, meta: dict[str, Any], result: dict[str, Any]
+) -> None:
+    """Write OUT/checkpoint with what the episodes and the training tell of it, and print the latter."""
+    facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend", "action_spec")}
+    save(Path(out) / "checkpoint", model, {**facts, "training": result})
+    print(json.dumps(result))

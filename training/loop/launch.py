@@ -1,0 +1,28 @@
+"""How every trainer begins: threads, an accelerator, a seed."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from training.loop.train import LoopConfig
+from worldsim.runtime import pick_device, precision
+
+
+def launch(config: LoopConfig, *, partial: bool = False) -> Accelerator:
+    """The accelerator of a run, after its threads and its seed are set.
+
+    Raises:
+        DeviceError: a precision that does not exist.
+
+    Args:
+        partial: whether some steps leave weights without a gradient, which a distributed launcher has to be told.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    unused = [DistributedDataParallelKwargs(find_unused_parameters=True)] if partial else []
+    asked = precision(config.precision, pick_device("auto"))
+    accelerator = Accelerator(mixed_precision={"fp32": "no", "bf16": "bf16"}[asked], kwargs_handlers=unused)
+    torch.manual_seed(config.seed)
+    return accelerator

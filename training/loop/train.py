@@ -1,0 +1,153 @@
+"""The training loop both trainers share: EMA, clipping, a time budget, resuming after a kill at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from omegaconf import MISSING
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from training.loop import resume as state
+
+
+@dataclass
+class OptimizerConfig:
+    """AdamW with a linear warm-up and a linear decay to ``final`` times the peak at the end of the budget."""
+
+    lr: float = 1e-3
+    final: float = 0.02
+    warmup: int = 100
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    ema: float = 0.995
+
+
+@dataclass
+class LoopConfig:
+    """What every run is told.
+
+    ``data`` and ``held_out`` are folders of episodes; without the second the last twentieth of the first is held out.
+    ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``precision`` of matrix products: fp32,
+    bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the wall-clock budget
+    summed over resumes; ``steps`` ends the run earlier where it is not 0.
+    """
+
+    data: str = MISSING
+    held_out: str = ""
+    out: str = MISSING
+    seed: int = 0
+    threads: int = 0
+    precision: str = "auto"
+    seconds: float = 900.0
+    steps: int = 0
+    save_every: float = 60.0
+    sample_every: float = 120.0
+    log_every: int = 20
+
+
+def train(
+    model: nn.Module,
+    loss_of: Callable[[nn.Module, int], dict[str, Tensor]],
+    out: Path,
+    accelerator: Accelerator,
+    optimizer_config: OptimizerConfig,
+    config: LoopConfig,
+    sample: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
+    rates: dict[str, float] | None = None,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Minimise ``loss_of(model, step)["loss"]``; the EMA model and the counters (steps, seconds, last losses).
+
+    ``loss_of`` draws its batch from the step number and the process rank, so a resumed run goes on with the
+    batches that it would have seen. ``rates`` multiply the learning rate of the parts of the model that they name.
+    """
+    # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
+    torch.set_flush_denormal(True)
+    o = optimizer_config
+    optimizer = torch.optim.AdamW(
+        _groups(model, rates or {}), o.lr, betas=o.betas, weight_decay=o.weight_decay
+    )
+    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True)
+    counters = state.restore(out, {"model": model, "ema": ema}, optimizer) or {"step": 0, "seconds": 0.0}
+    ema.to(accelerator.device)
+    wrapped, fast = accelerator.prepare(model, optimizer)
+    main = accelerator.is_main_process
+    writer = SummaryWriter(str(out / "tensorboard")) if main else None
+    bar = tqdm(total=round(config.seconds), unit="s", disable=not main, mininterval=2.0)
+    bar.update(round(counters["seconds"]))
+    began = time.monotonic() - counters["seconds"]
+    saved = sampled = time.monotonic()
+    running: dict[str, float] = {}
+
+    def save() -> None:
+        if main:
+            state.save(out, {"model": accelerator.unwrap_model(wrapped), "ema": ema}, optimizer, counters)
+
+    try:
+        while True:
+            elapsed = time.monotonic() - began
+            progress = elapsed / config.seconds
+            if config.steps:
+                progress = max(progress, counters["step"] / config.steps)
+            # Every process must stop at the same step, so the first one decides for all.
+            progress = float(broadcast(torch.tensor([progress], device=accelerator.device)).item())
+            if progress >= 1:
+                break
+            step = counters["step"]
+            for group in optimizer.param_groups:
+                rate = o.lr * group["rate"]
+                group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
+            losses = loss_of(wrapped, step)
+            accelerator.backward(losses["loss"])
+            accelerator.clip_grad_norm_(wrapped.parameters(), o.clip)
+            fast.step()
+            fast.zero_grad(set_to_none=True)
+            if step >= o.warmup:
+                ema.update_parameters(accelerator.unwrap_model(wrapped))
+            else:
+                ema.module.load_state_dict(accelerator.unwrap_model(wrapped).state_dict())
+            counters["step"], counters["seconds"] = step + 1, time.monotonic() - began
+            for name, value in losses.items():
+                value_now = float(value.detach())
+                running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
+            now = time.monotonic()
+            if writer and step % config.log_every == 0:
+                for name, mean in running.items():
+                    writer.add_scalar(f"train/{name}", mean, step)
+                bar.set_postfix({"step": step, **{k: f"{v:.4f}" for k, v in running.items()}}, refresh=False)
+                bar.update(round(min(counters["seconds"], config.seconds)) - bar.n)
+            if now - saved > config.save_every:
+                counters["losses"] = dict(running)
+                save()
+                saved = now
+            if writer and sample and now - sampled > config.sample_every:
+                sample(ema.module, writer, step)
+                sampled = now
+    finally:
+        # Also on Ctrl-C: what was learned since the last save is kept.
+        counters["losses"] = dict(running)
+        save()
+        bar.close()
+        if writer:
+            writer.close()
+    accelerator.wait_for_everyone()
+    return ema.module, counters
+
+
+def _groups(model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:
+    """The weights that go at each rate, those of no named part at 1."""
+    by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
+    for name, parameter in model.named_parameters():
+        rate = next((r for part, r in rates.items() if name.startswith(part + ".")), 1.0)
+        by_rate.setdefault(rate, []).append(parameter)
+    return [{"params": some, "rate": rate} for rate, some in by_rate.items() if some]

@@ -1,0 +1,138 @@
+"""The loss of dead reckoning, step by step along recorded poses, and how far it drifts when it goes on from its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.data.clips import RowNoise, before, grounds
+from training.data.episodes import LatentEpisode
+from worldsim.models.geometry import motion
+from worldsim.models.odometry import LATELY, STANDING, STOOD, Odometry
+from worldsim.models.world_model import WorldModel
+
+PITCH_NOISE = 1.0
+"""Degrees by which the pitch told is wrong, so that the picture is asked for the true one."""
+SHAKEN = 0.001
+"""How much motions told are wrong in half of the walks, over the scale: in play, corrected poses shake them."""
+TOLD = 30.0
+"""What an error of the scale, or of 15 degrees, costs."""
+
+AFTER = 48
+"""Frames after which :func:`measure_drift` looks."""
+
+
+@dataclass
+class Walk:
+    """Frames acted in (B, L, C, h, w); normalised actions (B, LATELY - 1 + L, A), of which the last L are asked about;
+    poses (B, LATELY + 1 + L, 5), the first LATELY + 1 given, the last of those the pose of the first frame; where the
+    eye last stood (B, L) in the frames acted in."""
+
+    latents: Tensor
+    actions: Tensor
+    poses: Tensor
+    ground: Tensor
+
+
+def walk_from(model: WorldModel, episode: LatentEpisode, start: int, length: int) -> Walk:
+    """The walk of ``length`` actions from frame ``start`` of an episode with poses; one row."""
+    assert episode.poses is not None
+    led = model.normalise(torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions]))
+    stop = start + length
+    poses = torch.cat([before(episode.poses, start + 1, LATELY + 1), episode.poses[start + 1 : stop + 1]])
+    actions = torch.cat([before(led, start + 1, LATELY - 1), led[start + 1 : stop + 1]])
+    ground = grounds(episode.poses[:, 1])[start:stop]
+    return Walk(episode.latents[None, start:stop].float(), actions[None], poses[None], ground[None])
+
+
+def reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> Tensor:
+    """Poses (B, L, 5) reckoned from ``start`` (B, 5) and the last ``motions`` (B, LATELY, 5), newest first."""
+    b, length = walk.latents.shape[:2]
+    seen = odometry.look(walk.latents.flatten(0, 1)).unflatten(0, (b, length))
+    newest_first, ground, pose, poses = walk.actions.flip(1), walk.ground[:, 0], start, []
+    for i in range(length):
+        actions = newest_first[:, length - 1 - i :][:, :LATELY]
+        pose, moved = odometry.next_pose(pose, seen[:, i], actions, motions, ground)
+        motions = torch.cat([moved[:, None], motions[:, :-1]], 1)
+        level = (odometry.scale * motions[:, :STOOD, 1].abs() < STANDING).all(1)
+        ground = torch.where(level, pose[:, 1], ground)
+        poses.append(pose)
+    return torch.stack(poses, 1)
+
+
+def last_motions(odometry: Odometry, walk: Walk) -> Tensor:
+    """The motions (B, LATELY, 5) that led to a walk's first frame, newest first."""
+    known = walk.poses[:, : LATELY + 1].flip(1)
+    return motion(known[:, 1:], known[:, :-1], odometry.scale)
+
+
+def fit_turns(model: WorldModel, episodes: list[LatentEpisode]) -> bool:
+    """:meth:`Odometry.fit_turns` over all steps of episodes that have poses; whether the turns are exact."""
+    known = [e for e in episodes if e.poses is not None]
+    if not known:
+        return False
+    actions = model.normalise(torch.cat([e.actions for e in known]))
+    motions = torch.cat(
+        [motion(e.poses[:-1], e.poses[1:], model.scale) for e in known if e.poses is not None]
+    )
+    return model.odometry.fit_turns(actions, motions)
+
+
+@torch.no_grad()
+def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
+    """Tell the odometry how far it is off after 48 frames of held-out episodes: root mean squares, since most walks are
+    exact and a step missed is a whole one."""
+    off = []
+    for episode in episodes:
+        if episode.poses is not None and len(episode.latents) > AFTER + 1:
+            walk = walk_from(model, episode, 0, len(episode.latents) - 1)
+            found = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
+            found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
+            made, was = (motion(p[:-AFTER], p[AFTER:], model.scale) for p in (found, true))
+            off.append((made - was).square())
+    if off:
+        right, up, ahead, yaw, _ = torch.cat(off).mean(0).sqrt().unbind()
+        across = (right + ahead) / 2
+        model.odometry.drift.copy_(torch.stack([across, up, across, yaw * 15]))
+
+
+def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
+    """Absolute errors of each step of a walk, told the true motions before it, and of the pitch that pictures show.
+
+    Absolute, since most steps follow from the last ones exactly and the others are between two outcomes: squares would
+    make all steps a little wrong for the sake of the few. In single precision, whatever else is trained in: what a step
+    is off by adds up.
+    """
+    with torch.autocast(walk.poses.device.type, enabled=False):
+        return _errors(odometry, replace(walk, latents=walk.latents.float()), noise)
+
+
+def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
+    b, length = walk.latents.shape[:2]
+    seen = odometry.look(walk.latents.flatten(0, 1))
+    poses, rows = walk.poses, b * length
+    moved = motion(poses[:, :-1], poses[:, 1:], odometry.scale)  # (B, LATELY + L, 5)
+    lately = moved.unfold(1, LATELY, 1)[:, :length].flip(-1).transpose(2, 3)  # (B, L, LATELY, 5)
+    shaken = SHAKEN * noise.normal(1, 1, 1).sign().clamp_min(0) * noise.normal(length, LATELY, 3)
+    lately = torch.cat([lately[..., :3] + shaken, lately[..., 3:]], -1)
+    actions = walk.actions.unfold(1, LATELY, 1).flip(-1).transpose(2, 3)  # (B, L, LATELY, A)
+    wrong = PITCH_NOISE * noise.normal(length)
+    before, after = poses[:, LATELY:-1], moved[:, LATELY:]
+    asked = torch.cat([after[..., :4], after[..., 4:] - wrong[..., None] / 15], -1)
+    made = odometry.reckon(
+        seen,
+        actions.reshape(rows, LATELY, -1),
+        lately.reshape(rows, LATELY, -1),
+        (before[..., 4] + wrong).flatten(),
+        (before[..., 1] - walk.ground).flatten(),
+    )
+    # Where the turn is exact the pitch told is not taken back.
+    asked = torch.where(
+        odometry.exact.bool(), torch.cat([asked[..., :3], made.view_as(asked)[..., 3:]], -1), asked
+    )
+    off = (made.float() - asked.reshape(rows, -1)).abs().sum(-1).mean()
+    looked = odometry.pitch_of(seen)
+    return TOLD * off + 0.05 * F.smooth_l1_loss(looked.float() / 10, before[..., 4].flatten() / 10)

@@ -1,0 +1,210 @@
+"""What the command line of the front door asks for, read and checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from worldsim.config import load
+from worldsim.session.interfaces import BLIND, MAX_STEPS
+from worldsim.tick import Source
+
+GYM = "gym"
+FAMILIES = ("minecraft", "dmlab", "doom", "gym:ENV_ID")
+BACKENDS = {  # what draws each world, the first unless told otherwise
+    "minecraft": ("embedded", "luanti", "minerl"),
+    "dmlab": ("embedded", "deepmind_lab"),
+    "doom": ("vizdoom",),
+    GYM: ("gymnasium",),
+}
+POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "random")
+PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
+HEADLESS_STEPS = 300
+
+
+class OptionError(ValueError):
+    """The command line asks for something that does not exist or does not go together."""
+
+
+@dataclass
+class PlayConfig:
+    """The ``key=value`` words of the front door.
+
+    ``history`` and ``budget`` None are the checkpoint's longest and the dream's own; ``tick_rate`` None is
+    the world's own pace; ``threads`` are torch's on the CPU, 0 leaves them to torch: the shipped models are too
+    small to gain from a second one. ``method`` names a method of Meta-ARVDM (assets/configs/methods), or a YAML file of
+    one, to play a video model by. Without ``second``
+    a dream that is left to its own past keeps the denoiser that it began with; ``alone_after`` is how many frames
+    without a true one among them that takes, None what the checkpoint says. ``keys`` is a YAML file that says which
+    keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels:
+    of what the dream was trained at, or a multiple of that where it has a memory of pixels; None is that side, 64 where
+    there is no dream, and twice as much for a window that records nothing from the start.
+    ``perceptual`` adds LPIPS to the report, if the extra of that name is installed.
+    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
+    """
+
+    history: int | None = None
+    budget: int | None = None
+    denoising_steps: int | None = None
+    pose_from: str = "dream"
+    blind: int = BLIND
+    tick_rate: int | None = None
+    turn_rate: float = 120.0
+    mouse_degrees: float = 0.15
+    width: int = 1280
+    height: int = 800
+    threads: int = 1
+    method: str = ""
+    second: bool = True
+    alone_after: int | None = None
+    keys: str = ""
+    size: int | None = None
+    precision: str = "auto"
+    perceptual: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pose_from not in ("dream", "true"):
+            raise OptionError(f"expected pose_from=dream or true, found pose_from={self.pose_from}")
+        if self.denoising_steps is not None and not 1 <= self.denoising_steps <= MAX_STEPS:
+            raise OptionError(f"expected denoising_steps from 1 to {MAX_STEPS}, found {self.denoising_steps}")
+        for name, value in vars(self).items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and value <= 0 and name != "threads":
+                raise OptionError(f"expected {name} above 0, found {name}={value}")
+        if self.threads < 0:
+            raise OptionError(f"expected threads of at least 0, found threads={self.threads}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line, read."""
+
+    env: str
+    backend: str
+    compare: bool = False
+    history_from: Source = "dream"
+    record: Path | None = None
+    replay: Path | None = None
+    policy: str = "keyboard"
+    seed: int = 0
+    checkpoint: str | None = None
+    device: str = "auto"
+    headless: bool = False
+    steps: int | None = None
+    video: Path | None = None
+    report: Path | None = None
+    config: PlayConfig = field(default_factory=PlayConfig)
+
+    @property
+    def world(self) -> str:
+        """The kind of world, a key of ``BACKENDS``."""
+        return GYM if self.env.startswith(f"{GYM}:") else self.env
+
+    @property
+    def slug(self) -> str:
+        """The world's name as a part of a file's name."""
+        return re.sub(r"[^\w.-]+", "-", self.env)
+
+    @property
+    def from_keyboard(self) -> bool:
+        """Whether the player's hands play."""
+        return self.policy == "keyboard" and self.replay is None
+
+    def without_display(self) -> Options:
+        """The same, played headless by the needle policy, leaving a video and a report here."""
+        return replace(
+            self,
+            headless=True,
+            history_from="true",
+            policy=PLAYERS.get(self.world, "needle") if self.policy == "keyboard" else self.policy,
+            steps=self.steps or (None if self.replay else HEADLESS_STEPS),
+            video=self.video or Path(f"worldsim-{self.slug}.mp4"),
+            report=self.report or Path(f"worldsim-{self.slug}.json"),
+        )
+
+
+def parse(words: list[str]) -> Options:
+    """Read the command line.
+
+    Live play remembers the dream's own frames and is played from the keyboard; a headless run has the past
+    true at every ``blind``-th frame, is played by the needle policy and ends after 300 steps, unless told
+    otherwise. ``--help`` prints and exits.
+
+    Raises:
+        OptionError: an unknown or missing option, or two that contradict each other.
+        ConfigError: a ``key=value`` word with an unknown key or a wrong value.
+    """
+    found = _parser().parse_intermixed_args(words)
+    world = GYM if found.env.startswith(f"{GYM}:") and found.env != f"{GYM}:" else found.env
+    if world not in BACKENDS or found.env == GYM:
+        raise OptionError(f"expected an --env of {', '.join(FAMILIES)}, found {found.env}")
+    backends = BACKENDS[world]
+    if (backend := found.backend or backends[0]) not in backends:
+        raise OptionError(f"expected a --backend of {', '.join(backends)} for {found.env}, found {backend}")
+    if found.headless and found.policy == "keyboard":
+        raise OptionError("--policy keyboard needs a window; leave out --headless or take another policy")
+    if found.replay and found.policy:
+        raise OptionError("--replay plays what was recorded; leave out --policy")
+    if found.steps is not None and found.steps < 1:
+        raise OptionError(f"expected --steps of at least 1, found {found.steps}")
+    if found.seed < 0:
+        raise OptionError(f"expected a --seed of at least 0, found {found.seed}")
+    if found.headless and found.steps is None and not found.replay:
+        found.steps = HEADLESS_STEPS
+    return Options(
+        env=found.env,
+        backend=backend,
+        compare=found.compare,
+        history_from=found.history_from or ("true" if found.headless else "dream"),
+        record=found.record,
+        replay=found.replay,
+        policy=found.policy or (PLAYERS.get(world, "needle") if found.headless else "keyboard"),
+        seed=found.seed,
+        checkpoint=found.checkpoint,
+        device=found.device,
+        headless=found.headless,
+        steps=found.steps,
+        video=found.video,
+        report=found.report,
+        config=load(PlayConfig, found.overrides),
+    )
+
+
+def usage() -> str:
+    """What ``--help`` prints."""
+    return _parser().format_help()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"{message}; see python run_demo.py --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="run_demo.py",
+        description="Walk through a true world and, beside it, a diffusion model's dream of it.",
+        epilog=f"key=value words set {', '.join(PlayConfig.__annotations__)}.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--env", required=True, metavar="{" + ",".join(FAMILIES) + "}", help="which world")
+    backends = sorted({name for names in BACKENDS.values() for name in names})
+    add("--backend", choices=backends, help="what draws the true world")
+    add("--compare", action="store_true", help="show the forgetful twin too: same weights, shortest history")
+    add("--history-from", choices=("true", "dream"), help="whose frames the dream remembers")
+    add("--record", type=Path, metavar="DIR", help="record everything that is played into this folder")
+    add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
+    add("--policy", choices=POLICIES, help="who plays")
+    add("--seed", type=int, default=0, help="which world to make")
+    add("--checkpoint", metavar="NAME_OR_PATH", help="the dream's weights; the shipped ones if left out")
+    add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
+    add("--headless", action="store_true", help="no window")
+    add("--steps", type=int, help="stop after this many")
+    add("--video", type=Path, metavar="FILE.mp4", help="write a video")
+    add("--report", type=Path, metavar="FILE.json", help="write the scores")
+    add("overrides", nargs="*", metavar="key=value", help="fields of the typed configuration")
+    return parser

@@ -1,0 +1,98 @@
+"""The convolutional autoencoder's decoder for a frame or two, cells with their channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.engine.cpu.linear import Dense
+from worldsim.engine.cpu.winograd import Conv3x3, double, rows_first
+from worldsim.models.autoencoders.conv import ConvAutoencoder, ResBlock
+
+Stage = Callable[[Tensor], Tensor]
+"""Cells (N, h, w, C) to cells."""
+
+
+class Decoder:
+    """Latents with their channels last (N, h, w, C) to frames uint8 (N, 8h, 8w, 3).
+
+    What scales the latents before and the picture after is part of the first and the last convolution.
+    """
+
+    def __init__(
+        self, autoencoder: ConvAutoencoder, grid: tuple[int, int], products: torch.dtype = torch.float32
+    ) -> None:
+        modules = list(autoencoder.decoder)
+        self.stages: list[Stage] = []
+        i = 0
+        while i < len(modules):
+            module = modules[i]
+            shuffled = i + 1 < len(modules) and isinstance(modules[i + 1], nn.PixelShuffle)
+            if isinstance(module, nn.Conv2d):
+                weight, bias = module.weight.detach(), _bias(module)
+                if i == 0:
+                    weight = weight * autoencoder.scale[:, None, None]
+                if i + 2 >= len(modules):  # [-1, 1] to [0, 255]
+                    weight, bias = weight * 127.5, bias * 127.5 + 127.5
+                if shuffled:
+                    weight, bias = rows_first(weight), rows_first(bias)
+                self.stages.append(_convolution(weight, bias, grid, products))
+            elif isinstance(module, ResBlock):
+                self.stages.append(_Residual(module, grid, products))
+            elif isinstance(module, nn.GroupNorm):
+                self.stages.append(_Norm(module))
+            elif isinstance(module, nn.SiLU):
+                self.stages.append(lambda x: F.silu(x, inplace=True))
+            else:
+                raise TypeError(f"the fast decoder knows no {type(module).__name__}")
+            if shuffled:
+                self.stages.append(double)
+                grid = (2 * grid[0], 2 * grid[1])
+                i += 1
+            i += 1
+
+    def __call__(self, cells: Tensor) -> list[np.ndarray]:
+        """One picture uint8 (8h, 8w, 3) for each of N latents."""
+        for stage in self.stages:
+            cells = stage(cells)
+        return list(cells.clamp(0, 255).round_().to(torch.uint8).numpy())
+
+
+class _Norm:
+    """A group norm over cells with their channels last."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        assert isinstance(norm, nn.GroupNorm)
+        self.groups, self.eps = norm.num_groups, norm.eps
+        self.weight, self.bias = norm.weight.detach().clone(), norm.bias.detach().clone()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = F.group_norm(x.permute(0, 3, 1, 2), self.groups, self.weight, self.bias, self.eps)
+        return y.permute(0, 2, 3, 1)
+
+
+class _Residual:
+    """:class:`worldsim.models.autoencoders.conv.ResBlock`."""
+
+    def __init__(self, block: ResBlock, grid: tuple[int, int], products: torch.dtype) -> None:
+        self.norm1, self.norm2 = _Norm(block.norm1), _Norm(block.norm2)
+        self.conv1, self.conv2 = (Conv3x3.of(conv, grid, products) for conv in (block.conv1, block.conv2))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        h = self.conv1(self.norm1(x), silu=True)
+        return x + self.conv2(self.norm2(h), silu=True)
+
+
+def _convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int], products: torch.dtype) -> Stage:
+    if weight.shape[-1] == 3:
+        return Conv3x3(weight, bias, grid, products)
+    dense = Dense(weight.flatten(1).t(), bias)
+    return lambda x: dense(x.reshape(-1, x.shape[-1])).view(*x.shape[:3], -1)
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    return conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()

@@ -1,0 +1,310 @@
+"""The causal DiT for one frame: all steps of it, over patches, against a ring of keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.diffusion.schedules import next_frame, path
+from worldsim.engine.cpu.kv_ring import Ring
+from worldsim.engine.cpu.linear import Dense
+from worldsim.engine.kernels.layers import add_gated, gelu, normalise, split_heads
+from worldsim.engine.past import CONTEXT_LEVEL
+from worldsim.models.denoisers.causal_dit import CausalDiT
+from worldsim.models.denoisers.layers import Block, level_embedding
+
+
+@dataclass
+class _Block:
+    """Weights (inside, outside) of a block's layers, and their biases as arrays."""
+
+    weights: tuple[Tensor, Tensor, Tensor, Tensor]  # queries keys and values, out, up, down
+    biases: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, block: nn.Module) -> _Block:
+        assert isinstance(block, Block)
+        layers = [Dense.of(layer) for layer in (block.qkv, block.out, block.up, block.down)]
+        qkv, out, up, down = layers
+        biases = (qkv.bias.numpy(), out.bias.numpy(), up.bias.numpy(), down.bias.numpy())
+        return cls((qkv.weight, out.weight, up.weight, down.weight), biases)
+
+
+class _Room:
+    """What a pass over T frames of B dreams writes, allocated once; rows lie by frame, dream and cell."""
+
+    def __init__(self, b: int, t: int, tokens: int, heads: int, width: int, places: int) -> None:
+        rows, head = t * b * tokens, width // heads
+        self.frames = t
+        self.x, self.h, self.y = (torch.zeros(rows, width) for _ in range(3))
+        self.qkv, self.up = torch.zeros(rows, 3 * width), torch.zeros(rows, 4 * width)
+        queries = torch.zeros(b, heads, t, tokens, head)
+        self.queries = queries.view(b * heads, t * tokens, head)
+        self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
+        self.found = torch.zeros_like(self.logits)
+        self.heard = torch.zeros(b * heads, t * tokens, head)
+        self.heard_by_row = self.heard.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
+        self.h_by_head = self.h.view(t, b, tokens, heads, head)
+        self.x_array, self.h_array, self.y_array, self.qkv_array, self.up_array = (
+            z.numpy() for z in (self.x, self.h, self.y, self.qkv, self.up)
+        )
+        self.queries_array = queries.numpy()
+
+
+class Denoiser:
+    """:meth:`worldsim.models.denoisers.causal_dit.CausalDiT.advance`, then :meth:`...denoise`, along a rectified flow.
+
+    Patches are (rows, p p C), cells of a patch row by row, channels last. What the conditions do to every block (the
+    level of each step is known before the first) comes from one product for all blocks and steps.
+    """
+
+    def __init__(self, dit: CausalDiT) -> None:
+        self.width, self.heads, self.tokens = dit.position.shape[1], dit.heads, dit.tokens
+        self.patch, self.grid, self.channels, self.window = dit.patch, dit.grid, dit.channels, dit.window
+        head = self.width // self.heads
+        self.frequencies = 100.0 ** (-np.arange(0, head, 2) / head)
+        p, c, extra = dit.patch, dit.channels, dit.extra
+        inside = dit.inside.weight.detach().view(self.width, c + extra, p, p).permute(2, 3, 1, 0)
+        flat = p * p
+        self.inside = Dense(inside[:, :, :c].reshape(flat * c, -1), None)
+        self.inside_read = Dense(inside[:, :, c:].reshape(flat * extra, -1), None)
+        place = dit.position.detach() + dit.inside.bias.detach()  # (S, width)
+        self.clean, self.noisy = (place + kind for kind in dit.kind.detach())
+        outside = dit.outside.weight.detach().view(c, p, p, -1).permute(1, 2, 0, 3).reshape(flat * c, -1)
+        bias = dit.outside.bias.detach().view(c, p, p).permute(1, 2, 0).flatten()
+        self.outside = Dense(outside.t(), bias)
+        self.level = dit.level
+        self.control = [Dense.of(dit.control[0]), Dense.of(dit.control[2])]
+        self.blocks = [_Block.of(block) for block in dit.blocks]
+        self.modulate = _modulations(dit)
+        self._levels: dict[tuple[int, str], tuple[list[float], Tensor]] = {}
+        self._masks: dict[tuple[int, int], Tensor] = {}
+        self._rooms: dict[tuple[int, int], _Room] = {}
+        self._commits: dict[int, tuple[_Room, Tensor]] = {}
+
+    def patches(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) to patches (B S, p p C)."""
+        return self.patches_of_cells(latents.permute(0, 2, 3, 1))
+
+    def patches_of_cells(self, cells: Tensor) -> Tensor:
+        """Cells with their channels last (B, h, w, C) to patches (B S, p p C)."""
+        (h, w), p = self.grid, self.patch
+        y = cells.reshape(len(cells), h // p, p, w // p, p, cells.shape[-1]).permute(0, 1, 3, 2, 4, 5)
+        return y.reshape(len(cells) * self.tokens, p * p * cells.shape[-1])
+
+    def cells(self, patches: Tensor) -> Tensor:
+        """The inverse of :meth:`patches_of_cells`."""
+        (h, w), p = self.grid, self.patch
+        y = patches.view(-1, h // p, w // p, p, p, self.channels).permute(0, 1, 3, 2, 4, 5)
+        return y.reshape(-1, h, w, self.channels)
+
+    def __call__(
+        self,
+        newest: Tensor,
+        noise: Tensor,
+        guess: Tensor,
+        read: Tensor,
+        controls: Tensor,
+        ring: Ring,
+        frame: int,
+        steps: int,
+        spacing: str = "even",
+        lap: Callable[[str], None] | None = None,
+    ) -> Tensor:
+        """Denoise one frame; the one before it enters the ring.
+
+        Args:
+            newest: (B S, p p C), patches of the frame before.
+            noise, guess: (B S, p p C); read: (B S, p p E), guess and features. The network corrects the guess.
+            controls: (B, 2, K) of the frame before and this one; ring: of B dreams; frame: this one's index.
+            lap: told when the conditions are known, and after each step.
+
+        Returns:
+            clean patches (B S, p p C).
+        """
+        b = ring.batch
+        levels, embedded = self._embedded(steps, spacing)
+        rows = F.silu(self.control[0](controls.flatten(0, 1)))
+        told = self.control[1](rows).view(b, 2, self.width)
+        # The conditions of: the clean frame, and the noisy one at each step; rows by frame and dream.
+        conditions = torch.cat([told[:, :1], told[:, 1:].expand(-1, steps, -1)], 1) + embedded
+        modulation = self.modulate(F.silu(conditions).transpose(0, 1).flatten(0, 1)).numpy()
+        angles = (
+            np.array([[frame - 1], [frame]]) * self.frequencies
+        )  # float64: frame 10,000 is as exact as 10
+        turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        place = ring.take()
+        both, alone = self._room(b, 2), self._room(b, 1)
+        base = self.inside_read(read)
+        base.view(b, self.tokens, -1).add_(self.noisy)
+        count, z, lap = b * self.tokens, noise, lap or _untimed
+        lap("conditions")
+        for i in range(steps):
+            room = alone if i else both
+            torch.addmm(base, z, self.inside.weight, out=room.x[-count:])
+            if i == 0:
+                torch.mm(newest, self.inside.weight, out=room.x[:count])
+                room.x[:count].view(b, self.tokens, -1).add_(self.clean)
+            first = 0 if i == 0 else 1 + i
+            part = modulation[first * b : (2 + i) * b]
+            y = self._network(room, part, tuple(x[2 - room.frames :] for x in turns), ring, place)
+            x0 = y.add_(guess)
+            keep = levels[i + 1] / levels[i]
+            z = torch.lerp(x0, z, keep) if keep else x0
+            lap(f"denoise {i + 1}")
+        return z
+
+    def _room(self, b: int, t: int) -> _Room:
+        if (b, t) not in self._rooms:
+            places = 1 + self.window
+            self._rooms[b, t] = _Room(b, t, self.tokens, self.heads, self.width, places)
+        return self._rooms[b, t]
+
+    def _network(
+        self, room: _Room, told: np.ndarray, turns: tuple[np.ndarray, ...], ring: Ring, place: int
+    ) -> Tensor:
+        """The output for the noisy frame of the tokens in ``room.x``; before it may lie a clean one.
+
+        told: (T B, .), scale, shift and gate, twice for every block, then a scale and a shift; turns: cos and sin
+        (T, head / 2); place: the clean frame's in the ring, whose keys and values go there.
+        """
+        s, w = self.tokens, self.width
+        places = np.array([place, 0][2 - room.frames :])
+        mask = self._mask(room.frames, ring.count)
+        for i, block in enumerate(self.blocks):
+            a = 6 * w * i
+            self._ask(room, block, told, a, turns, *ring.arrays[i], places)
+            if i == len(self.blocks) - 1 and room.frames == 2:
+                # Of the clean frame nothing is wanted any more but its keys and values.
+                alone = self._room(ring.batch, 1)
+                alone.x.copy_(room.x[len(alone.x) :])
+                alone.queries.copy_(room.queries[:, s:])
+                room, told, mask = alone, told[ring.batch :], self._mask(1, ring.count)
+            self._answer(room, block, told, a, *ring.flat[i], mask)
+        a = 6 * w * len(self.blocks)
+        normalise(room.x_array, room.h_array, told, a, a + w, s)
+        return self.outside(room.h)
+
+    def commit(self, patches: Tensor, controls: Tensor, first: int) -> Ring:
+        """:meth:`.CausalDiT.commit` of one dream's frames, the first of index ``first``.
+
+        Args:
+            patches: (n S, p p C); controls: (n, K).
+
+        Returns:
+            a ring with the last of them.
+        """
+        n, s, w = len(controls), self.tokens, self.width
+        ring = Ring(len(self.blocks), 1, self.heads, self.window, s, w // self.heads)
+        if n == 0:
+            return ring
+        kept = min(n, self.window)
+        if n not in self._commits:
+            ago = torch.arange(n)[:, None] - torch.arange(n)
+            seen = ((ago >= 0) & (ago < self.window)).repeat_interleave(s, 0).repeat_interleave(s, 1)
+            mask = torch.zeros(n * s, n * s).masked_fill(~seen, -torch.inf)
+            self._commits = {n: (_Room(1, n, s, self.heads, w, n), mask)}  # usually the same n
+        room, mask = self._commits[n]
+        keys, values = (torch.empty(1, self.heads, n, s, w // self.heads) for _ in range(2))
+        flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
+        told = self.control[1](F.silu(self.control[0](controls)))
+        conditions = F.silu(told + self._embedded(1, "even")[1][0])
+        modulation = self.modulate(conditions).numpy()
+        angles = np.arange(first, first + n)[:, None] * self.frequencies
+        turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        torch.mm(patches, self.inside.weight, out=room.x)
+        room.x.view(n, s, -1).add_(self.clean)
+        for i, block in enumerate(self.blocks):
+            self._ask(room, block, modulation, 6 * w * i, turns, keys.numpy(), values.numpy(), np.arange(n))
+            ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
+            ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
+            if i < len(self.blocks) - 1:
+                self._answer(room, block, modulation, 6 * w * i, *flat, mask)
+        ring.count = kept
+        return ring
+
+    def _ask(
+        self,
+        room: _Room,
+        block: _Block,
+        told: np.ndarray,
+        a: int,
+        turns: tuple[np.ndarray, ...],
+        keys: np.ndarray,
+        values: np.ndarray,
+        places: np.ndarray,
+    ) -> None:
+        """A block's first half: queries into the room, keys and values into their places of a ring."""
+        normalise(room.x_array, room.h_array, told, a, a + self.width, self.tokens)
+        torch.mm(room.h, block.weights[0], out=room.qkv)
+        split_heads(room.qkv_array, block.biases[0], *turns, room.queries_array, keys, values, places)
+
+    def _answer(
+        self,
+        room: _Room,
+        block: _Block,
+        told: np.ndarray,
+        a: int,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+    ) -> None:
+        """A block's second half: attention and perceptron, added to the tokens."""
+        (_, out, up, down), (_, out_bias, up_bias, down_bias) = block.weights, block.biases
+        s, w = self.tokens, self.width
+        torch.baddbmm(mask, room.queries, keys, out=room.logits)
+        torch.softmax(room.logits, -1, out=room.found)
+        torch.bmm(room.found, values, out=room.heard)
+        room.h_by_head.copy_(room.heard_by_row)
+        torch.mm(room.h, out, out=room.y)
+        add_gated(room.x_array, room.y_array, out_bias, told, a + 2 * w, s)
+        normalise(room.x_array, room.h_array, told, a + 3 * w, a + 4 * w, s)
+        torch.mm(room.h, up, out=room.up)
+        gelu(room.up_array, up_bias)
+        torch.mm(room.up, down, out=room.y)
+        add_gated(room.x_array, room.y_array, down_bias, told, a + 5 * w, s)
+
+    def _mask(self, t: int, count: int) -> Tensor:
+        """Added to attention (T S, places S): the clean frame does not see the noisy one, in place 0.
+
+        Nobody sees places that are still empty.
+        """
+        key = (t, min(count, self.window))
+        if key not in self._masks:
+            mask = torch.zeros(t, self.tokens, 1 + self.window, self.tokens)
+            mask[:, :, 1 + key[1] :] = -torch.inf
+            mask[: t - 1, :, 0] = -torch.inf
+            self._masks[key] = mask.view(t * self.tokens, -1)
+        return self._masks[key]
+
+    def _embedded(self, steps: int, spacing: str) -> tuple[list[float], Tensor]:
+        """Levels from noise to clean, and embeddings (1 + steps, width) of the context's and of each step's."""
+        if (steps, spacing) not in self._levels:
+            levels = path(next_frame(spacing), steps)[:, 0]
+            rows = torch.cat([torch.tensor([CONTEXT_LEVEL]), levels[:-1]])
+            self._levels[steps, spacing] = levels.tolist(), self.level(level_embedding(rows))
+        return self._levels[steps, spacing]
+
+
+def _untimed(phase: str) -> None:
+    """Nobody wants to know when a phase ended."""
+
+
+def _modulations(dit: CausalDiT) -> Dense:
+    """All blocks' modulations and the last one as one layer; scales come with their 1 added."""
+    layers = [*(cast(Block, block).modulate for block in dit.blocks), dit.modulate]
+    weight = torch.cat([layer.weight.detach() for layer in layers])
+    biases = []
+    for layer in layers:
+        bias = layer.bias.detach().clone().view(-1, dit.position.shape[1])
+        bias[0] += 1
+        if len(bias) == 6:
+            bias[3] += 1
+        biases.append(bias.flatten())
+    return Dense(weight.t(), torch.cat(biases))

@@ -1,0 +1,297 @@
+"""The generator for one frame at a time: all denoising steps of it, over cells, against a ring of keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldsim.engine.cpu.kv_ring import Ring
+from worldsim.engine.cpu.linear import Dense
+from worldsim.engine.cpu.winograd import Conv3x3
+from worldsim.engine.generation import Context, Target
+from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
+from worldsim.engine.past import DreamPast
+from worldsim.models.autoencoders.conv import DOWNSAMPLING
+from worldsim.models.denoisers.generator import MODULATIONS, SEEN, Generator, GeneratorBlock, embed
+
+
+@dataclass
+class _Block:
+    """A block's weights (inside, outside) and the norms of queries and keys."""
+
+    qkv: Tensor
+    out: Tensor
+    up: Tensor
+    down: Tensor
+    query_norm: np.ndarray
+    key_norm: np.ndarray
+    bias: Tensor
+
+    @classmethod
+    def of(cls, block: nn.Module, products: torch.dtype) -> _Block:
+        assert isinstance(block, GeneratorBlock)
+        layers = (block.qkv, block.out, block.up, block.down)
+        weights = [layer.weight.detach().t().to(products).contiguous() for layer in layers]
+        norms = [norm.weight.detach().float().clone().numpy() for norm in (block.query_norm, block.key_norm)]
+        bias = block.bias.detach().float().clone()
+        bias[[0, 2, 3, 5]] += 1  # scales and gates come with their 1 added
+        qkv, out, up, down = weights
+        return cls(qkv, out, up, down, norms[0], norms[1], bias.flatten())
+
+
+class _Room:
+    """What a pass over T frames of B dreams writes, allocated once; rows lie by frame, dream and token."""
+
+    def __init__(
+        self, b: int, t: int, tokens: int, heads: int, width: int, places: int, products: torch.dtype
+    ) -> None:
+        rows, head = t * b * tokens, width // heads
+        self.frames, self.products = t, products
+        self.x, self.h = torch.zeros(rows, width), torch.zeros(rows, width)
+        queries = torch.zeros(b, heads, t, tokens, head)
+        self.queries = queries.view(b * heads, t * tokens, head)
+        self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
+        self.found = torch.zeros_like(self.logits)
+        self.heard = torch.zeros(b * heads, t * tokens, head)
+        self.heard_by_row = self.heard.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
+        self.h_by_head = self.h.view(t, b, tokens, heads, head)
+        self.x_array, self.h_array, self.queries_array = self.x.numpy(), self.h.numpy(), queries.numpy()
+
+
+class FastGenerator:
+    """A :class:`worldsim.engine.generation.Sampler`: the twin of :class:`.generator.Generator`.
+
+    ``products``: what matrices are multiplied in, torch.float32 or torch.bfloat16.
+    """
+
+    def __init__(self, module: Generator, products: torch.dtype = torch.float32) -> None:
+        g = module
+        self.width, self.heads, self.tokens = g.config.width, g.heads, g.tokens
+        self.patch, self.grid, self.channels, self.window = g.patch, g.grid, g.channels, g.window
+        self.products, self.stem = products, g.stem
+        self.frequencies = 100.0 ** (-np.arange(0, self.width // self.heads, 2) / (self.width // self.heads))
+        self.position = g.position.detach().float() + g.token_in.bias.detach().float()
+        if g.stem:
+            conv = lambda layer: Conv3x3.of(layer, self.grid, products)  # noqa: E731
+            self.latents_in, self.latents_out = conv(g.latents_in), conv(g.latents_out)
+            self.evidence_in = Dense.of(g.evidence_in)
+            self.before, self.after = (
+                [(conv(block.first), conv(block.second)) for block in cast(nn.ModuleList, blocks)]
+                for blocks in (g.before, g.after)
+            )
+        else:
+            self.evidence_in = Dense(torch.eye(SEEN * DOWNSAMPLING**2), None)
+        self.token_in, self.token_out = self._patched(g.token_in, True), self._patched(g.token_out, False)
+        self.level, self.stride = g.level, g.stride
+        self.control = [Dense.of(g.control[0]), Dense.of(g.control[2])]
+        self.modulate, self.finish = Dense.of(g.modulate), Dense.of(g.finish)
+        self.finish.bias[: self.width] += 1
+        self.blocks = [_Block.of(block, products) for block in g.blocks]
+        self.nothing = np.zeros(self.width, np.float32)
+        self._rooms: dict[tuple[int, int, int], _Room] = {}
+        self._masks: dict[tuple[int, int], Tensor] = {}
+
+    def _patched(self, layer: nn.Linear, inside: bool) -> Dense:
+        """A layer over patches whose channels come first, as one over patches whose cells come first."""
+        weight, p2 = layer.weight.detach(), self.patch**2
+        if inside:
+            w = weight.view(len(weight), -1, p2).transpose(1, 2).flatten(1)
+            return Dense(w.t(), None)
+        w = weight.view(-1, p2, weight.shape[1]).transpose(0, 1).flatten(0, 1)
+        return Dense(w.t(), layer.bias.detach().view(-1, p2).t().flatten())
+
+    def commit(self, latents: Tensor, controls: Tensor, first: int) -> Ring:
+        """A ring with true frames (n, C, h, w), the first of index ``first``; controls (n, K)."""
+        n, s = len(latents), self.tokens
+        ring = Ring(len(self.blocks), 1, self.heads, self.window, s, self.width // self.heads)
+        if n == 0:
+            return ring
+        kept, head = min(n, self.window), self.width // self.heads
+        room = self._room(1, n, n)
+        cells = latents.permute(0, 2, 3, 1).contiguous()
+        seen = self._seen(torch.zeros(n, SEEN, *(DOWNSAMPLING * side for side in self.grid)))
+        room.x.copy_(self._tokens(cells, seen)[0])
+        keys, values = (torch.empty(1, self.heads, n, s, head) for _ in range(2))
+        flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
+        ago = torch.arange(n)[:, None] - torch.arange(n)
+        sees = ((ago >= 0) & (ago < self.window)).repeat_interleave(s, 0).repeat_interleave(s, 1)
+        mask = torch.zeros(n * s, n * s).masked_fill(~sees, -torch.inf)
+        modulation = self.modulate(self._conditions(controls, torch.zeros(n), torch.zeros(n)))
+        turns = self._turns(np.arange(first, first + n))
+        for i, block in enumerate(self.blocks):
+            told = (modulation + block.bias).numpy()
+            self._ask(room, block, told, turns, keys.numpy(), values.numpy(), np.arange(n))
+            ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
+            ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
+            if i < len(self.blocks) - 1:
+                self._answer(room, block, told, *flat, mask)
+        ring.count = kept
+        return ring
+
+    def sample(
+        self, pasts: Sequence[DreamPast], newest: Context, noise: Tensor, target: Target, levels: Tensor
+    ) -> Tensor:
+        """See :class:`worldsim.engine.generation.Sampler`."""
+        b, steps = len(pasts), len(levels) - 1
+        ring = Ring.of(pasts)
+        enters = pasts[0].pending
+        seen = self._seen(target.evidence)
+        # The conditions of the frame that enters, and of the noisy one at each step; rows by frame and dream.
+        told = torch.cat([newest.control, target.control.repeat(steps, 1)])
+        at = torch.cat([newest.level, levels[:-1].repeat_interleave(b)])
+        size = torch.cat([torch.zeros(b), torch.full((steps * b,), target.stride)])
+        conditions = self._conditions(told, at, size)
+        modulation, finish = self.modulate(conditions), self.finish(conditions).numpy()
+        turns = self._turns(np.array([target.index - 1, target.index]))
+        place = ring.take() if enters else 0
+        z = noise.permute(0, 2, 3, 1).contiguous()
+        for i in range(steps):
+            first = i == 0 and enters
+            part = slice(0 if first else (1 + i) * b, (2 + i) * b)
+            x, maps = self._tokens(z, seen)
+            room = self._room(b, 2 if first else 1, 1 + self.window)
+            if first:
+                earlier, _ = self._tokens(
+                    newest.latents.permute(0, 2, 3, 1).contiguous(), self._seen(newest.evidence)
+                )
+                room.x[: len(earlier)].copy_(earlier)
+            room.x[-len(x) :].copy_(x)
+            room = self._network(
+                room, modulation[part], tuple(t[2 - room.frames :] for t in turns), ring, place
+            )
+            normalise_rms(room.x_array, room.h_array, finish[part][-b:], 0, self.width, self.tokens)
+            x0 = self._cells(self.token_out(room.h), maps)
+            keep = float(levels[i + 1] / levels[i])
+            z = torch.lerp(x0, z, keep) if keep else x0
+        for past in pasts:
+            past.pending = False
+        return z.permute(0, 3, 1, 2).contiguous()
+
+    def _network(
+        self, room: _Room, modulation: Tensor, turns: tuple[np.ndarray, ...], ring: Ring, place: int
+    ) -> _Room:
+        """All blocks over the tokens in the room; the room of the noisy frames alone, with what became of them."""
+        places = np.array([place, 0][2 - room.frames :])
+        mask = self._mask(room.frames, ring.count)
+        b, s = ring.batch, self.tokens
+        for i, block in enumerate(self.blocks):
+            told = (modulation + block.bias).numpy()
+            self._ask(room, block, told, turns, *ring.arrays[i], places)
+            if i == len(self.blocks) - 1 and room.frames == 2:
+                # Of the frame that enters nothing is wanted any more but its keys and values.
+                alone = self._room(b, 1, 1 + self.window)
+                alone.x.copy_(room.x[len(alone.x) :])
+                alone.queries.copy_(room.queries[:, s:])
+                room, told, mask = alone, told[b:], self._mask(1, ring.count)
+            self._answer(room, block, told, *ring.flat[i], mask)
+        return room
+
+    def _ask(
+        self,
+        room: _Room,
+        block: _Block,
+        told: np.ndarray,
+        turns: tuple[np.ndarray, ...],
+        keys: np.ndarray,
+        values: np.ndarray,
+        places: np.ndarray,
+    ) -> None:
+        """A block's first half: queries into the room, keys and values into their places of a ring."""
+        normalise_rms(room.x_array, room.h_array, told, 0, self.width, self.tokens)
+        qkv = self._product(room.h, block.qkv)
+        split_heads_rms(
+            qkv.numpy(), block.query_norm, block.key_norm, *turns, room.queries_array, keys, values, places
+        )
+
+    def _answer(
+        self, room: _Room, block: _Block, told: np.ndarray, keys: Tensor, values: Tensor, mask: Tensor
+    ) -> None:
+        """A block's second half: attention and perceptron, added to the tokens."""
+        s, w = self.tokens, self.width
+        torch.baddbmm(mask, room.queries, keys, out=room.logits)
+        torch.softmax(room.logits, -1, out=room.found)
+        torch.bmm(room.found, values, out=room.heard)
+        room.h_by_head.copy_(room.heard_by_row)
+        add_gated(room.x_array, self._product(room.h, block.out).numpy(), self.nothing, told, 2 * w, s)
+        normalise_rms(room.x_array, room.h_array, told, 3 * w, 4 * w, s)
+        up = self._product(room.h, block.up)
+        silu(up.numpy())
+        add_gated(room.x_array, self._product(up, block.down).numpy(), self.nothing, told, 5 * w, s)
+
+    def _product(self, rows: Tensor, weight: Tensor) -> Tensor:
+        if self.products is torch.float32:
+            return rows @ weight
+        return (rows.to(self.products) @ weight).float()
+
+    def _seen(self, evidence: Tensor) -> Tensor:
+        """What evidence (B, SEEN, H, W) adds to cells: (B, h, w, .)."""
+        cells = F.pixel_unshuffle(evidence, DOWNSAMPLING).permute(0, 2, 3, 1)
+        b, h, w, c = cells.shape
+        if not self.stem:
+            return cells
+        return self.evidence_in(cells.reshape(-1, c)).view(b, h, w, -1)
+
+    def _tokens(self, cells: Tensor, seen: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Latents (B, h, w, C) and what evidence adds to tokens (B S, width) and the stem's maps (B, h, w, .)."""
+        maps: Tensor | None = None
+        if self.stem:
+            x = self.latents_in(cells) + seen
+            for first, second in self.before:
+                x = x + second(first(x, silu=True), silu=True)
+            maps = x
+        else:
+            x = torch.cat([cells, seen], 3)
+        (h, w), p = self.grid, self.patch
+        y = x.reshape(len(x), h // p, p, w // p, p, -1).permute(0, 1, 3, 2, 4, 5)
+        tokens = self.token_in(y.reshape(len(x) * self.tokens, -1))
+        tokens.view(len(x), self.tokens, -1).add_(self.position)
+        return tokens, maps
+
+    def _cells(self, patches: Tensor, maps: Tensor | None) -> Tensor:
+        """What comes out of tokens (B S, p p C') to latents (B, h, w, C)."""
+        (h, w), p = self.grid, self.patch
+        y = patches.view(-1, h // p, w // p, p, p, patches.shape[1] // p**2).permute(0, 1, 3, 2, 4, 5)
+        x = y.reshape(-1, h, w, y.shape[-1])
+        if maps is None:
+            return x
+        x = x + maps
+        for first, second in self.after:
+            x = x + second(first(x, silu=True), silu=True)
+        return self.latents_out(x, silu=True).clone()
+
+    def _conditions(self, controls: Tensor, levels: Tensor, strides: Tensor) -> Tensor:
+        """Controls (n, K), levels (n,) and step sizes (n,) to (n, width)."""
+        told = self.control[1](F.silu(self.control[0](controls)))
+        return F.silu(told + self.level(embed(levels)) + self.stride(embed(strides)))
+
+    def _turns(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        angles = frames[:, None] * self.frequencies  # float64: frame 10,000 is as exact as 10
+        return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+    def _room(self, b: int, t: int, places: int) -> _Room:
+        key = b, t, places
+        if key not in self._rooms:
+            self._rooms[key] = _Room(b, t, self.tokens, self.heads, self.width, places, self.products)
+        return self._rooms[key]
+
+    def _mask(self, t: int, count: int) -> Tensor:
+        """Added to attention (T S, places S): the frame that enters does not see the noisy one, in place 0.
+
+        Nobody sees places that are still empty.
+        """
+        key = (t, min(count, self.window))
+        if key not in self._masks:
+            mask = torch.zeros(t, self.tokens, 1 + self.window, self.tokens)
+            mask[:, :, 1 + key[1] :] = -torch.inf
+            mask[: t - 1, :, 0] = -torch.inf
+            self._masks[key] = mask.view(t * self.tokens, -1)
+        return self._masks[key]
+
+
+assert MODULATIONS == 6

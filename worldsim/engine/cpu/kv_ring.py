@@ -1,0 +1,78 @@
+"""Keys and values of the last clean frames in one place: a new frame takes that of the oldest, nothing is moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from worldsim.models.denoisers.layers import Cache
+
+if TYPE_CHECKING:
+    from worldsim.engine.past import DreamPast
+
+
+class Ring:
+    """Of ``batch`` dreams that step together.
+
+    ``keys`` and ``values`` (depth, B, heads, 1 + window, S, head) of every block; place 0 is the noisy frame's, the
+    others are taken in turn. Which of them is the oldest does not matter: rotary angles tell keys their time.
+    ``count``: clean frames that ever came in.
+    """
+
+    def __init__(self, depth: int, batch: int, heads: int, window: int, tokens: int, head: int) -> None:
+        self.keys = torch.zeros(depth, batch, heads, 1 + window, tokens, head)
+        self.values = torch.zeros_like(self.keys)
+        self.window, self.count = window, 0
+        # The same memory, as numba and as attention read it, block by block.
+        self.arrays = [(k.numpy(), v.numpy()) for k, v in zip(self.keys, self.values, strict=True)]
+        self.flat = [
+            (k.flatten(2, 3).flatten(0, 1).transpose(1, 2), v.flatten(2, 3).flatten(0, 1))
+            for k, v in zip(self.keys, self.values, strict=True)
+        ]  # (B heads, head, places S) and (B heads, places S, head)
+
+    @property
+    def batch(self) -> int:
+        """Dreams."""
+        return self.keys.shape[1]
+
+    def frames(self) -> list[int]:
+        """The places of the clean frames, from the oldest to the newest."""
+        n = min(self.count, self.window)
+        oldest = self.count % self.window if n == self.window else 0
+        return [1 + (oldest + i) % self.window for i in range(n)]
+
+    def take(self) -> int:
+        """The place of a new clean frame."""
+        self.count += 1
+        return 1 + (self.count - 1) % self.window
+
+    @classmethod
+    def joined(cls, rows: list[tuple[Ring, int]]) -> Ring:
+        """One ring of several dreams that have equally many frames, each given as a ring and its row there."""
+        depth, _, heads, places, tokens, head = rows[0][0].keys.shape
+        ring = cls(depth, len(rows), heads, places - 1, tokens, head)
+        for i, (other, row) in enumerate(rows):
+            frames = other.frames()
+            ring.keys[:, i, :, 1 : 1 + len(frames)] = other.keys[:, row][:, :, frames]
+            ring.values[:, i, :, 1 : 1 + len(frames)] = other.values[:, row][:, :, frames]
+            ring.count = len(frames)
+        return ring
+
+    @classmethod
+    def of(cls, pasts: Sequence[DreamPast]) -> Ring:
+        """The ring whose rows are exactly these dreams', made where they come from several."""
+        rows: list[tuple[Ring, int]] = [past.ring for past in pasts]
+        ring = rows[0][0]
+        if ring.batch != len(rows) or any(r is not ring or i != j for j, (r, i) in enumerate(rows)):
+            ring = cls.joined(rows)
+            for i, past in enumerate(pasts):
+                past.ring = ring, i
+        return ring
+
+    def plain(self, row: int) -> Cache:
+        """The clean frames of one dream, from the oldest to the newest, as the plain denoiser caches them."""
+        frames = self.frames()
+        keys, values = (x[:, row][:, :, frames].flatten(2, 3) for x in (self.keys, self.values))
+        return Cache([k[None] for k in keys], [v[None] for v in values])

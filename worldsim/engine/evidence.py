@@ -1,0 +1,62 @@
+"""What memory shows of a new view, as a picture: remembered ones warped to its pose, holes where none of them looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.engine.kernels.poses import Pose, rotation
+from worldsim.engine.kernels.splatting import EDGE, MARGIN, WIDEST, splat
+from worldsim.models.geometry import cell_rays
+from worldsim.models.memory.rays.warp import BEHIND
+
+TRUE, OWN = 1.0, 0.5
+"""Marks of a pixel that a true frame shows, and of one from a frame that was dreamt."""
+
+
+class Evidence:
+    """Warps remembered pictures of ``size`` pixels each way; ``scale`` is the scene's unit in the world's."""
+
+    def __init__(self, size: int, fov: float, scale: float) -> None:
+        self.size, self.scale = size, scale
+        self.rays = cell_rays(size, size, fov).numpy()
+        self.reach = math.tan(math.radians(fov) / 2)
+
+    def __call__(
+        self,
+        pose: Pose,
+        pictures: NDArray[np.uint8],
+        distances: NDArray[np.float32],
+        poses: Sequence[Pose],
+        marks: Sequence[float],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        """Draw what is remembered.
+
+        Args:
+            pose: (5,), of the new view; pictures: (R, H, W, 3), the best first, R may be 0.
+            distances: (R, h, w), their log distances; poses: R of (5,); marks: R, TRUE or OWN.
+
+        Returns:
+            the picture (H, W, 3), grey where nothing is known; its marks (H, W), 0 where nothing is known; and how far
+            away everything is (H, W) in the world's units, 0 where nothing is known.
+        """
+        shown = np.full((self.size, self.size, 3), 127, np.uint8)
+        depth, mark = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
+        if len(pictures):
+            mine, here = np.array(rotation(pose)), np.array(pose[:3], np.float64)
+            turns = np.array([mine.T @ np.array(rotation(p)) for p in poses], np.float32)
+            steps = np.array([mine.T @ (np.array(p[:3], np.float64) - here) for p in poses], np.float32)
+            splat(
+                np.ascontiguousarray(pictures), np.ascontiguousarray(distances, np.float32), self.rays, turns, steps,
+                np.array(marks, np.float32), self.scale, self.reach, BEHIND, EDGE, MARGIN, WIDEST, shown, depth, mark,
+            )  # fmt: skip
+        return shown, mark, depth
+
+
+def stack(picture: NDArray[np.uint8], mark: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Evidence as a generator takes it: colours in [-1, 1], 0 where nothing is known, and marks (4, H, W)."""
+    colours = (picture.astype(np.float32) / 127.5 - 1) * (mark > 0)[..., None]
+    return np.concatenate([colours.transpose(2, 0, 1), mark[None]])

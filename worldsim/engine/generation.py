@@ -1,0 +1,169 @@
+"""How a generator draws a frame: evidence from memory, its own past with noise, and steps by how much is new.
+
+What memory shows is copied in two steps; the more of a view nobody has seen, the more steps it takes to make it up. A
+frame that was drawn is a memory like any other from then on: what was imagined once is evidence when it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldsim.config import GeneratorConfig
+from worldsim.diffusion import process as diffusion
+from worldsim.diffusion.schedules import next_frame, path
+from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
+from worldsim.engine.past import DreamPast
+from worldsim.engine.pixel_recall import measured
+from worldsim.frames import smaller
+from worldsim.models.denoisers.generator import SEEN, Generator
+
+SOMETHING_NEW, MUCH_NEW = 0.03, 0.15
+"""Shares of a view that memory does not show, from which a frame takes twice and four times as many steps."""
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
+
+
+class Sampler(Protocol):
+    """What runs a generator: the plain module, or a fast twin of it."""
+
+    def sample(
+        self, pasts: Sequence[DreamPast], newest: Context, noise: Tensor, target: Target, levels: Tensor
+    ) -> Tensor:
+        """Denoise the next frame of each dream: noise (B, C, h, w) along levels (n + 1,) to clean latents.
+
+        The newest frame enters the context first.
+        """
+
+
+class Context:
+    """The newest frame as it enters the context: latents (B, C, h, w) as they are shown, levels (B,), and what it was
+    drawn from, control (B, K) and evidence (B, SEEN, H, W)."""
+
+    def __init__(self, latents: Tensor, level: Tensor, control: Tensor, evidence: Tensor) -> None:
+        self.latents, self.level, self.control, self.evidence = latents, level, control, evidence
+
+
+class Target:
+    """What the next frame is drawn from: its index, control (B, K), evidence (B, SEEN, H, W), and the step size that
+    the generator is told, 0 for none."""
+
+    def __init__(self, index: int, control: Tensor, evidence: Tensor, stride: float = 0.0) -> None:
+        self.index, self.control, self.evidence, self.stride = index, control, evidence, stride
+
+
+class PlainSampler:
+    """The module as it was trained, on any device, over a cache of keys and values in each past."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def sample(
+        self, pasts: Sequence[DreamPast], newest: Context, noise: Tensor, target: Target, levels: Tensor
+    ) -> Tensor:
+        """See :class:`Sampler`."""
+        rows = []
+        for i, past in enumerate(pasts):
+            one, n = slice(i, i + 1), newest
+            if past.pending:
+                self.generator.extend(
+                    n.latents[one, None], n.level[one, None], n.control[one, None], n.evidence[one, None],
+                    past.cache, target.index - 1, commit=1,
+                )  # fmt: skip
+                past.pending = False
+            z = noise[one, None]
+            for now, then in pairwise(levels):
+                level = now.expand(1, 1)
+                x0 = self.generator.extend(
+                    z, level, target.control[one, None], target.evidence[one, None], past.cache, target.index,
+                    stride=torch.full_like(level, target.stride),
+                ).float()  # fmt: skip
+                z = diffusion.reverse(z, x0, level, then.expand(1, 1)) if then else x0
+            rows.append(z[:, 0])
+        return torch.cat(rows)
+
+
+def remembered(
+    draw: Evidence, past: DreamPast, sources: Sequence[int], pose: Sequence[float], measure: Measure
+) -> NDArray[np.float32]:
+    """What a dream's past shows at a pose (5,), from the frames of these indices, the best first: (SEEN, H, W)."""
+    places = [past.place(i) for i in sources]
+    if not places:
+        return np.zeros((SEEN, draw.size, draw.size), np.float32)
+    far = torch.stack(measured(past, places, measure)).float().cpu().numpy()
+    pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
+    marks = [OWN if i >= past.true_until else TRUE for i in sources]
+    picture, mark, _ = draw(pose, pictures, far, [past.poses[i].tolist() for i in places], marks)
+    return stack(picture, mark)
+
+
+def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
+    """Denoising steps of a frame with this evidence (SEEN, H, W): ``steps``, twice or four times as many."""
+    new = 1 - float((evidence[3] > 0).mean())
+    return steps * (1 if new < SOMETHING_NEW else 2 if new < MUCH_NEW else 4)
+
+
+def shown_again(past: DreamPast, random: torch.Generator, level: float) -> tuple[Tensor, float]:
+    """The newest frame (C, h, w) as it is shown to the generator, and its level: with noise where it is the dream's."""
+    latent = past.latents[-1]
+    if past.indices[-1] < past.true_until:
+        return latent, 0.0
+    noise = torch.randn(latent.shape, generator=random).to(latent.device)
+    return (1 - level) * latent + level * noise, level
+
+
+def generate(
+    sampler: Sampler,
+    pasts: Sequence[DreamPast],
+    randoms: Sequence[torch.Generator],
+    controls: tuple[Tensor, Tensor],
+    evidence: Sequence[NDArray[np.float32]],
+    steps: Sequence[int],
+    spacing: str,
+    config: GeneratorConfig,
+) -> Tensor:
+    """Latents (B, C, h, w) of the next frame of each dream.
+
+    Args:
+        controls: (B, K) of the newest frame and of the one to be drawn; evidence: B of (SEEN, H, W); steps: B.
+        config: the generator's.
+    """
+    index = pasts[0].count
+    shown, level, noise = [], [], []
+    for past, random in zip(pasts, randoms, strict=True):
+        latent, at = shown_again(past, random, config.context_level)
+        shown.append(latent)
+        level.append(at)
+        noise.append(torch.randn(latent.shape, generator=random).to(latent.device))
+    before = [
+        np.zeros_like(now) if p.evidence is None else p.evidence
+        for p, now in zip(pasts, evidence, strict=True)
+    ]
+    device = shown[0].device
+    seen, seen_before = (torch.from_numpy(np.stack(x)).to(device) for x in (evidence, before))
+    rows: dict[int, list[int]] = {}
+    for i, count in enumerate(steps):
+        rows.setdefault(count, []).append(i)
+    out: dict[int, Tensor] = {}
+    for count, some in rows.items():
+        newest = Context(
+            torch.stack([shown[i] for i in some]),
+            torch.tensor([level[i] for i in some], device=device),
+            controls[0][some],
+            seen_before[some],
+        )
+        stride = 1 / count if spacing == "even" and 1 / count in config.strides else 0.0
+        target = Target(index, controls[1][some], seen[some], stride)
+        levels = path(next_frame(spacing), count)[:, 0].to(device)
+        drawn = sampler.sample(
+            [pasts[i] for i in some], newest, torch.stack([noise[i] for i in some]), target, levels
+        )
+        out |= dict(zip(some, drawn, strict=True))
+    return torch.stack([out[i] for i in range(len(pasts))])

@@ -1,0 +1,1 @@
+"""Loops that numba compiles when they are first imported and keeps beside these files, and poses as plain numbers."""

@@ -1,0 +1,79 @@
+"""What a dream's past holds for :mod:`.rays.pixel_memory`: pictures, and how far away what they show is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worldsim.engine.past import DreamPast
+from worldsim.frames import larger, to_tensor
+from worldsim.models.memory.rays.pixel_memory import Seen
+from worldsim.models.world_model import WorldModel
+
+
+def measured(
+    past: DreamPast, places: Sequence[int], measure: Callable[[Tensor, Tensor], Tensor]
+) -> list[Tensor]:
+    """Log distances of the frames at these places of the past, each measured once.
+
+    ``measure`` takes latents (n, C, h, w) and pitches (n,) to log distances (n, ., .).
+    """
+    missing = [i for i in dict.fromkeys(places) if past.distances[i] is None]
+    if missing:
+        pitch = torch.stack([past.poses[i][4] for i in missing])
+        found = measure(torch.stack([past.latents[i] for i in missing]), pitch)
+        for i, distance in zip(missing, found, strict=True):
+            past.distances[i] = distance
+    return [d for d in (past.distances[i] for i in places) if d is not None]
+
+
+def seen(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequence[int]]) -> Seen:
+    """The frames of these indices of each past, as :class:`.pixel_memory.PixelMemory` takes them.
+
+    Rows with fewer frames than the longest are filled up.
+    """
+    room = max(1, *(len(row) for row in sources))
+    device = pasts[0].latents[-1].device
+    rows = []
+    for past, row in zip(pasts, sources, strict=True):
+        places = [past.place(i) for i in row]
+        empty = room - len(row)
+        known = places + [len(past) - 1] * empty
+        rows.append(
+            Seen(
+                to_tensor(np.stack([past.pictures[i] for i in known]), device),
+                torch.stack(measured(past, known, model.pixels.distances)),
+                torch.stack([past.poses[i] for i in known]),
+                torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
+                torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),
+                F.pad(torch.ones(len(row), dtype=torch.bool, device=device), (0, empty)),
+            )
+        )
+    return Seen(*(torch.stack(column) for column in zip(*(vars(row).values() for row in rows), strict=True)))
+
+
+def recalled(
+    model: WorldModel,
+    pasts: Sequence[DreamPast],
+    sources: Sequence[Sequence[int]],
+    latents: Tensor,
+    poses: Tensor,
+    drawn: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The next frame of each dream with what it remembers of it.
+
+    Args:
+        sources: indices of the frames that were read for it; latents: (B, C, h, w), its own; poses: (B, 5).
+        drawn: (B, 3, H, W) in [-1, 1], what the decoder made of the latents.
+
+    Returns:
+        pictures (B, 3, ., .) of the size of those in the past, and log distances (B, ., .).
+    """
+    distances = model.pixels.distances(latents, poses[:, 4])
+    if (side := pasts[0].pictures[-1].shape[0]) != model.config.size:
+        drawn = larger(drawn.clamp(-1, 1), side)
+    return model.pixels(drawn, distances, poses, seen(model, pasts, sources)), distances

@@ -1,0 +1,1 @@
+"""Other people's networks, rebuilt in torch, and where their weights come from."""

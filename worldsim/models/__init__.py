@@ -1,0 +1,1 @@
+"""The networks, and what they share: cameras, a cache of latents, how attention begins."""

@@ -1,0 +1,1 @@
+"""What predicts a clean latent from a noisy one."""

@@ -1,0 +1,1 @@
+"""Remembered views that are read along the rays of a camera."""

@@ -1,0 +1,45 @@
+"""Prepending: past frames come before the window on the temporal axis (section 6.1, Figure 5)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from worldsim.models.denoisers.protocol import Denoiser
+from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, way
+
+
+@way("prepend", compressors=("none", "joint"))
+class Prepend(nn.Module):
+    """Past frames are frames like the others, at the levels they carry; their layer-normalised actions control them.
+
+    The norm tells the denoiser a remembered frame from one of the window, also where both are clean.
+    """
+
+    def __init__(
+        self, config: MemoryVariantConfig, channels: int, action_dim: int, grid: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.control_dim, self.beside_channels, self.memory_width = action_dim, 0, 0
+        self.norm = nn.LayerNorm(action_dim)
+
+    def forward(
+        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References
+    ) -> Tensor:
+        """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
+        past = past.packed()
+        m = len(past)
+        if m == 0:
+            return cast(Tensor, denoiser(z, level, actions))
+        valid = None
+        if not bool(past.valid.all()):
+            valid = torch.cat([past.valid, torch.ones_like(level, dtype=torch.bool)], 1)
+        out: Tensor = denoiser(
+            torch.cat([past.latents, z], 1),
+            torch.cat([past.level, level], 1),
+            torch.cat([self.norm(past.actions), actions], 1),
+            valid=valid,
+        )
+        return out[:, m:]

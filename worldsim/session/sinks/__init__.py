@@ -1,0 +1,1 @@
+"""What reads the ticks of a session: report, scores, video, replay check."""
