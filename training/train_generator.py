@@ -244,9 +244,6 @@ def main(args: list[str]) -> int:
     """Parse, train, publish."""
     config = load(Config, args)
     torch.set_flush_denormal(True)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a run that is told to end saves what it has learned
     accelerator = launch(config)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model
@@ -259,7 +256,12 @@ def main(args: list[str]) -> int:
     )
     generator = model.generator.to(accelerator.device)
     run = Run(config, generator, accelerator, clips)
-    run.train()
+    # A run that is told to end saves what it has learned.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run.train()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if accelerator.is_main_process:
         result = {
             "steps": run.counters["step"],
