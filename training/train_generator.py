@@ -270,6 +270,7 @@ def main(args: list[str]) -> int:
         }
         result["held_out"] = held_out(run, others)
         model.cpu()
+        loaded.description.training.pop("rollout", None)  # of a second denoiser, which is no more
         if config.generation.strided and config.generation.strided_from < 1:
             model.config.generator.strides = list(STRIDES)
         save_part(Path(config.out), loaded, "generator", result)
