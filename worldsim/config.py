@@ -71,7 +71,7 @@ class GeneratorConfig:
     depth: int = 8
     heads: int = 4
     patch: int = 2
-    window: int = 15
+    window: int = 8
     stem: int = 0
     stem_blocks: int = 2
     context_level: float = 0.1

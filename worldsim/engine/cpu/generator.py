@@ -18,7 +18,7 @@ from worldsim.engine.generation import Context, Target
 from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
 from worldsim.engine.past import DreamPast
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
-from worldsim.models.denoisers.generator import MODULATIONS, SEEN, Generator, GeneratorBlock, embed
+from worldsim.models.denoisers.generator import SEEN, Generator, GeneratorBlock, embed
 
 
 @dataclass
@@ -292,6 +292,3 @@ class FastGenerator:
             mask[: t - 1, :, 0] = -torch.inf
             self._masks[key] = mask.view(t * self.tokens, -1)
         return self._masks[key]
-
-
-assert MODULATIONS == 6
