@@ -139,10 +139,7 @@ class Run:
         g = torch.Generator().manual_seed((seed * 1_000_003 + step) * 64 + self.accelerator.process_index)
         d = draw(clips.latents.shape, self.config.generation, strided, g)
         with self.accelerator.autocast():
-            out: dict[str, Tensor] = module(
-                clips.to(device), d.noise.to(device), d.level.to(device), d.stride.to(device),
-                d.soft.to(device), d.strided,
-            )  # fmt: skip
+            out: dict[str, Tensor] = module(clips.to(device), d.to(device))
         return out
 
     def update(self, loss: Tensor, step: int) -> None:

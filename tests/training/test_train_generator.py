@@ -149,6 +149,44 @@ def test_one_step_is_asked_to_end_where_two_halves_end(small: str, walks: Path) 
     torch.testing.assert_close(target, clips.latents, atol=1e-4, rtol=1e-4)
 
 
+def test_contexts_that_a_generator_redraws_are_its_own(small: str, walks: Path) -> None:
+    """One that draws nothing but grey is shown grey, in the last rows and where they are context."""
+    model = checkpoint.load(small).model
+    clips = Clips(read(walks), model, ClipConfig(length=5, batch=4)).batch(0, 0)
+    shown = []
+
+    class Grey(torch.nn.Module):
+        def forward(self, z: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            shown.append(z)
+            return torch.zeros_like(z)
+
+    config = GenerationConfig(strided=0.25, redrawn=0.5, clean=0.0, soft=1.0)
+    d = draw(clips.latents.shape, config, True, torch.Generator().manual_seed(0))
+    assert (d.strided, len(d.start)) == (1, 2)
+    assert not d.soft[2:].any(), "what is redrawn is not blurred as well"
+    objective = Generation(Grey(), config)  # type: ignore[arg-type]
+    torch.testing.assert_close(objective.redrawn(clips, d), torch.zeros_like(clips.latents[2:]))
+    objective(clips, d)
+    context = d.context[2:]
+    assert context.any()
+    assert not shown[-1][2:][context].any()
+    true = clips.latents[2:] + d.level[2:, :, None, None, None] * (d.noise[2:] - clips.latents[2:])
+    torch.testing.assert_close(shown[-1][2:][~context], true[~context])
+
+
+def test_what_is_redrawn_by_a_model_that_knows_is_the_truth(small: str, walks: Path) -> None:
+    model = checkpoint.load(small).model
+    clips = Clips(read(walks), model, ClipConfig(length=5, batch=4)).batch(0, 0)
+
+    class Knows(torch.nn.Module):
+        def forward(self, z: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return clips.latents[-len(z) :]
+
+    d = draw(clips.latents.shape, GenerationConfig(redrawn=0.75), True, torch.Generator().manual_seed(0))
+    drawn = Generation(Knows(), GenerationConfig()).redrawn(clips, d)  # type: ignore[arg-type]
+    torch.testing.assert_close(drawn, clips.latents[1:], atol=1e-4, rtol=1e-4)
+
+
 def test_training_lowers_the_loss_on_walks_it_has_not_seen(small: str, walks: Path, tmp_path: Path) -> None:
     words = "generation.strided=0", "rates.warmup=5"
     few = _train(small, walks, tmp_path / "few", "steps=2", *words)

@@ -6,7 +6,8 @@ A part of the rows asks for few steps: what one step of some size does is learne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from worldsim.models.denoisers.generator import Generator
 
 STRIDES = (1.0, 0.5, 0.25, 0.125)
 """Step sizes that are learned; half of the smallest is told as infinitesimal, 0."""
+REDRAWN = 0.25
+"""Step size by which a generator draws contexts of its own, from one of the first ``REDRAWN_STEPS`` multiples of it."""
+REDRAWN_STEPS = 3
 
 
 @dataclass
@@ -27,7 +31,9 @@ class GenerationConfig:
     the other levels. ``hole``: how much more an error counts where memory shows nothing. ``floor``: level below which
     the weight 1 / t^2 of a squared error no longer rises. ``strided``: share of the rows that ask for few steps, from
     ``strided_from`` of the budget on. ``soft``: share of the rows whose context is blurred, as a dream's own is at
-    first; what is asked for stays sharp."""
+    first; what is asked for stays sharp. ``redrawn``: share of the rows, from the same time on, whose context the
+    generator draws itself, from true frames under much noise: it is shown errors of its own, and the truth is asked
+    for (Resampling Forcing, arXiv 2512.15702)."""
 
     clean: float = 0.3
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
@@ -39,18 +45,29 @@ class GenerationConfig:
     strided: float = 0.25
     strided_from: float = 0.5
     soft: float = 0.4
+    redrawn: float = 0.2
 
 
 @dataclass
 class Draw:
     """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), stride (B, L), 0 where none is asked for, and how
-    much of each frame is blurred, soft (B, L); the rows with strides come first, ``strided`` of them."""
+    much of each frame is blurred, soft (B, L). The rows with strides come first, ``strided`` of them; the last ones, as
+    many as ``start`` (R, 1) has, are drawn anew from these levels and ``other`` noise (R, L, C, h, w), where they are
+    ``context`` (B, L)."""
 
     noise: Tensor
     level: Tensor
     stride: Tensor
     soft: Tensor
     strided: int
+    context: Tensor
+    start: Tensor
+    other: Tensor
+
+    def to(self, device: torch.device) -> Draw:
+        """Every tensor on the device."""
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
 
 def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: torch.Generator) -> Draw:
@@ -78,8 +95,12 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
         )  # its multiples
         level[:rows] = starts
     level = torch.where(context, config.clean * uniform(b, length), level)
-    blurred = (uniform(b, 1) < config.soft) & context
-    return Draw(noise, level, stride, blurred * uniform(b, length), rows)
+    soft = ((uniform(b, 1) < config.soft) & context) * uniform(b, length)
+    drawn = min(round(config.redrawn * b), b - rows) if strided else 0
+    soft[b - drawn :] = 0
+    start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (drawn, 1), generator=random)
+    other = torch.randn((drawn, *shape[1:]), generator=random)
+    return Draw(noise, level, stride, soft, rows, context, start, other)
 
 
 class Generation(nn.Module):
@@ -89,33 +110,52 @@ class Generation(nn.Module):
         super().__init__()
         self.generator, self.config = generator, config
 
-    def forward(
-        self, clips: GeneratorClips, noise: Tensor, level: Tensor, stride: Tensor, soft: Tensor, strided: int
-    ) -> dict[str, Tensor]:
-        """Losses of one batch; the arguments but for the first are those of :class:`Draw`.
+    def forward(self, clips: GeneratorClips, d: Draw) -> dict[str, Tensor]:
+        """Losses of one batch.
 
         Returns:
             ``loss``; and mean squared errors of clean latents at levels above 0.8, where memory shows everything
             (``known``) and where it shows nothing (``unknown``).
         """
         c, z = self.config, clips.latents
-        shown = torch.lerp(z, blurred(z), diffusion.per_frame(soft, z))
-        noisy, target = diffusion.corrupt(shown, noise, level), z
-        if strided:
-            target = torch.cat([self.halves(clips, noisy, level, stride, strided), z[strided:]])
-        x0 = self.generator(noisy, level, clips.control, clips.evidence, stride).float()
+        level, first = d.level, len(z) - len(d.start)
+        shown = torch.lerp(z, blurred(z), diffusion.per_frame(d.soft, z))
+        spoilt = d.soft > 0
+        if len(d.start):
+            mine = diffusion.per_frame(d.context[first:], z)
+            shown = torch.cat([shown[:first], torch.where(mine, self.redrawn(clips, d), z[first:])])
+            spoilt = torch.cat([spoilt[:first], d.context[first:]])
+        noisy, target = diffusion.corrupt(shown, d.noise, level), z
+        if d.strided:
+            target = torch.cat([self.halves(clips, noisy, level, d.stride, d.strided), z[d.strided :]])
+        x0 = self.generator(noisy, level, clips.control, clips.evidence, d.stride).float()
         error = (x0 - target).square().mean(2)  # (B, L, h, w)
         hole = 1 - clips.covered
         steep = level.clamp_min(c.floor).pow(-2)
-        steep = torch.where(soft > 0, 1.0, steep)[..., None, None]  # of what cannot be known nobody asks much
+        steep = torch.where(spoilt, 1.0, steep)[..., None, None]  # of what cannot be known nobody asks much
         loss = (steep * (1 + c.hole * hole) / (1 + c.hole / 2) * error).mean()
         truth = (x0.detach() - z).square().mean(2)
-        high = ((level > 0.8) & (stride == 0))[..., None, None].expand_as(error)
+        high = ((level > 0.8) & (d.stride == 0))[..., None, None].expand_as(error)
         return {
             "loss": loss,
             "known": _mean(truth, high & (hole < 0.02)),
             "unknown": _mean(truth, high & (hole > 0.98)),
         }
+
+    @torch.no_grad()
+    def redrawn(self, clips: GeneratorClips, d: Draw) -> Tensor:
+        """The last rows (R, L, C, h, w) as the generator draws them from true frames at levels ``start``."""
+        first = len(clips.latents) - len(d.start)
+        z, control, evidence = clips.latents[first:], clips.control[first:], clips.evidence[first:]
+        level = d.start.expand(-1, z.shape[1])
+        told = torch.full_like(level, REDRAWN)
+        now = diffusion.corrupt(z, d.other, level)
+        for _ in range(REDRAWN_STEPS):
+            then = (level - REDRAWN).clamp_min(0)
+            x0 = self.generator(now, level, control, evidence, told).float()
+            moved = diffusion.reverse(now, x0, level, then)
+            now, level = torch.where(diffusion.per_frame(level > 0, z), moved, now), then
+        return now
 
     @torch.no_grad()
     def halves(
