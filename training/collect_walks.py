@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 import envs  # noqa: F401  (registers the worlds)
 from envs.policies import registry as policies
-from training.data.episodes import DataError, fingerprint
+from training.data.episodes import DataError, latents_of
 from training.data.walks import META, Walks, write
 from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
@@ -106,7 +106,7 @@ def shard(config: Config, first: int) -> Path:
         frames, actions, poses = play(config, loaded, env, seed)
         rows.append((frames, *encode(loaded, frames, poses), actions, poses))
     folder = Path(config.out) / f"{config.seed + first:09d}"
-    meta = {"autoencoder": fingerprint(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
+    meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
     write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
     return folder
 

@@ -25,7 +25,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.data.episodes import fingerprint
+from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
 from training.data.walks import read
 from training.loop import resume as state
@@ -244,7 +244,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model
-    shards = read(Path(config.walks), fingerprint(model.autoencoder))
+    shards = read(Path(config.walks), latents_of(model.autoencoder))
     clips = Clips(shards, model, config.clip)
     others = Clips(shards, model, config.clip)
     clips.episodes, others.episodes = (

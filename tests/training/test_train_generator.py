@@ -12,7 +12,7 @@ import torch
 from envs.actions import space, spec
 from tests.helpers.small_model import small_config
 from training import collect_walks, train_generator
-from training.data.episodes import DataError, fingerprint
+from training.data.episodes import DataError, latents_of
 from training.data.evidence_clips import ClipConfig, Clips, prefetched
 from training.data.walks import read
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
@@ -57,7 +57,7 @@ def _train(small: str, walks: Path, out: Path, *words: str) -> dict[str, float]:
 
 def test_walks_are_whole_episodes_encoded_by_the_checkpoint(small: str, walks: Path) -> None:
     model = checkpoint.load(small).model
-    shards = read(walks, fingerprint(model.autoencoder))
+    shards = read(walks, latents_of(model.autoencoder))
     assert [len(shard) for shard in shards] == [2, 2, 1]
     shard = shards[0]
     assert shard.frames.shape == (2, STEPS, 32, 32, 3)

@@ -164,7 +164,7 @@ def latent_episodes(
     quiet: bool = False,
 ) -> list[LatentEpisode]:
     """Encode every episode once; the latents are cached on disk under a name that holds the weights' hash."""
-    mark = fingerprint(autoencoder)
+    mark = latents_of(autoencoder)
     cache.mkdir(parents=True, exist_ok=True)
     out = []
     for episode in tqdm(episodes, "encoding", unit="episode", disable=quiet):
@@ -217,6 +217,11 @@ def _encode(
     frames = episode.frames(0, len(episode))
     parts = [autoencoder.encode(to_tensor(frames[i : i + 64], device)) for i in range(0, len(frames), 64)]
     return torch.cat(parts).half().cpu().numpy()
+
+
+def latents_of(autoencoder: torch.nn.Module) -> str:
+    """Twelve hex digits that tell which latents an autoencoder makes: another decoder changes none of them."""
+    return fingerprint(autoencoder, without="decoder")
 
 
 def fingerprint(module: torch.nn.Module, without: str = "-") -> str:

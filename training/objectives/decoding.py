@@ -1,0 +1,66 @@
+"""What a decoder is asked for: the true picture, what networks of pictures see in it, and patches that look real.
+
+L1 and SSIM alone are content with a blur where latents do not say what a surface looks like. Latents are a little
+wrong in training, blurred and with noise, as those are that were made up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from training.objectives.generation import blurred
+from training.objectives.image_loss import picture_loss
+from training.objectives.patch_discriminator import PatchDiscriminator, hinge
+from worldsim.metrics.networks.lpips import Lpips
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+
+
+@dataclass
+class DecodingConfig:
+    """Weights beside L1: of 1 - SSIM, of LPIPS (Zhang et al. 2018), and of the patch discriminator (Isola et al. 2017),
+    which begins after ``head_start`` steps; ``noise`` and ``blur``: most that latents are disturbed by, each drawn
+    anew for every picture."""
+
+    ssim: float = 0.25
+    lpips: float = 1.0
+    adversarial: float = 0.03
+    head_start: int = 200
+    noise: float = 0.2
+    blur: float = 0.5
+
+
+class Decoding(nn.Module):
+    """A decoder with its losses; ``forward`` is what a distributed launcher wraps."""
+
+    def __init__(self, autoencoder: ConvAutoencoder, config: DecodingConfig) -> None:
+        super().__init__()
+        self.autoencoder, self.config = autoencoder, config
+        self.autoencoder.encoder.requires_grad_(False)
+        self.discriminator = PatchDiscriminator()
+
+    def disturbed(self, z: Tensor, noise: Tensor, amounts: Tensor) -> Tensor:
+        """Latents (N, C, h, w) with unit noise of their shape, by amounts (N, 2) in [0, 1] of both disturbances."""
+        blur, grain = (amounts * amounts.new_tensor([self.config.blur, self.config.noise])).T
+        z = torch.lerp(z, blurred(z[None])[0], blur[:, None, None, None])
+        return z + grain[:, None, None, None] * noise
+
+    def forward(
+        self, x: Tensor, z: Tensor, noise: Tensor, amounts: Tensor, perceptual: Lpips | None, judged: bool
+    ) -> dict[str, Tensor]:
+        """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the discriminator
+        too."""
+        c = self.config
+        y = self.autoencoder.decode(self.disturbed(z, noise, amounts)).float()
+        loss, pixels, similar = picture_loss(y, x, c.ssim)
+        losses = {"l1": pixels, "ssim": similar}
+        if perceptual is not None:
+            losses["lpips"] = perceptual(y, x).mean()
+            loss = loss + c.lpips * losses["lpips"]
+        if judged:
+            maker, judge = hinge(self.discriminator, x, y)
+            loss = loss + c.adversarial * maker + judge
+            losses |= {"maker": maker, "judge": judge}
+        return {"loss": loss, **losses}

@@ -1,0 +1,126 @@
+"""Sharpen the decoder of a checkpoint on walks: python -m training.train_decoder checkpoint=blocks walks=DIR out=RUN
+
+Encoder and latents stay as they are, so that everything that was learned over them fits. Asks for L1, SSIM, LPIPS and
+patches that a discriminator takes for true ones, from latents a little blurred and noisy
+(:mod:`training.objectives.decoding`); LPIPS needs its weights installed, `decoding.lpips=0` leaves it out. The same command after a kill goes on where
+it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM and LPIPS of held-out frames, before and after, as
+one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import MISSING
+from torch import Tensor, nn
+
+from training.data.episodes import latents_of
+from training.data.walks import Walks, read
+from training.loop.finetune import save_part
+from training.loop.launch import launch
+from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.objectives.decoding import Decoding, DecodingConfig
+from worldsim import checkpoint
+from worldsim.cli.command import command
+from worldsim.config import load
+from worldsim.frames import to_tensor, to_uint8
+from worldsim.metrics.networks import lpips
+from worldsim.metrics.ssim import psnr, ssim
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+
+
+@dataclass
+class Config(LoopConfig):
+    data: str = ""
+    checkpoint: str = MISSING
+    walks: str = MISSING
+    held_out_walks: int = 16
+    batch: int = 24
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, ema=0.99))
+
+
+class Pictures:
+    """Single frames of walks and their latents."""
+
+    def __init__(self, shards: list[Walks], episodes: list[tuple[int, int]]) -> None:
+        self.shards, self.episodes = shards, episodes
+
+    def batch(self, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Frames (count, 3, H, W) in [-1, 1] and latents (count, C, h, w)."""
+        frames, latents = [], []
+        for i in rng.integers(len(self.episodes), size=count):
+            shard, episode = self.episodes[i]
+            walks = self.shards[shard]
+            t = rng.integers(walks.steps)
+            frames.append(walks.frames[episode, t])
+            latents.append(walks.latents[episode, t])
+        z = torch.from_numpy(np.stack(latents).astype(np.float32))
+        return to_tensor(np.stack(frames), device), z.to(device)
+
+
+@torch.no_grad()
+def measure(
+    autoencoder: ConvAutoencoder, frames: Tensor, latents: Tensor, perceptual: lpips.Lpips | None
+) -> dict[str, float]:
+    """Means over frames (N, 3, H, W) in [-1, 1] against what is drawn from their latents."""
+    true, drawn = to_uint8(frames), to_uint8(autoencoder.decode(latents))
+    pairs = list(zip(true, drawn, strict=True))
+    told = {
+        "psnr": round(float(np.mean([psnr(a, b) for a, b in pairs])), 3),
+        "ssim": round(float(np.mean([ssim(a, b) for a, b in pairs])), 4),
+        "n": len(pairs),
+    }
+    if perceptual is not None:
+        told["lpips"] = round(float(lpips.lpips(perceptual, true, drawn).mean()), 4)
+    return told
+
+
+@command
+def main(args: list[str]) -> int:
+    config = load(Config, args)
+    accelerator = launch(config, partial=True)
+    loaded, device = checkpoint.load(config.checkpoint), accelerator.device
+    autoencoder = loaded.model.autoencoder.to(device)
+    shards = read(Path(config.walks), latents_of(autoencoder))
+    whole = [(i, j) for i, shard in enumerate(shards) for j in range(len(shard))]
+    source = Pictures(shards, whole[: -config.held_out_walks])
+    held = Pictures(shards, whole[-config.held_out_walks :])
+    perceptual = None
+    if config.decoding.lpips:
+        perceptual = lpips.load("alex").to(device).eval().requires_grad_(False)
+    fixed = held.batch(256, np.random.default_rng(0), device)
+    result: dict[str, object] = {"before": measure(autoencoder, *fixed, perceptual)}
+    module = Decoding(autoencoder, config.decoding)
+
+    def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((config.seed, step, accelerator.process_index))
+        x, z = source.batch(config.batch, rng, device)
+        noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), np.float32)).to(device)
+        amounts = torch.from_numpy(rng.random((len(z), 2), np.float32)).to(device)
+        with accelerator.autocast():
+            losses: dict[str, Tensor] = wrapped(
+                x, z, noise, amounts, perceptual, step >= config.decoding.head_start
+            )
+        return losses
+
+    ema, counters = train(module, loss_of, Path(config.out), accelerator, config.optimizer, config)
+    assert isinstance(ema, Decoding)
+    if accelerator.is_main_process:
+        loaded.model.autoencoder.load_state_dict(ema.autoencoder.state_dict())
+        loaded.model.cpu()
+        result |= {"steps": counters["step"], "seconds": round(counters["seconds"])}
+        result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, perceptual)}
+        loaded.model.cpu()
+        save_part(Path(config.out), loaded, "decoder", result)
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
