@@ -3,6 +3,7 @@
 What a generator (`training.train_generator`) is trained on: frames, and once for all their latents and log distances
 by the checkpoint's autoencoder and memory of pixels. Episode i plays world ``seed + i`` by the first of ``policies``
 whose share covers it; what is there already is not played again. Held-out walks are others: ``seed=8000000``.
+``size=128`` keeps frames of twice the model's side, for `training.train_decoder`; latents are of the model's.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.frames import to_tensor
+from worldsim.frames import smaller, to_tensor
 
 
 @dataclass
 class Config:
-    """``steps`` frames an episode, ``shard`` episodes a file."""
+    """``steps`` frames an episode, ``shard`` episodes a file; ``size`` of the frames, 0 for the model's own."""
 
     checkpoint: str = MISSING
     out: str = MISSING
@@ -43,6 +44,7 @@ class Config:
     seed: int = 3_000_000
     policies: dict[str, float] = field(default_factory=lambda: {"explore": 0.75, "needle": 0.25})
     workers: int = 1
+    size: int = 0
 
 
 def policy_of(config: Config, seed: int) -> str:
@@ -83,6 +85,7 @@ def encode(loaded: Loaded, frames: np.ndarray, poses: np.ndarray) -> tuple[np.nd
     """Latents (T, C, h, w) and log distances (T, ., .) of a walk, as float16."""
     model = loaded.model
     device = next(model.parameters()).device
+    frames = smaller(frames, model.config.size)
     latents, distances = [], []
     for i in range(0, len(frames), 64):
         with torch.autocast(device.type, torch.bfloat16):
@@ -100,7 +103,7 @@ def shard(config: Config, first: int) -> Path:
     torch.set_flush_denormal(True)
     loaded = checkpoint.load(config.checkpoint)
     d = loaded.description
-    env = gymnasium.make(d.env_id, disable_env_checker=True, size=loaded.model.config.size)
+    env = gymnasium.make(d.env_id, disable_env_checker=True, size=config.size or loaded.model.config.size)
     rows = []
     for seed in range(config.seed + first, config.seed + min(first + config.shard, config.episodes)):
         frames, actions, poses = play(config, loaded, env, seed)

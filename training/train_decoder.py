@@ -2,16 +2,17 @@
 
 Encoder and latents stay as they are, so that everything that was learned over them fits. Asks for L1, SSIM, LPIPS and
 patches that a discriminator takes for true ones, from latents a little blurred and noisy
-(:mod:`training.objectives.decoding`); LPIPS needs its weights installed, `decoding.lpips=0` leaves it out. The same command after a kill goes on where
-it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM and LPIPS of held-out frames, before and after, as
-one JSON line.
+(:mod:`training.objectives.decoding`). Walks of twice the model's side (`training.collect_walks size=128`) give the
+decoder a second head, which draws pictures of that side. LPIPS needs its weights installed, `decoding.lpips=0` leaves
+it out. The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM
+and LPIPS of held-out frames, before and after, as one JSON line.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,14 @@ from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.decoding import Decoding, DecodingConfig
 from worldsim import checkpoint
+from worldsim.checkpoint import Loaded, LoadedModel
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.frames import to_tensor, to_uint8
+from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.metrics.networks import lpips
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.world_model import WorldModel
 
 
 @dataclass
@@ -64,12 +67,23 @@ class Pictures:
         return to_tensor(np.stack(frames), device), z.to(device)
 
 
+def with_superresolution(loaded: LoadedModel) -> LoadedModel:
+    """The checkpoint with a head of its decoder for twice the side, where it has none yet."""
+    old = loaded.model
+    if old.config.autoencoder.superresolution:
+        return loaded
+    model = WorldModel(replace(old.config, autoencoder=replace(old.config.autoencoder, superresolution=True)))
+    model.load_state_dict(model.state_dict() | old.state_dict())
+    return Loaded(model.eval(), loaded.description, loaded.path)
+
+
 @torch.no_grad()
 def measure(
     autoencoder: ConvAutoencoder, frames: Tensor, latents: Tensor, perceptual: lpips.Lpips | None
 ) -> dict[str, float]:
     """Means over frames (N, 3, H, W) in [-1, 1] against what is drawn from their latents."""
-    true, drawn = to_uint8(frames), to_uint8(autoencoder.decode(latents))
+    side = frames.shape[-1]
+    true, drawn = to_uint8(frames), to_uint8(larger(autoencoder.decode_for(latents, side), side))
     pairs = list(zip(true, drawn, strict=True))
     told = {
         "psnr": round(float(np.mean([psnr(a, b) for a, b in pairs])), 3),
@@ -86,17 +100,20 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)
     loaded, device = checkpoint.load(config.checkpoint), accelerator.device
+    shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
+    side = loaded.model.config.size
+    if shards[0].frames.shape[2] > side:
+        loaded = with_superresolution(loaded)
     autoencoder = loaded.model.autoencoder.to(device)
-    shards = read(Path(config.walks), latents_of(autoencoder))
     whole = [(i, j) for i, shard in enumerate(shards) for j in range(len(shard))]
     source = Pictures(shards, whole[: -config.held_out_walks])
     held = Pictures(shards, whole[-config.held_out_walks :])
-    perceptual = None
+    perceptual: lpips.Lpips | None = None
     if config.decoding.lpips:
         perceptual = lpips.load("alex").to(device).eval().requires_grad_(False)
     fixed = held.batch(256, np.random.default_rng(0), device)
     result: dict[str, object] = {"before": measure(autoencoder, *fixed, perceptual)}
-    module = Decoding(autoencoder, config.decoding)
+    module = Decoding(autoencoder, config.decoding, side)
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((config.seed, step, accelerator.process_index))

@@ -22,11 +22,15 @@ class ConfigError(ValueError):
 
 @dataclass
 class AutoencoderConfig:
-    """The convolutional autoencoder: latents are (channels, H/8, W/8)."""
+    """The convolutional autoencoder: latents are (channels, H/8, W/8).
+
+    ``superresolution``: the decoder has a second head, which draws twice as many pixels each way.
+    """
 
     channels: int = 16
     encoder_widths: list[int] = field(default_factory=lambda: [32, 64, 128])
     decoder_widths: list[int] = field(default_factory=lambda: [48, 96, 128])
+    superresolution: bool = False
 
 
 @dataclass

@@ -42,9 +42,9 @@ def test_a_sharpened_decoder_is_better_and_nothing_else_changes(
     small: str, walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [
-        f"checkpoint={small}", f"walks={walks}", f"out={tmp_path}", "steps=60", "seconds=1e9", "batch=8",
-        "held_out_walks=1", "decoding.lpips=0", "decoding.noise=0", "decoding.blur=0", "decoding.head_start=1000", "optimizer.warmup=5", "optimizer.lr=2e-3",
-        "optimizer.ema=0.8", "threads=1", "precision=fp32",
+        f"checkpoint={small}", f"walks={walks}", f"out={tmp_path}", "held_out_walks=1", "steps=60", "seconds=1e9",
+        "batch=8", "decoding.lpips=0", "decoding.noise=0", "decoding.blur=0", "decoding.head_start=1000",
+        "optimizer.warmup=5", "optimizer.lr=2e-3", "optimizer.ema=0.8", "threads=1", "precision=fp32",
     ]  # fmt: skip
     assert train_decoder.main(words) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -59,9 +59,29 @@ def test_a_sharpened_decoder_is_better_and_nothing_else_changes(
     assert all(name.startswith("autoencoder.decoder.") for name in changed)
 
 
+def test_walks_of_twice_the_side_give_the_decoder_a_second_head(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = [f"checkpoint={small}", f"out={tmp_path / 'walks'}", "episodes=6", "steps=24", "size=64"]
+    assert collect_walks.main(large) == 0
+    words = [
+        f"checkpoint={small}", f"walks={tmp_path / 'walks'}", f"out={tmp_path}", "held_out_walks=1", "steps=40",
+        "seconds=1e9", "batch=8", "decoding.lpips=0", "decoding.noise=0", "decoding.blur=0", "optimizer.warmup=5",
+        "optimizer.lr=2e-3", "optimizer.ema=0.8", "threads=1", "precision=fp32",
+    ]  # fmt: skip
+    assert train_decoder.main(words) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["after"]["ssim"] > told["before"]["ssim"] + 0.1
+    loaded = checkpoint.load(str(tmp_path / "checkpoint"))
+    z = torch.randn(1, 8, 4, 4)
+    assert loaded.model.autoencoder.decode_for(z, 64).shape == (1, 3, 64, 64)
+    torch.testing.assert_close(loaded.model.autoencoder.decode_for(z, 32), loaded.model.autoencoder.decode(z))
+    assert checkpoint.load(small).model.autoencoder.decode_for(z, 64).shape == (1, 3, 32, 32)
+
+
 def test_latents_are_disturbed_by_no_more_than_is_asked(small: str) -> None:
     autoencoder = checkpoint.load(small).model.autoencoder
-    module = Decoding(autoencoder, DecodingConfig(noise=0.2, blur=0.5))
+    module = Decoding(autoencoder, DecodingConfig(noise=0.2, blur=0.5), 32)
     z, noise = torch.randn(2, 4, 16, 4, 4).unbind()
     torch.testing.assert_close(module.disturbed(z, noise, torch.zeros(4, 2)), z)
     only_noise = module.disturbed(z, noise, torch.tensor([[0.0, 1.0]]).expand(4, 2))

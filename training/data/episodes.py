@@ -221,14 +221,14 @@ def _encode(
 
 def latents_of(autoencoder: torch.nn.Module) -> str:
     """Twelve hex digits that tell which latents an autoencoder makes: another decoder changes none of them."""
-    return fingerprint(autoencoder, without="decoder")
+    return fingerprint(autoencoder, without=("decoder.", "superresolution."))
 
 
-def fingerprint(module: torch.nn.Module, without: str = "-") -> str:
-    """Twelve hex digits of the weights, those of the part ``without`` left out."""
+def fingerprint(module: torch.nn.Module, without: tuple[str, ...] = ()) -> str:
+    """Twelve hex digits of the weights, those whose names begin with one of ``without`` left out."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        if name.startswith(without + "."):
+        if name.startswith(without):
             continue
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

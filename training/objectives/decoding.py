@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.objectives.generation import blurred
 from training.objectives.image_loss import picture_loss
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from worldsim.metrics.networks.lpips import Lpips
-from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
 
 
 @dataclass
@@ -33,13 +34,16 @@ class DecodingConfig:
 
 
 class Decoding(nn.Module):
-    """A decoder with its losses; ``forward`` is what a distributed launcher wraps."""
+    """A decoder with its losses, and a discriminator for each of its heads, the first of which draws ``side`` pixels;
+    ``forward`` is what a distributed launcher wraps."""
 
-    def __init__(self, autoencoder: ConvAutoencoder, config: DecodingConfig) -> None:
+    def __init__(self, autoencoder: ConvAutoencoder, config: DecodingConfig, side: int) -> None:
         super().__init__()
         self.autoencoder, self.config = autoencoder, config
         self.autoencoder.encoder.requires_grad_(False)
-        self.discriminator = PatchDiscriminator()
+        self.side = side
+        heads = 1 + autoencoder.config.superresolution
+        self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in range(heads))
 
     def disturbed(self, z: Tensor, noise: Tensor, amounts: Tensor) -> Tensor:
         """Latents (N, C, h, w) with unit noise of their shape, by amounts (N, 2) in [0, 1] of both disturbances."""
@@ -51,16 +55,29 @@ class Decoding(nn.Module):
         self, x: Tensor, z: Tensor, noise: Tensor, amounts: Tensor, perceptual: Lpips | None, judged: bool
     ) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the discriminator
-        too."""
+        too. Of frames of twice the side both heads are asked for what they draw."""
+        z = self.disturbed(z, noise, amounts)
+        if x.shape[-1] == DOWNSAMPLING * z.shape[-1]:
+            return self.losses(self.autoencoder.decode(z).float(), x, perceptual, judged)
+        small, large = (y.float() for y in self.autoencoder.decode_both(z))
+        parts = [
+            self.losses(small, F.avg_pool2d(x, 2), perceptual, judged),
+            self.losses(large, x, perceptual, judged),
+        ]
+        told = {f"{name}_small": value for name, value in parts[0].items()}
+        return told | parts[1] | {"loss": (parts[0]["loss"] + parts[1]["loss"]) / 2}
+
+    def losses(self, y: Tensor, x: Tensor, perceptual: Lpips | None, judged: bool) -> dict[str, Tensor]:
+        """Of drawn and true frames (N, 3, H, W)."""
         c = self.config
-        y = self.autoencoder.decode(self.disturbed(z, noise, amounts)).float()
         loss, pixels, similar = picture_loss(y, x, c.ssim)
         losses = {"l1": pixels, "ssim": similar}
         if perceptual is not None:
             losses["lpips"] = perceptual(y, x).mean()
             loss = loss + c.lpips * losses["lpips"]
         if judged:
-            maker, judge = hinge(self.discriminator, x, y)
+            judges = self.discriminators[y.shape[-1] > self.side]
+            maker, judge = hinge(judges, x, y)
             loss = loss + c.adversarial * maker + judge
             losses |= {"maker": maker, "judge": judge}
         return {"loss": loss, **losses}

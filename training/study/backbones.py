@@ -128,7 +128,7 @@ def _find(config: StudyConfig, name: str) -> Backbone:
     mark, space_mark, one_mark = (
         fingerprint(model) + after,
         fingerprint(model.autoencoder),
-        fingerprint(model, without="alone"),
+        fingerprint(model, without=("alone.",)),
     )
     told = description.training
     trained_for = (

@@ -126,6 +126,11 @@ class DreamPast:
         """Where a frame that is kept lies among them."""
         return bisect_left(self.indices, index)
 
+    @property
+    def side(self) -> int:
+        """Pixels of its pictures each way; 0 of a past without any."""
+        return len(self.pictures[-1]) if self.pictures else 0
+
     def show(self, pictures: np.ndarray) -> None:
         """The newest frames are these, uint8 (n, H, W, 3), whatever they were."""
         n = len(pictures)

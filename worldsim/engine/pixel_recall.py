@@ -68,12 +68,12 @@ def recalled(
 
     Args:
         sources: indices of the frames that were read for it; latents: (B, C, h, w), its own; poses: (B, 5).
-        drawn: (B, 3, H, W) in [-1, 1], what the decoder made of the latents.
+        drawn: (B, 3, H, W) in [-1, 1], what the decoder made of the latents, enlarged where pictures are larger.
 
     Returns:
         pictures (B, 3, ., .) of the size of those in the past, and log distances (B, ., .).
     """
     distances = model.pixels.distances(latents, poses[:, 4])
-    if (side := pasts[0].pictures[-1].shape[0]) != model.config.size:
+    if (side := pasts[0].side) != drawn.shape[-1]:
         drawn = larger(drawn.clamp(-1, 1), side)
     return model.pixels(drawn, distances, poses, seen(model, pasts, sources)), distances

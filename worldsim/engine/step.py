@@ -106,7 +106,7 @@ def imagine(
         clean = _denoised(model, minds, views, pose, control, newest, lap)
     clean = within_the_data(clean)
     lap("denoise")
-    drawn = model.autoencoder.decode(clean[:, 0])
+    drawn = model.autoencoder.decode_for(clean[:, 0], pasts[0].side)
     lap("decode")
     distances: Tensor | list[None] = [None] * b
     if model.config.pixels:

@@ -13,8 +13,10 @@ from torch import nn
 from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
+from worldsim.config import AutoencoderConfig
 from worldsim.dream.world import REFRESH, DreamEnv
 from worldsim.engine.cpu.backend import Fast
+from worldsim.engine.cpu.decoder import Decoder
 from worldsim.engine.cpu.kv_ring import Ring
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels import poses as camera
@@ -22,6 +24,7 @@ from worldsim.engine.past import CONTEXT_LEVEL, DreamPast
 from worldsim.engine.select import EngineError, Plain, engine_for
 from worldsim.frames import to_uint8
 from worldsim.models import geometry
+from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.denoisers.layers import Cache
 from worldsim.models.latent_cache import KEPT, Ahead
 from worldsim.models.memory.rays.selection import relevant_views
@@ -83,10 +86,21 @@ def test_a_fast_convolution_is_the_convolution(side: int, silu: bool, n: int) ->
 @pytest.mark.parametrize("n", [1, 2])
 def test_fast_decoding_is_decoding(loaded: LoadedModel, n: int) -> None:
     latents = torch.randn(n, *loaded.model.grid, 8).permute(0, 3, 1, 2)
-    fast = np.stack(_fast(loaded).decoder(_cells(latents)))
+    fast = np.stack(_fast(loaded).decoder(_cells(latents), SIZE))
     plain = to_uint8(loaded.model.autoencoder.decode(latents))
     assert np.abs(fast.astype(int) - plain).max() <= 1  # a half may be rounded either way
     assert (fast != plain).mean() < 0.001
+
+
+def test_fast_superresolution_is_superresolution() -> None:
+    autoencoder = ConvAutoencoder(AutoencoderConfig(8, [8, 8, 16], [8, 8, 16], superresolution=True)).eval()
+    latents, decoder = torch.randn(2, 4, 4, 8).permute(0, 3, 1, 2), Decoder(autoencoder, (4, 4))
+    for side, drawn in ((SIZE, SIZE), (2 * SIZE, 2 * SIZE), (4 * SIZE, 2 * SIZE)):
+        fast = np.stack(decoder(_cells(latents), side))
+        plain = to_uint8(autoencoder.decode_for(latents, side))
+        assert plain.shape == (2, drawn, drawn, 3)
+        assert np.abs(fast.astype(int) - plain).max() <= 1
+        assert (fast != plain).mean() < 0.001
 
 
 def test_numbers_for_poses_are_the_tensors_geometry() -> None:

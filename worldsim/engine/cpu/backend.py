@@ -99,7 +99,7 @@ class Fast:
         else:
             cells = self._denoised(minds, seen, poses, (before, now), newest, lap)
         cells = within_the_data(cells)
-        frames = self.decoder(cells)
+        frames = self.decoder(cells, pasts[0].side)
         lap("decode")
         latents = cells.permute(0, 3, 1, 2).contiguous()
         distances: Tensor | list[None] = [None] * len(minds)

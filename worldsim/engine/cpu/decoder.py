@@ -11,14 +11,15 @@ from torch.nn import functional as F
 
 from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3, double, rows_first
-from worldsim.models.autoencoders.conv import ConvAutoencoder, ResBlock
+from worldsim.models.autoencoders.conv import DOWNSAMPLING, HEAD, ConvAutoencoder, ResBlock
 
 Stage = Callable[[Tensor], Tensor]
 """Cells (N, h, w, C) to cells."""
 
 
 class Decoder:
-    """Latents with their channels last (N, h, w, C) to frames uint8 (N, 8h, 8w, 3).
+    """Latents with their channels last (N, h, w, C) to frames uint8 (N, 8h, 8w, 3), or of twice the side where
+    pictures are larger and the autoencoder has a head for that.
 
     What scales the latents before and the picture after is part of the first and the last convolution.
     """
@@ -54,12 +55,41 @@ class Decoder:
                 grid = (2 * grid[0], 2 * grid[1])
                 i += 1
             i += 1
+        self.head = self.stages[-HEAD:]
+        del self.stages[-HEAD:]
+        self.superresolution = None
+        if autoencoder.config.superresolution:
+            shared = grid[0] // 2, grid[1] // 2
+            self.superresolution = _Superresolution(autoencoder.superresolution, shared, products)
 
-    def __call__(self, cells: Tensor) -> list[np.ndarray]:
-        """One picture uint8 (8h, 8w, 3) for each of N latents."""
+    def __call__(self, cells: Tensor, side: int) -> list[np.ndarray]:
+        """One picture uint8 for each of N latents, for a dream whose pictures have ``side`` pixels."""
+        small = side <= DOWNSAMPLING * cells.shape[1]
         for stage in self.stages:
             cells = stage(cells)
+        if self.superresolution is None or small:
+            for stage in self.head:
+                cells = stage(cells)
+        else:
+            cells = self.superresolution(cells)
         return list(cells.clamp(0, 255).round_().to(torch.uint8).numpy())
+
+
+class _Superresolution:
+    """The head of :class:`worldsim.models.autoencoders.conv.ConvAutoencoder` that draws twice as many pixels."""
+
+    def __init__(self, head: nn.Sequential, grid: tuple[int, int], products: torch.dtype) -> None:
+        self.first = Conv3x3.of(head[0], grid, products)
+        last, shuffle = head[2], head[3]
+        assert isinstance(last, nn.Conv2d)
+        assert isinstance(shuffle, nn.PixelShuffle)
+        self.each = shuffle.upscale_factor
+        self.last = Conv3x3(last.weight.detach() * 127.5, _bias(last) * 127.5 + 127.5, grid, products)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        n, h, w, _ = x.shape
+        y = self.last(self.first(x), silu=True).view(n, h, w, 3, self.each, self.each)
+        return y.permute(0, 1, 4, 2, 5, 3).reshape(n, h * self.each, w * self.each, 3)
 
 
 class _Norm:

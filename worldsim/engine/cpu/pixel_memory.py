@@ -72,8 +72,7 @@ class Pixels:
         drawn: Sequence[np.ndarray],
     ) -> tuple[list[np.ndarray], Tensor]:
         """As :func:`worldsim.engine.pixel_recall.recalled`, of pictures uint8 (H, W, 3)."""
-        side = pasts[0].pictures[-1].shape[0]
-        if side != self.size:
+        if (side := pasts[0].side) != len(drawn[0]):
             drawn = list(to_uint8(larger(to_tensor(np.stack(drawn)), side)))
         distances = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
         rows = zip(pasts, sources, poses, drawn, distances, strict=True)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from worldsim.config import AutoencoderConfig
 
 DOWNSAMPLING = 8
+HEAD = 2  # modules of the decoder that turn its features into a frame
 
 
 class ResBlock(nn.Module):
@@ -34,13 +35,15 @@ class ConvAutoencoder(nn.Module):
 
     A space-to-depth input and a depth-to-space output keep every convolution at half resolution or
     below, where a CPU is fast. ``scale`` holds the standard deviation of the raw latents per channel;
-    :meth:`encode` divides by it, so that a denoiser sees unit variance.
+    :meth:`encode` divides by it, so that a denoiser sees unit variance. ``superresolution``, where it is configured, is
+    a second head of the decoder, which draws frames of twice the side.
     """
 
     scale: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
+        self.config = config
         a, b, c = config.encoder_widths
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(2),
@@ -71,6 +74,10 @@ class ConvAutoencoder(nn.Module):
             nn.Conv2d(a, 12, 3, padding=1),
             nn.PixelShuffle(2),
         )
+        if config.superresolution:
+            self.superresolution = nn.Sequential(
+                nn.Conv2d(a, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, 48, 3, padding=1), nn.PixelShuffle(4)
+            )
         self.register_buffer("scale", torch.ones(config.channels))
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -88,3 +95,16 @@ class ConvAutoencoder(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) to frames (N, 3, 8h, 8w), about [-1, 1]."""
         return cast(Tensor, self.decoder(latents * self.scale[:, None, None]))
+
+    def decode_for(self, latents: Tensor, side: int) -> Tensor:
+        """Frames for pictures of ``side`` pixels: by the head for twice the side where there is one and it is asked
+        for, (N, 3, 16h, 16w), else as :meth:`decode`."""
+        if self.config.superresolution and side > DOWNSAMPLING * latents.shape[-1]:
+            return self.decode_both(latents)[1]
+        return self.decode(latents)
+
+    def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """What both heads draw: frames (N, 3, 8h, 8w) and (N, 3, 16h, 16w)."""
+        head = len(self.decoder) - HEAD
+        features = self.decoder[:head](latents * self.scale[:, None, None])
+        return self.decoder[head:](features), self.superresolution(features)
