@@ -15,6 +15,21 @@ _BYTES, _PICTURES = "u1[:,:,::1]", "u1[:,:,:,::1]"
 _ROWS, _CUBE, _FOUR = "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 
 
+@njit("void(f4, i8, i8[::1], f4[::1])", cache=True, nogil=True, fastmath=True, error_model="numpy")
+def taps(x: float, width: int, places: np.ndarray, weights: np.ndarray) -> None:
+    """The four pixels of a line of ``width`` that a cubic through x takes, and how much of each: torch's ``bicubic``
+    with its border, both written."""
+    first = int(np.floor(x))
+    f, a = x - _F(first), _F(-0.75)
+    for k in range(4):
+        places[k] = min(max(first + k - 1, 0), width - 1)
+    near, next_, out, far = f, _F(1.0) - f, _F(1.0) + f, _F(2.0) - f
+    weights[0] = ((a * out - _F(5.0) * a) * out + _F(8.0) * a) * out - _F(4.0) * a
+    weights[1] = ((a + _F(2.0)) * near - (a + _F(3.0))) * near * near + _F(1.0)
+    weights[2] = ((a + _F(2.0)) * next_ - (a + _F(3.0))) * next_ * next_ + _F(1.0)
+    weights[3] = ((a * far - _F(5.0) * a) * far + _F(8.0) * a) * far - _F(4.0) * a
+
+
 @njit(
     f"void({_BYTES}, {_ROWS}, {_ROWS}, {_PICTURES}, {_CUBE}, {_CUBE}, {_ROWS}, "
     f"f4, f4, f4, i8, {_FOUR}, {_CUBE}, {_FOUR})",
@@ -53,6 +68,7 @@ def warp(
     unit = _F(np.log(scale))
     share, byte = _F(1.0) / _F(half * half), _F(1.0) / _F(127.5)
     apart = np.empty(3, _F)  # what the pixels of one of the model's differ by, together
+    columns, rows, wide, high = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4, _F), np.empty(4, _F)
     distance = np.empty((height, width), _F)
     for i in range(height):
         y = min(max((_F(i) + _F(0.5)) * cells_high - _F(0.5), _F(0.0)), _F(h - 1))
@@ -82,17 +98,20 @@ def warp(
                         u, v = right / across, -up / across
                         here = forward > behind and abs(u) < _F(1.0) and abs(v) < _F(1.0)
                         inside[r, i, j] = _F(1.0) if here else _F(0.0)
+                        x = min(max((u + _F(1.0)) * _F(0.5) * _F(width) - _F(0.5), _F(-3.0)), _F(width + 2))
+                        y = min(max((v + _F(1.0)) * _F(0.5) * _F(height) - _F(0.5), _F(-3.0)), _F(height + 2))
                         u, v = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
-                        x = min(max((u + _F(1.0)) * _F(0.5) * _F(width) - _F(0.5), _F(0.0)), _F(width - 1))
-                        y = min(max((v + _F(1.0)) * _F(0.5) * _F(height) - _F(0.5), _F(0.0)), _F(height - 1))
-                        x0, y0 = int(x), int(y)
-                        x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-                        fx, fy = x - _F(x0), y - _F(y0)
+                        taps(x, width, columns, wide)
+                        taps(y, height, rows, high)
                         cue = cues[r, i // half, j // half]
                         for k in range(3):
-                            top = _F(picture[y0, x0, k]) * (_F(1.0) - fx) + _F(picture[y0, x1, k]) * fx
-                            low = _F(picture[y1, x0, k]) * (_F(1.0) - fx) + _F(picture[y1, x1, k]) * fx
-                            value = top + (low - top) * fy
+                            value = _F(0.0)
+                            for m in range(4):
+                                line = _F(0.0)
+                                for n in range(4):
+                                    line += wide[n] * _F(picture[rows[m], columns[n], k])
+                                value += high[m] * line
+                            value = min(max(value, _F(0.0)), _F(255.0))
                             found[r, i, j, k] = value
                             theirs_now = value * byte - _F(1.0)
                             mine = _F(drawn[i, j, k]) * byte - _F(1.0)

@@ -126,7 +126,8 @@ class PixelMemory(nn.Module):
         rays = self.rays_of(side)
         places, far, inside = project(self.at_pixels(distances, side), rays, poses, seen.poses, self.fov)
         inside = inside & seen.valid[..., None, None]
-        found = sample(seen.pictures, places)  # (N, R, 3, H, W)
+        # A dream's frames are looked up in frames that were looked up before: bilinearly they would fade.
+        found = sample(seen.pictures, places, "bicubic").clamp(-1, 1)  # (N, R, 3, H, W)
         thought = sample(seen.distances[:, :, None], places)[:, :, 0] + math.log(self.scale)
         hidden = (thought - far.log()).clamp(-1, 1)  # below 0: something stands before it there
         cues = self._cues(drawn, found, hidden, inside.float(), poses, seen)

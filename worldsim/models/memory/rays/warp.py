@@ -44,10 +44,13 @@ def project(
     )
 
 
-def sample(pictures: Tensor, places: Tensor) -> Tensor:
-    """What pictures (N, R, C, H, W) show at places (N, R, h, w, 2), bilinearly: (N, R, C, h, w)."""
+def sample(pictures: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
+    """What pictures (N, R, C, H, W) show at places (N, R, h, w, 2): (N, R, C, h, w).
+
+    ``mode``: of :func:`torch.nn.functional.grid_sample`; ``bicubic`` may go a little beyond the values of a picture.
+    """
     n = pictures.shape[:2]
     found = F.grid_sample(
-        pictures.flatten(0, 1), places.flatten(0, 1), padding_mode="border", align_corners=False
+        pictures.flatten(0, 1), places.flatten(0, 1), mode, padding_mode="border", align_corners=False
     )
     return found.unflatten(0, n)
