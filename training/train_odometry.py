@@ -37,7 +37,7 @@ from training.objectives.odometry import (
 from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.models.geometry import motion, wrap
+from worldsim.models.geometry import TURN_UNIT, motion, wrap
 from worldsim.models.odometry import LATELY, Odometry
 from worldsim.models.world_model import WorldModel
 
@@ -79,9 +79,9 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
         found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
         for after in AFTER:
             off = motion(found[:-after], found[after:], 1.0) - motion(true[:-after], true[after:], 1.0)
-            across, turned = off[:, [0, 2]].norm(dim=-1), wrap(off[:, 3] * 15)
+            across, turned = off[:, [0, 2]].norm(dim=-1), wrap(off[:, 3] * TURN_UNIT)
             errors[after].append(
-                torch.stack([across, off[:, 1].abs(), turned.abs(), off[:, 4].abs() * 15], -1)
+                torch.stack([across, off[:, 1].abs(), turned.abs(), off[:, 4].abs() * TURN_UNIT], -1)
             )
     told: dict[str, dict[str, float]] = {}
     for after, parts in errors.items():

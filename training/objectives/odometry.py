@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from training.data.clips import RowNoise, before, grounds
 from training.data.episodes import LatentEpisode
-from worldsim.models.geometry import motion
+from worldsim.models.geometry import TURN_UNIT, motion
 from worldsim.models.odometry import LATELY, STANDING, STOOD, Odometry
 from worldsim.models.world_model import WorldModel
 
@@ -96,7 +96,7 @@ def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
     if off:
         right, up, ahead, yaw, _ = torch.cat(off).mean(0).sqrt().unbind()
         across = (right + ahead) / 2
-        model.odometry.drift.copy_(torch.stack([across, up, across, yaw * 15]))
+        model.odometry.drift.copy_(torch.stack([across, up, across, yaw * TURN_UNIT]))
 
 
 def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
@@ -121,7 +121,7 @@ def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     actions = walk.actions.unfold(1, LATELY, 1).flip(-1).transpose(2, 3)  # (B, L, LATELY, A)
     wrong = PITCH_NOISE * noise.normal(length)
     before, after = poses[:, LATELY:-1], moved[:, LATELY:]
-    asked = torch.cat([after[..., :4], after[..., 4:] - wrong[..., None] / 15], -1)
+    asked = torch.cat([after[..., :4], after[..., 4:] - wrong[..., None] / TURN_UNIT], -1)
     made = odometry.reckon(
         seen,
         actions.reshape(rows, LATELY, -1),

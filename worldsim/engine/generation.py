@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.config import GeneratorConfig
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
@@ -127,18 +126,19 @@ def generate(
     evidence: Sequence[NDArray[np.float32]],
     steps: Sequence[int],
     spacing: str,
-    config: GeneratorConfig,
+    strides: Sequence[float],
+    context_level: float,
 ) -> Tensor:
     """Latents (B, C, h, w) of the next frame of each dream.
 
     Args:
         controls: (B, K) of the newest frame and of the one to be drawn; evidence: B of (SEEN, H, W); steps: B.
-        config: the generator's.
+        strides: the step sizes that the generator was trained to take; context_level: at which its own past is shown.
     """
     index = pasts[0].count
     shown, level, noise = [], [], []
     for past, random in zip(pasts, randoms, strict=True):
-        latent, at = shown_again(past, random, config.context_level)
+        latent, at = shown_again(past, random, context_level)
         shown.append(latent)
         level.append(at)
         noise.append(torch.randn(latent.shape, generator=random).to(latent.device))
@@ -159,7 +159,7 @@ def generate(
             controls[0][some],
             seen_before[some],
         )
-        stride = 1 / count if spacing == "even" and 1 / count in config.strides else 0.0
+        stride = 1 / count if spacing == "even" and 1 / count in strides else 0.0
         target = Target(index, controls[1][some], seen[some], stride)
         levels = path(next_frame(spacing), count)[:, 0].to(device)
         drawn = sampler.sample(

@@ -11,19 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldsim.config import DreamConfig
 from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.layers import Cache
 from worldsim.models.odometry import LATELY, ground_of
 from worldsim.models.world_model import Past, Views, WorldModel
-
-CONTEXT_LEVEL = 0.15
-"""Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
-REPLAYED = 16
-"""Frames whose keys and values are computed again when the past is replaced."""
-SETTLED = 24
-"""Newest frames of which none is left out: those that are replayed, looked back on, or not compressed yet."""
-SAME_PLACE, SAME_ANGLE = 0.01, 0.5
-"""Units of the scene and degrees within which a frame was seen from where the one before it was."""
 
 
 @dataclass
@@ -45,6 +37,7 @@ class DreamPast:
     """
 
     keep: int
+    config: DreamConfig = field(default_factory=DreamConfig)
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
     distances: list[Tensor | None] = field(default_factory=list)
@@ -102,12 +95,12 @@ class DreamPast:
 
     def settle(self, scale: float) -> None:
         """Forget a frame that shows no more than the one before it, where it is old enough for that."""
-        i = len(self) - SETTLED
+        i = len(self) - self.config.settled
         if i < 1 or self.indices[i] < self.true_until:
             return
         x, y = self.poses[i - 1].tolist(), self.poses[i].tolist()
         turned = max(abs((y[3] - x[3] + 180) % 360 - 180), abs(y[4] - x[4]))
-        if math.dist(x[:3], y[:3]) < SAME_PLACE * scale and turned < SAME_ANGLE:
+        if math.dist(x[:3], y[:3]) < self.config.same_place * scale and turned < self.config.same_angle:
             for kept in self._lists:
                 del kept[i : i + 1]
 
@@ -188,7 +181,7 @@ class DreamPast:
 
     def replay(self, model: WorldModel) -> None:
         """Compute features, keys and values of the newest frames again, as if they had come one by one."""
-        first = max(0, len(self) - REPLAYED)
+        first = max(0, len(self) - self.config.replayed)
         latents, poses = torch.stack(self.latents[first:]), torch.stack(self.poses[first:])
         features = model.frame_encoder(latents)
         self.features[first:] = list(features)
@@ -200,7 +193,7 @@ class DreamPast:
             model.generator.commit(latents[None, :-1], control, self.cache, self.count - len(latents))
         elif len(latents) > 1:
             z, control = latents[None, :-1], self.control(model, first)[:, :-1]
-            level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
+            level = torch.full(z.shape[:2], model.context_level, device=z.device)
             self.denoiser(model).commit(z, level, control, self.cache, self.count - len(latents))
 
     def encode_features(self, model: WorldModel) -> None:

@@ -17,15 +17,12 @@ from worldsim.diffusion.algorithms import autoregressive_step
 from worldsim.diffusion.schedules import next_frame
 from worldsim.engine.evidence import Evidence
 from worldsim.engine.generation import PlainSampler, generate, remembered, steps_by_novelty
-from worldsim.engine.past import CONTEXT_LEVEL, REPLAYED, DreamPast
+from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import recalled
 from worldsim.engine.timer import Laps
 from worldsim.frames import to_uint8
 from worldsim.models.denoisers.layers import Cache
 from worldsim.models.world_model import Views, WorldModel, together
-
-REFRESH = 8
-"""Frames between two compressions of the memory."""
 
 
 @dataclass
@@ -45,16 +42,17 @@ class Mind:
     def fits(self, other: Mind) -> bool:
         """Whether the two can be rows of one batch."""
         a, b = self.past, other.past
+        replayed = a.config.replayed
         clock = (self.steps, self.spacing) == (other.steps, other.spacing)
         return (
             clock
             and a.left_alone == b.left_alone
-            and (a.count, min(len(a), REPLAYED), a.pending) == (b.count, min(len(b), REPLAYED), b.pending)
+            and (a.count, min(len(a), replayed), a.pending) == (b.count, min(len(b), replayed), b.pending)
         )
 
     def refresh(self, model: WorldModel) -> None:
         """Compress what lies behind the short window, where it is time."""
-        if self.stale or self.age >= REFRESH:
+        if self.stale or self.age >= self.past.config.refresh:
             past = self.past
             behind = past.behind(self.history, model.window)
             self.memory = model.remember(behind, past.poses[-1][None], past.count, self.budget)
@@ -150,7 +148,9 @@ def _generated(
     steps = [steps_by_novelty(seen, mind.steps) for seen, mind in zip(evidence, minds, strict=True)]
     sampler, randoms = PlainSampler(model.generator), [mind.random for mind in minds]
     controls = before, control[:, 0]
-    clean = generate(sampler, pasts, randoms, controls, evidence, steps, minds[0].spacing, g)
+    clean = generate(
+        sampler, pasts, randoms, controls, evidence, steps, minds[0].spacing, g.strides, model.context_level
+    )
     for past, seen in zip(pasts, evidence, strict=True):
         past.evidence = seen
     return clean[:, None]
@@ -176,7 +176,7 @@ def _denoised(
         if not pasts[0].pending:
             return guess + denoiser.denoise(z, level, control, read, cache, index)
         earlier = torch.cat([past.control(model, len(past) - 1) for past in pasts])
-        shown = torch.full_like(level, CONTEXT_LEVEL)
+        shown = torch.full_like(level, model.context_level)
         for past in pasts:
             past.pending = False
         noisy = (z, level, control)

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.models.geometry import POSE, motion, move, seen_from
+from worldsim.models.geometry import PITCH_UNIT, POSE, TURN_UNIT, motion, move, seen_from
 
 LATELY = 3
 """Actions and motions that are looked back on: a jump is told from a fall by more than one of them."""
 RESTING, CREEPING, STARTING, IDLING = 0.0005, 0.004, 0.005, 0.015
 """Lengths of motions, over the scale, below which one stands still; see :func:`rested`."""
-TURNING = 0.05 / 15
+TURNING = 0.05 / TURN_UNIT
 """Turns, in the unit of motions, below which the camera is not turned: 0.05 degrees."""
 SLOWING = 0.7
 """What slows down loses more than this leaves of a motion (0.55 in Blocks)."""
@@ -95,7 +95,7 @@ class Odometry(nn.Module):
         """The pitch (N,) in degrees that the pictures suggest; from :meth:`look`."""
         if self.still:
             return torch.zeros_like(seen[:, 0])
-        return cast(Tensor, self.pitch(seen)[:, 0] * 60)
+        return cast(Tensor, self.pitch(seen)[:, 0] * PITCH_UNIT)
 
     def reckon(self, seen: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
         """The motion (N, 5) that the newest action makes, as :func:`worldsim.models.geometry.motion` defines it.
@@ -109,7 +109,7 @@ class Odometry(nn.Module):
         turned = F.linear(actions[:, 0], self.turns[:, :-1], self.turns[:, -1])
         known = told(turned, actions, motions, pitch, height)
         made = STRIDE * cast(Tensor, self.direct(known) + self.correct(torch.cat([seen, known], -1)))
-        step = seen_from(made[:, :3], -15 * turned[:, 0])
+        step = seen_from(made[:, :3], -TURN_UNIT * turned[:, 0])
         return torch.cat([step, torch.lerp(made[:, 3:], turned, self.exact)], -1)
 
     def fit_turns(self, actions: Tensor, motions: Tensor) -> bool:
@@ -123,7 +123,7 @@ class Odometry(nn.Module):
         for _ in range(3):
             # By singular values, since some actions never change.
             fit = torch.linalg.lstsq(known[kept], made[kept], driver="gelsd").solution
-            off = (known @ fit - made).abs().amax(1) * 15  # degrees
+            off = (known @ fit - made).abs().amax(1) * TURN_UNIT  # degrees
             kept = off <= off.quantile(0.95)
         self.turns.copy_(fit.T)
         self.exact.fill_(float(off[kept].max() < 0.02))
@@ -147,11 +147,11 @@ def told(turned: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height
     :meth:`Odometry.reckon`, and how the newest action turns the camera, (N, 2)."""
     # Each motion was told from the camera before it: the newest has turned by its own turn since, the one before
     # by both.
-    since = 15 * (turned[:, :1] + motions[..., 3].cumsum(1))
+    since = TURN_UNIT * (turned[:, :1] + motions[..., 3].cumsum(1))
     lately = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
     turn = 2 * math.pi * height
     above = height - (height + UNDER).floor()
-    place = torch.stack([pitch / 60, turn.sin(), turn.cos(), above], -1)
+    place = torch.stack([pitch / PITCH_UNIT, turn.sin(), turn.cos(), above], -1)
     return torch.cat([actions.flatten(1), lately.flatten(1), place, turned], -1)
 
 

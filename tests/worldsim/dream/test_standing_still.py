@@ -11,9 +11,11 @@ import torch
 from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
+from worldsim.config import DreamConfig
 from worldsim.dream.world import DreamEnv
-from worldsim.engine.past import SETTLED
 from worldsim.models.odometry import CREEPING, IDLING, RESTING, STARTING, TURNING, rested
+
+SETTLED = DreamConfig().settled
 
 pytestmark = pytest.mark.usefixtures("inference")
 

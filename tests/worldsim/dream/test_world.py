@@ -9,11 +9,12 @@ import torch
 from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
-from worldsim.dream.world import REFRESH, DreamEnv, DreamError
+from worldsim.config import DreamConfig
+from worldsim.dream.world import DreamEnv, DreamError
 from worldsim.engine.step import within_the_data
 from worldsim.frames import to_tensor, to_uint8
 
-N = 30
+N, REFRESH = 30, DreamConfig().refresh
 
 
 @pytest.fixture(scope="module")

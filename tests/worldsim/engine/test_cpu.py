@@ -13,12 +13,13 @@ from torch import nn
 from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
-from worldsim.dream.world import REFRESH, DreamEnv
+from worldsim.config import DreamConfig
+from worldsim.dream.world import DreamEnv
 from worldsim.engine.cpu.backend import Fast
 from worldsim.engine.cpu.kv_ring import Ring
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels import poses as camera
-from worldsim.engine.past import CONTEXT_LEVEL, DreamPast
+from worldsim.engine.past import DreamPast
 from worldsim.engine.select import EngineError, Plain, engine_for
 from worldsim.frames import to_uint8
 from worldsim.models import geometry
@@ -28,6 +29,7 @@ from worldsim.models.memory.rays.selection import relevant_views
 from worldsim.models.memory.variants.joint import place_features
 
 N = 30
+REFRESH, CONTEXT_LEVEL = DreamConfig().refresh, DreamConfig().context_level
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 

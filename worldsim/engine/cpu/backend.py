@@ -25,9 +25,10 @@ from worldsim.engine.generation import generate, remembered, steps_by_novelty
 from worldsim.engine.kernels.poses import Pose, motion, relevant, stand
 from worldsim.engine.localisation.relocalise import relocalise
 from worldsim.engine.localisation.visual_odometry import take_bearings
-from worldsim.engine.past import REPLAYED, DreamPast
-from worldsim.engine.step import REFRESH, Mind, within_the_data
+from worldsim.engine.past import DreamPast
+from worldsim.engine.step import Mind, within_the_data
 from worldsim.engine.timer import Laps
+from worldsim.models.geometry import PITCH_UNIT
 from worldsim.models.memory.variants.joint import place_features
 from worldsim.models.world_model import WorldModel
 
@@ -53,8 +54,8 @@ class Fast:
             self.generator = FastGenerator(model.generator, products)
             self.evidence = Evidence(model.config.size, model.config.fov, model.scale)
         else:
-            self.denoiser = Denoiser(model.denoiser)
-        self.alone = Denoiser(model.alone) if model.config.alone else None
+            self.denoiser = Denoiser(model.denoiser, model.context_level)
+        self.alone = Denoiser(model.alone, model.context_level) if model.config.alone else None
         self.reckoner = Reckoner(model.odometry, grid)
         self.compressor = Compressor(model.compressor)
         net, skip = model.frame_encoder.net, model.frame_encoder.skip
@@ -91,7 +92,7 @@ class Fast:
                 moved[i] = motion(pasts[i].poses[-1].tolist(), poses[i], self.scale)
         lap("odometry")
         seen = [self._chosen(mind, pose) for mind, pose in zip(minds, poses, strict=True)]
-        steered = [[*move, pose[4] / 60] for move, pose in zip(moved, poses, strict=True)]
+        steered = [[*move, pose[4] / PITCH_UNIT] for move, pose in zip(moved, poses, strict=True)]
         now = torch.cat([led.expand(len(minds), -1), torch.tensor(steered)], 1)
         before = torch.stack([self._steered(past) for past in pasts])
         if self.generator is not None:
@@ -140,7 +141,17 @@ class Fast:
         lap("read")
         steps = [steps_by_novelty(e, mind.steps) for e, mind in zip(evidence, minds, strict=True)]
         randoms, spacing = [mind.random for mind in minds], minds[0].spacing
-        latents = generate(self.generator, pasts, randoms, controls, evidence, steps, spacing, config)
+        latents = generate(
+            self.generator,
+            pasts,
+            randoms,
+            controls,
+            evidence,
+            steps,
+            spacing,
+            config.strides,
+            self.model.context_level,
+        )
         for past, e in zip(pasts, evidence, strict=True):
             past.evidence = e
         lap("denoise")
@@ -213,7 +224,7 @@ class Fast:
             self._replay(past)
 
     def _replay(self, past: DreamPast) -> None:
-        first = max(0, len(past) - REPLAYED)
+        first = max(0, len(past) - past.config.replayed)
         cells = torch.stack(past.latents[first:]).permute(0, 2, 3, 1)
         past.features[first:] = list(self._features(cells))
         self._show(past, first)
@@ -253,7 +264,7 @@ class Fast:
 
     def _refresh(self, mind: Mind) -> None:
         """Compress what lies behind the short window, where it is time."""
-        if not mind.stale and mind.age < REFRESH:
+        if not mind.stale and mind.age < mind.past.config.refresh:
             return
         mind.age, mind.stale = 0, False
         past, n = mind.past, len(mind.past)

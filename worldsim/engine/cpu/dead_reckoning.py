@@ -10,7 +10,7 @@ from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.poses import motion, move
 from worldsim.engine.past import DreamPast
-from worldsim.models.geometry import seen_from
+from worldsim.models.geometry import TURN_UNIT, seen_from
 from worldsim.models.odometry import LATELY, STRIDE, Odometry, rested, told
 
 
@@ -62,7 +62,7 @@ class Reckoner:
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
         made = self.last(h, self.direct(known)) * STRIDE
-        made[:, :3] = seen_from(made[:, :3], -15 * turned[:, 0])
+        made[:, :3] = seen_from(made[:, :3], -TURN_UNIT * turned[:, 0])
         if self.exact:  # the action alone turns the camera
             made[:, 3:] = turned
         before = [past.poses[-1].tolist() for past in pasts]

@@ -15,7 +15,6 @@ from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.cpu.kv_ring import Ring
 from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.kernels.layers import add_gated, gelu, normalise, split_heads
-from worldsim.engine.past import CONTEXT_LEVEL
 from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.layers import Block, level_embedding
 
@@ -64,7 +63,8 @@ class Denoiser:
     level of each step is known before the first) comes from one product for all blocks and steps.
     """
 
-    def __init__(self, dit: CausalDiT) -> None:
+    def __init__(self, dit: CausalDiT, context_level: float) -> None:
+        self.context_level = context_level
         self.width, self.heads, self.tokens = dit.position.shape[1], dit.heads, dit.tokens
         self.patch, self.grid, self.channels, self.window = dit.patch, dit.grid, dit.channels, dit.window
         head = self.width // self.heads
@@ -287,7 +287,7 @@ class Denoiser:
         """Levels from noise to clean, and embeddings (1 + steps, width) of the context's and of each step's."""
         if (steps, spacing) not in self._levels:
             levels = path(next_frame(spacing), steps)[:, 0]
-            rows = torch.cat([torch.tensor([CONTEXT_LEVEL]), levels[:-1]])
+            rows = torch.cat([torch.tensor([self.context_level]), levels[:-1]])
             self._levels[steps, spacing] = levels.tolist(), self.level(level_embedding(rows))
         return self._levels[steps, spacing]
 

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from worldsim.models.world_model import Views, WorldModel
 
-RUNGS = (0.0, 0.25, -0.25)
-"""Heights tried first, in units of the scene: a step of a block missed is too far for a linear solution."""
 LEAST = (1e-3, 1e-3, 1e-3, 0.02)
 """Drift that is not worth a correction: x, y, z (units of the scene) and yaw (degrees)."""
 NOISE = 16.0
@@ -26,6 +24,12 @@ KNOWN = 0.3
 
 Draw = Callable[[Tensor], Tensor]
 """Poses (K, 5) -> the latents (K, C, h, w) that memory would draw from there."""
+
+
+def heights_to_try(model: WorldModel, drift: float) -> list[float]:
+    """Heights to look at first, in units of the scene; ``drift``: how far heights are off, in the world's units."""
+    heights = model.config.dream.heights
+    return heights if drift > 0.1 * max(heights) * model.scale else heights[:1]
 
 
 def relocalise(
@@ -54,7 +58,7 @@ def relocalise(
         guess, _ = model.read(views, poses[None], torch.full((len(poses),), index, device=pose.device))
         return (guess[0] - latent).flatten(1)
 
-    heights = RUNGS if drift[1] > 0.1 * max(RUNGS) * model.scale else RUNGS[:1]
+    heights = heights_to_try(model, float(drift[1]))
     rungs = torch.zeros(len(heights), 4, device=pose.device)
     rungs[:, 1] = torch.tensor(heights, device=pose.device) * model.scale
     tried = miss(rungs, pose)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from worldsim.engine.kernels.layers import stand_distance
 from worldsim.engine.kernels.photometric import MOVES, disagreement
 from worldsim.engine.kernels.poses import relevant, rotation, stand
-from worldsim.engine.localisation.relocalise import LEAST, RUNGS
+from worldsim.engine.localisation.relocalise import LEAST, heights_to_try
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import measured
 from worldsim.frames import averaged
@@ -123,7 +123,7 @@ class _Camera:
         self.rays = {each: cell_rays(self.size // each, self.size // each, fov).numpy() for each, _ in ROUNDS}
         unit = np.array([model.scale, model.scale, model.scale, 1.0])
         drift = np.maximum(model.odometry.drift.cpu().numpy(), LEAST) * unit
-        self.rungs = RUNGS if drift[1] > 0.1 * max(RUNGS) * model.scale else RUNGS[:1]
+        self.rungs = heights_to_try(model, float(drift[1]))
         if len(self.rungs) > 1:
             drift[1] *= LANDED  # what is lost in height are whole steps
         self.drift, self.prior = drift, np.diag(drift**-2.0)
