@@ -18,7 +18,7 @@ from worldsim.dream.context import DreamError, check_context, check_size
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import measured
 from worldsim.engine.select import engine_for
-from worldsim.engine.step import Mind
+from worldsim.engine.step import DreamState
 from worldsim.models.geometry import wrap
 
 __all__ = ["DreamEnv", "DreamError", "Step"]
@@ -76,7 +76,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             raise DreamError(f"alone_after: expected at least 1 frame, found {alone_after}")
         after = config.alone_after if alone_after is None else alone_after
         self._alone_after = after if config.alone and second else None
-        self._mind = Mind(DreamPast(max(self.histories) + config.dream.replayed, config.dream))
+        self._mind = DreamState(DreamPast(max(self.histories) + config.dream.replayed, config.dream))
         self._guide: Tensor | None = None
         self._frame: np.ndarray | None = None
         self.history = max(self.histories) if history is None else history
@@ -204,8 +204,8 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             keep,
             config,
             latents=list(self.loaded.encode(frames[start:])),
-            led=led,
-            alone_after=self._alone_after,
+            actions=led,
+            handover_after=self._alone_after,
         )
         past.pictures, past.distances = list(frames[start:]), [None] * len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
@@ -275,7 +275,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._reckon(len(past) - n, poses)
         if self.pose_from == "dream":
             if self.model.config.pixels:
-                self._engine.take_bearings(past, len(past) - n, self.history)
+                self._engine.refine_poses(past, len(past) - n, self.history)
             else:
                 self._relocalise(n)
         if n > past.config.replayed:

@@ -58,7 +58,7 @@ class Target:
         self.index, self.control, self.evidence, self.stride = index, control, evidence, stride
 
 
-class PlainSampler:
+class ModuleSampler:
     """The module as it was trained, on any device, over a cache of keys and values in each past."""
 
     def __init__(self, generator: Generator) -> None:
@@ -71,17 +71,17 @@ class PlainSampler:
         rows = []
         for i, past in enumerate(pasts):
             one, n = slice(i, i + 1), newest
+            cache = past.kept.context
             if past.pending:
                 self.generator.extend(
                     n.latents[one, None], n.level[one, None], n.control[one, None], n.evidence[one, None],
-                    past.cache, target.index - 1, commit=1,
+                    cache, target.index - 1, commit=1,
                 )  # fmt: skip
-                past.pending = False
             z = noise[one, None]
             for now, then in pairwise(levels):
                 level = now.expand(1, 1)
                 x0 = self.generator.extend(
-                    z, level, target.control[one, None], target.evidence[one, None], past.cache, target.index,
+                    z, level, target.control[one, None], target.evidence[one, None], cache, target.index,
                     stride=torch.full_like(level, target.stride),
                 ).float()  # fmt: skip
                 z = diffusion.reverse(z, x0, level, then.expand(1, 1)) if then else x0

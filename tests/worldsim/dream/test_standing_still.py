@@ -92,8 +92,8 @@ def test_true_frames_stay_however_long_one_stands(loaded: LoadedModel, engine: s
     assert all(torch.equal(a, b) for a, b in zip(dream.latents[:6], true, strict=True))
     assert dream.own == SETTLED
     if engine == "fast":
-        assert [view.index for view in past.views] == past.indices
-    for kept in (past.pictures, past.distances, past.features, past.points, past.led, past.poses):
+        assert [view.index for view in past.kept.frames] == past.indices
+    for kept in (past.pictures, past.distances, past.kept.frames, past.actions, past.poses):
         assert len(kept) == len(past)
 
 

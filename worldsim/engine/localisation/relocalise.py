@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worldsim.models.world_model import Views, WorldModel
+from worldsim.models.world_model import WorldModel
 
 LEAST = (1e-3, 1e-3, 1e-3, 0.02)
 """Drift that is not worth a correction: x, y, z (units of the scene) and yaw (degrees)."""
@@ -32,19 +32,14 @@ def heights_to_try(model: WorldModel, drift: float) -> list[float]:
     return heights if drift > 0.1 * max(heights) * model.scale else heights[:1]
 
 
-def relocalise(
-    model: WorldModel, views: Views, latent: Tensor, pose: Tensor, index: int, draw: Draw | None = None
-) -> Tensor:
+def relocalise(model: WorldModel, draw: Draw, latent: Tensor, pose: Tensor) -> Tensor:
     """The pose (5,) that a true frame, latent (C, h, w), was seen from, near the ``pose`` reckoned.
 
     The ``pose`` itself where memory does not know the place, or does not know it better from elsewhere. Solved by
-    Gauss-Newton over position and yaw, with the drift that the odometry is known for as prior.
-
-    Args:
-        views: what is remembered from before, one row; index: of the frame.
-        draw: how memory draws these views; by default the model's own reading.
+    Gauss-Newton over position and yaw, with the drift that the odometry is known for as prior. ``draw`` is how memory
+    draws what it remembers from before.
     """
-    if not len(views) or not model.odometry.drift.any():
+    if not model.odometry.drift.any():
         return pose
     unit = torch.tensor([model.scale, model.scale, model.scale, 1.0], device=pose.device)
     drift = torch.maximum(model.odometry.drift, unit.new_tensor(LEAST)) * unit
@@ -53,10 +48,7 @@ def relocalise(
         """Guess minus frame (K, N) from the pose ``at``, moved by the offsets (K, 4)."""
         poses = at.repeat(len(offsets), 1)
         poses[:, :4] += offsets
-        if draw is not None:
-            return (draw(poses) - latent).flatten(1)
-        guess, _ = model.read(views, poses[None], torch.full((len(poses),), index, device=pose.device))
-        return (guess[0] - latent).flatten(1)
+        return (draw(poses) - latent).flatten(1)
 
     heights = heights_to_try(model, float(drift[1]))
     rungs = torch.zeros(len(heights), 4, device=pose.device)

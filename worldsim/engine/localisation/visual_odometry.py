@@ -54,7 +54,7 @@ CLEARLY = 0.7
 """How much less a step up or down has to differ to be believed."""
 
 
-def take_bearings(
+def refine_poses(
     model: WorldModel,
     past: DreamPast,
     first: int,
