@@ -12,7 +12,7 @@ from torch import Tensor
 from worldsim.checkpoint.kinds import Description
 from worldsim.frames import smaller, to_tensor
 from worldsim.models.ar_diffusion import ArDiffusion
-from worldsim.models.latent_cache import Ahead
+from worldsim.models.latent_cache import LatentCache
 from worldsim.models.video_model import VideoModel
 from worldsim.models.world_model import WorldModel
 
@@ -29,15 +29,15 @@ class Loaded(Generic[M]):
     engines: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False
     )  # see worldsim.engine.select
-    _ahead: Ahead | None = field(default=None, init=False, repr=False)
+    _ahead: LatentCache | None = field(default=None, init=False, repr=False)
 
     @property
-    def ahead(self) -> Ahead:
+    def ahead(self) -> LatentCache:
         """What encodes true frames, each once: dreams that share the weights ask for the same ones."""
         if self._ahead is None:
             device = next(self.model.parameters()).device
             size = self.model.config.size
-            self._ahead = Ahead(
+            self._ahead = LatentCache(
                 lambda frames: self.model.autoencoder.encode(to_tensor(smaller(frames, size), device))
             )
         return self._ahead

@@ -16,7 +16,7 @@ from worldsim.checkpoint import LoadedModel
 from worldsim.diffusion.schedules import next_frame
 from worldsim.dream.context import DreamError, check_context, check_size
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import measured
+from worldsim.engine.pixel_recall import depths_of
 from worldsim.engine.select import engine_for
 from worldsim.engine.step import DreamState
 from worldsim.models.geometry import wrap
@@ -171,7 +171,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
                 "distances: this dream has no memory of pixels; train one with training.train_pixels"
             )
         past = self._mind.past
-        logs = measured(past, [len(past) - 1], self.model.pixels.distances)[0]
+        logs = depths_of(past, [len(past) - 1], self.model.pixels.distances)[0]
         return (logs.double().exp() * self.model.scale).cpu().numpy()
 
     @property
@@ -295,7 +295,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
 
     def expect(self, frame: np.ndarray) -> None:
         """A true frame (H, W, 3) that a correction will bring: it is encoded meanwhile, in another thread."""
-        self.loaded.ahead.expect(frame)
+        self.loaded.ahead.prefetch(frame)
 
     def guide(self, pose: np.ndarray) -> None:
         """Give the true pose (5,) of the next frame; used where ``pose_from`` is ``true``."""

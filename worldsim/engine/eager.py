@@ -15,7 +15,7 @@ from worldsim.diffusion.schedules import next_frame
 from worldsim.engine.backend import Selection
 from worldsim.engine.generation import Context, ModuleSampler, Target
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import recalled
+from worldsim.engine.pixel_recall import recall_pixels
 from worldsim.frames import to_uint8
 from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.layers import Cache
@@ -42,7 +42,7 @@ class Eager:
     def compress(self, past: DreamPast, part: slice, budget: int) -> Views:
         """See :class:`.Backend`."""
         views = self._views(past, part)
-        actions = self._stacked(past.actions, part)
+        actions = _stacked(past.actions, part)
         behind = Past(views.features, actions, views.poses, views.index[0], views.valid)
         return self.model.remember(behind, past.poses[-1][None], past.count, budget)
 
@@ -131,7 +131,7 @@ class Eager:
         drawn: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """See :class:`.Backend`."""
-        return recalled(self.model, pasts, [row[::-1] for row in sources], latents, poses, drawn)
+        return recall_pixels(self.model, pasts, [row[::-1] for row in sources], latents, poses, drawn)
 
     def shown(self, drawn: Tensor) -> list[np.ndarray]:
         """See :class:`.Backend`."""
@@ -139,8 +139,7 @@ class Eager:
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
         """See :class:`.Backend`."""
-        found: Tensor = self.model.pixels.distances(latents, pitch)
-        return found
+        return self.model.pixels.distances(latents, pitch)
 
     def keep(self, latents: Tensor, poses: Tensor, indices: Sequence[int]) -> list[KeptFrame]:
         """See :class:`.Backend`."""
@@ -175,15 +174,12 @@ class Eager:
         """The frames in this part, as they are; there may be none."""
         frames, device = past.kept.frames, past.latents[-1].device
         return Views(
-            self._stacked([frame.features for frame in frames], part),
-            self._stacked([frame.points for frame in frames], part),
-            self._stacked(past.poses, part),
+            _stacked([frame.features for frame in frames], part),
+            _stacked([frame.points for frame in frames], part),
+            _stacked(past.poses, part),
             torch.tensor(past.indices[part], dtype=torch.long, device=device)[None],
             torch.ones(1, part.stop - part.start, dtype=torch.bool, device=device),
         )
-
-    def _stacked(self, values: list[Tensor], part: slice) -> Tensor:
-        return torch.stack(values[part] or values[-1:])[None, : part.stop - part.start]
 
 
 def _joined(caches: list[Cache]) -> Cache:
@@ -192,3 +188,8 @@ def _joined(caches: list[Cache]) -> Cache:
         return caches[0]
     kinds = [cache.keys for cache in caches], [cache.values for cache in caches]
     return Cache(*([torch.cat(rows) for rows in zip(*kind, strict=True)] for kind in kinds))
+
+
+def _stacked(values: list[Tensor], part: slice) -> Tensor:
+    """These of the values, of which there may be none: (1, n, ...)."""
+    return torch.stack(values[part] or values[-1:])[None, : part.stop - part.start]

@@ -19,7 +19,7 @@ from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import measured
+from worldsim.engine.pixel_recall import depths_of
 from worldsim.frames import smaller
 from worldsim.models.denoisers.generator import SEEN, Generator
 
@@ -96,7 +96,7 @@ def remembered(
     places = [past.place(i) for i in sources]
     if not places:
         return np.zeros((SEEN, draw.size, draw.size), np.float32)
-    far = torch.stack(measured(past, places, measure)).float().cpu().numpy()
+    far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
     pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
     marks = [OWN if i >= past.true_until else TRUE for i in sources]
     picture, mark, _ = draw(pose, pictures, far, [past.poses[i].tolist() for i in places], marks)

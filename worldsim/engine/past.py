@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from worldsim.config import DreamConfig
-from worldsim.models.odometry import LATELY, ground_of
+from worldsim.models.odometry import N_RECENT, standing_height
 from worldsim.models.world_model import WorldModel
 
 
@@ -136,27 +136,27 @@ class DreamPast:
         """What dead reckoning looks back on when an action (A,) leads on from the last pose.
 
         Returns:
-            the last actions (1, LATELY, A) and motions (1, LATELY, 5), newest first; before the first frame, none.
+            the last actions (1, N_RECENT, A) and motions (1, N_RECENT, 5), newest first; before the first frame, none.
         """
         line = torch.stack(self.line)
         return self.last_actions(action)[None], model.motion(line[1:], line[:-1])[None]
 
     def last_actions(self, action: Tensor) -> Tensor:
-        """The last actions (LATELY, A), newest first, ``action`` (A,) the newest of them."""
+        """The last actions (N_RECENT, A), newest first, ``action`` (A,) the newest of them."""
         i = len(self.poses)
-        actions = [action, *self.actions[max(0, i - LATELY + 1) : i][::-1]]
-        return torch.stack(actions + self.actions[:1] * (LATELY - len(actions)))
+        actions = [action, *self.actions[max(0, i - N_RECENT + 1) : i][::-1]]
+        return torch.stack(actions + self.actions[:1] * (N_RECENT - len(actions)))
 
     @property
     def line(self) -> list[Tensor]:
-        """The last LATELY + 1 poses, newest first; before the first frame nothing moved."""
-        poses = self.poses[-LATELY - 1 :][::-1]
-        return poses + poses[-1:] * (LATELY + 1 - len(poses))
+        """The last N_RECENT + 1 poses, newest first; before the first frame nothing moved."""
+        poses = self.poses[-N_RECENT - 1 :][::-1]
+        return poses + poses[-1:] * (N_RECENT + 1 - len(poses))
 
     @property
     def ground(self) -> float:
-        """The height of the eye where it last stood; see :func:`worldsim.models.odometry.ground_of`."""
-        return ground_of(float(pose[1]) for pose in reversed(self.poses))
+        """The height of the eye where it last stood; see :func:`worldsim.models.odometry.standing_height`."""
+        return standing_height(float(pose[1]) for pose in reversed(self.poses))
 
     def control(self, model: WorldModel, first: int) -> Tensor:
         """What steered the frames from position ``first`` on: (n, A + 6)."""

@@ -13,7 +13,7 @@ from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import DreamConfig
 from worldsim.dream.world import DreamEnv
-from worldsim.models.odometry import CREEPING, IDLING, RESTING, STARTING, TURNING, rested
+from worldsim.models.odometry import CREEPING, IDLING, RESTING, STARTING, TURNING, apply_deadband
 
 SETTLED = DreamConfig().settled
 
@@ -30,7 +30,7 @@ def _motion(step: float, turn: float = 0.0) -> torch.Tensor:
 
 
 def _kept(step: float, last: float, same: bool) -> float:
-    return float(rested(_motion(step), _motion(last), torch.tensor([same]), exact=False)[0, 2])
+    return float(apply_deadband(_motion(step), _motion(last), torch.tensor([same]), exact=False)[0, 2])
 
 
 def test_rest_ends_with_a_motion_that_bodies_begin_with() -> None:
@@ -58,9 +58,9 @@ def test_what_slows_down_goes_on_until_it_stands_and_what_creeps_stands() -> Non
 
 def test_a_camera_that_is_hardly_turned_is_not_turned_unless_turns_are_exact() -> None:
     last, same = _motion(1.0), torch.tensor([True])
-    assert rested(_motion(1.0, 0.9 * TURNING), last, same, exact=False)[0, 3] == 0
-    assert rested(_motion(1.0, -1.1 * TURNING), last, same, exact=False)[0, 3] < 0
-    assert rested(_motion(1.0, 0.1 * TURNING), last, same, exact=True)[0, 3] > 0
+    assert apply_deadband(_motion(1.0, 0.9 * TURNING), last, same, exact=False)[0, 3] == 0
+    assert apply_deadband(_motion(1.0, -1.1 * TURNING), last, same, exact=False)[0, 3] < 0
+    assert apply_deadband(_motion(1.0, 0.1 * TURNING), last, same, exact=True)[0, 3] > 0
 
 
 def _begun(loaded: LoadedModel, n: int, engine: str, **dials: object) -> DreamEnv:

@@ -22,7 +22,7 @@ from worldsim.engine.kernels import poses as camera
 from worldsim.engine.past import DreamPast
 from worldsim.engine.select import EngineError, engine_for
 from worldsim.models import geometry
-from worldsim.models.latent_cache import KEPT, Ahead
+from worldsim.models.latent_cache import KEPT, LatentCache
 from worldsim.models.memory.rays.selection import relevant_views
 
 N = 30
@@ -226,11 +226,11 @@ def test_a_frame_is_encoded_once_and_ahead_of_time() -> None:
         asked.append(len(frames))
         return torch.from_numpy(frames.astype(np.float32)).mean((1, 2, 3))[:, None]
 
-    ahead = Ahead(encode)
+    ahead = LatentCache(encode)
     frames = np.random.default_rng(0).integers(0, 256, (KEPT + 5, 8, 8, 3), np.uint8)
     expected = frames.astype(np.float32).mean((1, 2, 3))
-    ahead.expect(frames[1])
-    ahead.expect(frames[1])
+    ahead.prefetch(frames[1])
+    ahead.prefetch(frames[1])
     assert np.allclose(ahead(frames[:3])[:, 0], expected[:3])
     assert sorted(asked) == [1, 2]  # two of the three were not expected
     ahead(frames[[2, 0, 1]])
@@ -241,7 +241,7 @@ def test_a_frame_is_encoded_once_and_ahead_of_time() -> None:
 
 
 def test_frames_that_are_known_are_not_pushed_out_by_new_ones_of_the_same_call() -> None:
-    ahead = Ahead(lambda frames: torch.as_tensor(frames).float().mean((1, 2))[..., None, None])
+    ahead = LatentCache(lambda frames: torch.as_tensor(frames).float().mean((1, 2))[..., None, None])
     frames = np.random.default_rng(0).integers(0, 256, (KEPT + 8, 2, 2, 3), dtype=np.uint8)
     ahead(frames[:KEPT])
     both = frames[[*range(KEPT, KEPT + 8), 0, 1, 1]]  # eight new ones, then the oldest that are known

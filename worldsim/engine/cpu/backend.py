@@ -51,22 +51,19 @@ class Cpu:
         places = place_features(torch.stack(past.poses[part])[None], now[None], ages[None], self.scale)[0]
         frames, actions = [view.features for view in candidates], torch.stack(past.actions[part])
         features = self.parts["compressor"](frames, actions, places, best)
-        prepared: list[Viewpoint] = self.parts["reader"].prepare_views(
+        return self.parts["reader"].prepare_views(
             features, [view.pose for view in kept], [view.index for view in kept]
         )
-        return prepared
 
     def look(self, latents: Tensor) -> Tensor:
         """See :class:`.Backend`."""
-        looked: Tensor = self.parts["odometry"].look(latents.permute(0, 2, 3, 1))
-        return looked
+        return self.parts["odometry"].look(latents.permute(0, 2, 3, 1))
 
     def next_pose(
         self, looked: Tensor, pasts: Sequence[DreamPast], action: Tensor, given: Sequence[Tensor | None]
     ) -> tuple[Tensor, Tensor]:
         """See :class:`.Backend`."""
-        made: tuple[Tensor, Tensor] = self.parts["odometry"](looked, pasts, action, given)
-        return made
+        return self.parts["odometry"](looked, pasts, action, given)
 
     def select(
         self, pasts: Sequence[DreamPast], memories: Sequence[Any], recent: Sequence[int], poses: Tensor
@@ -80,8 +77,7 @@ class Cpu:
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> Tensor:
         """See :class:`.Backend`: cells."""
-        read: Tensor = self.parts["reader"](selection.views, poses.tolist(), index)
-        return read
+        return self.parts["reader"](selection.views, poses.tolist(), index)
 
     def denoise(
         self,
@@ -114,13 +110,11 @@ class Cpu:
         self, pasts: Sequence[DreamPast], newest: Context, noise: Tensor, target: Target, levels: Tensor
     ) -> Tensor:
         """See :class:`worldsim.engine.generation.Sampler`."""
-        latents: Tensor = self.parts["generator"].sample(pasts, newest, noise, target, levels)
-        return latents
+        return self.parts["generator"].sample(pasts, newest, noise, target, levels)
 
     def decode(self, latents: Tensor) -> list[np.ndarray]:
         """See :class:`.Backend`."""
-        frames: list[np.ndarray] = self.parts["autoencoder"](latents.permute(0, 2, 3, 1))
-        return frames
+        return self.parts["autoencoder"](latents.permute(0, 2, 3, 1))
 
     def recall(
         self,
@@ -131,10 +125,7 @@ class Cpu:
         drawn: list[np.ndarray],
     ) -> tuple[list[np.ndarray], Tensor]:
         """See :class:`.Backend`."""
-        both: tuple[list[np.ndarray], Tensor] = self.parts["pixels"](
-            pasts, sources, latents, poses.tolist(), drawn
-        )
-        return both
+        return self.parts["pixels"](pasts, sources, latents, poses.tolist(), drawn)
 
     def shown(self, drawn: list[np.ndarray]) -> list[np.ndarray]:
         """See :class:`.Backend`."""
@@ -142,8 +133,7 @@ class Cpu:
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
         """See :class:`.Backend`."""
-        distances: Tensor = self.parts["pixels"].measure(latents, pitch)
-        return distances
+        return self.parts["pixels"].measure(latents, pitch)
 
     def keep(self, latents: Tensor, poses: Tensor, indices: Sequence[int]) -> list[Viewpoint]:
         """See :class:`.Backend`."""
@@ -151,8 +141,7 @@ class Cpu:
         if self.model.config.generates:
             return [Viewpoint(p, stand(p, self.scale), i) for p, i in zip(at, indices, strict=True)]
         features = self.parts["frame_encoder"](latents.permute(0, 2, 3, 1))
-        views: list[Viewpoint] = self.parts["reader"].prepare_views(features, at, indices)
-        return views
+        return self.parts["reader"].prepare_views(features, at, indices)
 
     def commit(self, latents: Tensor, controls: Tensor, first: int, free_running: bool) -> tuple[Ring, int]:
         """See :class:`.Backend`."""
@@ -179,5 +168,4 @@ class Cpu:
         return relevant(stands, stand(pose, self.scale), min(count, len(views)))
 
     def _denoiser(self, free_running: bool) -> Denoiser:
-        denoiser: Denoiser = self.parts["alone" if free_running else "denoiser"]
-        return denoiser
+        return self.parts["alone" if free_running else "denoiser"]

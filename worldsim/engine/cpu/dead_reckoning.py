@@ -13,7 +13,7 @@ from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.poses import motion, move
 from worldsim.engine.past import DreamPast
 from worldsim.models.geometry import TURN_UNIT, seen_from
-from worldsim.models.odometry import LATELY, STRIDE, Odometry, rested, told
+from worldsim.models.odometry import N_RECENT, STRIDE, Odometry, apply_deadband, odometry_features
 
 
 class PoseIntegrator:
@@ -46,17 +46,17 @@ class PoseIntegrator:
         """As :meth:`worldsim.engine.backend.Backend.next_pose`, in double precision; ``looked`` from :meth:`look`."""
         turned = self.turns(action[None]).expand(len(pasts), -1)
         lines = [self._line(past) for past in pasts]
-        motions = torch.tensor([line[0] for line in lines])  # (B, LATELY, 5)
+        motions = torch.tensor([line[0] for line in lines])  # (B, N_RECENT, 5)
         pitch, height = torch.tensor([line[1:] for line in lines]).unbind(1)
-        actions = torch.stack([past.last_actions(action) for past in pasts])  # (B, LATELY, A)
-        known = told(turned, actions, motions, pitch, height)
+        actions = torch.stack([past.last_actions(action) for past in pasts])  # (B, N_RECENT, A)
+        known = odometry_features(turned, actions, motions, pitch, height)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
         made = self.last(h, self.direct(known)) * STRIDE
         made[:, :3] = seen_from(made[:, :3], -TURN_UNIT * turned[:, 0])
         if self.exact:  # the action alone turns the camera
             made[:, 3:] = turned
-        made = rested(made, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), self.exact)
+        made = apply_deadband(made, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), self.exact)
         before = [past.poses[-1].tolist() for past in pasts]
         after = [
             move(p, d, self.scale) if true is None else true.tolist()
@@ -77,5 +77,5 @@ class PoseIntegrator:
     def _line(self, past: DreamPast) -> tuple[list[list[float]], float, float]:
         """The last motions, newest first, the pitch in degrees and the height above where one last stood."""
         poses = [pose.tolist() for pose in past.line]
-        motions = [motion(poses[i + 1], poses[i], self.scale) for i in range(LATELY)]
+        motions = [motion(poses[i + 1], poses[i], self.scale) for i in range(N_RECENT)]
         return motions, poses[0][4], poses[0][1] - past.ground

@@ -72,11 +72,11 @@ class Reader:
         )
         heads, inside, parts = self.heads, HEAD + GEOMETRY, FINE * FINE
         # Of each part first its values, then its biases, then its depth: a part's row lies together.
-        told = [(reader.value, heads * HEAD), (reader.bias, heads), (reader.depth, 1)]
+        layers = [(reader.value, heads * HEAD), (reader.bias, heads), (reader.depth, 1)]
         weight, bias = (
-            torch.cat([getattr(m, kind).detach().unflatten(0, (parts, size)) for m, size in told], 1).flatten(
-                0, 1
-            )
+            torch.cat(
+                [getattr(m, kind).detach().unflatten(0, (parts, size)) for m, size in layers], 1
+            ).flatten(0, 1)
             for kind in ("weight", "bias")
         )
         self.shown = Dense(weight.t(), bias)
@@ -110,14 +110,14 @@ class Reader:
         """Make frames ready to be read: features (n, S, width), their poses and indices."""
         n, s, width = features.shape
         h, w = self.grid
-        told = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1).transpose(2, 3)
-        told = told.reshape(n, len(self.rays), -1)
+        shown = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1).transpose(2, 3)
+        shown = shown.reshape(n, len(self.rays), -1)
         heads = self.heads
         values = torch.empty(n, heads, len(self.rays), HEAD + GEOMETRY)
-        values[..., :HEAD] = told[..., : heads * HEAD].unflatten(2, (heads, HEAD)).transpose(1, 2)
-        bias = told[..., heads * HEAD : -1].transpose(1, 2).contiguous()
+        values[..., :HEAD] = shown[..., : heads * HEAD].unflatten(2, (heads, HEAD)).transpose(1, 2)
+        bias = shown[..., heads * HEAD : -1].transpose(1, 2).contiguous()
         turned = torch.tensor([rotation(pose) for pose in poses]).transpose(1, 2)  # (n, 3, 3)
-        depth = told[..., -1:].clamp(-4, 4).exp() * self.scale
+        depth = shown[..., -1:].clamp(-4, 4).exp() * self.scale
         at = torch.tensor([list(pose[:3]) for pose in poses])[:, None]
         points = at + depth * (self.rays @ turned)
         return [

@@ -51,16 +51,16 @@ def relocalise(model: WorldModel, draw: Draw, latent: Tensor, pose: Tensor) -> T
         return (draw(poses) - latent).flatten(1)
 
     heights = heights_to_try(model, float(drift[1]))
-    rungs = torch.zeros(len(heights), 4, device=pose.device)
-    rungs[:, 1] = torch.tensor(heights, device=pose.device) * model.scale
-    tried = miss(rungs, pose)
+    raised = torch.zeros(len(heights), 4, device=pose.device)
+    raised[:, 1] = torch.tensor(heights, device=pose.device) * model.scale
+    tried = miss(raised, pose)
     errors = tried.square().mean(1)
     best = errors.argmin()
     found, missed = pose.clone(), tried[best]
-    found[:4] += rungs[best]
+    found[:4] += raised[best]
     slope = (miss(torch.diag(drift), found) - missed) / drift[:, None]  # (4, N)
     curve = slope @ slope.T / NOISE + torch.diag(drift**-2)
     for _ in range(ROUNDS):
         found[:4] -= torch.linalg.solve(curve, slope @ missed / NOISE)
-        missed = miss(rungs[:1], found)[0]
+        missed = miss(raised[:1], found)[0]
     return found if missed.square().mean() < min(KNOWN, float(errors[0])) else pose

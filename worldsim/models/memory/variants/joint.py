@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.models.geometry import TURN_UNIT, motion
-from worldsim.models.memory.attention import Attention, Layers, attend, perceptron
+from worldsim.models.memory.attention import Attention, Layers, attend, mlp
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, compressor
 from worldsim.models.memory.variants.tokens import Patches, Unpatch, age_embedding, ages
 
@@ -29,7 +29,7 @@ class JointCompressor(nn.Module):
         nn.init.normal_(self.position, std=0.02)
         self.temporal = nn.ModuleList(Attention(width, heads) for _ in range(depth))
         self.spatial = nn.ModuleList(Attention(width, heads) for _ in range(depth))
-        self.mlp = nn.ModuleList(perceptron(width) for _ in range(depth))
+        self.mlp = nn.ModuleList(mlp(width) for _ in range(depth))
 
     def forward(self, frames: Tensor, actions: Tensor, places: Tensor, valid: Tensor, budget: int) -> Tensor:
         """Compress M frames to the last ``budget``.
