@@ -40,7 +40,7 @@ from worldsim.checkpoint import (
 )
 from worldsim.checkpoint import load as load_checkpoint
 from worldsim.cli.command import command
-from worldsim.config import DenoiserConfig, MemoryConfig, ModelConfig, load
+from worldsim.config import DenoiserConfig, DreamConfig, MemoryConfig, ModelConfig, load
 from worldsim.dream.world import DreamEnv
 from worldsim.models.world_model import WorldModel
 
@@ -103,6 +103,7 @@ def main(args: list[str]) -> int:
         autoencoder=autoencoder_config,
         denoiser=config.denoiser,
         memory=config.memory,
+        dream=DreamConfig(context_level=config.objective.context_noise),
     )
     model = WorldModel(model_config)
     model.autoencoder.load_state_dict(autoencoder.state_dict())

@@ -37,8 +37,8 @@ from training.objectives.odometry import (
 from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.models.geometry import motion, wrap
-from worldsim.models.odometry import LATELY, Odometry
+from worldsim.models.geometry import TURN_UNIT, motion, wrap
+from worldsim.models.odometry import N_RECENT, Odometry
 from worldsim.models.world_model import WorldModel
 
 AFTER = (16, 48, 100)
@@ -75,13 +75,13 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
     errors: dict[int, list[Tensor]] = {after: [] for after in AFTER}
     for episode in episodes:
         walk = walk_from(model, episode, 0, len(episode.latents) - 1)
-        found = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
-        found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
+        found = reckon(model.odometry, walk, walk.poses[:, N_RECENT], last_motions(model.odometry, walk))
+        found, true = torch.cat([walk.poses[0, N_RECENT : N_RECENT + 1], found[0]]), walk.poses[0, N_RECENT:]
         for after in AFTER:
             off = motion(found[:-after], found[after:], 1.0) - motion(true[:-after], true[after:], 1.0)
-            across, turned = off[:, [0, 2]].norm(dim=-1), wrap(off[:, 3] * 15)
+            across, turned = off[:, [0, 2]].norm(dim=-1), wrap(off[:, 3] * TURN_UNIT)
             errors[after].append(
-                torch.stack([across, off[:, 1].abs(), turned.abs(), off[:, 4].abs() * 15], -1)
+                torch.stack([across, off[:, 1].abs(), turned.abs(), off[:, 4].abs() * TURN_UNIT], -1)
             )
     told: dict[str, dict[str, float]] = {}
     for after, parts in errors.items():

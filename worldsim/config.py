@@ -100,6 +100,29 @@ class MemoryConfig:
 
 
 @dataclass
+class DreamConfig:
+    """What a model and the dream that plays it must agree on, in frames where nothing else is said.
+
+    ``context_level``: the noise level at which past frames are shown to a denoiser, which bears the errors of its own
+    frames better so; a generator has one of its own.
+    ``refresh``: between two compressions of the memory; ``replayed``: whose keys and values are computed again when the
+    past is replaced; ``settled``: newest ones of which none is left out, those that are replayed, looked back on, or
+    not compressed yet. Older ones seen from within ``same_place`` units of the scene and ``same_angle`` degrees of the
+    one before are left out.
+    ``heights``: units of the scene at which a true frame is looked for above and below where it was reckoned, 0 first:
+    a step of a block missed is too far for a linear solution.
+    """
+
+    context_level: float = 0.15
+    refresh: int = 8
+    replayed: int = 16
+    settled: int = 24
+    same_place: float = 0.01
+    same_angle: float = 0.5
+    heights: list[float] = field(default_factory=lambda: [0.0, 0.25, -0.25])
+
+
+@dataclass
 class ModelConfig:
     """Everything that fixes the shape of a world model.
 
@@ -126,6 +149,7 @@ class ModelConfig:
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    dream: DreamConfig = field(default_factory=DreamConfig)
 
 
 def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:

@@ -27,7 +27,7 @@ from training.train_denoiser import begin_from
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError
 from worldsim.dream.world import DreamEnv
-from worldsim.models.odometry import LATELY
+from worldsim.models.odometry import N_RECENT
 from worldsim.models.world_model import WorldModel
 
 
@@ -184,7 +184,7 @@ def test_a_clips_actions_lead_to_its_frames_and_its_past_ends_before_it() -> Non
     assert torch.equal(clip.poses[..., 0], clip.latents[:, :, 0, 0, 0])
     first = clip.latents[:, 0, 0, 0, 0]
     assert torch.equal(clip.before[:, 0], first - 1)
-    reach = torch.arange(-LATELY - 1, 0)
+    reach = torch.arange(-N_RECENT - 1, 0)
     assert torch.equal(clip.earlier_poses[..., 0], (first[:, None] + reach).clamp(min=0))
     assert torch.equal(clip.earlier_actions[..., 0], (first[:, None] + reach).clamp(min=0))
     assert torch.equal(clip.before_latents[:, 0, 0, 0], first - 1)

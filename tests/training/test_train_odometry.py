@@ -18,7 +18,7 @@ from training.objectives.odometry import last_motions, reckon, reckoning_loss, w
 from training.train_odometry import drift
 from worldsim import checkpoint
 from worldsim.dream.world import DreamEnv
-from worldsim.models.odometry import LATELY
+from worldsim.models.odometry import N_RECENT
 from worldsim.models.world_model import WorldModel
 
 
@@ -54,7 +54,7 @@ def test_a_walk_is_reckoned_in_training_as_a_dream_reckons_it(data: Path, tmp_pa
     episode = LatentEpisode(z, torch.from_numpy(source.action_vectors()[:19]), torch.zeros(20, 5))
     walk = walk_from(loaded.model, episode, 0, 19)
     with torch.no_grad():
-        found = reckon(loaded.model.odometry, walk, played[:1], torch.zeros(1, LATELY, 5))
+        found = reckon(loaded.model.odometry, walk, played[:1], torch.zeros(1, N_RECENT, 5))
     torch.testing.assert_close(found[0], played[1:], atol=1e-3, rtol=1e-3)
     assert (played[1:] - played[:-1]).abs().max() > 0.1  # it went somewhere
 
@@ -69,8 +69,8 @@ def test_a_walks_actions_lead_to_the_poses_that_are_asked_for() -> None:
     )
     walk = walk_from(small_model(), episode, 10, 6)
     assert walk.latents[0, :, 0, 0, 0].tolist() == [10, 11, 12, 13, 14, 15]
-    assert walk.poses[0, :, 0].tolist() == list(range(10 - LATELY, 17))
-    assert walk.actions[0, :, 0].tolist() == list(range(10 - LATELY + 2, 17))
+    assert walk.poses[0, :, 0].tolist() == list(range(10 - N_RECENT, 17))
+    assert walk.actions[0, :, 0].tolist() == list(range(10 - N_RECENT + 2, 17))
     first = walk_from(small_model(), episode, 0, 6)
     assert not last_motions(small_model().odometry, first).any()  # before an episode nothing moved
 

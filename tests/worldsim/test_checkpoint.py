@@ -9,6 +9,7 @@ from tests.helpers.small_model import SPEC, small_checkpoint, small_model
 from worldsim import checkpoint
 from worldsim.actions import ActionSpecMismatch, check_same, space_from_spec, vector
 from worldsim.checkpoint import CONFIG, WEIGHTS, CheckpointError
+from worldsim.config import DreamConfig
 
 
 def _refusal(path: Path | str) -> str:
@@ -92,3 +93,13 @@ def test_an_autoencoder_file_comes_back_or_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(CheckpointError, match="train it again"):
         checkpoint.load_autoencoder(path)
+
+
+def test_a_file_that_says_nothing_of_dreams_means_what_dreams_did_before(tmp_path: Path) -> None:
+    """Those shipped were written so; what one says is what its dream does."""
+    for name in ("blocks", "labmaze"):
+        assert "dream:" not in (checkpoint.SHIPPED / name / CONFIG).read_text()
+        assert checkpoint.load(name).model.config.dream == DreamConfig()
+    config = small_checkpoint(tmp_path) / CONFIG
+    config.write_text(config.read_text().replace("refresh: 8", "refresh: 5"))
+    assert checkpoint.load(str(tmp_path)).model.config.dream == DreamConfig(refresh=5)

@@ -24,11 +24,11 @@ from worldsim import checkpoint, runtime
 from worldsim.actions import vector
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
-from worldsim.dream.world import REFRESH, DreamEnv
+from worldsim.dream.world import DreamEnv
 from worldsim.runtime import hardware, pick_device
+from worldsim.session.interfaces import BLIND
 
 WARM = 8  # the first frames warm caches up and are not counted
-BLIND = 16  # true frames of one correction
 
 
 @dataclass
@@ -156,10 +156,11 @@ def _bounds(
     dream: DreamEnv, actions: np.ndarray, timed: dict[str, Any], rate: float, reads: float
 ) -> dict[str, dict[str, Any]]:
     """Of each phase: its operations, the fraction of the machine's rate, what its products take alone, its bound."""
-    for action in actions[: REFRESH - 1]:
+    refresh = dream.model.config.dream.refresh
+    for action in actions[: refresh - 1]:
         dream.step(action)
     counted = []
-    for action in actions[REFRESH - 1 : REFRESH + 1]:  # one of the two compresses, the last does not
+    for action in actions[refresh - 1 : refresh + 1]:  # one of the two compresses, the last does not
         with Products.counting() as products:
             dream.step(action)
         counted.append(products)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from worldsim.engine.timer import Laps
+from worldsim.engine.timer import PhaseTimer
 
 
 @dataclass
@@ -43,12 +43,12 @@ class Products(TorchDispatchMode):
     def counting(cls) -> Iterator[Products]:
         """Counts what is done inside."""
         products = cls()
-        Laps.watcher = products._ended
+        PhaseTimer.watcher = products._ended
         try:
             with products:
                 yield products
         finally:
-            Laps.watcher = None
+            PhaseTimer.watcher = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from training.data.episodes import LatentEpisode
-from worldsim.models.odometry import LATELY, STANDING, STOOD
+from worldsim.models.odometry import N_RECENT, STANDING, STANDING_MOTIONS
 
 
 @dataclass
 class Clip:
     """A batch: frames (B, L, C, h, w), leading actions (B, L, A), poses (B, L, 5), and M frames of past with
-    their validity (B, M). ``earlier_poses`` (B, LATELY + 1, 5) and the actions that led to them are those just
+    their validity (B, M). ``earlier_poses`` (B, N_RECENT + 1, 5) and the actions that led to them are those just
     before the clip, oldest first, and ``before_latents`` (B, C, h, w) is the last of those frames. ``ground`` (B, L)
     is where the eye last stood before each frame of the clip. ``dreamt`` is how many times in a row the model dreams
     the context, each time over the last one; 0 leaves it true."""
@@ -139,9 +139,9 @@ def before(rows: Tensor, stop: int, count: int) -> Tensor:
 
 
 def grounds(heights: Tensor) -> Tensor:
-    """:func:`worldsim.models.odometry.ground_of` at each frame of an episode whose eye was at these heights (N,)."""
-    rises = torch.diff(torch.cat([heights[:1].expand(STOOD + 1), heights[1:]]))
-    stood = (rises.abs() < STANDING).unfold(0, STOOD, 1).all(-1)
+    """:func:`worldsim.models.odometry.standing_height` at each frame of an episode, from the eye's heights (N,)."""
+    rises = torch.diff(torch.cat([heights[:1].expand(STANDING_MOTIONS + 1), heights[1:]]))
+    stood = (rises.abs() < STANDING).unfold(0, STANDING_MOTIONS, 1).all(-1)
     last = torch.where(stood, torch.arange(len(heights), device=heights.device), 0).cummax(0).values
     return heights[last]
 
@@ -163,8 +163,8 @@ def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str
         "latents": z[start:stop].float(),
         "actions": led[start:stop],
         "poses": poses[start:stop],
-        "earlier_poses": before(poses, start, LATELY + 1),
-        "earlier_actions": before(led, start, LATELY + 1),
+        "earlier_poses": before(poses, start, N_RECENT + 1),
+        "earlier_actions": before(led, start, N_RECENT + 1),
         "ground": grounds(poses[:, 1])[start - 1 : stop - 1],
         "before_latents": z[start - 1].float(),
         "past_latents": padded(z).float(),

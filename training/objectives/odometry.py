@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from training.data.clips import RowNoise, before, grounds
 from training.data.episodes import LatentEpisode
-from worldsim.models.geometry import motion
-from worldsim.models.odometry import LATELY, STANDING, STOOD, Odometry
+from worldsim.models.geometry import TURN_UNIT, motion
+from worldsim.models.odometry import N_RECENT, STANDING, STANDING_MOTIONS, Odometry
 from worldsim.models.world_model import WorldModel
 
 PITCH_NOISE = 1.0
@@ -27,9 +27,9 @@ AFTER = 48
 
 @dataclass
 class Walk:
-    """Frames acted in (B, L, C, h, w); normalised actions (B, LATELY - 1 + L, A), of which the last L are asked about;
-    poses (B, LATELY + 1 + L, 5), the first LATELY + 1 given, the last of those the pose of the first frame; where the
-    eye last stood (B, L) in the frames acted in."""
+    """Frames acted in (B, L, C, h, w); normalised actions (B, N_RECENT - 1 + L, A), of which the last L are asked
+    about; poses (B, N_RECENT + 1 + L, 5), the first N_RECENT + 1 given, the last of those the pose of the first frame;
+    where the eye last stood (B, L) in the frames acted in."""
 
     latents: Tensor
     actions: Tensor
@@ -42,30 +42,30 @@ def walk_from(model: WorldModel, episode: LatentEpisode, start: int, length: int
     assert episode.poses is not None
     led = model.normalise(torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions]))
     stop = start + length
-    poses = torch.cat([before(episode.poses, start + 1, LATELY + 1), episode.poses[start + 1 : stop + 1]])
-    actions = torch.cat([before(led, start + 1, LATELY - 1), led[start + 1 : stop + 1]])
+    poses = torch.cat([before(episode.poses, start + 1, N_RECENT + 1), episode.poses[start + 1 : stop + 1]])
+    actions = torch.cat([before(led, start + 1, N_RECENT - 1), led[start + 1 : stop + 1]])
     ground = grounds(episode.poses[:, 1])[start:stop]
     return Walk(episode.latents[None, start:stop].float(), actions[None], poses[None], ground[None])
 
 
 def reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> Tensor:
-    """Poses (B, L, 5) reckoned from ``start`` (B, 5) and the last ``motions`` (B, LATELY, 5), newest first."""
+    """Poses (B, L, 5) reckoned from ``start`` (B, 5) and the last ``motions`` (B, N_RECENT, 5), newest first."""
     b, length = walk.latents.shape[:2]
     seen = odometry.look(walk.latents.flatten(0, 1)).unflatten(0, (b, length))
     newest_first, ground, pose, poses = walk.actions.flip(1), walk.ground[:, 0], start, []
     for i in range(length):
-        actions = newest_first[:, length - 1 - i :][:, :LATELY]
+        actions = newest_first[:, length - 1 - i :][:, :N_RECENT]
         pose, moved = odometry.next_pose(pose, seen[:, i], actions, motions, ground)
         motions = torch.cat([moved[:, None], motions[:, :-1]], 1)
-        level = (odometry.scale * motions[:, :STOOD, 1].abs() < STANDING).all(1)
+        level = (odometry.scale * motions[:, :STANDING_MOTIONS, 1].abs() < STANDING).all(1)
         ground = torch.where(level, pose[:, 1], ground)
         poses.append(pose)
     return torch.stack(poses, 1)
 
 
 def last_motions(odometry: Odometry, walk: Walk) -> Tensor:
-    """The motions (B, LATELY, 5) that led to a walk's first frame, newest first."""
-    known = walk.poses[:, : LATELY + 1].flip(1)
+    """The motions (B, N_RECENT, 5) that led to a walk's first frame, newest first."""
+    known = walk.poses[:, : N_RECENT + 1].flip(1)
     return motion(known[:, 1:], known[:, :-1], odometry.scale)
 
 
@@ -89,14 +89,15 @@ def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
     for episode in episodes:
         if episode.poses is not None and len(episode.latents) > AFTER + 1:
             walk = walk_from(model, episode, 0, len(episode.latents) - 1)
-            found = reckon(model.odometry, walk, walk.poses[:, LATELY], last_motions(model.odometry, walk))
-            found, true = torch.cat([walk.poses[0, LATELY : LATELY + 1], found[0]]), walk.poses[0, LATELY:]
+            found = reckon(model.odometry, walk, walk.poses[:, N_RECENT], last_motions(model.odometry, walk))
+            true = walk.poses[0, N_RECENT:]
+            found = torch.cat([true[:1], found[0]])
             made, was = (motion(p[:-AFTER], p[AFTER:], model.scale) for p in (found, true))
             off.append((made - was).square())
     if off:
         right, up, ahead, yaw, _ = torch.cat(off).mean(0).sqrt().unbind()
         across = (right + ahead) / 2
-        model.odometry.drift.copy_(torch.stack([across, up, across, yaw * 15]))
+        model.odometry.drift.copy_(torch.stack([across, up, across, yaw * TURN_UNIT]))
 
 
 def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
@@ -114,18 +115,18 @@ def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     b, length = walk.latents.shape[:2]
     seen = odometry.look(walk.latents.flatten(0, 1))
     poses, rows = walk.poses, b * length
-    moved = motion(poses[:, :-1], poses[:, 1:], odometry.scale)  # (B, LATELY + L, 5)
-    lately = moved.unfold(1, LATELY, 1)[:, :length].flip(-1).transpose(2, 3)  # (B, L, LATELY, 5)
-    shaken = SHAKEN * noise.normal(1, 1, 1).sign().clamp_min(0) * noise.normal(length, LATELY, 3)
+    moved = motion(poses[:, :-1], poses[:, 1:], odometry.scale)  # (B, N_RECENT + L, 5)
+    lately = moved.unfold(1, N_RECENT, 1)[:, :length].flip(-1).transpose(2, 3)  # (B, L, N_RECENT, 5)
+    shaken = SHAKEN * noise.normal(1, 1, 1).sign().clamp_min(0) * noise.normal(length, N_RECENT, 3)
     lately = torch.cat([lately[..., :3] + shaken, lately[..., 3:]], -1)
-    actions = walk.actions.unfold(1, LATELY, 1).flip(-1).transpose(2, 3)  # (B, L, LATELY, A)
+    actions = walk.actions.unfold(1, N_RECENT, 1).flip(-1).transpose(2, 3)  # (B, L, N_RECENT, A)
     wrong = PITCH_NOISE * noise.normal(length)
-    before, after = poses[:, LATELY:-1], moved[:, LATELY:]
-    asked = torch.cat([after[..., :4], after[..., 4:] - wrong[..., None] / 15], -1)
+    before, after = poses[:, N_RECENT:-1], moved[:, N_RECENT:]
+    asked = torch.cat([after[..., :4], after[..., 4:] - wrong[..., None] / TURN_UNIT], -1)
     made = odometry.reckon(
         seen,
-        actions.reshape(rows, LATELY, -1),
-        lately.reshape(rows, LATELY, -1),
+        actions.reshape(rows, N_RECENT, -1),
+        lately.reshape(rows, N_RECENT, -1),
         (before[..., 4] + wrong).flatten(),
         (before[..., 1] - walk.ground).flatten(),
     )

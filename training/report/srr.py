@@ -38,8 +38,8 @@ from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.metrics.srr import View, judge, successes
+from worldsim.session.interfaces import BLIND
 
-BLIND = 16  # frames dreamt before the truth is given again
 # of the sheet's pairs: half dreams, and half that a judge should find easy or be caught by
 SHEET = {"memory": 14, "forgetful": 14, "autoencoder": 10, "another maze": 10, "another view": 8}
 ACROSS, TILE, GAP = 7, 64, 10

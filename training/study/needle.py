@@ -23,8 +23,8 @@ from worldsim.metrics.motion import motion_smoothness, temporal_flickering
 from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.metrics.srr import View, judge
 from worldsim.metrics.ssim import psnr, ssim
+from worldsim.session.interfaces import BLIND
 
-BLIND = 16
 EVERY = 4  # frames whose features are kept: neighbours are nearly the same picture
 CONTEXT, SHOWN = 4, 8  # columns of a strip: true frames before a blind stretch, frames of the stretch
 TRUE = "true"

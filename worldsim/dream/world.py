@@ -15,13 +15,13 @@ from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.diffusion.schedules import next_frame
 from worldsim.dream.context import DreamError, check_context, check_size
-from worldsim.engine.past import REPLAYED, DreamPast
-from worldsim.engine.pixel_recall import measured
+from worldsim.engine.past import DreamPast
+from worldsim.engine.pixel_recall import depths_of
 from worldsim.engine.select import engine_for
-from worldsim.engine.step import REFRESH, Mind
+from worldsim.engine.step import DreamState
 from worldsim.models.geometry import wrap
 
-__all__ = ["REFRESH", "DreamEnv", "DreamError", "Step"]
+__all__ = ["DreamEnv", "DreamError", "Step"]
 
 Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 """What gymnasium's step gives."""
@@ -76,7 +76,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
             raise DreamError(f"alone_after: expected at least 1 frame, found {alone_after}")
         after = config.alone_after if alone_after is None else alone_after
         self._alone_after = after if config.alone and second else None
-        self._mind = Mind(DreamPast(keep=max(self.histories) + REPLAYED))
+        self._mind = DreamState(DreamPast(max(self.histories) + config.dream.replayed, config.dream))
         self._guide: Tensor | None = None
         self._frame: np.ndarray | None = None
         self.history = max(self.histories) if history is None else history
@@ -171,7 +171,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
                 "distances: this dream has no memory of pixels; train one with training.train_pixels"
             )
         past = self._mind.past
-        logs = measured(past, [len(past) - 1], self.model.pixels.distances)[0]
+        logs = depths_of(past, [len(past) - 1], self.model.pixels.distances)[0]
         return (logs.double().exp() * self.model.scale).cpu().numpy()
 
     @property
@@ -195,12 +195,17 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         super().reset(seed=seed)
         given = options or {}
         frames, actions = check_context(given, self.size)
-        keep = max(self.histories) + REPLAYED
+        config = self.model.config.dream
+        keep = max(self.histories) + config.replayed
         start = max(0, len(frames) - keep)
         led = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
         led += [self._vector(a) for a in actions[start:]]
         past = DreamPast(
-            keep, latents=list(self.loaded.encode(frames[start:])), led=led, alone_after=self._alone_after
+            keep,
+            config,
+            latents=list(self.loaded.encode(frames[start:])),
+            actions=led,
+            handover_after=self._alone_after,
         )
         past.pictures, past.distances = list(frames[start:]), [None] * len(past)
         self._mind.past, self._mind.stale, self._guide = past, True, None
@@ -270,10 +275,10 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         self._reckon(len(past) - n, poses)
         if self.pose_from == "dream":
             if self.model.config.pixels:
-                self._engine.take_bearings(past, len(past) - n, self.history)
+                self._engine.refine_poses(past, len(past) - n, self.history)
             else:
                 self._relocalise(n)
-        if n > REPLAYED:
+        if n > past.config.replayed:
             self._engine.encode_features(past)
         self._engine.replay(past)
         self._mind.stale = True
@@ -290,7 +295,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
 
     def expect(self, frame: np.ndarray) -> None:
         """A true frame (H, W, 3) that a correction will bring: it is encoded meanwhile, in another thread."""
-        self.loaded.ahead.expect(frame)
+        self.loaded.ahead.prefetch(frame)
 
     def guide(self, pose: np.ndarray) -> None:
         """Give the true pose (5,) of the next frame; used where ``pose_from`` is ``true``."""
@@ -321,7 +326,7 @@ class DreamEnv(gymnasium.Env[np.ndarray, Any]):
         """Take back what the newest ``n`` frames, true ones, have drifted, if memory knows the place they show."""
         past = self._mind.past
         pose = past.poses[-1]
-        found = self._engine.relocalise(past, max(n, REPLAYED), self.history)
+        found = self._engine.relocalise(past, max(n, past.config.replayed), self.history)
         off = torch.cat([found[:3] - pose[:3], wrap(found[3:4] - pose[3:4]), found[4:] - pose[4:]])
         for i in range(n):  # it drifted little by little
             past.poses[len(past) - n + i] = past.poses[len(past) - n + i] + off * (i + 1) / n

@@ -15,12 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldsim.config import GeneratorConfig
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import measured
+from worldsim.engine.pixel_recall import depths_of
 from worldsim.frames import smaller
 from worldsim.models.denoisers.generator import SEEN, Generator
 
@@ -59,7 +58,7 @@ class Target:
         self.index, self.control, self.evidence, self.stride = index, control, evidence, stride
 
 
-class PlainSampler:
+class ModuleSampler:
     """The module as it was trained, on any device, over a cache of keys and values in each past."""
 
     def __init__(self, generator: Generator) -> None:
@@ -72,17 +71,17 @@ class PlainSampler:
         rows = []
         for i, past in enumerate(pasts):
             one, n = slice(i, i + 1), newest
+            cache = past.kept.context
             if past.pending:
                 self.generator.extend(
                     n.latents[one, None], n.level[one, None], n.control[one, None], n.evidence[one, None],
-                    past.cache, target.index - 1, commit=1,
+                    cache, target.index - 1, commit=1,
                 )  # fmt: skip
-                past.pending = False
             z = noise[one, None]
             for now, then in pairwise(levels):
                 level = now.expand(1, 1)
                 x0 = self.generator.extend(
-                    z, level, target.control[one, None], target.evidence[one, None], past.cache, target.index,
+                    z, level, target.control[one, None], target.evidence[one, None], cache, target.index,
                     stride=torch.full_like(level, target.stride),
                 ).float()  # fmt: skip
                 z = diffusion.reverse(z, x0, level, then.expand(1, 1)) if then else x0
@@ -97,7 +96,7 @@ def remembered(
     places = [past.place(i) for i in sources]
     if not places:
         return np.zeros((SEEN, draw.size, draw.size), np.float32)
-    far = torch.stack(measured(past, places, measure)).float().cpu().numpy()
+    far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
     pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
     marks = [OWN if i >= past.true_until else TRUE for i in sources]
     picture, mark, _ = draw(pose, pictures, far, [past.poses[i].tolist() for i in places], marks)
@@ -127,18 +126,19 @@ def generate(
     evidence: Sequence[NDArray[np.float32]],
     steps: Sequence[int],
     spacing: str,
-    config: GeneratorConfig,
+    strides: Sequence[float],
+    context_level: float,
 ) -> Tensor:
     """Latents (B, C, h, w) of the next frame of each dream.
 
     Args:
         controls: (B, K) of the newest frame and of the one to be drawn; evidence: B of (SEEN, H, W); steps: B.
-        config: the generator's.
+        strides: the step sizes that the generator was trained to take; context_level: at which its own past is shown.
     """
     index = pasts[0].count
     shown, level, noise = [], [], []
     for past, random in zip(pasts, randoms, strict=True):
-        latent, at = shown_again(past, random, config.context_level)
+        latent, at = shown_again(past, random, context_level)
         shown.append(latent)
         level.append(at)
         noise.append(torch.randn(latent.shape, generator=random).to(latent.device))
@@ -159,7 +159,7 @@ def generate(
             controls[0][some],
             seen_before[some],
         )
-        stride = 1 / count if spacing == "even" and 1 / count in config.strides else 0.0
+        stride = 1 / count if spacing == "even" and 1 / count in strides else 0.0
         target = Target(index, controls[1][some], seen[some], stride)
         levels = path(next_frame(spacing), count)[:, 0].to(device)
         drawn = sampler.sample(

@@ -1,4 +1,4 @@
-"""The past of one dream: its newest frames as latents, as features to be read, and as keys and values."""
+"""The past of one dream: its newest frames, and what a backend keeps of them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.models.denoisers.causal_dit import CausalDiT
-from worldsim.models.denoisers.layers import Cache
-from worldsim.models.odometry import LATELY, ground_of
-from worldsim.models.world_model import Past, Views, WorldModel
+from worldsim.config import DreamConfig
+from worldsim.models.odometry import N_RECENT, standing_height
+from worldsim.models.world_model import WorldModel
 
-CONTEXT_LEVEL = 0.15
-"""Noise level at which past frames are shown to the denoiser, which bears the errors of its own frames better so."""
-REPLAYED = 16
-"""Frames whose keys and values are computed again when the past is replaced."""
-SETTLED = 24
-"""Newest frames of which none is left out: those that are replayed, looked back on, or not compressed yet."""
-SAME_PLACE, SAME_ANGLE = 0.01, 0.5
-"""Units of the scene and degrees within which a frame was seen from where the one before it was."""
+
+@dataclass
+class Kept:
+    """What a backend keeps of a past, opaque to all others (:mod:`worldsim.engine.backend`).
+
+    ``frames``: of each frame, ready to be read; ``context``: of the newest ones together, their keys and values.
+    """
+
+    frames: list[Any] = field(default_factory=list)
+    context: Any = None
 
 
 @dataclass
@@ -34,34 +35,29 @@ class DreamPast:
     settled: whoever stands still would otherwise lose all that is true to copies of it. ``indices`` are of those kept.
 
     latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
-    for (:mod:`worldsim.engine.pixel_recall`), features (S, width) and points (P, 3) of each for the reader, ``led``
-    (A,) the normalised action that led to it, poses (5,). Frames from index ``true_until`` on are dreamt, ``own`` of
-    those kept; a second denoiser takes over after ``alone_after`` of them, or never, and ``by_second`` is whether it
-    made the keys and values. ``pending``: the newest frame's keys and values are not in the cache yet; they are
-    computed together with the first denoising step of the frame after it.
-    ``views``, ``ring`` and ``steered`` are the fast engine's (:mod:`worldsim.engine.cpu.backend`): frames ready to be
-    read, a ring of keys and values with this dream's row in it, and the newest frame's control (A + 6,) where it is
-    known. ``evidence`` (SEEN, H, W) is what a generator drew the newest frame from, where one did.
+    for (:mod:`worldsim.engine.pixel_recall`), ``actions`` (A,), normalised, that led to each, poses (5,). Frames from
+    index ``true_until`` on are dreamt, ``own`` of those kept; a second denoiser takes over after ``handover_after`` of
+    them, or never, and ``cache_is_free_running`` is whether it made the keys and values. ``pending``: the newest
+    frame's keys and values are not in the context yet; they are computed together with the frame after it.
+    ``newest_control`` (A + 6,) is what steered the newest frame, where it is known; ``evidence`` (SEEN, H, W) what a
+    generator drew it from, where one did.
     """
 
     keep: int
+    config: DreamConfig = field(default_factory=DreamConfig)
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
     distances: list[Tensor | None] = field(default_factory=list)
-    features: list[Tensor] = field(default_factory=list)
-    points: list[Tensor] = field(default_factory=list)
-    led: list[Tensor] = field(default_factory=list)
+    actions: list[Tensor] = field(default_factory=list)
     poses: list[Tensor] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    kept: Kept = field(default_factory=Kept)
     count: int = 0
     true_until: int = 0
-    by_second: bool = False
-    alone_after: int | None = None
-    cache: Cache = field(default_factory=Cache)
+    cache_is_free_running: bool = False
+    handover_after: int | None = None
     pending: bool = False
-    views: list[Any] = field(default_factory=list)
-    ring: Any = None
-    steered: Tensor | None = None
+    newest_control: Tensor | None = None
     evidence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -76,46 +72,36 @@ class DreamPast:
     def append(
         self,
         latent: Tensor,
-        features: Tensor,
-        points: Tensor,
-        led: Tensor,
+        action: Tensor,
         pose: Tensor,
         picture: np.ndarray,
-        distance: Tensor | None = None,
+        distance: Tensor | None,
+        kept: Any,
     ) -> None:
-        """A new newest frame, whose keys and values are pending."""
-        new: tuple[tuple[list[Any], Any], ...] = (
-            (self.indices, self.count),
-            (self.latents, latent),
-            (self.pictures, picture),
-            (self.distances, distance),
-            (self.features, features),
-            (self.points, points),
-            (self.led, led),
-            (self.poses, pose),
-        )
-        for kept, value in new:
-            kept.append(value)
-            del kept[: -self.keep]
+        """A new newest frame, whose keys and values are pending; ``kept`` is what the backend keeps of it."""
+        new = (self.count, latent, picture, distance, action, pose, kept)
+        for values, value in zip(self._lists, new, strict=True):
+            values.append(value)
+            del values[: -self.keep]
         self.count += 1
         self.pending = True
 
-    def settle(self, scale: float) -> None:
+    def drop_redundant(self, scale: float) -> None:
         """Forget a frame that shows no more than the one before it, where it is old enough for that."""
-        i = len(self) - SETTLED
+        i, config = len(self) - self.config.settled, self.config
         if i < 1 or self.indices[i] < self.true_until:
             return
         x, y = self.poses[i - 1].tolist(), self.poses[i].tolist()
         turned = max(abs((y[3] - x[3] + 180) % 360 - 180), abs(y[4] - x[4]))
-        if math.dist(x[:3], y[:3]) < SAME_PLACE * scale and turned < SAME_ANGLE:
-            for kept in self._lists:
-                del kept[i : i + 1]
+        if math.dist(x[:3], y[:3]) < config.same_place * scale and turned < config.same_angle:
+            for values in self._lists:
+                del values[i : i + 1]
 
     @property
     def _lists(self) -> tuple[list[Any], ...]:
-        """Everything of which there is one for each frame; views are the fast engine's alone."""
-        frames = (self.indices, self.latents, self.pictures, self.distances, self.features, self.points)
-        return *frames, self.led, self.poses, self.views
+        """Everything of which there is one for each frame."""
+        frames = self.indices, self.latents, self.pictures, self.distances, self.actions, self.poses
+        return *frames, self.kept.frames
 
     @property
     def own(self) -> int:
@@ -142,112 +128,51 @@ class DreamPast:
         return index < self.true_until + own
 
     @property
-    def left_alone(self) -> bool:
+    def free_running(self) -> bool:
         """Whether the next frame is the second denoiser's."""
-        return self.alone_after is not None and self.own >= self.alone_after
+        return self.handover_after is not None and self.own >= self.handover_after
 
     @property
-    def changes_hands(self) -> bool:
-        """Whether keys and values are the other one's: they are then replayed."""
-        return self.left_alone != self.by_second
+    def needs_replay(self) -> bool:
+        """Whether keys and values are the other denoiser's."""
+        return self.free_running != self.cache_is_free_running
 
-    def denoiser(self, model: WorldModel) -> CausalDiT:
-        """What denoises the next frame."""
-        return model.alone if self.left_alone else model.denoiser
-
-    def lately(self, model: WorldModel, led: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        """What dead reckoning looks back on when ``led`` (A,) leads to frame ``i``, of which there may be none yet.
+    def recent(self, model: WorldModel, action: Tensor) -> tuple[Tensor, Tensor]:
+        """What dead reckoning looks back on when an action (A,) leads on from the last pose.
 
         Returns:
-            the last actions (1, LATELY, A) and motions (1, LATELY, 5), newest first; before the first frame, none.
+            the last actions (1, N_RECENT, A) and motions (1, N_RECENT, 5), newest first; before the first frame, none.
         """
-        actions = [led, *self.led[max(0, i - LATELY + 1) : i][::-1]]
-        actions += self.led[:1] * (LATELY - len(actions))
-        poses = self.poses[max(0, i - LATELY - 1) : i][::-1]
-        poses += poses[-1:] * (LATELY + 1 - len(poses))
-        line = torch.stack(poses)
-        return torch.stack(actions)[None], model.motion(line[1:], line[:-1])[None]
+        line = torch.stack(self.line)
+        return self.last_actions(action)[None], model.motion(line[1:], line[:-1])[None]
+
+    def last_actions(self, action: Tensor) -> Tensor:
+        """The last actions (N_RECENT, A), newest first, ``action`` (A,) the newest of them."""
+        i = len(self.poses)
+        actions = [action, *self.actions[max(0, i - N_RECENT + 1) : i][::-1]]
+        return torch.stack(actions + self.actions[:1] * (N_RECENT - len(actions)))
+
+    @property
+    def line(self) -> list[Tensor]:
+        """The last N_RECENT + 1 poses, newest first; before the first frame nothing moved."""
+        poses = self.poses[-N_RECENT - 1 :][::-1]
+        return poses + poses[-1:] * (N_RECENT + 1 - len(poses))
 
     @property
     def ground(self) -> float:
-        """The height of the eye where it last stood; see :func:`worldsim.models.odometry.ground_of`."""
-        return ground_of(float(pose[1]) for pose in reversed(self.poses))
-
-    def reckon(self, model: WorldModel) -> None:
-        """Poses of the newest frames, those that have none yet, by dead reckoning from the last one that has."""
-        first = len(self.poses)
-        seen = model.odometry.look(torch.stack(self.latents[first - 1 :]))
-        for i, look in zip(range(first, len(self)), seen, strict=False):
-            lately, ground = self.lately(model, self.led[i], i), seen.new_tensor([self.ground])
-            pose, _ = model.odometry.next_pose(self.poses[-1][None], look[None], *lately, ground)
-            self.poses.append(pose[0])
+        """The height of the eye where it last stood; see :func:`worldsim.models.odometry.standing_height`."""
+        return standing_height(float(pose[1]) for pose in reversed(self.poses))
 
     def control(self, model: WorldModel, first: int) -> Tensor:
-        """What steered the frames from position ``first`` on: (1, n, A + 6)."""
+        """What steered the frames from position ``first`` on: (n, A + 6)."""
         poses = torch.stack(self.poses[first:])
         before = torch.stack(self.poses[max(0, first - 1) : len(self) - 1]) if len(self) > 1 else poses
         if first == 0 and len(self) > 1:
             before = torch.cat([poses[:1], before])
         moved = model.motion(before, poses)
-        return model.control(torch.stack(self.led[first:]), moved, poses[:, 4])[None]
+        return model.control(torch.stack(self.actions[first:]), moved, poses[:, 4])
 
-    def replay(self, model: WorldModel) -> None:
-        """Compute features, keys and values of the newest frames again, as if they had come one by one."""
-        first = max(0, len(self) - REPLAYED)
-        latents, poses = torch.stack(self.latents[first:]), torch.stack(self.poses[first:])
-        features = model.frame_encoder(latents)
-        self.features[first:] = list(features)
-        self.points[first:] = list(model.reader.points(features, poses))
-        self.cache, self.pending, self.by_second = Cache(), True, self.left_alone
-        self.evidence = None
-        if model.config.generates:
-            control = self.control(model, first)[:, :-1]
-            model.generator.commit(latents[None, :-1], control, self.cache, self.count - len(latents))
-        elif len(latents) > 1:
-            z, control = latents[None, :-1], self.control(model, first)[:, :-1]
-            level = torch.full(z.shape[:2], CONTEXT_LEVEL, device=z.device)
-            self.denoiser(model).commit(z, level, control, self.cache, self.count - len(latents))
-
-    def encode_features(self, model: WorldModel) -> None:
-        """Features and points of every frame, from its latents and pose."""
-        features = model.frame_encoder(torch.stack(self.latents))
-        self.features = list(features)
-        self.points = list(model.reader.points(features, torch.stack(self.poses)))
-
-    def recent(self, n: int) -> Views:
-        """The newest n frames (or all, where there are fewer), as they are."""
-        return self._views(max(0, len(self) - n), len(self))
-
-    def older_than(self, n: int, history: int) -> Views:
-        """The frames of the last ``history`` but for the newest n, as they are; there may be none."""
-        stop = max(0, len(self) - n)
-        return self._views(min(max(0, len(self) - history), stop), stop)
-
-    def _views(self, start: int, stop: int) -> Views:
-        device = self.latents[-1].device
-
-        def stacked(values: list[Tensor]) -> Tensor:
-            return torch.stack(values[start:stop] or values[-1:])[None, : stop - start]
-
-        return Views(
-            stacked(self.features),
-            stacked(self.points),
-            stacked(self.poses),
-            torch.tensor(self.indices[start:stop], dtype=torch.long, device=device)[None],
-            torch.ones(1, stop - start, dtype=torch.bool, device=device),
-        )
-
-    def behind(self, history: int, window: int) -> Past:
-        """The frames of the last ``history`` that lie behind the short window; there may be none."""
-        n = len(self)
-        stop = max(0, n - window)
-        part = slice(min(max(0, n - history), stop), stop)
-
-        def stacked(values: list[Tensor]) -> Tensor:
-            some = torch.stack(values[part] or values[-1:])[None]
-            return some[:, : part.stop - part.start]
-
-        latents = stacked(self.latents)
-        index = torch.tensor(self.indices[part], dtype=torch.long, device=latents.device)
-        valid = torch.ones(1, len(index), dtype=torch.bool, device=latents.device)
-        return Past(stacked(self.features), stacked(self.led), stacked(self.poses), index, valid)
+    def behind(self, newest: int, history: int) -> slice:
+        """Where the frames of the last ``history`` lie but for the ``newest``; there may be none."""
+        stop = max(0, len(self) - newest)
+        return slice(min(max(0, len(self) - history), stop), stop)

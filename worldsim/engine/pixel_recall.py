@@ -15,7 +15,7 @@ from worldsim.models.memory.rays.pixel_memory import Seen
 from worldsim.models.world_model import WorldModel
 
 
-def measured(
+def depths_of(
     past: DreamPast, places: Sequence[int], measure: Callable[[Tensor, Tensor], Tensor]
 ) -> list[Tensor]:
     """Log distances of the frames at these places of the past, each measured once.
@@ -31,7 +31,7 @@ def measured(
     return [d for d in (past.distances[i] for i in places) if d is not None]
 
 
-def seen(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequence[int]]) -> Seen:
+def gather_sources(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequence[int]]) -> Seen:
     """The frames of these indices of each past, as :class:`.pixel_memory.PixelMemory` takes them.
 
     Rows with fewer frames than the longest are filled up.
@@ -46,7 +46,7 @@ def seen(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequen
         rows.append(
             Seen(
                 to_tensor(np.stack([past.pictures[i] for i in known]), device),
-                torch.stack(measured(past, known, model.pixels.distances)),
+                torch.stack(depths_of(past, known, model.pixels.distances)),
                 torch.stack([past.poses[i] for i in known]),
                 torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
                 torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),
@@ -56,7 +56,7 @@ def seen(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequen
     return Seen(*(torch.stack(column) for column in zip(*(vars(row).values() for row in rows), strict=True)))
 
 
-def recalled(
+def recall_pixels(
     model: WorldModel,
     pasts: Sequence[DreamPast],
     sources: Sequence[Sequence[int]],
@@ -76,4 +76,4 @@ def recalled(
     distances = model.pixels.distances(latents, poses[:, 4])
     if (side := pasts[0].side) != drawn.shape[-1]:
         drawn = larger(drawn.clamp(-1, 1), side)
-    return model.pixels(drawn, distances, poses, seen(model, pasts, sources)), distances
+    return model.pixels(drawn, distances, poses, gather_sources(model, pasts, sources)), distances

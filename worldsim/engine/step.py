@@ -1,11 +1,15 @@
 """The next frame of one dream or of several: memory, dead reckoning, reading, denoising and decoding, in one pass.
 
 Dreams that share a model and a clock (the one that remembers and its forgetful twin) differ only in what they remember,
-so they are the rows of one batch: on a processor most of a small step is overhead, which they share.
+so they are the rows of one batch: on a processor most of a small step is overhead, which they share. The order of a
+step and all bookkeeping are here; a :class:`worldsim.engine.backend.Backend` computes.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,197 +17,227 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.diffusion.algorithms import autoregressive_step
-from worldsim.diffusion.schedules import next_frame
+from worldsim.engine.backend import Backend, Selection
 from worldsim.engine.evidence import Evidence
-from worldsim.engine.generation import PlainSampler, generate, remembered, steps_by_novelty
-from worldsim.engine.past import CONTEXT_LEVEL, REPLAYED, DreamPast
-from worldsim.engine.pixel_recall import recalled
-from worldsim.engine.timer import Laps
-from worldsim.frames import to_uint8
-from worldsim.models.denoisers.layers import Cache
-from worldsim.models.world_model import Views, WorldModel, together
-
-REFRESH = 8
-"""Frames between two compressions of the memory."""
+from worldsim.engine.generation import generate, remembered, steps_by_novelty
+from worldsim.engine.localisation.relocalise import relocalise
+from worldsim.engine.localisation.visual_odometry import refine_poses
+from worldsim.engine.past import DreamPast
+from worldsim.engine.timer import PhaseTimer
 
 
 @dataclass
-class Mind:
-    """A dream's past, its compressed memory and its dials. ``age``: frames since the last compression."""
+class DreamState:
+    """A dream's past, its compressed memory and its settings. ``age``: frames since the last compression."""
 
     past: DreamPast
     history: int = 0
     budget: int = 1
     steps: int = 1
     spacing: str = "even"
-    memory: Views | list[Any] | None = None  # the fast engine's memory is a list
+    memory: Any = None
     age: int = 0
     stale: bool = True
     random: torch.Generator = field(default_factory=torch.Generator)
 
-    def fits(self, other: Mind) -> bool:
+    def fits(self, other: DreamState) -> bool:
         """Whether the two can be rows of one batch."""
-        a, b = self.past, other.past
-        clock = (self.steps, self.spacing) == (other.steps, other.spacing)
-        return (
-            clock
-            and a.left_alone == b.left_alone
-            and (a.count, min(len(a), REPLAYED), a.pending) == (b.count, min(len(b), REPLAYED), b.pending)
-        )
 
-    def refresh(self, model: WorldModel) -> None:
-        """Compress what lies behind the short window, where it is time."""
-        if self.stale or self.age >= REFRESH:
-            past = self.past
-            behind = past.behind(self.history, model.window)
-            self.memory = model.remember(behind, past.poses[-1][None], past.count, self.budget)
-            self.age, self.stale = 0, False
+        def clock(state: DreamState) -> tuple[Any, ...]:
+            past, settings = state.past, (state.steps, state.spacing)
+            replayed = min(len(past), past.config.replayed)
+            return *settings, past.free_running, past.count, replayed, past.pending
 
-    def views(self, model: WorldModel) -> Views:
-        """Everything that the next frame may read."""
-        assert isinstance(self.memory, Views)
+        return clock(self) == clock(other)
+
+
+class Engine:
+    """Steps the dreams of one model, one of which computes at a time."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend, self.model = backend, backend.model
+        config = self.model.config
+        self.evidence = Evidence(config.size, config.fov, self.model.scale)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self.backend.flushes_denormals:
+            # Sharp attention fills its weights with denormal numbers, which cost a processor ten times as much.
+            torch.set_flush_denormal(True)
+        with self._lock:
+            yield
+
+    def imagine(
+        self, states: Sequence[DreamState], action: Tensor, true_poses: Sequence[Tensor | None]
+    ) -> tuple[list[np.ndarray], dict[str, float]]:
+        """One frame for each dream (all of which :meth:`DreamState.fits`), which enters its past.
+
+        Args:
+            action: (A,), normalised; true_poses: (5,) of the next frame, where a dream is to use it.
+
+        Returns:
+            frames uint8 (H, W, 3), and the milliseconds of each phase.
+        """
+        with self._alone():
+            return self._imagine(states, action, true_poses)
+
+    def _imagine(
+        self, states: Sequence[DreamState], action: Tensor, true_poses: Sequence[Tensor | None]
+    ) -> tuple[list[np.ndarray], dict[str, float]]:
+        mark, backend, model = PhaseTimer(), self.backend, self.model
+        pasts = [state.past for state in states]
+        for state in states:
+            if state.past.needs_replay:
+                self._replay(state.past)
+            self._refresh(state)
+        mark("compress")
+        looked = backend.look(torch.stack([past.latents[-1] for past in pasts]))
+        poses, moved = backend.next_pose(looked, pasts, action, true_poses)
+        mark("odometry")
         # Frames that left the short window since the last compression are not in the memory yet.
-        return self.memory + self.past.recent(min(self.history, model.window + self.age))
+        recent = [min(state.history, model.window + state.age) for state in states]
+        selection = backend.select(pasts, [state.memory for state in states], recent, poses)
+        before = torch.stack([self._newest_control(past) for past in pasts])
+        now = model.control(action.expand(len(pasts), -1), moved, poses[:, 4]).to(before.dtype)
+        draw = self._generate if model.config.generates else self._denoise
+        latents = draw(states, selection, poses, (before, now), mark)
+        latents = limit_rms(latents.contiguous(memory_format=backend.memory_format))
+        drawn = backend.decode(latents, pasts[0].side)
+        mark("decode")
+        latents = latents.contiguous()
+        distances: Tensor | list[None] = [None] * len(pasts)
+        if model.config.pixels:
+            own, rows = model.config.own_pixels, zip(pasts, selection.indices, strict=True)
+            sources = [[i for i in row if past.recallable(i, own)] for past, row in rows]
+            drawn, distances = backend.recall(pasts, sources, latents, poses, drawn)
+            mark("pixels")
+        frames = backend.shown(drawn)
+        kept = backend.keep(latents, poses, [past.count for past in pasts])
+        for i, (state, past) in enumerate(zip(states, pasts, strict=True)):
+            pose = poses[i].to(past.poses[-1].dtype)
+            past.append(latents[i], action, pose, frames[i], distances[i], kept[i])
+            past.drop_redundant(model.scale)
+            past.newest_control = now[i]
+            state.age += 1
+        mark("keep")
+        return frames, mark.ms
 
-
-def imagine(
-    model: WorldModel, minds: list[Mind], led: Tensor, guides: list[Tensor | None]
-) -> tuple[list[np.ndarray], dict[str, float]]:
-    """One frame for each mind (all of which :meth:`Mind.fits`), which enters its past.
-
-    Args:
-        led: (A,), the normalised action; guides: the true pose (5,) of the next frame, where a dream is to use it.
-
-    Returns:
-        frames uint8 (H, W, 3), and the milliseconds of each phase.
-    """
-    lap = Laps()
-    pasts = [mind.past for mind in minds]
-    b = len(minds)
-    for mind in minds:
-        if mind.past.changes_hands:
-            mind.past.replay(model)
-        mind.refresh(model)
-    lap("compress")
-    newest = torch.stack([past.latents[-1] for past in pasts])  # (B, C, h, w)
-    before = torch.stack([past.poses[-1] for past in pasts])
-    leds = led.expand(b, -1)
-    lately = [past.lately(model, led, len(past)) for past in pasts]
-    actions, motions = (torch.cat(rows) for rows in zip(*lately, strict=True))
-    ground = before.new_tensor([past.ground for past in pasts])
-    pose, moved = model.odometry.next_pose(before, model.odometry.look(newest), actions, motions, ground)
-    pose = torch.stack([p if guide is None else guide for p, guide in zip(pose, guides, strict=True)])
-    if any(guide is not None for guide in guides):
-        moved = model.motion(before, pose)
-    lap("odometry")
-    read_from = [mind.views(model) for mind in minds]
-    views = together(read_from)
-    control = model.control(leds[:, None], moved[:, None], pose[:, None, 4])
-    if model.config.generates:
-        clean = _generated(model, minds, views, read_from, pose, control, lap)
-    else:
-        clean = _denoised(model, minds, views, pose, control, newest, lap)
-    clean = within_the_data(clean)
-    lap("denoise")
-    drawn = model.autoencoder.decode_for(clean[:, 0], pasts[0].side)
-    lap("decode")
-    distances: Tensor | list[None] = [None] * b
-    if model.config.pixels:
-        chosen, valid = model.choose(views, pose[:, None])
-        sources = [
-            [i for i in row.index[0, c][v].tolist() if past.recallable(i, model.config.own_pixels)]
-            for past, row, c, v in zip(pasts, read_from, chosen, valid, strict=True)
+    def _generate(
+        self,
+        states: Sequence[DreamState],
+        selection: Selection,
+        poses: Tensor,
+        controls: tuple[Tensor, Tensor],
+        mark: PhaseTimer,
+    ) -> Tensor:
+        """Latents (B, C, h, w) of the next frames, by the model's generator."""
+        pasts = [state.past for state in states]
+        evidence = [
+            remembered(self.evidence, past, row, pose, self.backend.measure)
+            for past, row, pose in zip(pasts, selection.indices, poses.tolist(), strict=True)
         ]
-        drawn, distances = recalled(model, pasts, sources, clean[:, 0], pose, drawn)
-        lap("pixels")
-    frames = list(to_uint8(drawn))
-    features = model.frame_encoder(clean[:, 0])
-    points = model.reader.points(features, pose)
-    for i, mind in enumerate(minds):
-        mind.past.append(clean[i, 0], features[i], points[i], led, pose[i], frames[i], distances[i])
-        mind.past.settle(model.scale)
-        mind.age += 1
-    lap("keep")
-    return frames, lap.ms
+        mark("read")
+        steps = [steps_by_novelty(seen, state.steps) for seen, state in zip(evidence, states, strict=True)]
+        randoms, spacing = [state.random for state in states], states[0].spacing
+        strides, level = self.model.config.generator.strides, self.model.context_level
+        latents = generate(self.backend, pasts, randoms, controls, evidence, steps, spacing, strides, level)
+        mark("denoise")
+        for past, seen in zip(pasts, evidence, strict=True):
+            past.evidence, past.pending = seen, False
+        return latents
 
-
-def _generated(
-    model: WorldModel,
-    minds: list[Mind],
-    views: Views,
-    read_from: list[Views],
-    pose: Tensor,
-    control: Tensor,
-    lap: Laps,
-) -> Tensor:
-    """Latents (B, 1, C, h, w) of the next frames, by the model's generator."""
-    pasts, g = [mind.past for mind in minds], model.config.generator
-    draw = Evidence(model.config.size, model.config.fov, model.scale)
-    chosen, valid = model.choose(views, pose[:, None])
-    evidence = []
-    for past, row, c, v, p in zip(pasts, read_from, chosen, valid, pose, strict=True):
-        best_first = row.index[0, c][v].flip(0).tolist()
-        evidence.append(remembered(draw, past, best_first, p.tolist(), model.pixels.distances))
-    lap("read")
-    before = torch.cat([past.control(model, len(past) - 1)[0] for past in pasts])
-    steps = [steps_by_novelty(seen, mind.steps) for seen, mind in zip(evidence, minds, strict=True)]
-    sampler, randoms = PlainSampler(model.generator), [mind.random for mind in minds]
-    controls = before, control[:, 0]
-    clean = generate(sampler, pasts, randoms, controls, evidence, steps, minds[0].spacing, g)
-    for past, seen in zip(pasts, evidence, strict=True):
-        past.evidence = seen
-    return clean[:, None]
-
-
-def _denoised(
-    model: WorldModel,
-    minds: list[Mind],
-    views: Views,
-    pose: Tensor,
-    control: Tensor,
-    newest: Tensor,
-    lap: Laps,
-) -> Tensor:
-    """Latents (B, 1, C, h, w) of the next frames, by the model's denoisers."""
-    pasts = [mind.past for mind in minds]
-    denoiser, index = pasts[0].denoiser(model), pasts[0].count
-    guess, read = model.read(views, pose[:, None], torch.tensor([index], device=pose.device))
-    lap("read")
-    cache = _joined([past.cache for past in pasts])
-
-    def denoise(z: Tensor, level: Tensor) -> Tensor:
-        if not pasts[0].pending:
-            return guess + denoiser.denoise(z, level, control, read, cache, index)
-        earlier = torch.cat([past.control(model, len(past) - 1) for past in pasts])
-        shown = torch.full_like(level, CONTEXT_LEVEL)
+    def _denoise(
+        self,
+        states: Sequence[DreamState],
+        selection: Selection,
+        poses: Tensor,
+        controls: tuple[Tensor, Tensor],
+        mark: PhaseTimer,
+    ) -> Tensor:
+        """Latents (B, C, h, w) of the next frames, by the model's denoisers."""
+        pasts, (steps, spacing) = [state.past for state in states], (states[0].steps, states[0].spacing)
+        read = self.backend.read(selection, poses, pasts[0].count)
+        mark("read")
+        like = pasts[0].latents[-1]
+        noise = torch.stack([torch.randn(like.shape, generator=state.random) for state in states])
+        latents = self.backend.denoise(pasts, read, noise.to(like.device), controls, steps, spacing, mark)
         for past in pasts:
             past.pending = False
-        noisy = (z, level, control)
-        return guess + denoiser.advance((newest[:, None], shown, earlier), noisy, read, cache, index - 1)
+        return latents
 
-    noise = torch.cat([torch.randn(guess[:1].shape, generator=mind.random) for mind in minds])
-    clean, _ = autoregressive_step(
-        denoise, guess[:, :0], noise.to(guess.device), next_frame(minds[0].spacing), minds[0].steps
-    )
-    for i, past in enumerate(pasts):
-        past.cache = Cache([k[i : i + 1] for k in cache.keys], [v[i : i + 1] for v in cache.values])
-    return clean
+    def _newest_control(self, past: DreamPast) -> Tensor:
+        """What steered the newest frame (A + 6,)."""
+        if past.newest_control is None:
+            past.newest_control = past.control(self.model, len(past) - 1)[0]
+        return past.newest_control
+
+    def reckon(self, past: DreamPast) -> None:
+        """Poses of the newest frames, those that have none yet, by dead reckoning from the last one that has."""
+        with self._alone():
+            first = len(past.poses)
+            looked = self.backend.look(torch.stack(past.latents[first - 1 :]))
+            for row, action in zip(looked[:-1, None], past.actions[first:], strict=True):
+                poses, _ = self.backend.next_pose(row, [past], action, [None])
+                past.poses.append(poses[0].to(past.poses[-1].dtype))
+
+    def relocalise(self, past: DreamPast, newest: int, history: int) -> Tensor:
+        """The pose (5,) that the newest frame was seen from; see :mod:`worldsim.engine.localisation.relocalise`.
+
+        What is remembered are the frames of the last ``history`` but for the ``newest``.
+        """
+        part = past.behind(newest, history)
+        if part.start == part.stop:
+            return past.poses[-1]
+        with self._alone():
+            draw = self.backend.drawer(past, part, past.count - 1)
+            return relocalise(self.model, draw, past.latents[-1], past.poses[-1])
+
+    def refine_poses(self, past: DreamPast, first: int, history: int) -> None:
+        """Correct the poses of the frames from place ``first`` on, true ones; see :mod:`.visual_odometry`."""
+        with self._alone():
+            refine_poses(self.model, past, first, history, self.backend.measure)
+
+    def replay(self, past: DreamPast) -> None:
+        """Compute what the newest frames left behind again, as if they had come one by one."""
+        with self._alone():
+            self._replay(past)
+
+    def _replay(self, past: DreamPast) -> None:
+        first = max(0, len(past) - past.config.replayed)
+        self._keep(past, first)
+        latents, controls = torch.stack(past.latents[first:])[:-1], past.control(self.model, first)[:-1]
+        oldest = past.count - len(past) + first
+        past.kept.context = self.backend.commit(latents, controls, oldest, past.free_running)
+        past.cache_is_free_running, past.pending = past.free_running, True
+        past.newest_control = past.evidence = None
+
+    def encode_features(self, past: DreamPast) -> None:
+        """Compute what every frame shows to the reader again."""
+        with self._alone():
+            self._keep(past, 0)
+
+    def _keep(self, past: DreamPast, first: int) -> None:
+        latents, poses = torch.stack(past.latents[first:]), torch.stack(past.poses[first:])
+        past.kept.frames[first:] = self.backend.keep(latents, poses, past.indices[first:])
+
+    def prepare(self, state: DreamState) -> None:
+        """Compress what lies behind the short window, where it is time, before the next frame is asked for."""
+        with self._alone():
+            self._refresh(state)
+
+    def _refresh(self, state: DreamState) -> None:
+        past = state.past
+        if state.stale or state.age >= past.config.refresh:
+            part = past.behind(self.model.window, state.history)
+            state.memory = self.backend.compress(past, part, state.budget)
+            state.age, state.stale = 0, False
 
 
-def within_the_data(latents: Tensor) -> Tensor:
+def limit_rms(latents: Tensor) -> Tensor:
     """Frames of latents (..., C, h, w) scaled down to the root mean square of true ones, 1, where theirs is larger.
 
     Frame by frame a dream of its own past gains contrast, until nothing is left but colours; this stops it.
     """
     size = latents.square().mean((-3, -2, -1), keepdim=True).sqrt()
     return latents / size.clamp_min(1)
-
-
-def _joined(caches: list[Cache]) -> Cache:
-    if len(caches) == 1:
-        return caches[0]
-    return Cache(
-        [torch.cat(rows) for rows in zip(*(c.keys for c in caches), strict=True)],
-        [torch.cat(rows) for rows in zip(*(c.values for c in caches), strict=True)],
-    )

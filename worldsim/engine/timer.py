@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import ClassVar
 
 
-class Laps:
+class PhaseTimer:
     """Call it with a phase's name when the phase has ended; ``ms`` has the milliseconds of each."""
 
     watcher: ClassVar[Callable[[str], None] | None] = None
-    """Told of the end of every phase, for a benchmark that counts what happened in it."""
+    """Called at the end of every phase, for a benchmark that counts what happened in it."""
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
@@ -20,6 +20,6 @@ class Laps:
     def __call__(self, phase: str) -> None:
         now = time.perf_counter()
         self.ms[phase] = (now - self._began) * 1e3
-        if Laps.watcher is not None:
-            Laps.watcher(phase)
+        if PhaseTimer.watcher is not None:
+            PhaseTimer.watcher(phase)
         self._began = time.perf_counter()

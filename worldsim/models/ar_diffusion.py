@@ -88,9 +88,9 @@ class ArDiffusion(nn.Module):
         """Flattened actions (..., A) to zero mean and unit variance over the training data."""
         return (actions - self.action_mean) / self.action_std
 
-    def forward(self, z: Tensor, level: Tensor, actions: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, level: Tensor, actions: Tensor, known_mask: Tensor | None = None) -> Tensor:
         """The raw prediction for scaled latents (B, F, L, D) at levels (B, F), with normalised actions (B, F, A)."""
-        return cast(Tensor, self.denoiser(z, level, actions, told))
+        return cast(Tensor, self.denoiser(z, level, actions, known_mask))
 
     @torch.no_grad()
     def generate(
@@ -135,9 +135,9 @@ class _Predictor:
         # Told and untold are rows of one batch, and so share one cache.
         self.twice = 2 if guidance != 1 else 1
         self.actions = actions.repeat(self.twice, 1, 1)
-        self.told = torch.ones(actions.shape[:2], dtype=torch.bool, device=actions.device)
+        self.known_mask = torch.ones(actions.shape[:2], dtype=torch.bool, device=actions.device)
         if self.twice == 2:
-            self.told = torch.cat([self.told, ~self.told])
+            self.known_mask = torch.cat([self.known_mask, ~self.known_mask])
         self.rows, self.kept = rows, 0
         self.cache = Cache() if model.config.denoiser.causal else None
 
@@ -146,7 +146,7 @@ class _Predictor:
         finished = frames.start - part.start
         z, level = z[:, part].repeat(self.twice, 1, 1, 1), level[:, part].repeat(self.twice, 1)
         raw = self.model.denoiser(
-            z, level, self.actions[:, part], self.told[:, part], self.cache, part.start, finished
+            z, level, self.actions[:, part], self.known_mask[:, part], self.cache, part.start, finished
         )
         if self.cache is not None:
             self.kept = frames.start
@@ -154,5 +154,5 @@ class _Predictor:
         clean = clean[:, frames.start - part.start : frames.stop - part.start]
         if self.twice == 1:
             return clean
-        told, untold = clean.split(self.rows)
-        return untold + self.guidance * (told - untold)
+        known, unknown = clean.split(self.rows)
+        return unknown + self.guidance * (known - unknown)

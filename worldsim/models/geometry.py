@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 POSE = 5
+TURN_UNIT, PITCH_UNIT = 15.0, 60.0
+"""Degrees in which networks are told turns and pitches."""
 
 
 def cell_rays(height: int, width: int, fov: float) -> Tensor:
@@ -43,11 +45,11 @@ def wrap(degrees: Tensor) -> Tensor:
 
 
 def motion(before: Tensor, after: Tensor, scale: float) -> Tensor:
-    """Change of pose (..., 5) seen from the level camera: right, up, forward over ``scale``, turns / 15."""
+    """Change of pose (..., 5) seen from the level camera: right, up, forward over ``scale``, turns over TURN_UNIT."""
     level = before.clone()
     level[..., 4] = 0
     step = torch.einsum("...ij,...i->...j", rotation(level), after[..., :3] - before[..., :3]) / scale
-    turn = torch.stack([wrap(after[..., 3] - before[..., 3]), after[..., 4] - before[..., 4]], -1) / 15
+    turn = torch.stack([wrap(after[..., 3] - before[..., 3]), after[..., 4] - before[..., 4]], -1) / TURN_UNIT
     return torch.cat([step, turn], -1)
 
 
@@ -56,8 +58,8 @@ def move(before: Tensor, delta: Tensor, scale: float) -> Tensor:
     level = before.clone()
     level[..., 4] = 0
     position = before[..., :3] + torch.einsum("...ij,...j->...i", rotation(level), delta[..., :3] * scale)
-    yaw = wrap(before[..., 3] + delta[..., 3] * 15)
-    pitch = (before[..., 4] + delta[..., 4] * 15).clamp(-90, 90)
+    yaw = wrap(before[..., 3] + delta[..., 3] * TURN_UNIT)
+    pitch = (before[..., 4] + delta[..., 4] * TURN_UNIT).clamp(-90, 90)
     return torch.cat([position, yaw[..., None], pitch[..., None]], -1)
 
 

@@ -14,7 +14,7 @@ KEPT = 256
 """Frames whose latents are kept: more than the longest history."""
 
 
-class Ahead:
+class LatentCache:
     """Remembers the latents (C, h, w) of the last frames by their pixels.
 
     Args:
@@ -26,7 +26,7 @@ class Ahead:
         self._known: OrderedDict[bytes, Tensor | Future[Tensor]] = OrderedDict()
         self._thread: ThreadPoolExecutor | None = None
 
-    def expect(self, frame: np.ndarray) -> None:
+    def prefetch(self, frame: np.ndarray) -> None:
         """Begin to encode a frame (H, W, 3) that will be asked for soon; it must not change any more."""
         key = frame.tobytes()
         if key not in self._known:

@@ -38,7 +38,7 @@ def places(rows: int, columns: int, width: int, sharpness: float = 8.0) -> nn.Pa
 
 
 @torch.no_grad()
-def look_alike(qkv: nn.Linear, sharpness: float = 2.0) -> None:
+def tie_query_key(qkv: nn.Linear, sharpness: float = 2.0) -> None:
     """Let attention begin as likeness: keys equal to queries, both ``sharpness`` times their usual size."""
     q, k, _ = qkv.weight.chunk(3)
     q *= sharpness
@@ -46,7 +46,7 @@ def look_alike(qkv: nn.Linear, sharpness: float = 2.0) -> None:
 
 
 @torch.no_grad()
-def hand_on(qkv: nn.Linear, out: nn.Linear) -> None:
+def identity_values(qkv: nn.Linear, out: nn.Linear) -> None:
     """Let attention begin by handing on what it finds as it is: values and what is made of them are identities."""
     nn.init.eye_(qkv.weight.chunk(3)[2])
     nn.init.eye_(out.weight)

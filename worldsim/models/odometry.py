@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.models.geometry import POSE, motion, move, seen_from
+from worldsim.models.geometry import PITCH_UNIT, POSE, TURN_UNIT, motion, move, seen_from
 
-LATELY = 3
+N_RECENT = 3
 """Actions and motions that are looked back on: a jump is told from a fall by more than one of them."""
 RESTING, CREEPING, STARTING, IDLING = 0.0005, 0.004, 0.005, 0.015
-"""Lengths of motions, over the scale, below which one stands still; see :func:`rested`."""
-TURNING = 0.05 / 15
+"""Lengths of motions, over the scale, below which one stands still; see :func:`apply_deadband`."""
+TURNING = 0.05 / TURN_UNIT
 """Turns, in the unit of motions, below which the camera is not turned: 0.05 degrees."""
 SLOWING = 0.7
 """What slows down loses more than this leaves of a motion (0.55 in Blocks)."""
 STANDING = 0.01
-"""What a motion goes up or down at most, in the world's units, where one stands; see :func:`ground_of`."""
-STOOD = 2
+"""What a motion goes up or down at most, in the world's units, where one stands; see :func:`standing_height`."""
+STANDING_MOTIONS = 2
 """Motions that have to: at the top of a jump there is one."""
 STRIDE = 0.1
 """Motions as the network sees and tells them are over this."""
 HIDDEN, CHANNELS, SEEN = 256, 48, 32
-UNDER = 0.01
+FLOOR_MARGIN = 0.01
 """Units of the world that one may be reckoned to stand too low and still stand on a whole step."""
 PLACE = 6  # what else is known: pitch, height three times, and how the action turns the camera
 
@@ -67,7 +67,7 @@ class Odometry(nn.Module):
             nn.SiLU(),
             nn.Flatten(),
         )
-        known = LATELY * (action_dim + POSE) + PLACE
+        known = N_RECENT * (action_dim + POSE) + PLACE
         self.direct = nn.Linear(known, POSE)
         self.correct = nn.Sequential(
             nn.Linear(SEEN * cells + known, HIDDEN),
@@ -95,21 +95,21 @@ class Odometry(nn.Module):
         """The pitch (N,) in degrees that the pictures suggest; from :meth:`look`."""
         if self.still:
             return torch.zeros_like(seen[:, 0])
-        return cast(Tensor, self.pitch(seen)[:, 0] * 60)
+        return cast(Tensor, self.pitch(seen)[:, 0] * PITCH_UNIT)
 
     def reckon(self, seen: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
         """The motion (N, 5) that the newest action makes, as :func:`worldsim.models.geometry.motion` defines it.
 
         Args:
             seen: (N, D), from :meth:`look` at the frame acted in.
-            actions: (N, LATELY, A), normalised, the newest (whose motion is asked) first.
-            motions: (N, LATELY, 5), the last ones, newest first; pitch: (N,) in degrees, reckoned so far.
-            height: (N,), of the eye above where it last stood (:func:`ground_of`), in the world's units.
+            actions: (N, N_RECENT, A), normalised, the newest (whose motion is asked) first.
+            motions: (N, N_RECENT, 5), the last ones, newest first; pitch: (N,) in degrees, reckoned so far.
+            height: (N,), of the eye above where it last stood (:func:`standing_height`), in the world's units.
         """
         turned = F.linear(actions[:, 0], self.turns[:, :-1], self.turns[:, -1])
-        known = told(turned, actions, motions, pitch, height)
+        known = odometry_features(turned, actions, motions, pitch, height)
         made = STRIDE * cast(Tensor, self.direct(known) + self.correct(torch.cat([seen, known], -1)))
-        step = seen_from(made[:, :3], -15 * turned[:, 0])
+        step = seen_from(made[:, :3], -TURN_UNIT * turned[:, 0])
         return torch.cat([step, torch.lerp(made[:, 3:], turned, self.exact)], -1)
 
     def fit_turns(self, actions: Tensor, motions: Tensor) -> bool:
@@ -123,7 +123,7 @@ class Odometry(nn.Module):
         for _ in range(3):
             # By singular values, since some actions never change.
             fit = torch.linalg.lstsq(known[kept], made[kept], driver="gelsd").solution
-            off = (known @ fit - made).abs().amax(1) * 15  # degrees
+            off = (known @ fit - made).abs().amax(1) * TURN_UNIT  # degrees
             kept = off <= off.quantile(0.95)
         self.turns.copy_(fit.T)
         self.exact.fill_(float(off[kept].max() < 0.02))
@@ -132,45 +132,49 @@ class Odometry(nn.Module):
     def next_pose(
         self, pose: Tensor, seen: Tensor, actions: Tensor, motions: Tensor, ground: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Integrate one step: the next pose (N, 5) and the motion made (N, 5); ``ground`` (N,) is :func:`ground_of`."""
+        """The next pose (N, 5) and the motion made (N, 5); ``ground`` (N,) is :func:`standing_height`."""
         if self.still:
             return pose, torch.zeros_like(pose)
         delta = self.reckon(seen, actions, motions, pose[:, 4], pose[:, 1] - ground)
-        delta = rested(delta, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), bool(self.exact))
+        delta = apply_deadband(
+            delta, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), bool(self.exact)
+        )
         after = move(pose, delta, self.scale)
         # Where the pitch met its limit the motion made is smaller than the one predicted.
         return after, motion(pose, after, self.scale)
 
 
-def told(turned: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
-    """What the network is told besides pictures, (N, LATELY * (A + POSE) + PLACE); arguments as those of
+def odometry_features(
+    turned: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor
+) -> Tensor:
+    """What the network is told besides pictures, (N, N_RECENT * (A + POSE) + PLACE); arguments as those of
     :meth:`Odometry.reckon`, and how the newest action turns the camera, (N, 2)."""
     # Each motion was told from the camera before it: the newest has turned by its own turn since, the one before
     # by both.
-    since = 15 * (turned[:, :1] + motions[..., 3].cumsum(1))
-    lately = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
+    since = TURN_UNIT * (turned[:, :1] + motions[..., 3].cumsum(1))
+    recent = torch.cat([seen_from(motions[..., :3], since), motions[..., 3:]], -1) / STRIDE
     turn = 2 * math.pi * height
-    above = height - (height + UNDER).floor()
-    place = torch.stack([pitch / 60, turn.sin(), turn.cos(), above], -1)
-    return torch.cat([actions.flatten(1), lately.flatten(1), place, turned], -1)
+    above = height - (height + FLOOR_MARGIN).floor()
+    place = torch.stack([pitch / PITCH_UNIT, turn.sin(), turn.cos(), above], -1)
+    return torch.cat([actions.flatten(1), recent.flatten(1), place, turned], -1)
 
 
-def ground_of(heights: Iterable[float]) -> float:
+def standing_height(heights: Iterable[float]) -> float:
     """The height of the eye where it last stood, of those of all frames so far, newest first, in the world's units.
 
-    It stands after STOOD motions that lead neither up nor down; before the first frame nothing moved.
+    It stands after STANDING_MOTIONS motions that lead neither up nor down; before the first frame nothing moved.
     """
     seen: list[float] = []
     level = 0
     for height in heights:
         level = level + 1 if seen and abs(seen[-1] - height) < STANDING else 0
         seen.append(height)
-        if level == STOOD:
+        if level == STANDING_MOTIONS:
             break
     return seen[-1 - level]
 
 
-def rested(made: Tensor, last: Tensor, same: Tensor, exact: bool) -> Tensor:
+def apply_deadband(made: Tensor, last: Tensor, same: Tensor, exact: bool) -> Tensor:
     """Motions (N, 5) without what is none, after ``last`` (N, 5) and under the same action as those (N,) or another.
 
     A network never says exactly nothing, and who stands for long would creep away. From rest the worlds' bodies begin

@@ -13,7 +13,7 @@ from worldsim.config import ModelConfig
 from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
 from worldsim.models.denoisers.causal_dit import MOTION_FEATURES, CausalDiT
 from worldsim.models.denoisers.generator import Generator
-from worldsim.models.geometry import motion
+from worldsim.models.geometry import PITCH_UNIT, motion
 from worldsim.models.memory.rays.pixel_memory import PixelMemory
 from worldsim.models.memory.rays.reader import FrameEncoder, RayReader
 from worldsim.models.memory.rays.selection import relevant_views, spread_views
@@ -114,13 +114,19 @@ class WorldModel(nn.Module):
         config = self.config
         return config.generator.window if config.generates else config.denoiser.window
 
+    @property
+    def context_level(self) -> float:
+        """Noise level at which a dream's own past is shown to what draws the next frame."""
+        config = self.config
+        return config.generator.context_level if config.generates else config.dream.context_level
+
     def normalise(self, actions: Tensor) -> Tensor:
         """Flattened actions (..., A) to zero mean and unit variance over the training data."""
         return (actions - self.action_mean) / self.action_std
 
     def control(self, actions: Tensor, moved: Tensor, pitch: Tensor) -> Tensor:
         """What steers a frame: normalised leading action (..., A), motion (..., 5), pitch (...) in degrees."""
-        return torch.cat([actions, moved, pitch[..., None] / 60], -1)
+        return torch.cat([actions, moved, pitch[..., None] / PITCH_UNIT], -1)
 
     def features(self, latents: Tensor) -> Tensor:
         """What the reader and the compressor see of frames: latents (B, N, C, h, w) to (B, N, S, width)."""

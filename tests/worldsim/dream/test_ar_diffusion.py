@@ -162,7 +162,8 @@ def test_the_methods_name_plays_the_preset_with_a_video_model(
     given = ["--env", "minecraft", "--headless", "method=ar_diffusion"]
     loaded, _ = dreams.load(run_demo.parse([*given, "--checkpoint", str(tmp_path / "video")]))
     assert loaded.description.kind == "video"
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    for room in (checkpoint, checkpoint.folders):
+        monkeypatch.setattr(room, "SHIPPED", tmp_path)
     checkpoint.save(tmp_path / "blocks_methods", small_video().model, FACTS)
     assert dreams.load(run_demo.parse(given))[0].description.kind == "video"
     checkpoint.save(tmp_path / "blocks_ar_diffusion", small_ar_diffusion(), FACTS)

@@ -97,7 +97,7 @@ def test_what_it_makes_is_what_it_would_make_of_that_past(loaded: LoadedModel, w
     latents(only, ON_ITS_OWN)
     try:
         without.model.denoiser.load_state_dict(loaded.model.alone.state_dict())
-        only._mind.past.replay(without.model)
+        only._engine.replay(only._mind.past)
         torch.testing.assert_close(latents(both, 3), latents(only, 3))
     finally:
         without.model.denoiser.load_state_dict(kept)

@@ -11,9 +11,11 @@ import torch
 from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
+from worldsim.config import DreamConfig
 from worldsim.dream.world import DreamEnv
-from worldsim.engine.past import SETTLED
-from worldsim.models.odometry import CREEPING, IDLING, RESTING, STARTING, TURNING, rested
+from worldsim.models.odometry import CREEPING, IDLING, RESTING, STARTING, TURNING, apply_deadband
+
+SETTLED = DreamConfig().settled
 
 pytestmark = pytest.mark.usefixtures("inference")
 
@@ -28,7 +30,7 @@ def _motion(step: float, turn: float = 0.0) -> torch.Tensor:
 
 
 def _kept(step: float, last: float, same: bool) -> float:
-    return float(rested(_motion(step), _motion(last), torch.tensor([same]), exact=False)[0, 2])
+    return float(apply_deadband(_motion(step), _motion(last), torch.tensor([same]), exact=False)[0, 2])
 
 
 def test_rest_ends_with_a_motion_that_bodies_begin_with() -> None:
@@ -56,9 +58,9 @@ def test_what_slows_down_goes_on_until_it_stands_and_what_creeps_stands() -> Non
 
 def test_a_camera_that_is_hardly_turned_is_not_turned_unless_turns_are_exact() -> None:
     last, same = _motion(1.0), torch.tensor([True])
-    assert rested(_motion(1.0, 0.9 * TURNING), last, same, exact=False)[0, 3] == 0
-    assert rested(_motion(1.0, -1.1 * TURNING), last, same, exact=False)[0, 3] < 0
-    assert rested(_motion(1.0, 0.1 * TURNING), last, same, exact=True)[0, 3] > 0
+    assert apply_deadband(_motion(1.0, 0.9 * TURNING), last, same, exact=False)[0, 3] == 0
+    assert apply_deadband(_motion(1.0, -1.1 * TURNING), last, same, exact=False)[0, 3] < 0
+    assert apply_deadband(_motion(1.0, 0.1 * TURNING), last, same, exact=True)[0, 3] > 0
 
 
 def _begun(loaded: LoadedModel, n: int, engine: str, **dials: object) -> DreamEnv:
@@ -90,8 +92,8 @@ def test_true_frames_stay_however_long_one_stands(loaded: LoadedModel, engine: s
     assert all(torch.equal(a, b) for a, b in zip(dream.latents[:6], true, strict=True))
     assert dream.own == SETTLED
     if engine == "fast":
-        assert [view.index for view in past.views] == past.indices
-    for kept in (past.pictures, past.distances, past.features, past.points, past.led, past.poses):
+        assert [view.index for view in past.kept.frames] == past.indices
+    for kept in (past.pictures, past.distances, past.kept.frames, past.actions, past.poses):
         assert len(kept) == len(past)
 
 

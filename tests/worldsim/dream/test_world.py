@@ -9,11 +9,12 @@ import torch
 from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
-from worldsim.dream.world import REFRESH, DreamEnv, DreamError
-from worldsim.engine.step import within_the_data
+from worldsim.config import DreamConfig
+from worldsim.dream.world import DreamEnv, DreamError
+from worldsim.engine.step import limit_rms
 from worldsim.frames import to_tensor, to_uint8
 
-N = 30
+N, REFRESH = 30, DreamConfig().refresh
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def _play(dream: DreamEnv, steps: int = 12, seed: int = 5) -> np.ndarray:
 
 def _keys(dream: DreamEnv) -> list[torch.Tensor]:
     """Keys of the clean frames of every block, from the oldest to the newest."""
-    ring, row = dream._mind.past.ring
+    ring, row = dream._mind.past.kept.context
     return list(ring.plain(row).keys)
 
 
@@ -176,9 +177,9 @@ def test_a_long_dream_keeps_no_more_than_its_longest_history(loaded: LoadedModel
     dream = DreamEnv(loaded, denoising_steps=1)
     dream.reset(options=_context())
     _play(dream, 60)
-    sizes = [len(dream._mind.past), len(dream._mind.past.views), _keys(dream)[0].shape[2]]
+    sizes = [len(dream._mind.past), len(dream._mind.past.kept.frames), _keys(dream)[0].shape[2]]
     _play(dream, 60)
-    assert sizes == [len(dream._mind.past), len(dream._mind.past.views), _keys(dream)[0].shape[2]]
+    assert sizes == [len(dream._mind.past), len(dream._mind.past.kept.frames), _keys(dream)[0].shape[2]]
     assert sizes == [20 + 16, 20 + 16, WINDOW * 4]
 
 
@@ -231,4 +232,4 @@ def test_a_dream_left_alone_keeps_the_contrast_of_true_frames(loaded: LoadedMode
     assert (sizes <= 1 + 1e-5).all()
     assert (sizes > 0.99).any()  # and the bound was met
     quiet = torch.full((1, 2, 4, 4), 0.3)
-    assert torch.equal(within_the_data(quiet), quiet)
+    assert torch.equal(limit_rms(quiet), quiet)

@@ -13,9 +13,11 @@ from envs.policies import registry as policies
 from tests.helpers.small_model import small_model
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
-from worldsim.engine.localisation.relocalise import relocalise
+from worldsim.engine.eager import Eager
+from worldsim.engine.localisation.relocalise import Draw, relocalise
+from worldsim.engine.past import DreamPast
+from worldsim.engine.select import engine_for
 from worldsim.models.geometry import wrap
-from worldsim.models.world_model import Views
 
 STEPS = 48
 
@@ -41,11 +43,14 @@ def walk(shipped: LoadedModel) -> tuple[Tensor, Tensor]:
     return shipped.encode(np.stack(frames)), torch.tensor(np.array(poses), dtype=torch.float32)
 
 
-def _remembered(shipped: LoadedModel, walk: tuple[Tensor, Tensor], index: list[int]) -> Views:
+def _draw(shipped: LoadedModel, walk: tuple[Tensor, Tensor], index: list[int]) -> Draw:
+    """How the model would draw frame STEPS from memory of these frames."""
     latents, poses = walk
-    valid = torch.ones(1, len(index), dtype=torch.bool)
+    past = DreamPast(STEPS + 1, latents=list(latents[index]), poses=list(poses[index]), indices=index)
+    backend = Eager(shipped.model)
     with torch.no_grad():
-        return shipped.model.views(latents[None, index], poses[None, index], torch.tensor(index), valid)
+        past.kept.frames = backend.keep(latents[index], poses[index], index)
+    return backend.drawer(past, slice(0, len(index)), STEPS)
 
 
 @pytest.mark.parametrize("missed", [1.0, -1.0, 0.0])
@@ -55,10 +60,10 @@ def test_a_step_missed_is_taken_back_where_memory_knows_the_place(
     latents, poses = walk
     before, after = [], []
     for i in range(8, STEPS - 8, 4):
-        views = _remembered(shipped, walk, [j for j in range(STEPS + 1) if abs(j - i) > 2])
+        draw = _draw(shipped, walk, [j for j in range(STEPS + 1) if abs(j - i) > 2])
         drifted = poses[i] + torch.tensor([0.2, missed, -0.2, 0.0, 0.0])
         with torch.no_grad():
-            found = relocalise(shipped.model, views, latents[i], drifted, STEPS)
+            found = relocalise(shipped.model, draw, latents[i], drifted)
         before.append((drifted - poses[i])[:3].norm())
         after.append((found - poses[i])[:3].norm())
         assert wrap(found[3] - poses[i, 3]).abs() < 0.5
@@ -72,12 +77,12 @@ def test_a_place_unknown_to_memory_leaves_the_pose_as_reckoned(
 ) -> None:
     latents, poses = walk
     pose = poses[20] + 0.1
-    nothing = _remembered(shipped, walk, [])
-    assert torch.equal(relocalise(shipped.model, nothing, latents[20], pose, STEPS), pose)
-    elsewhere = _remembered(shipped, walk, list(range(10)))
+    empty, engine = DreamPast(8, latents=list(latents[20:21]), poses=[pose]), engine_for(shipped, "eager")
+    assert torch.equal(engine.relocalise(empty, 1, 8), pose)
+    elsewhere = _draw(shipped, walk, list(range(10)))
     noise = torch.randn(latents[20].shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.equal(relocalise(shipped.model, elsewhere, noise, pose, STEPS), pose)
+        assert torch.equal(relocalise(shipped.model, elsewhere, noise, pose), pose)
 
 
 def test_turns_that_follow_from_the_action_are_exact_and_others_are_left_to_the_network() -> None:

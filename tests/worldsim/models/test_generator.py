@@ -1,4 +1,4 @@
-"""A generator sees the past alone; drawn frame by frame it computes what it was trained for, plainly and fast."""
+"""A generator sees the past alone; drawn frame by frame it computes what it was trained for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from worldsim.config import GeneratorConfig
-from worldsim.engine.cpu.generator import FastGenerator
-from worldsim.engine.generation import Context, PlainSampler, Target, steps_by_novelty
-from worldsim.engine.past import DreamPast
+from worldsim.engine.generation import steps_by_novelty
 from worldsim.models.denoisers.generator import SEEN, Generator
 from worldsim.models.denoisers.layers import Cache
 
@@ -85,32 +83,6 @@ def test_a_clip_may_begin_at_any_frame(generator: Generator) -> None:
     first = generator.extend(z, level, control, seen, Cache(), 0)
     later = generator.extend(z, level, control, seen, Cache(), 9_000)
     torch.testing.assert_close(first, later, atol=1e-3, rtol=1e-3)
-
-
-@pytest.mark.parametrize("dreams", [1, 2])
-def test_the_fast_twin_draws_what_the_plain_one_draws(generator: Generator, dreams: int) -> None:
-    plain, fast = PlainSampler(generator), FastGenerator(generator)
-    pasts: list[tuple[DreamPast, DreamPast]] = []
-    for _ in range(dreams):
-        latents, controls = torch.randn(5, CHANNELS, *GRID), torch.randn(5, CONTROL)
-        a, b = (DreamPast(100, latents=list(latents)) for _ in range(2))
-        generator.commit(latents[None], controls[None], a.cache, 0)
-        b.ring = fast.commit(latents, controls, 0), 0
-        pasts.append((a, b))
-    for frame in range(6, 14):
-        latents, _, control, seen = _clip(2, dreams)
-        levels = torch.linspace(1, 0, 1 + frame % 3 + 1)
-        newest = Context(latents[:, 0], torch.full((dreams,), 0.1), control[:, 0], seen[:, 0])
-        target = Target(frame, control[:, 1], seen[:, 1], 0.5 * (frame % 2))
-        noise = torch.randn(dreams, CHANNELS, *GRID)
-        for a, b in pasts:
-            a.pending = b.pending = True
-        drawn = [
-            sampler.sample([pair[i] for pair in pasts], newest, noise, target, levels)
-            for i, sampler in enumerate((plain, fast))
-        ]
-        torch.testing.assert_close(drawn[1], drawn[0], atol=2e-4, rtol=2e-3)
-        assert not any(past.pending for pair in pasts for past in pair)
 
 
 def test_what_is_new_takes_more_steps() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from worldsim.models.autoencoders.transformer import Layer
-from worldsim.models.mimetic_init import grid_of, hand_on, look_alike, places
+from worldsim.models.mimetic_init import grid_of, identity_values, places, tie_query_key
 
 
 @pytest.mark.parametrize(("count", "rows"), [(16, (4, 4)), (32, (4, 8)), (7, (1, 7)), (1, (1, 1))])
@@ -27,7 +27,7 @@ def test_a_layer_begins_by_bringing_a_place_what_stands_there() -> None:
     """Tokens without content take on more of the content at their own place than at others; evenly without likeness."""
     torch.manual_seed(0)
     layer = Layer(64, 4)
-    hand_on(layer.qkv, layer.out)
+    identity_values(layer.qkv, layer.out)
     nn.init.zeros_(layer.down.weight)
     at, content = places(4, 4, 64).detach(), 0.5 * torch.randn(16, 64)
 
@@ -38,5 +38,5 @@ def test_a_layer_begins_by_bringing_a_place_what_stands_there() -> None:
         return float(taken.diag().mean() / (taken.sum() - taken.trace()) * 240)
 
     assert abs(preference() - 1) < 0.3
-    look_alike(layer.qkv)
+    tie_query_key(layer.qkv)
     assert preference() > 1.5

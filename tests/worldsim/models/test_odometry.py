@@ -7,7 +7,15 @@ import torch
 
 from training.data.clips import grounds
 from worldsim.models.geometry import motion, move, rotation, seen_from
-from worldsim.models.odometry import LATELY, STANDING, STRIDE, UNDER, Odometry, ground_of, told
+from worldsim.models.odometry import (
+    FLOOR_MARGIN,
+    N_RECENT,
+    STANDING,
+    STRIDE,
+    Odometry,
+    odometry_features,
+    standing_height,
+)
 
 SCALE, DRAG, PUSH, TURN, STEPS = 4.0, 0.546, 0.1, 12.0, 60
 JUMP = [0.0, 0.42, 0.753, 1.001, 1.166, 1.249, 1.252, 1.176, 1.024, 1.0, 1.0, 1.0]  # up a step, in Blocks
@@ -33,7 +41,7 @@ def _knows() -> Odometry:
     odometry.turns[0, 0] = TURN / 15
     odometry.exact.fill_(1)
     with torch.no_grad():
-        first = LATELY * 2  # the last motion follows the actions
+        first = N_RECENT * 2  # the last motion follows the actions
         odometry.direct.weight[:3, first : first + 3] = DRAG * torch.eye(3)
         odometry.direct.weight[2, 1] = PUSH / SCALE / STRIDE
     return odometry
@@ -45,10 +53,10 @@ def test_a_body_that_slides_and_is_pushed_where_it_looks_is_a_linear_map() -> No
     actions, true = _body()
     odometry, pose = _knows(), true[:1]
     seen = odometry.look(torch.randn(1, 8, 4, 4))
-    motions = torch.zeros(1, LATELY, 5)
-    padded = torch.cat([torch.zeros(LATELY - 1, 2), actions])
+    motions = torch.zeros(1, N_RECENT, 5)
+    padded = torch.cat([torch.zeros(N_RECENT - 1, 2), actions])
     for i in range(STEPS):
-        lately = padded[i : i + LATELY].flip(0)[None]
+        lately = padded[i : i + N_RECENT].flip(0)[None]
         delta = odometry.reckon(seen, lately, motions, pose[:, 4], torch.zeros(1))
         after = move(pose, delta, SCALE)
         motions = torch.cat([motion(pose, after, SCALE)[:, None], motions[:, :-1]], 1)
@@ -81,25 +89,29 @@ def test_the_ground_is_where_one_stood_last_in_play_and_in_training(falls: list[
     told = grounds(torch.tensor(falls))
     for i in range(len(falls)):
         expected = _brute_force(falls[: i + 1])
-        assert ground_of(reversed(falls[: i + 1])) == pytest.approx(expected)
+        assert standing_height(reversed(falls[: i + 1])) == pytest.approx(expected)
         assert float(told[i]) == pytest.approx(expected)
 
 
 def test_the_top_of_a_jump_is_no_ground() -> None:
     for i in range(1, len(JUMP) - 2):
-        assert ground_of(reversed(JUMP[: i + 1])) == 0.0
-    assert ground_of(reversed(JUMP)) == 1.0
+        assert standing_height(reversed(JUMP[: i + 1])) == 0.0
+    assert standing_height(reversed(JUMP)) == 1.0
 
 
 def test_whole_steps_up_and_down_are_the_same_place() -> None:
-    turned, actions, motions = torch.zeros(1, 2), torch.zeros(1, LATELY, 2), torch.zeros(1, LATELY, 5)
+    turned, actions, motions = torch.zeros(1, 2), torch.zeros(1, N_RECENT, 2), torch.zeros(1, N_RECENT, 5)
 
     def place(height: float) -> list[float]:
         """Sine, cosine and what is above the last whole step."""
-        return told(turned, actions, motions, torch.zeros(1), torch.tensor([height]))[0, -5:-2].tolist()
+        return odometry_features(turned, actions, motions, torch.zeros(1), torch.tensor([height]))[
+            0, -5:-2
+        ].tolist()
 
     for whole in (-3.0, -1.0, 1.0, 2.0):
         assert place(whole + 0.25) == pytest.approx(place(0.25), abs=1e-5)
     assert place(0.75)[-1] == pytest.approx(0.75)
-    assert place(1 - 0.5 * UNDER)[-1] == pytest.approx(-0.5 * UNDER)  # it stands, a little too low
+    assert place(1 - 0.5 * FLOOR_MARGIN)[-1] == pytest.approx(
+        -0.5 * FLOOR_MARGIN
+    )  # it stands, a little too low
     assert place(-0.3)[-1] == pytest.approx(0.7)

@@ -54,14 +54,14 @@ class Compressor:
             }
         all_frames, h, kv = self._rooms[m]
         torch.stack(frames, out=all_frames)
-        told, where = joint.action(actions), joint.place(places)  # (M, width)
-        steer(all_frames.numpy(), told.numpy(), self.position, where.numpy(), self.eps, h.numpy())
+        conditioning, where = joint.action(actions), joint.place(places)  # (M, width)
+        steer(all_frames.numpy(), conditioning.numpy(), self.position, where.numpy(), self.eps, h.numpy())
         torch.addmm(self.kv.bias, h.view(-1, width), self.kv.weight, out=kv)
         index, count = torch.tensor(kept), len(kept)
         q = self.q(h[:, index].view(-1, width)).view(s + 1, count, self.heads, -1).transpose(1, 2)
         k, v = kv.view(s + 1, m, 2, self.heads, -1).permute(2, 0, 3, 1, 4)  # (S + 1, heads, M, head) each
         y = F.scaled_dot_product_attention(q, k, v).permute(2, 0, 1, 3)  # over time at each cell
-        tokens = torch.cat([all_frames[index], told[index, None]], 1)  # (count, S + 1, width)
+        tokens = torch.cat([all_frames[index], conditioning[index, None]], 1)  # (count, S + 1, width)
         x = tokens + self.out(y.reshape(-1, width)).view_as(tokens)
         x = x + joint.spatial[-1](x + joint.position, s + 1)
         x = x + joint.mlp[-1](x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,11 +12,11 @@ from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.poses import motion, move
 from worldsim.engine.past import DreamPast
-from worldsim.models.geometry import seen_from
-from worldsim.models.odometry import LATELY, STRIDE, Odometry, rested, told
+from worldsim.models.geometry import TURN_UNIT, seen_from
+from worldsim.models.odometry import N_RECENT, STRIDE, Odometry, apply_deadband, odometry_features
 
 
-class Reckoner:
+class PoseIntegrator:
     """:meth:`worldsim.models.odometry.Odometry.next_pose` for frames one at a time: poses are plain numbers."""
 
     def __init__(self, odometry: Odometry, grid: tuple[int, int]) -> None:
@@ -39,39 +41,32 @@ class Reckoner:
         self.direct.bias += self.last.bias  # what the network says is added onto it
 
     def __call__(
-        self, cells: Tensor, pasts: list[DreamPast], led: Tensor
-    ) -> tuple[list[list[float]], list[list[float]]]:
-        """The pose and the motion of the frame that ``led`` (A,) leads to from the newest cells (B, h, w, C)."""
-        return self._next(self._look(cells), pasts, led)
-
-    def along(self, cells: Tensor, past: DreamPast) -> None:
-        """:meth:`worldsim.engine.past.DreamPast.reckon`; cells (n, h, w, C) of the frames from the last with a pose."""
-        for looked in self._look(cells)[:-1]:
-            poses, _ = self._next(looked[None], [past], past.led[len(past.poses)])
-            past.poses.append(torch.tensor(poses[0]))
-
-    def _next(
-        self, looked: Tensor, pasts: list[DreamPast], led: Tensor
-    ) -> tuple[list[list[float]], list[list[float]]]:
-        turned = self.turns(led[None]).expand(len(pasts), -1)
+        self, looked: Tensor, pasts: Sequence[DreamPast], action: Tensor, given: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`worldsim.engine.backend.Backend.next_pose`, in double precision; ``looked`` from :meth:`look`."""
+        turned = self.turns(action[None]).expand(len(pasts), -1)
         lines = [self._line(past) for past in pasts]
-        motions = torch.tensor([line[0] for line in lines])  # (B, LATELY, 5)
+        motions = torch.tensor([line[0] for line in lines])  # (B, N_RECENT, 5)
         pitch, height = torch.tensor([line[1:] for line in lines]).unbind(1)
-        actions = torch.stack([self._actions(past, led) for past in pasts])  # (B, LATELY, A)
-        known = told(turned, actions, motions, pitch, height)
+        actions = torch.stack([past.last_actions(action) for past in pasts])  # (B, N_RECENT, A)
+        known = odometry_features(turned, actions, motions, pitch, height)
         h = F.silu(self.hidden(torch.cat([looked, known], 1)))
         h = F.silu(self.deeper(h))
         made = self.last(h, self.direct(known)) * STRIDE
-        made[:, :3] = seen_from(made[:, :3], -15 * turned[:, 0])
+        made[:, :3] = seen_from(made[:, :3], -TURN_UNIT * turned[:, 0])
         if self.exact:  # the action alone turns the camera
             made[:, 3:] = turned
+        made = apply_deadband(made, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), self.exact)
         before = [past.poses[-1].tolist() for past in pasts]
-        made = rested(made, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), self.exact)
-        after = [move(p, d, self.scale) for p, d in zip(before, made.tolist(), strict=True)]
-        return after, [motion(p, q, self.scale) for p, q in zip(before, after, strict=True)]
+        after = [
+            move(p, d, self.scale) if true is None else true.tolist()
+            for p, d, true in zip(before, made.tolist(), given, strict=True)
+        ]
+        moved = [motion(p, q, self.scale) for p, q in zip(before, after, strict=True)]
+        return torch.tensor(after, dtype=torch.float64), torch.tensor(moved, dtype=torch.float64)
 
-    def _look(self, cells: Tensor) -> Tensor:
-        """Features of pictures (B, D), cell by cell."""
+    def look(self, cells: Tensor) -> Tensor:
+        """:meth:`.Odometry.look` of cells (B, h, w, C): (B, D), in an order of its own."""
         x = self.see2(self.see1(cells), silu=True)
         x = F.silu(x, inplace=True)
         b, h, w, c = x.shape
@@ -79,15 +74,8 @@ class Reckoner:
         x = self.seen(F.silu(self.halve(x), inplace=True))
         return F.silu(x, inplace=True).view(b, -1)
 
-    def _actions(self, past: DreamPast, led: Tensor) -> Tensor:
-        """The last actions (LATELY, A) as :meth:`worldsim.engine.past.DreamPast.lately` tells them."""
-        i = len(past.poses)
-        actions = [led, *past.led[max(0, i - LATELY + 1) : i][::-1]]
-        return torch.stack(actions + past.led[:1] * (LATELY - len(actions)))
-
     def _line(self, past: DreamPast) -> tuple[list[list[float]], float, float]:
         """The last motions, newest first, the pitch in degrees and the height above where one last stood."""
-        poses = [pose.tolist() for pose in past.poses[-LATELY - 1 :][::-1]]
-        poses += poses[-1:] * (LATELY + 1 - len(poses))
-        motions = [motion(poses[i + 1], poses[i], self.scale) for i in range(LATELY)]
+        poses = [pose.tolist() for pose in past.line]
+        motions = [motion(poses[i + 1], poses[i], self.scale) for i in range(N_RECENT)]
         return motions, poses[0][4], poses[0][1] - past.ground

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.cpu.kv_ring import Ring
+from worldsim.engine.cpu.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.kernels.layers import add_gated, gelu, normalise, split_heads
-from worldsim.engine.past import CONTEXT_LEVEL
 from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.layers import Block, level_embedding
 
@@ -36,7 +35,7 @@ class _Block:
         return cls((qkv.weight, out.weight, up.weight, down.weight), biases)
 
 
-class _Room:
+class Workspace:
     """What a pass over T frames of B dreams writes, allocated once; rows lie by frame, dream and cell."""
 
     def __init__(self, b: int, t: int, tokens: int, heads: int, width: int, places: int) -> None:
@@ -47,9 +46,9 @@ class _Room:
         queries = torch.zeros(b, heads, t, tokens, head)
         self.queries = queries.view(b * heads, t * tokens, head)
         self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
-        self.found = torch.zeros_like(self.logits)
-        self.heard = torch.zeros(b * heads, t * tokens, head)
-        self.heard_by_row = self.heard.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
+        self.probabilities = torch.zeros_like(self.logits)
+        self.attended = torch.zeros(b * heads, t * tokens, head)
+        self.attended_by_row = self.attended.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
         self.h_by_head = self.h.view(t, b, tokens, heads, head)
         self.x_array, self.h_array, self.y_array, self.qkv_array, self.up_array = (
             z.numpy() for z in (self.x, self.h, self.y, self.qkv, self.up)
@@ -64,7 +63,8 @@ class Denoiser:
     level of each step is known before the first) comes from one product for all blocks and steps.
     """
 
-    def __init__(self, dit: CausalDiT) -> None:
+    def __init__(self, dit: CausalDiT, context_level: float) -> None:
+        self.context_level = context_level
         self.width, self.heads, self.tokens = dit.position.shape[1], dit.heads, dit.tokens
         self.patch, self.grid, self.channels, self.window = dit.patch, dit.grid, dit.channels, dit.window
         head = self.width // self.heads
@@ -84,9 +84,8 @@ class Denoiser:
         self.blocks = [_Block.of(block) for block in dit.blocks]
         self.modulate = _modulations(dit)
         self._levels: dict[tuple[int, str], tuple[list[float], Tensor]] = {}
-        self._masks: dict[tuple[int, int], Tensor] = {}
-        self._rooms: dict[tuple[int, int], _Room] = {}
-        self._commits: dict[int, tuple[_Room, Tensor]] = {}
+        self._workspaces: dict[tuple[int, int], Workspace] = {}
+        self._commits: dict[int, Workspace] = {}
 
     def patches(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) to patches (B S, p p C)."""
@@ -115,7 +114,7 @@ class Denoiser:
         frame: int,
         steps: int,
         spacing: str = "even",
-        lap: Callable[[str], None] | None = None,
+        mark: Callable[[str], None] | None = None,
     ) -> Tensor:
         """Denoise one frame; the one before it enters the ring.
 
@@ -123,7 +122,7 @@ class Denoiser:
             newest: (B S, p p C), patches of the frame before.
             noise, guess: (B S, p p C); read: (B S, p p E), guess and features. The network corrects the guess.
             controls: (B, 2, K) of the frame before and this one; ring: of B dreams; frame: this one's index.
-            lap: told when the conditions are known, and after each step.
+            mark: called when the conditions are known, and after each step.
 
         Returns:
             clean patches (B S, p p C).
@@ -131,20 +130,17 @@ class Denoiser:
         b = ring.batch
         levels, embedded = self._embedded(steps, spacing)
         rows = F.silu(self.control[0](controls.flatten(0, 1)))
-        told = self.control[1](rows).view(b, 2, self.width)
+        conditioning = self.control[1](rows).view(b, 2, self.width)
         # The conditions of: the clean frame, and the noisy one at each step; rows by frame and dream.
-        conditions = torch.cat([told[:, :1], told[:, 1:].expand(-1, steps, -1)], 1) + embedded
+        conditions = torch.cat([conditioning[:, :1], conditioning[:, 1:].expand(-1, steps, -1)], 1) + embedded
         modulation = self.modulate(F.silu(conditions).transpose(0, 1).flatten(0, 1)).numpy()
-        angles = (
-            np.array([[frame - 1], [frame]]) * self.frequencies
-        )  # float64: frame 10,000 is as exact as 10
-        turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        turns = rotary_turns(np.array([frame - 1, frame]), self.frequencies)
         place = ring.take()
-        both, alone = self._room(b, 2), self._room(b, 1)
+        both, alone = self._workspace(b, 2), self._workspace(b, 1)
         base = self.inside_read(read)
         base.view(b, self.tokens, -1).add_(self.noisy)
-        count, z, lap = b * self.tokens, noise, lap or _untimed
-        lap("conditions")
+        count, z, mark = b * self.tokens, noise, mark or _untimed
+        mark("conditions")
         for i in range(steps):
             room = alone if i else both
             torch.addmm(base, z, self.inside.weight, out=room.x[-count:])
@@ -157,38 +153,39 @@ class Denoiser:
             x0 = y.add_(guess)
             keep = levels[i + 1] / levels[i]
             z = torch.lerp(x0, z, keep) if keep else x0
-            lap(f"denoise {i + 1}")
+            mark(f"denoise {i + 1}")
         return z
 
-    def _room(self, b: int, t: int) -> _Room:
-        if (b, t) not in self._rooms:
+    def _workspace(self, b: int, t: int) -> Workspace:
+        if (b, t) not in self._workspaces:
             places = 1 + self.window
-            self._rooms[b, t] = _Room(b, t, self.tokens, self.heads, self.width, places)
-        return self._rooms[b, t]
+            self._workspaces[b, t] = Workspace(b, t, self.tokens, self.heads, self.width, places)
+        return self._workspaces[b, t]
 
     def _network(
-        self, room: _Room, told: np.ndarray, turns: tuple[np.ndarray, ...], ring: Ring, place: int
+        self, room: Workspace, modulation: np.ndarray, turns: tuple[np.ndarray, ...], ring: Ring, place: int
     ) -> Tensor:
         """The output for the noisy frame of the tokens in ``room.x``; before it may lie a clean one.
 
-        told: (T B, .), scale, shift and gate, twice for every block, then a scale and a shift; turns: cos and sin
+        modulation: (T B, .), scale, shift and gate, twice for every block, then a scale and a shift; turns: cos and sin
         (T, head / 2); place: the clean frame's in the ring, whose keys and values go there.
         """
         s, w = self.tokens, self.width
         places = np.array([place, 0][2 - room.frames :])
-        mask = self._mask(room.frames, ring.count)
+        count = min(ring.count, self.window)
+        mask = ring_mask(room.frames, s, self.window, count)
         for i, block in enumerate(self.blocks):
             a = 6 * w * i
-            self._ask(room, block, told, a, turns, *ring.arrays[i], places)
+            self._project_qkv(room, block, modulation, a, turns, *ring.arrays[i], places)
             if i == len(self.blocks) - 1 and room.frames == 2:
                 # Of the clean frame nothing is wanted any more but its keys and values.
-                alone = self._room(ring.batch, 1)
+                alone = self._workspace(ring.batch, 1)
                 alone.x.copy_(room.x[len(alone.x) :])
                 alone.queries.copy_(room.queries[:, s:])
-                room, told, mask = alone, told[ring.batch :], self._mask(1, ring.count)
-            self._answer(room, block, told, a, *ring.flat[i], mask)
+                room, modulation, mask = alone, modulation[ring.batch :], ring_mask(1, s, self.window, count)
+            self._attend_mlp(room, block, modulation, a, *ring.flat[i], mask)
         a = 6 * w * len(self.blocks)
-        normalise(room.x_array, room.h_array, told, a, a + w, s)
+        normalise(room.x_array, room.h_array, modulation, a, a + w, s)
         return self.outside(room.h)
 
     def commit(self, patches: Tensor, controls: Tensor, first: int) -> Ring:
@@ -206,34 +203,32 @@ class Denoiser:
             return ring
         kept = min(n, self.window)
         if n not in self._commits:
-            ago = torch.arange(n)[:, None] - torch.arange(n)
-            seen = ((ago >= 0) & (ago < self.window)).repeat_interleave(s, 0).repeat_interleave(s, 1)
-            mask = torch.zeros(n * s, n * s).masked_fill(~seen, -torch.inf)
-            self._commits = {n: (_Room(1, n, s, self.heads, w, n), mask)}  # usually the same n
-        room, mask = self._commits[n]
+            self._commits = {n: Workspace(1, n, s, self.heads, w, n)}  # usually the same n
+        room, mask = self._commits[n], causal_mask(n, s, self.window)
         keys, values = (torch.empty(1, self.heads, n, s, w // self.heads) for _ in range(2))
         flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
-        told = self.control[1](F.silu(self.control[0](controls)))
-        conditions = F.silu(told + self._embedded(1, "even")[1][0])
+        conditioning = self.control[1](F.silu(self.control[0](controls)))
+        conditions = F.silu(conditioning + self._embedded(1, "even")[1][0])
         modulation = self.modulate(conditions).numpy()
-        angles = np.arange(first, first + n)[:, None] * self.frequencies
-        turns = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        turns = rotary_turns(np.arange(first, first + n), self.frequencies)
         torch.mm(patches, self.inside.weight, out=room.x)
         room.x.view(n, s, -1).add_(self.clean)
         for i, block in enumerate(self.blocks):
-            self._ask(room, block, modulation, 6 * w * i, turns, keys.numpy(), values.numpy(), np.arange(n))
+            self._project_qkv(
+                room, block, modulation, 6 * w * i, turns, keys.numpy(), values.numpy(), np.arange(n)
+            )
             ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
             ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
             if i < len(self.blocks) - 1:
-                self._answer(room, block, modulation, 6 * w * i, *flat, mask)
+                self._attend_mlp(room, block, modulation, 6 * w * i, *flat, mask)
         ring.count = kept
         return ring
 
-    def _ask(
+    def _project_qkv(
         self,
-        room: _Room,
+        room: Workspace,
         block: _Block,
-        told: np.ndarray,
+        modulation: np.ndarray,
         a: int,
         turns: tuple[np.ndarray, ...],
         keys: np.ndarray,
@@ -241,15 +236,15 @@ class Denoiser:
         places: np.ndarray,
     ) -> None:
         """A block's first half: queries into the room, keys and values into their places of a ring."""
-        normalise(room.x_array, room.h_array, told, a, a + self.width, self.tokens)
+        normalise(room.x_array, room.h_array, modulation, a, a + self.width, self.tokens)
         torch.mm(room.h, block.weights[0], out=room.qkv)
         split_heads(room.qkv_array, block.biases[0], *turns, room.queries_array, keys, values, places)
 
-    def _answer(
+    def _attend_mlp(
         self,
-        room: _Room,
+        room: Workspace,
         block: _Block,
-        told: np.ndarray,
+        modulation: np.ndarray,
         a: int,
         keys: Tensor,
         values: Tensor,
@@ -259,35 +254,22 @@ class Denoiser:
         (_, out, up, down), (_, out_bias, up_bias, down_bias) = block.weights, block.biases
         s, w = self.tokens, self.width
         torch.baddbmm(mask, room.queries, keys, out=room.logits)
-        torch.softmax(room.logits, -1, out=room.found)
-        torch.bmm(room.found, values, out=room.heard)
-        room.h_by_head.copy_(room.heard_by_row)
+        torch.softmax(room.logits, -1, out=room.probabilities)
+        torch.bmm(room.probabilities, values, out=room.attended)
+        room.h_by_head.copy_(room.attended_by_row)
         torch.mm(room.h, out, out=room.y)
-        add_gated(room.x_array, room.y_array, out_bias, told, a + 2 * w, s)
-        normalise(room.x_array, room.h_array, told, a + 3 * w, a + 4 * w, s)
+        add_gated(room.x_array, room.y_array, out_bias, modulation, a + 2 * w, s)
+        normalise(room.x_array, room.h_array, modulation, a + 3 * w, a + 4 * w, s)
         torch.mm(room.h, up, out=room.up)
         gelu(room.up_array, up_bias)
         torch.mm(room.up, down, out=room.y)
-        add_gated(room.x_array, room.y_array, down_bias, told, a + 5 * w, s)
-
-    def _mask(self, t: int, count: int) -> Tensor:
-        """Added to attention (T S, places S): the clean frame does not see the noisy one, in place 0.
-
-        Nobody sees places that are still empty.
-        """
-        key = (t, min(count, self.window))
-        if key not in self._masks:
-            mask = torch.zeros(t, self.tokens, 1 + self.window, self.tokens)
-            mask[:, :, 1 + key[1] :] = -torch.inf
-            mask[: t - 1, :, 0] = -torch.inf
-            self._masks[key] = mask.view(t * self.tokens, -1)
-        return self._masks[key]
+        add_gated(room.x_array, room.y_array, down_bias, modulation, a + 5 * w, s)
 
     def _embedded(self, steps: int, spacing: str) -> tuple[list[float], Tensor]:
         """Levels from noise to clean, and embeddings (1 + steps, width) of the context's and of each step's."""
         if (steps, spacing) not in self._levels:
             levels = path(next_frame(spacing), steps)[:, 0]
-            rows = torch.cat([torch.tensor([CONTEXT_LEVEL]), levels[:-1]])
+            rows = torch.cat([torch.tensor([self.context_level]), levels[:-1]])
             self._levels[steps, spacing] = levels.tolist(), self.level(level_embedding(rows))
         return self._levels[steps, spacing]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.engine.cpu.kv_ring import Ring
+from worldsim.engine.cpu.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.generation import Context, Target
@@ -95,7 +95,6 @@ class FastGenerator:
         self.blocks = [_Block.of(block, products) for block in g.blocks]
         self.nothing = np.zeros(self.width, np.float32)
         self._rooms: dict[tuple[int, int, int], _Room] = {}
-        self._masks: dict[tuple[int, int], Tensor] = {}
 
     def _patched(self, layer: nn.Linear, inside: bool) -> Dense:
         """A layer over patches whose channels come first, as one over patches whose cells come first."""
@@ -119,11 +118,9 @@ class FastGenerator:
         room.x.copy_(self._tokens(cells, seen)[0])
         keys, values = (torch.empty(1, self.heads, n, s, head) for _ in range(2))
         flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
-        ago = torch.arange(n)[:, None] - torch.arange(n)
-        sees = ((ago >= 0) & (ago < self.window)).repeat_interleave(s, 0).repeat_interleave(s, 1)
-        mask = torch.zeros(n * s, n * s).masked_fill(~sees, -torch.inf)
+        mask = causal_mask(n, s, self.window)
         modulation = self.modulate(self._conditions(controls, torch.zeros(n), torch.zeros(n)))
-        turns = self._turns(np.arange(first, first + n))
+        turns = rotary_turns(np.arange(first, first + n), self.frequencies)
         for i, block in enumerate(self.blocks):
             told = (modulation + block.bias).numpy()
             self._ask(room, block, told, turns, keys.numpy(), values.numpy(), np.arange(n))
@@ -148,7 +145,7 @@ class FastGenerator:
         size = torch.cat([torch.zeros(b), torch.full((steps * b,), target.stride)])
         conditions = self._conditions(told, at, size)
         modulation, finish = self.modulate(conditions), self.finish(conditions).numpy()
-        turns = self._turns(np.array([target.index - 1, target.index]))
+        turns = rotary_turns(np.array([target.index - 1, target.index]), self.frequencies)
         place = ring.take() if enters else 0
         z = noise.permute(0, 2, 3, 1).contiguous()
         for i in range(steps):
@@ -178,8 +175,8 @@ class FastGenerator:
     ) -> _Room:
         """All blocks over the tokens in the room; the room of the noisy frames alone, with what became of them."""
         places = np.array([place, 0][2 - room.frames :])
-        mask = self._mask(room.frames, ring.count)
-        b, s = ring.batch, self.tokens
+        b, s, count = ring.batch, self.tokens, min(ring.count, self.window)
+        mask = ring_mask(room.frames, s, self.window, count)
         for i, block in enumerate(self.blocks):
             told = (modulation + block.bias).numpy()
             self._ask(room, block, told, turns, *ring.arrays[i], places)
@@ -188,7 +185,7 @@ class FastGenerator:
                 alone = self._room(b, 1, 1 + self.window)
                 alone.x.copy_(room.x[len(alone.x) :])
                 alone.queries.copy_(room.queries[:, s:])
-                room, told, mask = alone, told[b:], self._mask(1, ring.count)
+                room, told, mask = alone, told[b:], ring_mask(1, s, self.window, count)
             self._answer(room, block, told, *ring.flat[i], mask)
         return room
 
@@ -270,25 +267,8 @@ class FastGenerator:
         told = self.control[1](F.silu(self.control[0](controls)))
         return F.silu(told + self.level(embed(levels)) + self.stride(embed(strides)))
 
-    def _turns(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        angles = frames[:, None] * self.frequencies  # float64: frame 10,000 is as exact as 10
-        return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-
     def _room(self, b: int, t: int, places: int) -> _Room:
         key = b, t, places
         if key not in self._rooms:
             self._rooms[key] = _Room(b, t, self.tokens, self.heads, self.width, places, self.products)
         return self._rooms[key]
-
-    def _mask(self, t: int, count: int) -> Tensor:
-        """Added to attention (T S, places S): the frame that enters does not see the noisy one, in place 0.
-
-        Nobody sees places that are still empty.
-        """
-        key = (t, min(count, self.window))
-        if key not in self._masks:
-            mask = torch.zeros(t, self.tokens, 1 + self.window, self.tokens)
-            mask[:, :, 1 + key[1] :] = -torch.inf
-            mask[: t - 1, :, 0] = -torch.inf
-            self._masks[key] = mask.view(t * self.tokens, -1)
-        return self._masks[key]

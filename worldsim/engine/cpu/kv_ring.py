@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from worldsim.models.denoisers.layers import Cache
 
@@ -63,12 +66,12 @@ class Ring:
     @classmethod
     def of(cls, pasts: Sequence[DreamPast]) -> Ring:
         """The ring whose rows are exactly these dreams', made where they come from several."""
-        rows: list[tuple[Ring, int]] = [past.ring for past in pasts]
+        rows: list[tuple[Ring, int]] = [past.kept.context for past in pasts]
         ring = rows[0][0]
         if ring.batch != len(rows) or any(r is not ring or i != j for j, (r, i) in enumerate(rows)):
             ring = cls.joined(rows)
             for i, past in enumerate(pasts):
-                past.ring = ring, i
+                past.kept.context = ring, i
         return ring
 
     def plain(self, row: int) -> Cache:
@@ -76,3 +79,29 @@ class Ring:
         frames = self.frames()
         keys, values = (x[:, row][:, :, frames].flatten(2, 3) for x in (self.keys, self.values))
         return Cache([k[None] for k in keys], [v[None] for v in values])
+
+
+@lru_cache(64)
+def ring_mask(t: int, tokens: int, window: int, count: int) -> Tensor:
+    """Added to attention (T S, places S) over a ring with ``count`` clean frames: nobody sees places still empty.
+
+    Of T = 2 frames the first, which enters, does not see the noisy one, in place 0.
+    """
+    mask = torch.zeros(t, tokens, 1 + window, tokens)
+    mask[:, :, 1 + count :] = -torch.inf
+    mask[: t - 1, :, 0] = -torch.inf
+    return mask.view(t * tokens, -1)
+
+
+@lru_cache(4)
+def causal_mask(n: int, tokens: int, window: int) -> Tensor:
+    """Added to attention (n S, n S) among n frames, each of which sees itself and the ``window`` - 1 before it."""
+    ago = torch.arange(n)[:, None] - torch.arange(n)
+    seen = ((ago >= 0) & (ago < window)).repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
+    return torch.zeros(n * tokens, n * tokens).masked_fill(~seen, -torch.inf)
+
+
+def rotary_turns(frames: np.ndarray, frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and sines (n, head / 2) of frames' rotary angles; indices (n,)."""
+    angles = frames[:, None] * frequencies  # float64: frame 10,000 is as exact as 10
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)

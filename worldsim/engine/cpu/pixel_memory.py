@@ -14,12 +14,12 @@ from worldsim.engine.cpu.winograd import Conv3x3, double, rows_first
 from worldsim.engine.kernels.poses import Pose, rotation, wrap
 from worldsim.engine.kernels.warping import mix, warp
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import measured
+from worldsim.engine.pixel_recall import depths_of
 from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.models.memory.rays.pixel_memory import AGE, CUES, FARTHEST, HALF, TURN, UNSEEN, PixelMemory
 from worldsim.models.memory.rays.warp import BEHIND
 
-TOLD = 4  # of a view as a whole: how far it is moved and turned, whether it is dreamt, and its age
+N_VIEW_FEATURES = 4  # of a view as a whole: how far it is moved and turned, whether it is dreamt, and its age
 
 
 class Pixels:
@@ -71,7 +71,7 @@ class Pixels:
         poses: Sequence[Pose],
         drawn: Sequence[np.ndarray],
     ) -> tuple[list[np.ndarray], Tensor]:
-        """As :func:`worldsim.engine.pixel_recall.recalled`, of pictures uint8 (H, W, 3)."""
+        """As :func:`worldsim.engine.pixel_recall.recall_pixels`, of pictures uint8 (H, W, 3)."""
         if (side := pasts[0].side) != len(drawn[0]):
             drawn = list(to_uint8(larger(to_tensor(np.stack(drawn)), side)))
         distances = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
@@ -85,7 +85,7 @@ class Pixels:
         if not places:
             return drawn
         r, grid, side = len(places), self.size // HALF, len(drawn)
-        far = torch.stack(measured(past, places, self.measure)).numpy()
+        far = torch.stack(depths_of(past, places, self.measure)).numpy()
         pictures = np.stack([past.pictures[i] for i in places])
         theirs = [past.poses[i].tolist() for i in places]
         turned = np.array(rotation(pose))
@@ -111,7 +111,7 @@ class Pixels:
             moved = math.dist(other[:3], pose[:3]) / self.scale
             turn = (abs(wrap(other[3] - pose[3])) + abs(other[4] - pose[4])) / TURN
             own = float(i >= past.true_until)
-            cues[k, ..., -TOLD:] = moved, turn, own, (past.count - i) / AGE
+            cues[k, ..., -N_VIEW_FEATURES:] = moved, turn, own, (past.count - i) / AGE
         x = self.weigh(self.cues(torch.from_numpy(cues)), silu=True)
         logits = self.judge(x, silu=True).numpy().reshape(r, grid, grid)
         shown = np.empty_like(drawn)

@@ -15,7 +15,7 @@ from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.layers import look
 from worldsim.engine.kernels.poses import Pose, rotation, stand
-from worldsim.models.memory.rays.reader import ASIDE, FINE, GEOMETRY, HEAD, RayReader
+from worldsim.models.memory.rays.reader import ASIDE, FINE, GEOMETRY, HEAD, FrameEncoder, RayReader
 
 REACH = 60.0
 """Exponents above that of "nothing remembered here" for which single precision has room."""
@@ -31,20 +31,37 @@ class Viewpoint:
 
 
 @dataclass(frozen=True)
-class View(Viewpoint):
+class PreparedView(Viewpoint):
     """A remembered frame as the reader reads it.
 
-    values (heads, P, HEAD + GEOMETRY), with room for the geometry, and biases (heads, P) of each part of a cell;
-    points (P, 3).
+    Its features (S, width); values (heads, P, HEAD + GEOMETRY), with room for the geometry, and biases (heads, P) of
+    each part of a cell; points (P, 3).
     """
 
+    features: Tensor
     values: Tensor
     bias: Tensor
     points: Tensor
 
 
+class Features:
+    """:class:`worldsim.models.memory.rays.reader.FrameEncoder`."""
+
+    def __init__(self, encoder: FrameEncoder, grid: tuple[int, int]) -> None:
+        self.first, self.second = (Conv3x3.of(encoder.net[i], grid) for i in (0, 2))
+        self.skip = Dense.of(encoder.skip)
+        self.second.bias += self.skip.bias  # the skip is added onto it
+
+    def __call__(self, cells: Tensor) -> Tensor:
+        """Cells (B, h, w, C) to (B, S, width)."""
+        y = self.second(self.first(cells), silu=True)
+        return self.skip(cells.reshape(-1, cells.shape[-1]), y.flatten(0, 2)).view(
+            len(cells), -1, y.shape[-1]
+        )
+
+
 class Reader:
-    """:class:`worldsim.models.memory.rays.reader.RayReader` over views that were made ready by :meth:`show`."""
+    """:class:`worldsim.models.memory.rays.reader.RayReader` over views from :meth:`prepare_views`."""
 
     def __init__(self, reader: RayReader) -> None:
         self.heads, self.scale, self.grid, self.channels = (
@@ -55,11 +72,11 @@ class Reader:
         )
         heads, inside, parts = self.heads, HEAD + GEOMETRY, FINE * FINE
         # Of each part first its values, then its biases, then its depth: a part's row lies together.
-        told = [(reader.value, heads * HEAD), (reader.bias, heads), (reader.depth, 1)]
+        layers = [(reader.value, heads * HEAD), (reader.bias, heads), (reader.depth, 1)]
         weight, bias = (
-            torch.cat([getattr(m, kind).detach().unflatten(0, (parts, size)) for m, size in told], 1).flatten(
-                0, 1
-            )
+            torch.cat(
+                [getattr(m, kind).detach().unflatten(0, (parts, size)) for m, size in layers], 1
+            ).flatten(0, 1)
             for kind in ("weight", "bias")
         )
         self.shown = Dense(weight.t(), bias)
@@ -78,7 +95,7 @@ class Reader:
         self.found_rays = (
             self.rays @ weight[:, heads * inside :].t() + reader.found.bias.detach()
         )  # (P, width)
-        self._rooms: dict[int, _Room] = {}
+        self._workspaces: dict[int, _Workspace] = {}
         width = reader.found.out_features
         join = reader.join.weight.detach()[:, :, 0, 0].unflatten(1, (width, parts))  # pixel_unshuffle's order
         assert reader.join.bias is not None
@@ -87,26 +104,28 @@ class Reader:
         self.mix = Conv3x3.of(mix.conv1, self.grid), Conv3x3.of(mix.conv2, self.grid)
         self.out = Conv3x3.of(reader.out, self.grid)
 
-    def show(self, features: Tensor, poses: Sequence[Pose], indices: Sequence[int]) -> list[View]:
+    def prepare_views(
+        self, features: Tensor, poses: Sequence[Pose], indices: Sequence[int]
+    ) -> list[PreparedView]:
         """Make frames ready to be read: features (n, S, width), their poses and indices."""
         n, s, width = features.shape
         h, w = self.grid
-        told = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1).transpose(2, 3)
-        told = told.reshape(n, len(self.rays), -1)
+        shown = self.shown(features.reshape(n * s, width)).view(n, h, w, FINE, FINE, -1).transpose(2, 3)
+        shown = shown.reshape(n, len(self.rays), -1)
         heads = self.heads
         values = torch.empty(n, heads, len(self.rays), HEAD + GEOMETRY)
-        values[..., :HEAD] = told[..., : heads * HEAD].unflatten(2, (heads, HEAD)).transpose(1, 2)
-        bias = told[..., heads * HEAD : -1].transpose(1, 2).contiguous()
+        values[..., :HEAD] = shown[..., : heads * HEAD].unflatten(2, (heads, HEAD)).transpose(1, 2)
+        bias = shown[..., heads * HEAD : -1].transpose(1, 2).contiguous()
         turned = torch.tensor([rotation(pose) for pose in poses]).transpose(1, 2)  # (n, 3, 3)
-        depth = told[..., -1:].clamp(-4, 4).exp() * self.scale
+        depth = shown[..., -1:].clamp(-4, 4).exp() * self.scale
         at = torch.tensor([list(pose[:3]) for pose in poses])[:, None]
         points = at + depth * (self.rays @ turned)
         return [
-            View(pose, stand(pose, self.scale), index, v, b, p)
-            for v, b, p, pose, index in zip(values, bias, points, poses, indices, strict=True)
+            PreparedView(pose, stand(pose, self.scale), index, f, v, b, p)
+            for f, v, b, p, pose, index in zip(features, values, bias, points, poses, indices, strict=True)
         ]
 
-    def __call__(self, views: Sequence[Sequence[View]], poses: Sequence[Pose], index: int) -> Tensor:
+    def __call__(self, views: Sequence[Sequence[PreparedView]], poses: Sequence[Pose], index: int) -> Tensor:
         """Draw a new frame of each dream from the views chosen for it.
 
         Returns:
@@ -125,10 +144,10 @@ class Reader:
         y = y + second(first(y, silu=True), silu=True)
         return self.out(y, silu=True)
 
-    def _found(self, views: Sequence[View], pose: Pose, index: int) -> tuple[Tensor, Tensor]:
+    def _found(self, views: Sequence[PreparedView], pose: Pose, index: int) -> tuple[Tensor, Tensor]:
         """What the rays of one new frame find: (P, heads HEAD) and (P, heads GEOMETRY)."""
         heads, p, count = self.heads, len(self.rays), len(views)
-        room = self._rooms.get(count) or self._rooms.setdefault(count, _Room(self, count))
+        room = self._workspaces.get(count) or self._workspaces.setdefault(count, _Workspace(self, count))
         torch.cat([view.values for view in views], 1, out=room.values)  # (heads, R P, .)
         turned = torch.tensor(rotation(pose))
         here = torch.tensor(list(pose[:3]))
@@ -156,7 +175,7 @@ class Reader:
         return found[..., :HEAD].transpose(0, 1).reshape(p, -1), place.transpose(0, 1).reshape(p, -1)
 
 
-class _Room:
+class _Workspace:
     """What reading R views needs, allocated once."""
 
     def __init__(self, reader: Reader, count: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldsim.engine.kernels.layers import most_relevant
+from worldsim.models.geometry import TURN_UNIT
 from worldsim.models.memory.rays.selection import CROWDING, REACH
 
 Pose = Sequence[float]
@@ -35,8 +36,8 @@ def motion(before: Pose, after: Pose, scale: float) -> list[float]:
         right / scale,
         y / scale,
         forward / scale,
-        wrap(after[3] - before[3]) / 15,
-        (after[4] - before[4]) / 15,
+        wrap(after[3] - before[3]) / TURN_UNIT,
+        (after[4] - before[4]) / TURN_UNIT,
     ]
 
 
@@ -49,8 +50,8 @@ def move(before: Pose, delta: Sequence[float], scale: float) -> list[float]:
         before[0] - c * right - s * forward,
         before[1] + up,
         before[2] - s * right + c * forward,
-        wrap(before[3] + delta[3] * 15),
-        min(90.0, max(-90.0, before[4] + delta[4] * 15)),
+        wrap(before[3] + delta[3] * TURN_UNIT),
+        min(90.0, max(-90.0, before[4] + delta[4] * TURN_UNIT)),
     ]
 
 

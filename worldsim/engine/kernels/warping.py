@@ -5,6 +5,8 @@ Compiled by numba for these very types when this is first imported, and kept on 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -16,7 +18,7 @@ _ROWS, _CUBE, _FOUR = "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 
 
 @njit("void(f4, i8, i8[::1], f4[::1])", cache=True, nogil=True, fastmath=True, error_model="numpy")
-def taps(x: float, width: int, places: np.ndarray, weights: np.ndarray) -> None:
+def taps(x: np.floating[Any], width: int, places: np.ndarray, weights: np.ndarray) -> None:
     """The four pixels of a line of ``width`` that a cubic through x takes, and how much of each: torch's ``bicubic``
     with its border, both written."""
     first = int(np.floor(x))

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from worldsim.engine.kernels.layers import stand_distance
 from worldsim.engine.kernels.photometric import MOVES, disagreement
 from worldsim.engine.kernels.poses import relevant, rotation, stand
-from worldsim.engine.localisation.relocalise import LEAST, RUNGS
+from worldsim.engine.localisation.relocalise import LEAST, heights_to_try
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import measured
+from worldsim.engine.pixel_recall import depths_of
 from worldsim.frames import averaged
 from worldsim.models.geometry import cell_rays
 from worldsim.models.memory.rays.warp import BEHIND
@@ -33,28 +33,28 @@ OLDER = 16
 NEAR = 0.4
 """How far those were seen from at most (:func:`worldsim.models.geometry.stand_distance`): an error in distances
 moves the pixels of near ones little."""
-SHOWN = 3
+VIEWS_COMPARED = 3
 """Earlier frames that a frame is compared with."""
 OUTLIER = 32.0
 """A difference of colours, of 255, that counts half."""
 NOISE = 300.0
 """Variance of what differences of colours tell, over the square of what they count on average: the worse pictures
 agree, the more is wrong with them that has nothing to do with the pose (training/LOG.md, 16)."""
-QUIET = 20.0
+MIN_RESIDUAL = 20.0
 """Less than which no pictures are taken to differ."""
 ROUNDS = ((2, 3), (1, 2))
 """How many pixels are one each way, and how often the pose is corrected then."""
-GROWS = 0.6
+DRIFT_GROWTH = 0.6
 """What is lost from one correction to the next, over what was lost before."""
-LANDED = 0.1
+HEIGHT_PRIOR_SCALE = 0.1
 """What else is lost in height where steps are missed, over all that is."""
 SEEN = 0.15
 """Share of the pixels that earlier frames have to show."""
-CLEARLY = 0.7
+STEP_MARGIN = 0.7
 """How much less a step up or down has to differ to be believed."""
 
 
-def take_bearings(
+def refine_poses(
     model: WorldModel,
     past: DreamPast,
     first: int,
@@ -71,7 +71,7 @@ def take_bearings(
         return
     camera, start = _Camera(model), max(1, first)
     reckoned = torch.stack(past.poses[start:]).cpu().numpy().astype(np.float64)
-    far = measured(past, list(range(start, len(past))), measure)
+    far = depths_of(past, list(range(start, len(past))), measure)
     stands = [stand(pose.tolist(), model.scale) for pose in past.poses[:start]]
     off, known, lift = np.zeros((len(reckoned), MOVES)), np.zeros((len(reckoned), MOVES, MOVES)), 0.0
     for i, pose in enumerate(reckoned):
@@ -82,7 +82,7 @@ def take_bearings(
         old = [k for k in remembered if stand_distance(stands[k], now) < NEAR]
         off[i] = off[i - 1] if i else 0.0
         if old:
-            chosen = [old[k] for k in relevant([stands[k] for k in old], now, min(SHOWN, len(old)))]
+            chosen = [old[k] for k in relevant([stands[k] for k in old], now, min(VIEWS_COMPARED, len(old)))]
             others = [past.pictures[k] for k in chosen]
             theirs = [past.poses[k].tolist() for k in chosen]
             found = camera.find(past.pictures[start + i], far[i], pose.tolist(), others, theirs)
@@ -109,7 +109,7 @@ def _steady(
     ramp = np.stack([np.ones_like(time), time], 1)  # (n, 2)
     curve = np.einsum("na,nb,nij->aibj", ramp, ramp, known).reshape(2 * MOVES, 2 * MOVES)
     slope = np.einsum("na,nij,nj->ai", ramp, known, off).reshape(-1)
-    prior = np.concatenate([drift, drift * GROWS]) ** -2.0
+    prior = np.concatenate([drift, drift * DRIFT_GROWTH]) ** -2.0
     fit = np.linalg.solve(curve + np.diag(prior), slope).reshape(2, MOVES)
     return ramp @ fit
 
@@ -123,9 +123,9 @@ class _Camera:
         self.rays = {each: cell_rays(self.size // each, self.size // each, fov).numpy() for each, _ in ROUNDS}
         unit = np.array([model.scale, model.scale, model.scale, 1.0])
         drift = np.maximum(model.odometry.drift.cpu().numpy(), LEAST) * unit
-        self.rungs = RUNGS if drift[1] > 0.1 * max(RUNGS) * model.scale else RUNGS[:1]
-        if len(self.rungs) > 1:
-            drift[1] *= LANDED  # what is lost in height are whole steps
+        self.heights = heights_to_try(model, float(drift[1]))
+        if len(self.heights) > 1:
+            drift[1] *= HEIGHT_PRIOR_SCALE  # what is lost in height are whole steps
         self.drift, self.prior = drift, np.diag(drift**-2.0)
 
     def find(
@@ -147,9 +147,9 @@ class _Camera:
             look = self._look(each, picture, far, others, theirs)
             if level == 0:
                 tried = []
-                for rung in self.rungs:
-                    at = [pose[0], pose[1] + rung * self.scale, *pose[2:]]
-                    tried.append((look(at)[0] * (1 if rung == 0 else 1 / CLEARLY), at))
+                for height in self.heights:
+                    at = [pose[0], pose[1] + height * self.scale, *pose[2:]]
+                    tried.append((look(at)[0] * (1 if height == 0 else 1 / STEP_MARGIN), at))
                 pose = min(tried, key=lambda pair: pair[0])[1]
                 up = pose[1] - guess[1]
                 began = np.array(pose[:MOVES])
@@ -157,7 +157,7 @@ class _Camera:
             for _ in range(rounds):
                 if shown < SEEN:
                     return None
-                noise = NOISE * max(error, QUIET) ** 2
+                noise = NOISE * max(error, MIN_RESIDUAL) ** 2
                 pull = self.prior @ (np.array(pose[:MOVES]) - began)
                 step = np.linalg.solve(curve / noise + self.prior, slope / noise + pull)
                 nearer = [*(np.array(pose[:MOVES]) - step), pose[4]]
@@ -165,7 +165,7 @@ class _Camera:
                 if after[0] >= error:
                     break
                 pose, (error, shown, curve, slope) = nearer, after
-        return up, np.array(pose[:MOVES]) - began, curve / (NOISE * max(error, QUIET) ** 2)
+        return up, np.array(pose[:MOVES]) - began, curve / (NOISE * max(error, MIN_RESIDUAL) ** 2)
 
     def _look(
         self, each: int, picture: np.ndarray, far: Tensor, others: list[np.ndarray], theirs: list[list[float]]

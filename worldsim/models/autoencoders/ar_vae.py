@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from worldsim.config import ArVaeConfig
 from worldsim.models.autoencoders.transformer import Layer
 from worldsim.models.denoisers.layers import Attend, Cache, rotary, rotate
-from worldsim.models.mimetic_init import grid_of, hand_on, look_alike, places
+from worldsim.models.mimetic_init import grid_of, identity_values, places, tie_query_key
 
 
 class ArVaeError(ValueError):
@@ -77,8 +77,8 @@ class ArVae(nn.Module):
         nn.init.zeros_(self.smooth.weight)
         nn.init.zeros_(cast(Tensor, self.smooth.bias))
         for layer in (*self.encoder, *self.decoder):
-            look_alike(cast(Layer, layer).qkv)
-            hand_on(cast(Layer, layer).qkv, cast(Layer, layer).out)
+            tie_query_key(cast(Layer, layer).qkv)
+            identity_values(cast(Layer, layer).qkv, cast(Layer, layer).out)
         for linear in (self.to_latent, self.from_latent):
             nn.init.eye_(linear.weight)
 

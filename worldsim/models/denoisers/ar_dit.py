@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from worldsim.models.denoisers.layers import Block, Cache, level_embedding, rotary
 from worldsim.models.denoisers.protocol import DenoiserError
-from worldsim.models.mimetic_init import grid_of, look_alike, places
+from worldsim.models.mimetic_init import grid_of, places, tie_query_key
 
 
 @dataclass
@@ -55,7 +55,7 @@ class ArDiT(nn.Module):
         self.unknown = nn.Parameter(0.02 * torch.randn(width))  # in the place of a control that is not told
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
         for block in self.blocks:
-            look_alike(cast(Block, block).qkv)
+            tie_query_key(cast(Block, block).qkv)
         self.modulate = nn.Linear(width, 2 * width)
         self.outside = nn.Linear(width, dim)
         for layer in (self.modulate, self.outside):
@@ -67,7 +67,7 @@ class ArDiT(nn.Module):
         z: Tensor,
         level: Tensor,
         control: Tensor,
-        told: Tensor | None = None,
+        known_mask: Tensor | None = None,
         cache: Cache | None = None,
         first: int = 0,
         finished: int = 0,
@@ -76,7 +76,7 @@ class ArDiT(nn.Module):
 
         Args:
             z: (B, T, L, D); level: (B, T) in [0, 1]; control: (B, T, K).
-            told: (B, T) bool, where the control is known; everywhere by default.
+            known_mask: (B, T) bool, where the control is known; everywhere by default.
             cache: of the frames before ``first``; the first ``finished`` of these frames enter it.
 
         Raises:
@@ -89,8 +89,8 @@ class ArDiT(nn.Module):
         held = cache.keys[0].shape[2] // s if cache is not None and cache.keys else 0
         x = self.inside(z) + self.place
         c = self.control(control)
-        if told is not None:
-            c = torch.where(told[..., None], c, self.unknown.to(c.dtype))
+        if known_mask is not None:
+            c = torch.where(known_mask[..., None], c, self.unknown.to(c.dtype))
         condition = F.silu(self.level(level_embedding(level)) + c)
         frames = torch.arange(first, first + t, device=z.device)
         turn = rotary(frames.repeat_interleave(s), self.config.width // self.config.heads)

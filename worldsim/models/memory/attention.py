@@ -1,4 +1,4 @@
-"""The layers of a small transformer over remembered frames: attention over time, over space, and a perceptron."""
+"""The layers of a small transformer over remembered frames: attention over time, over space, and a mlp."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Attention(nn.Module):
         return cast(Tensor, self.out(y.transpose(1, 2).reshape(n, keep, width)))
 
 
-def perceptron(width: int) -> nn.Sequential:
+def mlp(width: int) -> nn.Sequential:
     """Pre-norm feed-forward update, zero weights in the last layer at the start of training."""
     mlp = nn.Sequential(
         nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
@@ -84,7 +84,7 @@ class Layers(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(cells, width))
         self.temporal = nn.ModuleList(Attention(width, heads) for _ in range(depth))
         self.spatial = nn.ModuleList(Attention(width, heads) for _ in range(depth))
-        self.mlp = nn.ModuleList(perceptron(width) for _ in range(depth))
+        self.mlp = nn.ModuleList(mlp(width) for _ in range(depth))
 
     def __len__(self) -> int:
         return len(self.temporal)

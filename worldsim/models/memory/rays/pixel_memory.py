@@ -155,5 +155,5 @@ class PixelMemory(nn.Module):
         moved = (seen.poses[..., :3] - poses[:, None, :3]).norm(dim=-1) / self.scale
         turned = wrap(seen.poses[..., 3] - poses[:, None, 3]).abs()
         turned = (turned + (seen.poses[..., 4] - poses[:, None, 4]).abs()) / TURN
-        told = torch.stack([moved, turned, seen.own.float(), seen.ages / AGE], -1).view(n * r, -1, 1, 1)
-        return torch.cat([local, told.expand(-1, -1, *local.shape[2:])], 1)
+        of_view = torch.stack([moved, turned, seen.own.float(), seen.ages / AGE], -1).view(n * r, -1, 1, 1)
+        return torch.cat([local, of_view.expand(-1, -1, *local.shape[2:])], 1)

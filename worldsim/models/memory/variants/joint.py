@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from worldsim.models.geometry import motion
-from worldsim.models.memory.attention import Attention, Layers, attend, perceptron
+from worldsim.models.geometry import TURN_UNIT, motion
+from worldsim.models.memory.attention import Attention, Layers, attend, mlp
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, compressor
 from worldsim.models.memory.variants.tokens import Patches, Unpatch, age_embedding, ages
 
@@ -29,7 +29,7 @@ class JointCompressor(nn.Module):
         nn.init.normal_(self.position, std=0.02)
         self.temporal = nn.ModuleList(Attention(width, heads) for _ in range(depth))
         self.spatial = nn.ModuleList(Attention(width, heads) for _ in range(depth))
-        self.mlp = nn.ModuleList(perceptron(width) for _ in range(depth))
+        self.mlp = nn.ModuleList(mlp(width) for _ in range(depth))
 
     def forward(self, frames: Tensor, actions: Tensor, places: Tensor, valid: Tensor, budget: int) -> Tensor:
         """Compress M frames to the last ``budget``.
@@ -55,7 +55,7 @@ class JointCompressor(nn.Module):
 def place_features(poses: Tensor, now: Tensor, ages: Tensor, scale: float) -> Tensor:
     """Where frames were seen relative to a pose: (B, M, 5), (B, 5), ages (B, M) in frames to (B, M, POSE_FEATURES)."""
     delta = motion(now[:, None].expand_as(poses), poses, scale)
-    yaw = torch.deg2rad(delta[..., 3] * 15)
+    yaw = torch.deg2rad(delta[..., 3] * TURN_UNIT)
     near = delta[..., :3] / (1 + delta[..., :3].norm(dim=-1, keepdim=True))
     pitch = torch.deg2rad(poses[..., 4])
     rest = torch.stack([yaw.sin(), yaw.cos(), pitch.sin(), pitch.cos(), ages / 112], -1)

@@ -1,0 +1,228 @@
+"""Every part of the table of twins computes what its module computes: a part without a check here fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.helpers.small_model import WINDOW, small_config, small_model
+from worldsim.config import GeneratorConfig
+from worldsim.engine.backend import EngineError
+from worldsim.engine.cpu.kv_ring import Ring
+from worldsim.engine.cpu.twins import TWINS, Build, twin
+from worldsim.engine.generation import Context, ModuleSampler, Target
+from worldsim.engine.past import DreamPast, Kept
+from worldsim.frames import to_uint8
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.denoisers.causal_dit import CausalDiT
+from worldsim.models.denoisers.generator import SEEN, Generator
+from worldsim.models.denoisers.layers import Cache
+from worldsim.models.memory.rays.pixel_memory import PixelMemory
+from worldsim.models.memory.rays.reader import FrameEncoder, RayReader
+from worldsim.models.memory.variants.joint import JointCompressor, place_features
+from worldsim.models.odometry import Odometry
+
+pytestmark = pytest.mark.usefixtures("inference")
+
+GRID, CHANNELS, CONTROL = (4, 4), 8, 26
+BUILD = Build(GRID, context_level=0.15)
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+def cells(latents: Tensor) -> Tensor:
+    """(B, C, h, w) with their channels last."""
+    return latents.permute(0, 2, 3, 1).contiguous()
+
+
+def poses(n: int) -> Tensor:
+    found = torch.randn(n, 5) * torch.tensor([3.0, 1, 3, 60, 20])
+    found[-1] = found[0]  # somebody stands where he stood
+    return found
+
+
+def decoding(module: ConvAutoencoder) -> None:
+    """Also by the head for twice the side, where there is one."""
+    for autoencoder in (module, ConvAutoencoder(replace(module.config, superresolution=True))):
+        fast = twin(autoencoder, BUILD)
+        for n, each in product((1, 2), (8, 16, 32)):
+            latents = torch.randn(n, *GRID, CHANNELS).permute(0, 3, 1, 2)
+            found = np.stack(fast(cells(latents), each * GRID[0]))
+            expected = to_uint8(autoencoder.decode_for(latents, each * GRID[0]))
+            assert np.abs(found.astype(int) - expected).max() <= 1  # a half may be rounded either way
+            assert (found != expected).mean() < 0.001
+
+
+def features(module: FrameEncoder) -> None:
+    latents = torch.randn(3, CHANNELS, *GRID)
+    torch.testing.assert_close(twin(module, BUILD)(cells(latents)), module(latents), **CLOSE)
+
+
+def dead_reckoning(module: Odometry) -> None:
+    for exact in (0.0, 1.0):
+        with torch.inference_mode(False):
+            module.turns.normal_()
+            module.exact.fill_(exact)
+        fast, at = twin(module, BUILD), poses(4)
+        past = DreamPast(8, latents=list(torch.randn(4, CHANNELS, *GRID)), count=4)
+        past.actions, past.poses = list(torch.randn(4, 20)), list(at)
+        action, newest = torch.randn(20), past.latents[-1][None]
+        after, moved = fast(fast.look(cells(newest)), [past], action, [None])
+        model = small_model()
+        recent, ground = past.recent(model, action), torch.tensor([past.ground])
+        expected = module.next_pose(at[-1:], module.look(newest), *recent, ground)
+        torch.testing.assert_close(after.float(), expected[0], **CLOSE)
+        torch.testing.assert_close(moved.float(), expected[1], **CLOSE)
+        given, moved = fast(fast.look(cells(newest)), [past], action, [at[1]])
+        assert torch.equal(given.float(), at[1:2])
+        torch.testing.assert_close(moved.float(), model.motion(at[-1:], at[1:2]), **CLOSE)
+
+
+def reading(module: RayReader) -> None:
+    fast = twin(module, BUILD)
+    for count in (1, 5):
+        seen, at, target = torch.randn(count, 16, 16), poses(count), poses(1)
+        ages, valid = torch.arange(count, 0, -1.0), torch.ones(1, count, dtype=torch.bool)
+        points = module.points(seen, at)
+        guess, extra = module(seen[None], points[None], at[None], ages[None], valid, target)
+        views = fast.prepare_views(seen, at.tolist(), range(7, 7 + count))
+        found = fast([views], target.tolist(), 7 + count)
+        torch.testing.assert_close(cells(torch.cat([guess, extra], 1)), found, **CLOSE)
+
+
+def compression(module: JointCompressor) -> None:
+    m, fast = 12, twin(module, BUILD)
+    for budget in (1, 3, m):
+        seen, actions, at = torch.randn(m, 16, 16), torch.randn(m, 20), poses(m)
+        places = place_features(at[None], at[:1], torch.arange(m, 0, -1.0)[None], 4.0)
+        order, valid = torch.randperm(m), torch.ones(1, m, dtype=torch.bool)
+        expected = module(seen[None, order], actions[None, order], places[:, order], valid, budget)
+        found = fast(list(seen), actions, places[0], order[m - budget :].tolist())
+        torch.testing.assert_close(found, expected[0], **CLOSE)
+
+
+def denoising(module: CausalDiT) -> None:
+    """Commits of no frame to more than the ring holds; then frames of two dreams until it has gone round."""
+    fast, b, level = twin(module, BUILD), 2, BUILD.context_level
+    for n, steps in product((0, 1, WINDOW, 3 * WINDOW + 1), (1, 3)):
+        rings, caches = [], []
+        for _ in range(b):
+            z, controls, cache = torch.randn(1, n, CHANNELS, *GRID), torch.randn(1, n, CONTROL), Cache()
+            if n:
+                module.commit(z, torch.full((1, n), level), controls, cache, 40 - n)
+            rings.append((fast.commit(fast.patches(z[0]), controls[0], 40 - n), 0))
+            caches.append(cache)
+            _same(cache, rings[-1][0].plain(0), n)
+        ring = Ring.joined(rings)
+        for frame in range(41, 43 + WINDOW):
+            read, controls = torch.randn(b, 1, module.extra, *GRID), torch.randn(b, 2, CONTROL)
+            newest, noise = (torch.randn(b, 1, CHANNELS, *GRID) for _ in range(2))
+            rows = [
+                _denoised(module, newest[one], noise[one], controls[one], read[one], caches[i], frame, steps)
+                for i, one in enumerate((slice(0, 1), slice(1, 2)))
+            ]
+            guess = read[:, 0, :CHANNELS]
+            inputs = (fast.patches(x) for x in (newest[:, 0], noise[:, 0], guess, read[:, 0]))
+            found = fast.cells(fast(*inputs, controls, ring, frame, steps))
+            torch.testing.assert_close(found, cells(torch.cat(rows)[:, 0]), **CLOSE)
+
+
+def _same(expected: Cache, found: Cache, n: int) -> None:
+    if n == 0:
+        assert not found.keys[0].numel()
+    for kind in ("keys", "values"):
+        for a, b in zip(getattr(expected, kind), getattr(found, kind), strict=bool(n)):
+            torch.testing.assert_close(a, b, **CLOSE)
+
+
+def _denoised(
+    dit: CausalDiT,
+    newest: Tensor,
+    z: Tensor,
+    controls: Tensor,
+    read: Tensor,
+    cache: Cache,
+    frame: int,
+    steps: int,
+) -> Tensor:
+    """A frame (1, 1, C, h, w) of one dream, by the module."""
+    levels, guess = torch.linspace(1, 0, steps + 1), read[:, :, :CHANNELS]
+    for i in range(steps):
+        noisy = z, levels[i].expand(1, 1), controls[:, 1:]
+        if i == 0:
+            clean = newest, torch.full((1, 1), BUILD.context_level), controls[:, :1]
+            x0 = guess + dit.advance(clean, noisy, read, cache, frame - 1)
+        else:
+            x0 = guess + dit.denoise(*noisy, read, cache, frame)
+        keep = levels[i + 1] / levels[i]
+        z = z * keep + x0 * (1 - keep)
+    return z
+
+
+def generating(_: Generator) -> None:
+    for stem, dreams in product((0, 8), (1, 2)):
+        config = GeneratorConfig(width=32, depth=3, heads=2, window=3, stem=stem, stem_blocks=1)
+        with torch.inference_mode(False), torch.no_grad():
+            module = Generator(config, CHANNELS, GRID, CONTROL)
+            for parameter in module.parameters():  # no layer is left at its zeros
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        _sampled(module.eval(), dreams)
+
+
+def _sampled(module: Generator, dreams: int) -> None:
+    samplers, pasts = (ModuleSampler(module), twin(module, BUILD)), []
+    for _ in range(dreams):
+        latents, controls, cache = torch.randn(5, CHANNELS, *GRID), torch.randn(5, CONTROL), Cache()
+        module.commit(latents[None], controls[None], cache, 0)
+        contexts = cache, (samplers[1].commit(latents, controls, 0), 0)
+        pasts.append([DreamPast(100, latents=list(latents), kept=Kept(context=c)) for c in contexts])
+    for frame in range(6, 14):
+        latents, control = torch.randn(2, dreams, CHANNELS, *GRID), torch.randn(2, dreams, CONTROL)
+        seen = torch.randn(2, dreams, SEEN, 8 * GRID[0], 8 * GRID[1])
+        newest = Context(latents[0], torch.full((dreams,), 0.1), control[0], seen[0])
+        target = Target(frame, control[1], seen[1], 0.5 * (frame % 2))
+        drawn = []
+        for i, sampler in enumerate(samplers):
+            for pair in pasts:
+                pair[i].pending = True
+            levels = torch.linspace(1, 0, 2 + frame % 3)
+            drawn.append(sampler.sample([pair[i] for pair in pasts], newest, latents[1], target, levels))
+        torch.testing.assert_close(drawn[1], drawn[0], atol=2e-4, rtol=2e-3)
+
+
+def measuring(module: PixelMemory) -> None:
+    """Distances; what is shown with them is compared over whole dreams in ``models/test_pixel_memory.py``."""
+    latents, pitch = torch.randn(2, CHANNELS, *GRID), torch.tensor([20.0, -5.0])
+    found = twin(module, BUILD).measure(latents, pitch)
+    torch.testing.assert_close(found, module.distances(latents, pitch), **CLOSE)
+
+
+CHECKS: dict[type[nn.Module], Callable[..., None]] = {
+    ConvAutoencoder: decoding,
+    FrameEncoder: features,
+    JointCompressor: compression,
+    RayReader: reading,
+    CausalDiT: denoising,
+    Generator: generating,
+    PixelMemory: measuring,
+    Odometry: dead_reckoning,
+}
+
+
+@pytest.mark.parametrize("kind", TWINS, ids=lambda kind: kind.__name__)
+def test_a_fast_part_computes_what_its_module_computes(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    with torch.inference_mode(False):
+        models = [small_model(pixels=True), type(small_model())(replace(small_config(), generates=True))]
+    modules = (module for model in models for module in model.children())
+    CHECKS[kind](next(module for module in modules if type(module) is kind))
+
+
+def test_a_module_without_a_twin_is_refused() -> None:
+    with pytest.raises(EngineError, match="no part for a Linear"):
+        twin(nn.Linear(2, 2), BUILD)

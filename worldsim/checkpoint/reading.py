@@ -1,0 +1,162 @@
+"""Reading checkpoints: every file is opened here, checked, and refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from worldsim.checkpoint.folders import CONFIG, WEIGHTS, CheckpointError, resolve
+from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
+from worldsim.checkpoint.loaded import Loaded, LoadedModel
+from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError
+from worldsim.config import load as load_config
+from worldsim.models.ar_diffusion import ArDiffusion
+from worldsim.models.autoencoders.ar_vae import ArVae
+from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.video_model import VideoModel
+
+C = TypeVar("C")
+A = TypeVar("A", bound=nn.Module)
+
+
+@overload
+def load(
+    name_or_path: str, device: torch.device | str = "cpu", kind: Literal["world"] = "world"
+) -> LoadedModel: ...
+@overload
+def load(name_or_path: str, device: torch.device | str = "cpu", *, kind: str | None) -> Loaded[Any]: ...
+def load(name_or_path: str, device: torch.device | str = "cpu", kind: str | None = "world") -> Loaded[Any]:
+    """Load a model, ready to dream: by the path of a folder, the name of a shipped one, or an id on the hub.
+
+    ``kind``: one of :data:`KINDS`, a world model unless told otherwise; None takes any.
+
+    Raises:
+        CheckpointError: missing, truncated, foreign, of another kind or newer than this program; one sentence.
+    """
+    folder, description = describe(name_or_path)
+    found = KINDS.get(description.kind)
+    if found is None or kind not in (None, description.kind):
+        use = found.use if found else "which this program does not know"
+        raise CheckpointError(f"{folder} holds a model of kind {description.kind}, {use}")
+    model = _filled(folder, lambda: found.model(getattr(description, found.field)))
+    return Loaded(model.to(device).eval(), description, folder)
+
+
+def load_any(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[Any]:
+    """:func:`load` of any kind."""
+    return load(name_or_path, device, kind=None)
+
+
+def load_video(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[VideoModel]:
+    """:func:`load` of a video model, which any method can play."""
+    return load(name_or_path, device, kind="video")
+
+
+def load_ar_diffusion(name_or_path: str, device: torch.device | str = "cpu") -> Loaded[ArDiffusion]:
+    """:func:`load` of an AR-Diffusion model."""
+    return load(name_or_path, device, kind="ar_diffusion")
+
+
+def describe(name_or_path: str) -> tuple[Path, Description]:
+    """The folder of a checkpoint and what its config.yaml says, without its weights.
+
+    Raises:
+        CheckpointError: missing, foreign or newer than this program.
+    """
+    folder = resolve(name_or_path)
+    try:
+        description = load_config(Description, [], folder / CONFIG)
+    except ConfigError as error:
+        raise CheckpointError(f"{folder} is no checkpoint of this program: {error}") from None
+    if description.format > FORMAT:
+        raise CheckpointError(
+            f"{folder} has format {description.format}, newer than the {FORMAT} this program reads; update worldsim"
+        )
+    return folder, description
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint folder by name, in single precision.
+
+    Raises:
+        CheckpointError: there are none, or the file is truncated.
+    """
+    try:
+        return {k: v.float() for k, v in load_file(folder / WEIGHTS).items()}
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no {WEIGHTS}; fetch the checkpoint again") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is not whole ({reason}); fetch or train it again"
+        ) from None
+
+
+def owned(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that a checkpoint holds: all but those that a library has."""
+    elsewhere = getattr(model, "kept_elsewhere", "")
+    return {k: v for k, v in model.state_dict().items() if not elsewhere or not k.startswith(elsewhere)}
+
+
+def mismatch(error: Exception) -> str:
+    """The first thing that weights of another shape are said to lack or to have, of torch's many lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines[1:]), lines[0])[:200]
+
+
+def _filled(folder: Path, build: Callable[[], A]) -> A:
+    tensors = weights(folder)
+    try:
+        model = build()
+        rest = model.state_dict().keys() - owned(model).keys()
+        model.load_state_dict(tensors | {k: v for k, v in model.state_dict().items() if k in rest})
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} does not hold the weights that {CONFIG} and this version of worldsim expect "
+            f"({mismatch(error)}); fetch or train it again"
+        ) from None
+    return model
+
+
+def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
+    """The convolutional autoencoder that :func:`save_autoencoder` wrote.
+
+    Raises:
+        CheckpointError: no such file, or one that holds something else.
+    """
+    return _autoencoder(path, "autoencoder", AutoencoderConfig, ConvAutoencoder)
+
+
+def load_ar_vae(path: Path) -> tuple[ArVae, ArVaeConfig]:
+    """The AR-VAE that :func:`save_autoencoder` wrote.
+
+    Raises:
+        CheckpointError: no such file, or one that holds something else.
+    """
+    return _autoencoder(path, "ar_vae", ArVaeConfig, ArVae)
+
+
+def _autoencoder(path: Path, kind: str, configure: Callable[..., C], build: Callable[[C], A]) -> tuple[A, C]:
+    try:
+        with safe_open(path, "pt") as f:
+            config = configure(**json.loads(f.metadata()[kind]))
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+        model = build(config)
+        model.load_state_dict(tensors)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"no {kind} at {path}; train one with `python -m training.train_{kind}`"
+        ) from None
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path} holds no whole {kind} ({reason}); train it again or fetch it again"
+        ) from None
+    return model.eval(), config
