@@ -26,7 +26,7 @@ def step_all(
     plain = {name: dream for name, dream in dreams.items() if isinstance(dream, DreamEnv)}
     for world in plain.values():
         if pose is not None:
-            world.guide(pose)
+            world.set_true_pose(pose)
     if plain:
         steps = DreamEnv.together(list(plain.values()), actions[i])
         shown |= {name: step[0] for name, step in zip(plain, steps, strict=True)}

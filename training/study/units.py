@@ -139,11 +139,8 @@ def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream:
         window = loaded.model.config.denoiser.window
         history = window if row.history == TWIN else row.history
         budget = history if row.budget is None else row.budget
-        dream = DreamEnv(
-            loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0], second=unit.second
-        )
-        dream.spacing = row.spacing
-        return dream
+        words = {"second": unit.second, "spacing": row.spacing}
+        return DreamEnv(loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0], **words)
     chosen = method(row.preset, row.words)
     # A method of fewer steps, such as FIFO, keeps its own.
     steps = min(chosen.steps, unit.steps or chosen.steps)

@@ -89,12 +89,12 @@ class Player:
             session, lambda rate: keymap.action(self._hands.take(rate)), self._rate, make_policy, limit
         )
         self._down: dict[int, str] = {}  # keys and mouse buttons that are down, in the world's words
-        self._clip = Clip(self._rate, clips, session.notices.put)
+        self._clip = Clip(self._rate, clips, session.controls.notices.put)
         self._notice, self._notice_until = "", 0.0
         self._running = True
         self._drawn: tuple[Any, ...] = ()
         self._exposed = True  # the window was resized or uncovered and must be drawn again
-        say = session
+        say = session.controls
         self._commands: dict[int, Callable[[], None]] = {
             pygame.K_p: self._pause,
             pygame.K_n: self._step_once,
@@ -184,8 +184,8 @@ class Player:
 
     def _present_notice(self) -> str | None:
         now = time.monotonic()
-        while not self.session.notices.empty():
-            self._notice, self._notice_until = self.session.notices.get(), now + NOTICE_SECONDS
+        while not self.session.controls.notices.empty():
+            self._notice, self._notice_until = self.session.controls.notices.get(), now + NOTICE_SECONDS
         if name := self._stepper.macro_name:
             return f"{name}: {self._notice}" if now < self._notice_until else f"{name} is playing"
         return self._notice if now < self._notice_until else None
@@ -243,7 +243,7 @@ class Player:
 
     def _play_needle(self) -> None:
         if self._make_macro is None:
-            self.session.notices.put("there is no needle macro for this world")
+            self.session.controls.notices.put("there is no needle macro for this world")
         elif self._stepper.macro_name is None:
             self._stepper.play_macro("needle", self._make_macro)
 

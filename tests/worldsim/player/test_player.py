@@ -24,7 +24,7 @@ from worldsim.player.loop import Player
 from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Stepper
 from worldsim.player.window import HUD_HEIGHT, SIZE, Window, layout
-from worldsim.session.controls import NO_DREAM
+from worldsim.session.dreams import NO_DREAM
 from worldsim.session.session import Session
 from worldsim.tick import Tick
 
@@ -125,7 +125,7 @@ def test_the_scoreboard_keeps_settings_apart_and_the_last_revisit() -> None:
         board.add(session.step(act(yaw=yaw)))
     assert board.tally("memory").count("0-16") == 3
     assert board.returned is board.tick
-    session.set_history(16)
+    session.controls.set_history(16)
     board.add(session.step(act(yaw=40)))
     assert (board.scored("memory").history, board.tally("memory").count("0-16")) == (112, 3)
     assert board.badge_age == 1
@@ -206,7 +206,7 @@ def test_in_a_pause_time_stands_and_one_step_is_one_tick() -> None:
     stepper.start()
     time.sleep(0.1)
     assert stepper.ticks.empty()
-    session.set_budget(8)  # a dial turns in a pause too
+    session.controls.set_budget(8)  # a dial turns in a pause too
     stepper.step_once()
     tick = stepper.ticks.get(timeout=5)
     time.sleep(0.1)
