@@ -1,4 +1,4 @@
-"""A world model in ten lines: nothing ever changes. Played by ``--checkpoint last_frame:LastFrame``."""
+"""A world model in nine lines: nothing ever changes. Played by ``--checkpoint last_frame:LastFrame``."""
 
 
 class LastFrame:

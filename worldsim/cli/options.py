@@ -200,8 +200,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
     add("--policy", choices=POLICIES, help="who plays")
     add("--seed", type=int, default=0, help="which world to make")
-    told = "the dream: a checkpoint, or somebody else's model as MODULE:FACTORY; the shipped one if left out"
-    add("--checkpoint", metavar="NAME_OR_PATH", help=told)
+    what = "the dream: a checkpoint, or somebody else's model as MODULE:FACTORY; the shipped one if left out"
+    add("--checkpoint", metavar="NAME_OR_PATH", help=what)
     add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")
     add("--steps", type=int, help="stop after this many")

@@ -43,7 +43,7 @@ class ArState:
     """
 
     latents: deque[Tensor]
-    led: deque[Tensor]
+    actions: deque[Tensor]
     count: int
     random: torch.Generator
     history: int
@@ -81,11 +81,11 @@ class ArPredictor(Predictor[ArState]):
     def begin(self, context: Context, settings: Settings, seed: int) -> ArState:
         """A dream that has seen the newest frames of the context, as many as the networks reach."""
         none = torch.zeros(self.model.config.action_dim, device=self.device)
-        led = [self.model.normalise(none), *(self._normalised(a) for a in context.actions)]
+        actions = [self.model.normalise(none), *(self._normalised(a) for a in context.actions)]
         latents = self.loaded.encode(context.frames[-self._keep :]).unsqueeze(1)
         return ArState(
             deque(latents, self._keep),
-            deque(led, self._keep),
+            deque(actions, self._keep),
             len(context.frames),
             torch.Generator().manual_seed(seed),
             settings.history,
@@ -96,14 +96,14 @@ class ArPredictor(Predictor[ArState]):
         """Denoise the next frame alone, in the light of those before it."""
         (row,) = rows
         state, began, ms = row.state, time.perf_counter(), dict[str, float]()
-        led = self._normalised(action)
-        latent = self._denoise(state, led, row.settings.denoising_steps)  # (1, L, D)
+        normalised = self._normalised(action)
+        latent = self._denoise(state, normalised, row.settings.denoising_steps)  # (1, L, D)
         ms["denoise"] = (time.perf_counter() - began) * 1e3
         began = time.perf_counter()
         frame = to_uint8(self.model.autoencoder.decode_next(latent, self._streaming(state)))[0]
         ms["decode"] = (time.perf_counter() - began) * 1e3
         state.latents.append(latent)
-        state.led.append(led)
+        state.actions.append(normalised)
         state.count += 1
         return [frame], ms
 
@@ -127,7 +127,7 @@ class ArPredictor(Predictor[ArState]):
     def _normalised(self, action: np.ndarray) -> Tensor:
         return self.model.normalise(torch.as_tensor(action, device=self.device))
 
-    def _denoise(self, state: ArState, led: Tensor, steps: int) -> Tensor:
+    def _denoise(self, state: ArState, action: Tensor, steps: int) -> Tensor:
         """Clean latents (1, L, D) of the next frame."""
         model, scale, causal = self.model, self.model.config.scale, self.model.config.denoiser.causal
         cache = state.cache if causal else None
@@ -138,7 +138,7 @@ class ArPredictor(Predictor[ArState]):
             cache = _newest(cache, (state.history - new) * model.config.autoencoder.tokens)
         # Those frames go through the network once, before the new one; where attention is not causal, at every call.
         before = torch.cat(list(state.latents)[-new:])[None] * scale  # (1, new, L, D)
-        actions = torch.stack([*list(state.led)[-new:], led])[None]  # (1, new + 1, A)
+        actions = torch.stack([*list(state.actions)[-new:], action])[None]  # (1, new + 1, A)
         done = 0
 
         def predict(z: Tensor, level: Tensor, frames: slice) -> Tensor:

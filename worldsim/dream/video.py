@@ -36,12 +36,12 @@ BUDGETS = (8, 16, 32, 48)
 class MethodState:
     """A dream by a method.
 
-    ``frames`` are clean latents (1, C, h, w) from the first on, also those not ``shown`` yet, and ``led`` the
+    ``frames`` are clean latents (1, C, h, w) from the first on, also those not ``shown`` yet, and ``actions`` the
     normalised action (A,) that led to each; ``carried`` are unfinished ones; ``past`` the present step's references.
     """
 
     frames: list[Tensor]
-    led: list[Tensor]
+    actions: list[Tensor]
     shown: int
     random: torch.Generator
     carried: Tensor | None = None
@@ -82,9 +82,9 @@ class MethodPredictor(Predictor[MethodState]):
     def begin(self, context: Context, settings: Settings, seed: int) -> MethodState:
         """A dream that has seen the context."""
         none = torch.zeros(self.model.config.action_dim, device=self.device)
-        led = [self.model.normalise(none), *(self._normalised(a) for a in context.actions)]
+        actions = [self.model.normalise(none), *(self._normalised(a) for a in context.actions)]
         frames = list(self.loaded.encode(context.frames).unsqueeze(1))
-        return MethodState(frames, led, len(frames), torch.Generator().manual_seed(seed))
+        return MethodState(frames, actions, len(frames), torch.Generator().manual_seed(seed))
 
     @torch.inference_mode()
     def step(
@@ -92,11 +92,18 @@ class MethodPredictor(Predictor[MethodState]):
     ) -> tuple[list[Frames], dict[str, float]]:
         """The next frame that was made, or the first of those that are made now."""
         (row,) = rows
-        state, led, began, ms = row.state, self._normalised(action), time.perf_counter(), dict[str, float]()
+        state, normalised, began, ms = (
+            row.state,
+            self._normalised(action),
+            time.perf_counter(),
+            dict[str, float](),
+        )
         if state.shown == len(state.frames):
-            self._make(state, row.settings, [led, *(self._normalised(a) for a in row.future)])
+            self._make(state, row.settings, [normalised, *(self._normalised(a) for a in row.future)])
         ms["denoise"] = (time.perf_counter() - began) * 1e3
-        state.led[state.shown] = led  # what was really done, also where another action had been assumed
+        state.actions[state.shown] = (
+            normalised  # what was really done, also where another action had been assumed
+        )
         began = time.perf_counter()
         frame = to_uint8(self.model.autoencoder.decode(state.frames[state.shown]))[0]
         ms["decode"] = (time.perf_counter() - began) * 1e3
@@ -108,7 +115,7 @@ class MethodPredictor(Predictor[MethodState]):
         self, state: MethodState, frames: Frames, poses: np.ndarray | None, settings: Settings
     ) -> None:
         """Replace the newest frames shown; what was begun of the future is dropped."""
-        del state.frames[state.shown :], state.led[state.shown :]
+        del state.frames[state.shown :], state.actions[state.shown :]
         state.frames[-len(frames) :] = list(self.loaded.encode(frames).unsqueeze(1))
         state.carried = state.past = None
 
@@ -136,7 +143,7 @@ class MethodPredictor(Predictor[MethodState]):
             state.carried = initialise(denoise, method, process, first, state.frames[-1], random)
         clean, state.carried = advance(denoise, method, process, first, state.carried, random)
         state.frames.extend(clean.unbind(1))
-        state.led.extend(coming[: schedule.stride])
+        state.actions.extend(coming[: schedule.stride])
         state.past = None
 
     def _references(
@@ -150,11 +157,11 @@ class MethodPredictor(Predictor[MethodState]):
             latents = (
                 torch.stack([state.frames[i] for i in near], 1) if near else state.frames[0][:, None][:, :0]
             )
-            led = torch.stack([state.led[i] for i in near]) if near else state.led[0][None][:0]
+            actions = torch.stack([state.actions[i] for i in near]) if near else state.actions[0][None][:0]
             level = torch.full(latents.shape[:2], context_level, device=self.device)
             noise = torch.randn(latents.shape, generator=state.random).to(self.device)
             shown = corrupt(self.model.process, latents, noise, level) if context_level else latents
-            past = References(shown, led[None], level, torch.ones_like(level, dtype=torch.bool))
+            past = References(shown, actions[None], level, torch.ones_like(level, dtype=torch.bool))
             state.past = indices, self.model.compress(past, settings.budget)
         return state.past[1]
 

@@ -86,10 +86,10 @@ class WorldPredictor(Predictor[Mind]):
         keep = max(self.spec.histories) + REPLAYED
         start = max(0, len(context.frames) - keep)
         frames = context.frames[start:]
-        led = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
-        led += [self._normalised(a) for a in context.actions[start:]]
+        actions = [self.model.normalise(torch.zeros(self.model.config.action_dim, device=self.device))]
+        actions += [self._normalised(a) for a in context.actions[start:]]
         past = DreamPast(
-            keep, latents=list(self.loaded.encode(frames)), led=led, alone_after=self._alone_after
+            keep, latents=list(self.loaded.encode(frames)), led=actions, alone_after=self._alone_after
         )
         past.pictures, past.distances = list(frames), [None] * len(past)
         mind = Mind(past, settings.history, settings.budget, settings.denoising_steps, self._spacing)

@@ -35,7 +35,7 @@ def _demo(*words: object) -> int:
     return run_demo.main(given)
 
 
-def test_a_file_of_ten_lines_is_scored_recorded_and_filmed_beside_blocks(elsewhere: Path) -> None:
+def test_a_file_of_nine_lines_is_scored_recorded_and_filmed_beside_blocks(elsewhere: Path) -> None:
     shutil.copy(EXAMPLE, elsewhere / "copying_model.py")
     files = ("--report", "r.json", "--video", "v.mp4", "--record", "rec")
     assert _demo("--checkpoint", "copying_model:LastFrame", "--steps", 40, "--compare", *files) == 0
