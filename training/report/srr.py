@@ -28,17 +28,17 @@ from tqdm import tqdm
 
 import envs  # noqa: F401 (registers the worlds)
 from envs.policies import registry as policies
+from training.evaluation.lockstep import Walk, replay
 from training.evaluation.maze_views import MazeViews, rivals
+from training.evaluation.reconstruct import reconstruct
 from training.report.plot import BLUE, GREEN, ORANGE, Canvas
 from worldsim import checkpoint
+from worldsim.actions import vector
 from worldsim.checkpoint import Loaded
 from worldsim.config import load
 from worldsim.dream.world import DreamEnv
-from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.bootstrap import interval
-from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.metrics.srr import View, judge, successes
-from worldsim.session.interfaces import BLIND
 
 # of the sheet's pairs: half dreams, and half that a judge should find easy or be caught by
 SHEET = {"memory": 14, "forgetful": 14, "autoencoder": 10, "another maze": 10, "another view": 8}
@@ -78,13 +78,15 @@ def _acceptance(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
     groups: dict[str, list[list[float]]] = {}
     views, rng = MazeViews(), np.random.default_rng(config.seed)
     for seed in tqdm(range(config.seed, config.seed + config.episodes), "judged", unit="maze"):
-        poses = _walk(seed, config.steps)[:: max(1, config.steps // config.frames)]
+        walked = _walk(seed, config.steps).poses
+        assert walked is not None
+        poses = walked[1:][:: max(1, config.steps // config.frames)]
         trues = [views.at(seed, pose) for pose in poses]
         marks: dict[str, list[float]] = {}
         for i, (true, pose) in enumerate(zip(trues, poses, strict=True)):
             candidates = {
                 "true": true.frame,
-                "autoencoder": _reconstruct(loaded, true.frame),
+                "autoencoder": reconstruct(loaded, true.frame[None])[0],
                 "another maze": _elsewhere(views, pose, rng),
                 "another view": trues[(i + len(trues) // 2) % len(trues)].frame,
                 "one colour": np.full_like(true.frame, true.frame.mean((0, 1))),
@@ -97,17 +99,20 @@ def _acceptance(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
     return {name: interval(values) for name, values in groups.items()}
 
 
-def _walk(seed: int, steps: int) -> list[np.ndarray]:
-    """Poses of a needle episode."""
+def _walk(seed: int, steps: int) -> Walk:
+    """A needle episode."""
     world: Any = gymnasium.make("worldsim/LabMaze-v0")
     policy = policies.make("needle", world, seed)
     observation, info = world.reset(seed=seed)
     policy.reset(info)
-    poses = []
+    frames, poses, actions = [observation["pov"]], [info["pose"]], []
     for _ in range(steps):
-        observation, _, _, _, info = world.step(policy(observation, info))
+        actions.append(policy(observation, info))
+        observation, _, _, _, info = world.step(actions[-1])
+        frames.append(observation["pov"])
         poses.append(info["pose"])
-    return poses
+    vectors = np.stack([vector(world.action_space, action) for action in actions])
+    return Walk(np.stack(frames), vectors, np.stack(poses))
 
 
 def _elsewhere(views: MazeViews, pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -119,40 +124,20 @@ def _elsewhere(views: MazeViews, pose: np.ndarray, rng: np.random.Generator) -> 
             continue
 
 
-@torch.inference_mode()
-def _reconstruct(loaded: Loaded[Any], frame: np.ndarray) -> np.ndarray:
-    autoencoder = loaded.model.autoencoder
-    return to_uint8(autoencoder.decode(autoencoder.encode(to_tensor(frame[None]))))[0]
-
-
 def _dreams(loaded: Loaded[Any], config: Config) -> dict[str, np.ndarray]:
     """Dreamt revisits of one episode, history from truth, 16 frames blind; kept in ``pairs``."""
     file = Path(config.pairs)
     if not file.exists():
-        world: Any = gymnasium.make("worldsim/LabMaze-v0")
-        policy = policies.make("needle", world, config.dream_seed)
-        observation, info = world.reset(seed=config.dream_seed)
-        policy.reset(info)
-        finder, recent = RevisitFinder(), [observation["pov"]]
-        finder.add(observation["pov"], info["pose"], 0)
+        walk = _walk(config.dream_seed, config.steps)
         memory, forgetful = DreamEnv(loaded), DreamEnv(loaded)
         forgetful.history = forgetful.window
-        for dream in (memory, forgetful):
-            dream.reset(seed=0, options={"frames": observation["pov"][None], "actions": []})
         rows: dict[str, list[Any]] = {}
-        for i in tqdm(range(1, config.steps + 1), "dreamt", unit="frame"):
-            action = policy(observation, info)
-            observation, _, _, _, info = world.step(action)
-            recent = [*recent, observation["pov"]][-BLIND:]
-            frames = [step[0] for step in DreamEnv.together([memory, forgetful], action)]
-            revisit = finder.add(observation["pov"], info["pose"], i)
-            if revisit is not None:
-                row = {"pose": info["pose"], "age": revisit.age, "memory": frames[0], "forgetful": frames[1]}
-                for name, value in row.items():
+        steps = replay({"memory": memory, "forgetful": forgetful}, walk)
+        for step in tqdm(steps, "dreamt", unit="frame", total=config.steps):
+            if step.revisit is not None:
+                pose = walk.poses[step.index] if walk.poses is not None else None
+                for name, value in {"pose": pose, "age": step.revisit.age, **step.frames}.items():
                     rows.setdefault(name, []).append(value)
-            if i % BLIND == 0:
-                memory.correct(np.stack(recent))
-                forgetful.correct(np.stack(recent))
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = {name: np.array(values) for name, values in rows.items()}
         np.savez(file, **kept)  # type: ignore[arg-type]
@@ -173,7 +158,7 @@ def _pairs(loaded: Loaded[Any], config: Config) -> list[tuple[str, View, np.ndar
             if kind in rows:
                 candidate = rows[kind][i]
             elif kind == "autoencoder":
-                candidate = _reconstruct(loaded, trues[i].frame)
+                candidate = reconstruct(loaded, trues[i].frame[None])[0]
             elif kind == "another maze":
                 candidate = _elsewhere(views, rows["pose"][i], rng)
             else:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.episodes.episode import Episode
-from training.evaluation.lockstep import Dream, step_all
+from training.evaluation.lockstep import Walk, replay
 from training.evaluation.maze_views import MazeViews, rivals
+from worldsim.dream.env import Dream
 from worldsim.metrics.frechet import Encode, clip_features, frame_features
 from worldsim.metrics.motion import motion_smoothness, temporal_flickering
-from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.metrics.srr import View, judge
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.session.interfaces import BLIND
@@ -72,7 +72,7 @@ def maze_judge(episode: Episode, views: MazeViews | None = None) -> Judge:
 
 
 def play_needle(
-    dreams: dict[str, Dream],
+    dreams: dict[str, Dream[Any]],
     encode: Encode,
     episode: Episode,
     seed: int = 0,
@@ -88,24 +88,16 @@ def play_needle(
         decode: frames through the autoencoder and back, for the row ``ceiling``; with it there is also the row
             ``recall``, the view as it was last seen.
     """
-    true, actions, poses = episode.frames(0, len(episode)), episode.action_vectors(), episode.poses
+    walk = Walk.of(episode)
+    true = walk.frames
     shown = {name: np.empty_like(true) for name in dreams}
-    finder, trials, seen = RevisitFinder(), list[tuple[int, int]](), list[Frames]()
-    for dream in dreams.values():
-        dream.reset(seed=seed, options={"frames": true[:1], "actions": []})
-    finder.add(true[0], None if poses is None else poses[0], 0)
-    for i in range(1, len(true)):
-        pose = None if poses is None else poses[i]
-        revisit = finder.add(true[i], pose, i)
-        for name, frame in step_all(dreams, actions, i - 1, pose).items():
-            shown[name][i] = frame
-        if revisit is not None:
-            trials.append((i, revisit.age))
-            seen.append(revisit.thumbnail)
-        if i % BLIND == 0:
-            past = slice(i - BLIND + 1, i + 1)
-            for dream in dreams.values():
-                dream.correct(true[past], None if poses is None else poses[past])
+    trials, seen = list[tuple[int, int]](), list[Frames]()
+    for step in replay(dreams, walk, BLIND, seed=seed):
+        for name, frame in step.frames.items():
+            shown[name][step.index] = frame
+        if step.revisit is not None:
+            trials.append((step.index, step.revisit.age))
+            seen.append(step.revisit.thumbnail)
     at = [i for i, _ in trials]
     stretches = [(first, first + BLIND) for first in range(1, len(true) - BLIND + 1, BLIND)]
     rows = {TRUE: {"clip": _motion(true, stretches), "features": features(encode, true, stretches)}}

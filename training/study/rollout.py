@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from envs.episodes.episode import Episode
-from training.evaluation.lockstep import Dream, step_all
+from training.evaluation.lockstep import Walk, replay
 from training.study.needle import TRUE, Frames, Played, features
+from worldsim.dream.env import Dream
 from worldsim.metrics.degradation import segments
 from worldsim.metrics.frechet import Encode
 from worldsim.metrics.ssim import psnr, ssim
@@ -25,7 +26,7 @@ class TooShort(ValueError):
 
 
 def play_rollout(
-    row_of: Callable[[str], Dream],
+    row_of: Callable[[str], Dream[Any]],
     names: list[str],
     encode: Encode,
     episode: Episode,
@@ -49,20 +50,14 @@ def play_rollout(
             f"{episode.path.name}: expected at least {context} + {length} frames, found {len(episode)}; "
             "record longer episodes or ask for a shorter rollout"
         )
-    true, actions = episode.frames(0, context + length), episode.action_vectors()
-    past = {"frames": true[:context], "actions": list(actions[: context - 1])}
-    if episode.poses is not None:
-        past["poses"] = episode.poses[:context]
-    dreams = {f"{name}/{seed}": row_of(name) for name in names for seed in seeds}
-    for key, dream in dreams.items():
-        dream.reset(seed=int(key.split("/")[1]), options=past)
-    shown = {key: np.empty_like(true[context:]) for key in dreams}
-    for ahead in range(length):
-        i = context + ahead
-        pose = None if episode.poses is None else episode.poses[i]
-        for key, frame in step_all(dreams, actions, i - 1, pose).items():
-            shown[key][ahead] = frame
-    truth = true[context:]
+    walk = Walk.of(episode, 0, context + length)
+    truth = walk.frames[context:]
+    seed_of = {f"{name}/{seed}": seed for name in names for seed in seeds}
+    dreams = {key: row_of(key.split("/")[0]) for key in seed_of}
+    shown = {key: np.empty_like(truth) for key in dreams}
+    for step in replay(dreams, walk, None, seed=seed_of, context=context, revisits=False):
+        for key, frame in step.frames.items():
+            shown[key][step.index - context] = frame
     parts = segments(length)
 
     def measured(frames: Frames) -> dict[str, Any]:

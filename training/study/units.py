@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 from PIL import Image
 
 from envs.episodes.episode import Episode
-from training.evaluation.lockstep import Dream
+from training.evaluation.reconstruct import reconstruct
 from training.study import backbones
 from training.study.config import StudyError
 from training.study.needle import Played, maze_judge, play_needle
@@ -31,9 +32,8 @@ from training.study.rollout import play_rollout
 from training.study.rows import TWIN, WORLD, Row
 from worldsim.checkpoint import Loaded
 from worldsim.diffusion.methods import method
-from worldsim.dream.video import MethodDream
-from worldsim.dream.world import DreamEnv
-from worldsim.frames import to_tensor, to_uint8
+from worldsim.dream.env import Dream
+from worldsim.dream.registry import Options, Source
 
 FORMAT = 1
 NEEDLE, ROLLOUT = "needle", "rollout"
@@ -129,25 +129,29 @@ def write(unit: Unit, played: Played) -> None:
     new.replace(unit.file)
 
 
-def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream:
+def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream[Any]:
     """A fresh dream with a row's dials.
 
     Raises:
         DreamError: dials that the model does not have.
     """
+    source, seed = Source(unit.path, loaded), unit.seeds[0]
     if row.backbone == WORLD:
         window = loaded.model.config.denoiser.window
         history = window if row.history == TWIN else row.history
         budget = history if row.budget is None else row.budget
-        dream = DreamEnv(
-            loaded, history, budget, unit.steps, unit.pose_from, unit.seeds[0], second=unit.second
+        return source.dream(
+            Options(second=unit.second, spacing=row.spacing),
+            seed=seed,
+            history=history,
+            budget=budget,
+            denoising_steps=unit.steps,
+            pose_from=unit.pose_from,
         )
-        dream.spacing = row.spacing
-        return dream
     chosen = method(row.preset, row.words)
     # A method of fewer steps, such as FIFO, keeps its own.
     steps = min(chosen.steps, unit.steps or chosen.steps)
-    return MethodDream(loaded, replace(chosen, steps=steps), unit.seeds[0])
+    return source.dream(Options(method=replace(chosen, steps=steps)), seed=seed)
 
 
 def play_all(units: list[Unit], workers: int, until: float = 0.0) -> Iterator[Unit]:
@@ -201,14 +205,8 @@ def _needle(unit: Unit, loaded: Loaded[Any]) -> Played:
     episode = Episode(unit.episode)
     dreams = {row.name: dream_of(unit, row, loaded) for row in unit.rows}
     judged = maze_judge(episode) if unit.env == "labmaze" else None
-
-    def decode(frames: np.ndarray) -> np.ndarray:
-        autoencoder = loaded.model.autoencoder
-        parts = [to_tensor(frames[i : i + 64], unit.device) for i in range(0, len(frames), 64)]
-        return np.concatenate([to_uint8(autoencoder.decode(autoencoder.encode(x))) for x in parts])
-
     encode = backbones.load(unit.space, unit.device).encode
-    bounds = decode if unit.group == WORLD else None
+    bounds = partial(reconstruct, loaded) if unit.group == WORLD else None
     return play_needle(dreams, encode, episode, unit.seeds[0], judged, bounds)
 
 

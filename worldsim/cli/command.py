@@ -45,8 +45,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            told = error.strerror if "disk" in (error.strerror or "") else "the disk is full; make room at"
-            return f"{told}{where}"
+            said = error.strerror if "disk" in (error.strerror or "") else "the disk is full; make room at"
+            return f"{said}{where}"
         if isinstance(error, PermissionError):
             return f"no permission to open or write{where}; choose another folder or change its rights"
         if isinstance(error, FileNotFoundError):

@@ -8,25 +8,20 @@ from typing import Any
 import torch
 
 from worldsim import checkpoint
-from worldsim.checkpoint import Loaded
+from worldsim.actions import ActionSpec
 from worldsim.cli.options import GYM, Options
 from worldsim.diffusion.methods import method
-from worldsim.dream.ar_diffusion import ArDream
+from worldsim.dream import registry
 from worldsim.dream.context import check_size
-from worldsim.dream.video import MethodDream
-from worldsim.dream.world import DreamEnv
-from worldsim.models.world_model import WorldModel
+from worldsim.dream.registry import PAIR, Source
 from worldsim.runtime import pick_device
 from worldsim.session.interfaces import Dream
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
 FOR_METHODS = {"minecraft": "blocks_methods", "dmlab": "labmaze_methods"}  # the video model that methods play
-PAIR = "ar_diffusion"  # the method that plays a pair of AR-VAE and denoiser, or else its preset a video model
-PAIRS = {"minecraft": "blocks_ar_diffusion", "dmlab": "labmaze_ar_diffusion"}
+PAIRS = {"minecraft": "blocks_ar_diffusion", "dmlab": "labmaze_ar_diffusion"}  # of method=ar_diffusion
 PICTURE = 64  # side of a world's pictures where no dream says it
 SHARPER = 2  # times the model's picture is what a window shows, where what is remembered are pixels
-STEPS = 2  # denoising steps of a world model, unless told otherwise
-
 
 TRAINING = """\
 No dream of {env} is shipped, so the true world plays alone; to train one and play it:
@@ -37,12 +32,19 @@ No dream of {env} is shipped, so the true world plays alone; to train one and pl
   python run_demo.py --env {env} --checkpoint runs/{slug}/checkpoint"""
 
 
-def load(options: Options, recorded: int | None = None) -> tuple[Loaded[Any], Callable[[], Dream]] | None:
-    """The trained model, and what makes a dream of it; dreams share the weights. None, and how to train one in words,
-    where no checkpoint is given and none is shipped. ``recorded`` is the side of the pictures that are replayed.
+def load(
+    options: Options, recorded: int | None = None, action_spec: ActionSpec | None = None
+) -> tuple[Source, Callable[[], Dream]] | None:
+    """Where dreams come from, and what makes one; they share the weights. None, and how to train one in words, where no
+    checkpoint is given and none is shipped.
+
+    Args:
+        recorded: the side of the pictures that are replayed, pixels.
+        action_spec: the language of the world, for models that say none.
 
     Raises:
         CheckpointError, DeviceError, DreamError, MethodError: it is not there, not whole, or was not trained for this.
+        ModelFailed: a model that is not ours does not import.
     """
     config = options.config
     if options.checkpoint is None and options.world not in SHIPPED:
@@ -51,40 +53,30 @@ def load(options: Options, recorded: int | None = None) -> tuple[Loaded[Any], Ca
         return None
     if config.threads:
         torch.set_num_threads(config.threads)
-    device = pick_device(options.device)
-    if config.method == PAIR and (pair := _pair(options)):
-        trained = checkpoint.load_ar_diffusion(pair, device)
+    source = registry.find(_name(options), pick_device(options.device), config.method)
+    video = source.loaded is not None and source.loaded.description.kind == "video"
+    played = registry.Options(
+        method=method(config.method) if video else None,
+        precision=config.precision,
+        second=config.second,
+        alone_after=config.alone_after,
+        size=side(options, source, recorded),
+        action_spec=action_spec,
+    )
 
-        def by_pair() -> ArDream:
-            return _turned(ArDream(trained), options)
-
-        return trained, by_pair
-    if config.method:
-        played = method(config.method)
-        video = checkpoint.load_video(options.checkpoint or FOR_METHODS[options.world], device)
-
-        def by_method() -> MethodDream:
-            return _turned(MethodDream(video, played), options)
-
-        return video, by_method
-    loaded = checkpoint.load(options.checkpoint or SHIPPED[options.world], device)
-
-    def dream() -> DreamEnv:
-        c = options.config
-        made = DreamEnv(
-            loaded,
-            denoising_steps=STEPS,
-            second=c.second,
-            alone_after=c.alone_after,
-            size=side(options, loaded, recorded),
-            precision=c.precision,
+    def dream() -> Dream:
+        return source.dream(
+            played,
+            history=config.history,
+            budget=config.budget,
+            denoising_steps=config.denoising_steps,
+            pose_from=config.pose_from,
         )
-        return _turned(made, options)
 
-    return loaded, dream
+    return source, dream
 
 
-def side(options: Options, loaded: Loaded[Any] | None, recorded: int | None = None) -> int:
+def side(options: Options, source: Source | None, recorded: int | None = None) -> int:
     """Height and width of the pictures: of those replayed, what was asked for, or what suits dream and window.
 
     What is recorded to train on is as large as the model's.
@@ -95,37 +87,31 @@ def side(options: Options, loaded: Loaded[Any] | None, recorded: int | None = No
     asked = options.config.size
     if recorded is not None:
         return recorded
-    if loaded is None:
+    if source is None:
         return asked or PICTURE
-    model = loaded.model
-    sharper = isinstance(model, WorldModel) and model.config.pixels
     if asked is not None:
-        check_size(asked, model.config.size, sharper)
+        if source.loaded is not None:  # whoever else made the model says so when it is made
+            check_size(asked, source.size, source.sharper)
         return asked
     window = not options.headless and options.record is None
-    return model.config.size * (SHARPER if sharper and window else 1)
+    return source.size * (SHARPER if source.sharper and window else 1)
 
 
-def _pair(options: Options) -> str:
-    """The checkpoint of an AR-Diffusion pair that is asked for, or shipped where none is; otherwise nothing."""
-    name = options.checkpoint or PAIRS[options.env]
-    if options.checkpoint is None and not (checkpoint.SHIPPED / name / checkpoint.CONFIG).is_file():
-        return ""
-    return name if checkpoint.describe(name)[1].kind == PAIR else ""
+def _name(options: Options) -> str:
+    """The checkpoint or the model that is asked for, or the one that is shipped for this world and method."""
+    if options.checkpoint is not None:
+        return options.checkpoint
+    if (
+        options.config.method == PAIR
+        and (checkpoint.SHIPPED / PAIRS[options.env] / checkpoint.CONFIG).is_file()
+    ):
+        return PAIRS[options.env]
+    return (FOR_METHODS if options.config.method else SHIPPED)[options.world]
 
 
-def _turned(dream: Any, options: Options) -> Any:
-    """The dream with every dial that was asked for turned to it."""
-    config = options.config
-    for dial in ("history", "budget", "denoising_steps"):
-        if (value := getattr(config, dial)) is not None:
-            setattr(dream, dial, value)
-    dream.pose_from = config.pose_from
-    return dream
-
-
-def about(options: Options, loaded: Loaded[Any] | None, seed: int) -> dict[str, Any]:
+def about(options: Options, source: Source | None, seed: int) -> dict[str, Any]:
     """The head of the report; ``context`` is how many true frames a dream begins from."""
+    loaded = source.loaded if source else None
     weights = next(loaded.model.parameters()) if loaded else torch.zeros(())
     played = {"method": options.config.method} if options.config.method else {}
     return {
@@ -133,10 +119,10 @@ def about(options: Options, loaded: Loaded[Any] | None, seed: int) -> dict[str, 
         "backend": options.backend,
         "seed": seed,
         "steps": 0,
-        "device": str(weights.device),
+        "device": str(source.device if source and not loaded else weights.device),
         "threads": torch.get_num_threads(),
         "dtype": str(weights.dtype).removeprefix("torch."),
-        "checkpoint": (options.checkpoint or loaded.path.name) if loaded else None,
+        "checkpoint": options.checkpoint or (loaded.path.name if loaded else None),
         **played,
         "context": 1,
     }

@@ -34,12 +34,12 @@ def keymap(options: Options, world: Any) -> Keymap:
     shipped = SHIPPED / f"{options.slug.removeprefix('gym-')}.yaml"
     if options.config.keys or shipped.is_file():
         return key_file.read(Path(options.config.keys or shipped), space, rate)
-    told: Mapping[tuple[str, ...], Any] = world.keys_to_action()
-    if not told and isinstance(space, spaces.Discrete) and space.n <= len(DIGITS):
-        told = {(DIGITS[i],): i for i in range(int(space.n))}  # better than no keys at all
-    if not told and options.from_keyboard:
+    known: Mapping[tuple[str, ...], Any] = world.keys_to_action()
+    if not known and isinstance(space, spaces.Discrete) and space.n <= len(DIGITS):
+        known = {(DIGITS[i],): i for i in range(int(space.n))}  # better than no keys at all
+    if not known and options.from_keyboard:
         raise key_file.KeysError(
             f"no keys are known for {options.env}, whose actions are {space}: write them into a YAML file as in "
             "assets/configs/keys and give keys=FILE.yaml, or let --policy random play"
         )
-    return key_file.KeyFile(space, told.items(), rate, options.env)
+    return key_file.KeyFile(space, known.items(), rate, options.env)

@@ -200,7 +200,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
     add("--policy", choices=POLICIES, help="who plays")
     add("--seed", type=int, default=0, help="which world to make")
-    add("--checkpoint", metavar="NAME_OR_PATH", help="the dream's weights; the shipped ones if left out")
+    what = "the dream: a checkpoint, or somebody else's model as MODULE:FACTORY; the shipped one if left out"
+    add("--checkpoint", metavar="NAME_OR_PATH", help=what)
     add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")
     add("--steps", type=int, help="stop after this many")

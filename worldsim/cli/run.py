@@ -56,7 +56,7 @@ def run(
         video = VideoWriter(options.video, rate) if options.video else None
         sinks = [sink for sink in (report, video, check) if sink is not None]
         if options.compare:
-            session.set_compare(True)
+            session.controls.set_compare(True)
         try:
             if options.headless:
                 _play_headless(options, session, make_policy, sinks, seed, reset_options)

@@ -1,10 +1,14 @@
-"""The true context that a dream begins from, checked."""
+"""The true frames that a dream begins from or is corrected by, checked."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
+
+from worldsim.actions import as_vector
+from worldsim.dream.predictor import Context, Frames
 
 
 class DreamError(ValueError):
@@ -22,20 +26,35 @@ def check_size(size: int, own: int, remembers_pixels: bool) -> None:
         raise DreamError(f"size: expected {able}, which this dream can show, found {size}")
 
 
-def check_context(options: dict[str, Any], size: int) -> tuple[np.ndarray, list[Any]]:
-    """Frames uint8 (n, size, size, 3), n >= 1, and the n - 1 actions between them; a grey frame where none is given.
+def check_frames(frames: Any, size: int, what: str) -> Frames:
+    """The frames, where they are uint8 (n, size, size, 3) with n >= 1.
+
+    Raises:
+        DreamError: they are not; it calls them ``what``.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
+        raise DreamError(
+            f"{what}: expected uint8 (n, {size}, {size}, 3), found {frames.dtype} {frames.shape}"
+        )
+    return frames
+
+
+def check_context(options: dict[str, Any], size: int, space: spaces.Space[Any]) -> Context:
+    """What a reset gives: n >= 1 frames, the n - 1 actions between them, and poses; a grey frame where none is given.
 
     Raises:
         DreamError: frames of another size, or a number of actions that does not fit.
     """
-    frames = np.asarray(options.get("frames", np.full((1, size, size, 3), 128, np.uint8)))
-    if frames.ndim != 4 or frames.shape[1:] != (size, size, 3) or frames.dtype != np.uint8 or not len(frames):
-        raise DreamError(
-            f"context frames: expected uint8 (n, {size}, {size}, 3), found {frames.dtype} {frames.shape}"
-        )
-    actions = list(options.get("actions", []))
+    grey = np.full((1, size, size, 3), 128, np.uint8)
+    frames = check_frames(options.get("frames", grey), size, "context frames")
+    actions = [as_vector(space, action) for action in options.get("actions", [])]
     if len(actions) != len(frames) - 1:
         raise DreamError(
             f"context of {len(frames)} frames needs {len(frames) - 1} actions, found {len(actions)}"
         )
-    return frames, actions
+    none = np.zeros((0, spaces.flatdim(space)), np.float32)
+    poses = options.get("poses")
+    return Context(
+        frames, np.stack(actions) if actions else none, None if poses is None else np.asarray(poses)
+    )

@@ -20,7 +20,7 @@ _BUTTONS = {
 _TRIGGERS = {pygame.CONTROLLER_AXIS_TRIGGERLEFT: "use", pygame.CONTROLLER_AXIS_TRIGGERRIGHT: "attack"}
 
 
-class Pad:
+class Gamepad:
     """The first gamepad, read sixty times a second; there may be none.
 
     Where its sticks, triggers and buttons are is SDL's knowledge, since every make numbers them in its own way.

@@ -15,7 +15,7 @@ SECONDS = 20
 MOST_FRAMES_A_SECOND = 60
 
 
-class Clip:
+class InstantReplay:
     """A sink that remembers the last 20 seconds.
 
     Args:

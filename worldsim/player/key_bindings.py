@@ -102,22 +102,22 @@ def read(path: Path, space: spaces.Space[Any], tick_rate: int = TICK_RATE) -> Ke
         KeysError: no such file, no YAML, another key in it, or actions that the world does not have.
     """
     try:
-        told = yaml.safe_load(path.read_text("utf-8"))
+        config = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError:
         raise KeysError(f"no file of keys at {path}; assets/configs/keys has examples") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise KeysError(f"{path} is no readable YAML file: {' '.join(str(error).split())}") from None
     known = {"keys", "rest", "tick_rate"}
-    if not isinstance(told, dict) or not isinstance(told.get("keys"), dict) or set(told) - known:
+    if not isinstance(config, dict) or not isinstance(config.get("keys"), dict) or set(config) - known:
         raise KeysError(
-            f"{path}: expected a mapping `keys` and perhaps `rest` and `tick_rate`, found {told!r}"
+            f"{path}: expected a mapping `keys` and perhaps `rest` and `tick_rate`, found {config!r}"
         )
-    rate = told.get("tick_rate", tick_rate)
+    rate = config.get("tick_rate", tick_rate)
     if not isinstance(rate, int) or rate < 1:
         raise KeysError(f"{path}: expected a tick_rate of at least 1, found {rate!r}")
-    bindings: list[tuple[list[str], Any]] = [(str(keys).split("+"), a) for keys, a in told["keys"].items()]
-    if "rest" in told:
-        bindings.append(([], told["rest"]))
+    bindings: list[tuple[list[str], Any]] = [(str(keys).split("+"), a) for keys, a in config["keys"].items()]
+    if "rest" in config:
+        bindings.append(([], config["rest"]))
     return KeyFile(space, bindings, rate, str(path))
 
 

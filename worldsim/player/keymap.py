@@ -114,7 +114,7 @@ KEYMAPS: dict[str, type[MinecraftKeymap] | type[DMLabKeymap]] = {
 }
 
 
-class Hands:
+class InputState:
     """What the player's hands do now: written at 60 Hz by the window, read once a tick by the stepper.
 
     Held turns (arrow keys, stick) turn at a rate; the mouse adds up what it moved since the last tick, so

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import pygame
 
 from worldsim.player import hud
-from worldsim.player.gamepad import Pad
-from worldsim.player.instant_replay import Clip
-from worldsim.player.keymap import MOUSE_DEGREES, MOVES, TURN_RATE, Hands, Intent, Keymap
+from worldsim.player.gamepad import Gamepad
+from worldsim.player.instant_replay import InstantReplay
+from worldsim.player.keymap import MOUSE_DEGREES, MOVES, TURN_RATE, InputState, Intent, Keymap
 from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Macro, MakePolicy, Stepper
 from worldsim.player.window import HELP, SIZE, WALKING, Window, layout
@@ -82,19 +82,19 @@ class Player:
         self._title, self._size = title, size
         self._make_macro, self._sinks = make_macro, sinks
         self._rate = tick_rate or keymap.tick_rate
-        self._hands = Hands(turn_rate, mouse_degrees, keymap.keys or MOVES)
+        self._input = InputState(turn_rate, mouse_degrees, keymap.keys or MOVES)
         self._held_keys = _HELD_KEYS
-        self._pad = Pad()
+        self._gamepad = Gamepad()
         self._stepper = Stepper(
-            session, lambda rate: keymap.action(self._hands.take(rate)), self._rate, make_policy, limit
+            session, lambda rate: keymap.action(self._input.take(rate)), self._rate, make_policy, limit
         )
         self._down: dict[int, str] = {}  # keys and mouse buttons that are down, in the world's words
-        self._clip = Clip(self._rate, clips, session.notices.put)
+        self._instant_replay = InstantReplay(self._rate, clips, session.controls.notices.put)
         self._notice, self._notice_until = "", 0.0
         self._running = True
         self._drawn: tuple[Any, ...] = ()
         self._exposed = True  # the window was resized or uncovered and must be drawn again
-        say = session
+        say = session.controls
         self._commands: dict[int, Callable[[], None]] = {
             pygame.K_p: self._pause,
             pygame.K_n: self._step_once,
@@ -109,7 +109,7 @@ class Player:
             pygame.K_COMMA: lambda: say.turn("denoising_steps", -1),
             pygame.K_PERIOD: lambda: say.turn("denoising_steps", +1),
             pygame.K_t: self._play_needle,
-            pygame.K_v: self._clip.save,
+            pygame.K_v: self._instant_replay.save,
             pygame.K_F1: self._toggle_help,
             pygame.K_TAB: lambda: self._window.capture_mouse(False),
             pygame.K_ESCAPE: self._leave,
@@ -140,15 +140,15 @@ class Player:
                 self._stepper.stop()
             self._take_all()
             self._window.close()
-            self._clip.wait()
+            self._instant_replay.wait()
         if self._stepper.error is not None:
             raise self._stepper.error
 
     def _frame(self) -> None:
         for event in pygame.event.get():
             self._on(event)
-        held, stick, pad_buttons = self._pad.read()
-        self._hands.hold(frozenset(self._down.values()) | held | pad_buttons, stick)
+        held, stick, pad_buttons = self._gamepad.read()
+        self._input.hold(frozenset(self._down.values()) | held | pad_buttons, stick)
         self._take_all()
         notice = self._present_notice()
         window = self._window
@@ -175,7 +175,7 @@ class Player:
             self._take(tick)
 
     def _take(self, tick: Tick) -> None:
-        self._clip.add(tick)
+        self._instant_replay.add(tick)
         for sink in self._sinks:
             sink.add(tick)
 
@@ -184,8 +184,8 @@ class Player:
 
     def _present_notice(self) -> str | None:
         now = time.monotonic()
-        while not self.session.notices.empty():
-            self._notice, self._notice_until = self.session.notices.get(), now + NOTICE_SECONDS
+        while not self.session.controls.notices.empty():
+            self._notice, self._notice_until = self.session.controls.notices.get(), now + NOTICE_SECONDS
         if name := self._stepper.macro_name:
             return f"{name}: {self._notice}" if now < self._notice_until else f"{name} is playing"
         return self._notice if now < self._notice_until else None
@@ -207,15 +207,15 @@ class Player:
         elif event.type == pygame.MOUSEBUTTONUP:
             self._down.pop(-event.button, None)
         elif event.type == pygame.MOUSEMOTION and self._window.captured:
-            self._hands.move_mouse(*event.rel)
+            self._input.move_mouse(*event.rel)
         elif event.type == pygame.WINDOWFOCUSLOST:
             self._down.clear()
-            self._hands.release()
+            self._input.release()
             self._window.capture_mouse(False)
         elif event.type in (pygame.VIDEORESIZE, pygame.VIDEOEXPOSE, pygame.WINDOWEXPOSED):
             self._exposed = True
         elif event.type in (pygame.JOYDEVICEADDED, pygame.JOYDEVICEREMOVED):
-            self._pad.find()
+            self._gamepad.find()
 
     def _click(self, button: int) -> None:
         if not self._window.captured:
@@ -225,7 +225,7 @@ class Player:
 
     def _press(self, button: int, name: str) -> None:
         self._down[button] = name
-        self._hands.tap(name)
+        self._input.tap(name)
 
     def _pause(self) -> None:
         paused = self._stepper.paused
@@ -243,7 +243,7 @@ class Player:
 
     def _play_needle(self) -> None:
         if self._make_macro is None:
-            self.session.notices.put("there is no needle macro for this world")
+            self.session.controls.notices.put("there is no needle macro for this world")
         elif self._stepper.macro_name is None:
             self._stepper.play_macro("needle", self._make_macro)
 

@@ -130,19 +130,19 @@ class Stepper(threading.Thread):
         try:
             self._macro = make()
         except (ValueError, RuntimeError) as error:
-            self.session.notices.put(f"{name}: {error}")
+            self.session.controls.notices.put(f"{name}: {error}")
             return
         self.macro_name, self._blind_asked = name, False
         self._history_before = self.session.history_from
-        self.session.set_history_from("true")
+        self.session.controls.set_history_from("true")
 
     def _go_blind_for_the_return(self, frames_left: int | None) -> None:
         # frames_left counts the action that was just chosen
         if not self._blind_asked and frames_left is not None and frames_left <= self.session.blind:
-            self.session.blind_from_now()
+            self.session.controls.blind_from_now()
             self._blind_asked = True
 
     def _end_macro(self) -> None:
-        self.session.set_history_from(self._history_before)
-        self.session.notices.put(f"{self.macro_name} over")
+        self.session.controls.set_history_from(self._history_before)
+        self.session.controls.notices.put(f"{self.macro_name} over")
         self._macro = self.macro_name = None

@@ -12,13 +12,10 @@ MAX_STEPS = 8  # denoising steps a player can turn up to
 
 
 class Dream(Protocol):
-    """A world model that can be walked through (``worldsim.dream.world.DreamEnv``).
-
-    A class of dreams may offer ``together(dreams, action)``, which steps several in one pass; a session uses it.
-    """
+    """A world model that can be walked through, as :class:`worldsim.dream.env.Dream` is."""
 
     history: int  # past frames that may reach the denoiser, one of ``histories``
-    budget: int  # latents the past is compressed into, one of ``budgets``
+    budget: int  # latents the past is compressed into, one of ``budgets``; 0: it is not compressed
     denoising_steps: int
     pose_from: Any  # "dream", "true" or "none"
 
@@ -33,16 +30,29 @@ class Dream(Protocol):
         """Begin from true context: frames uint8 (n, H, W, 3), actions float32 (n - 1, D), poses (n, 5)?"""
         ...
 
-    def step(self, action: Any) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
-        """The next frame uint8 (H, W, 3), as gymnasium's step gives it."""
+    def together(
+        self, dreams: Sequence[Any], action: Any
+    ) -> Sequence[tuple[np.ndarray, Any, bool, bool, dict[str, Any]]]:
+        """The next frame uint8 (H, W, 3) of several dreams, this one among them, as gymnasium's step gives it.
+
+        ``info`` has ``memory_frames``, ``memory_latents`` and ``step_ms``, the dream's share of what it took.
+        """
         ...
 
     def correct(self, frames: np.ndarray, poses: np.ndarray | None = None) -> None:
         """Replace the newest n frames of the past by true ones, uint8 (n, H, W, 3)."""
         ...
 
-    def guide(self, pose: np.ndarray) -> None:
+    def set_true_pose(self, pose: np.ndarray) -> None:
         """Tell the true pose (5,) of the next frame; asked only where ``pose_from`` is "true"."""
+        ...
+
+    def prepare(self) -> None:
+        """Do what the next step would begin with, whatever its action; there is time."""
+        ...
+
+    def prefetch(self, frame: np.ndarray) -> None:
+        """Tell a true frame (H, W, 3) that a correction will bring."""
         ...
 
 

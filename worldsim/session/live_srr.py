@@ -10,7 +10,7 @@ from worldsim.metrics.srr import Rivals, View, judge, view
 from worldsim.session.interfaces import Surfaces
 
 
-class SurfaceJudge:
+class LiveSrr:
     """Judges dreams of a world by what each pixel of its present picture shows.
 
     On a returning view alone: a verdict costs some milliseconds (6 in the median), and only there is there a question.
@@ -21,7 +21,7 @@ class SurfaceJudge:
         self._rivals = Rivals(**world.surface_colours)
 
     @classmethod
-    def of(cls, env: Any) -> SurfaceJudge | None:
+    def of(cls, env: Any) -> LiveSrr | None:
         """The judge of a world under its wrappers; None where the world does not say what it shows."""
         world = getattr(env, "unwrapped", env)
         return cls(world) if hasattr(world, "surfaces") and hasattr(world, "surface_colours") else None

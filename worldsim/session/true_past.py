@@ -11,7 +11,7 @@ from gymnasium import spaces
 from worldsim.actions import vector
 
 
-class TruePast:
+class TrueHistory:
     """The newest ``span`` true frames, the poses where the world tells them, and the actions between."""
 
     def __init__(self, action_space: spaces.Space[Any], span: int) -> None:

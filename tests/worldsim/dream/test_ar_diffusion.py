@@ -19,7 +19,7 @@ from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Description, Loaded
 from worldsim.cli import dreams
-from worldsim.dream.ar_diffusion import ArDream
+from worldsim.dream.ar_diffusion import ArDream, ArPredictor
 from worldsim.dream.context import DreamError
 from worldsim.frames import to_uint8
 from worldsim.models.ar_diffusion import ArDiffusion, Sampling
@@ -89,7 +89,7 @@ def test_frames_behind_the_history_do_not_reach_the_denoiser() -> None:
         dream = ArDream(_loaded(), denoising_steps=2, history=history)
         dream.reset(seed=1, options=given)
         dream.step(_actions(1)[0])
-        return dream._latents[-1]
+        return dream.state.latents[-1]
 
     assert torch.equal(play(1, context), play(1, other))
     assert not torch.equal(play(3, context), play(3, other))
@@ -104,7 +104,7 @@ def test_correcting_the_past_equals_having_had_it() -> None:
     dream.correct(true)
     frames = np.concatenate([context["frames"], true])
     fresh.reset(seed=1, options={"frames": frames, "actions": context["actions"] + actions})
-    dream._random.set_state(fresh._random.get_state())
+    dream.state.random.set_state(fresh.state.random.get_state())
     for last in _actions(2, 8):
         assert np.array_equal(dream.step(last)[0], fresh.step(last)[0])
 
@@ -160,25 +160,21 @@ def test_the_methods_name_plays_the_preset_with_a_video_model(
     """And with the shipped pair, where there is one; where there is none, the preset again."""
     checkpoint.save(tmp_path / "video", small_video().model, FACTS)
     given = ["--env", "minecraft", "--headless", "method=ar_diffusion"]
-    loaded, _ = dreams.load(run_demo.parse([*given, "--checkpoint", str(tmp_path / "video")]))
-    assert loaded.description.kind == "video"
+    source, _ = dreams.load(run_demo.parse([*given, "--checkpoint", str(tmp_path / "video")]))
+    assert source.loaded.description.kind == "video"
     for room in (checkpoint, checkpoint.folders):
         monkeypatch.setattr(room, "SHIPPED", tmp_path)
     checkpoint.save(tmp_path / "blocks_methods", small_video().model, FACTS)
-    assert dreams.load(run_demo.parse(given))[0].description.kind == "video"
+    assert dreams.load(run_demo.parse(given))[0].loaded.description.kind == "video"
     checkpoint.save(tmp_path / "blocks_ar_diffusion", small_ar_diffusion(), FACTS)
-    loaded, dream = dreams.load(run_demo.parse(given))
-    assert loaded.description.kind == "ar_diffusion" and isinstance(dream(), ArDream)
+    source, dream = dreams.load(run_demo.parse(given))
+    assert source.loaded.description.kind == "ar_diffusion"
+    assert isinstance(dream().predictor, ArPredictor)
 
 
 @pytest.mark.parametrize(
     ("kind", "words", "told"),
     [
-        (
-            "pair",
-            [],
-            "holds a model of kind ar_diffusion, which plays with method=ar_diffusion and with no other",
-        ),
         ("pair", ["method=fifo"], "plays with method=ar_diffusion and with no other"),
         ("world", ["method=ar_diffusion"], "holds a model of kind world, which plays by its own method"),
         ("pair", ["method=ar_diffusion", "budget=8"], "compresses nothing"),

@@ -83,7 +83,7 @@ def test_it_may_take_over_later_than_the_checkpoint_says(loaded: LoadedModel, en
         for a, b in zip(latents(early, ON_ITS_OWN + 1), latents(late, ON_ITS_OWN + 1), strict=True)
     ]
     assert apart[:-1] == [0.0] * ON_ITS_OWN and apart[-1] > 1e-3
-    assert not early._mind.fits(late._mind)
+    assert not early.state.fits(late.state)
     with pytest.raises(DreamError, match="at least 1 frame"):
         begun(loaded, engine, after=0)
 
@@ -97,7 +97,7 @@ def test_what_it_makes_is_what_it_would_make_of_that_past(loaded: LoadedModel, w
     latents(only, ON_ITS_OWN)
     try:
         without.model.denoiser.load_state_dict(loaded.model.alone.state_dict())
-        only._engine.replay(only._mind.past)
+        only.predictor.engine.replay(only.past)
         torch.testing.assert_close(latents(both, 3), latents(only, 3))
     finally:
         without.model.denoiser.load_state_dict(kept)
@@ -118,9 +118,9 @@ def test_the_fast_dream_is_the_plain_dream_across_the_change(loaded: LoadedModel
 def test_two_dreams_of_which_one_is_left_alone_are_no_batch(loaded: LoadedModel) -> None:
     first, second = begun(loaded, "fast"), begun(loaded, "fast")
     latents(first, ON_ITS_OWN), latents(second, ON_ITS_OWN)
-    assert first._mind.fits(second._mind)
+    assert first.state.fits(second.state)
     second.correct(np.zeros((2, SIZE, SIZE, 3), np.uint8))
-    assert not first._mind.fits(second._mind)
+    assert not first.state.fits(second.state)
 
 
 def test_a_checkpoint_without_one_says_so_and_one_with_it_comes_back_whole(

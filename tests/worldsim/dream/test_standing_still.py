@@ -75,7 +75,7 @@ def _begun(loaded: LoadedModel, n: int, engine: str, **dials: object) -> DreamEn
 
 def _stand(dream: DreamEnv, steps: int) -> None:
     for _ in range(steps):
-        dream.guide(np.array([1.0, 0.5, 2.0, 30.0, 5.0]))
+        dream.set_true_pose(np.array([1.0, 0.5, 2.0, 30.0, 5.0]))
         dream.step(dream.action_space.sample())
 
 
@@ -84,7 +84,7 @@ def test_true_frames_stay_however_long_one_stands(loaded: LoadedModel, engine: s
     dream = _begun(loaded, 6, engine, pose_from="true")
     true = [latent.clone() for latent in dream.latents]
     _stand(dream, 60)
-    past = dream._mind.past
+    past = dream.past
     assert past.count == 66 and past.indices == [
         *range(7),
         *range(67 - SETTLED, 66),
@@ -104,19 +104,19 @@ def test_both_engines_forget_the_same_and_dream_the_same(loaded: LoadedModel) ->
         for dream in dreams:
             # Nearly where it stood, but never twice in the very same place: which of equals is read is open.
             near = 0.2 * (i // 10) + 0.002 * (i % 10)
-            dream.guide(np.array([near, 0.001 * i, 0.0, 30.0 * (i % 10 == 0) + 0.007 * i, 0.0]))
+            dream.set_true_pose(np.array([near, 0.001 * i, 0.0, 30.0 * (i % 10 == 0) + 0.007 * i, 0.0]))
             dream.step(action)
         torch.testing.assert_close(dreams[0].latents[-1], dreams[1].latents[-1], atol=1e-2, rtol=1e-2)
-    assert dreams[0]._mind.past.indices == dreams[1]._mind.past.indices
-    assert len(dreams[0]._mind.past) < 50
+    assert dreams[0].past.indices == dreams[1].past.indices
+    assert len(dreams[0].past) < 50
 
 
 def test_whoever_moves_keeps_every_frame(loaded: LoadedModel) -> None:
     dream = _begun(loaded, 6, "fast", pose_from="true")
     for i in range(60):
-        dream.guide(np.array([0.1 * i, 0, 0, 0, 0]))
+        dream.set_true_pose(np.array([0.1 * i, 0, 0, 0, 0]))
         dream.step(dream.action_space.sample())
-    past = dream._mind.past
+    past = dream.past
     assert past.indices == list(range(past.count - len(past), past.count))
 
 
@@ -124,10 +124,10 @@ def test_a_correction_of_more_than_was_kept_puts_every_true_frame_in_its_place(l
     dream = _begun(loaded, 6, "fast", pose_from="true")
     _stand(dream, 40)
     assert len(dream.latents) < 40
-    kept = list(dream._mind.past.indices)
+    kept = list(dream.past.indices)
     true = np.random.default_rng(1).integers(0, 256, (40, SIZE, SIZE, 3), np.uint8)
     dream.correct(true, np.zeros((40, 5), np.float32))
-    past = dream._mind.past
+    past = dream.past
     assert past.indices == kept and dream.own == 0
     for index, picture in zip(past.indices[6:], past.pictures[6:], strict=True):
         assert np.array_equal(picture, true[index - 6])
@@ -140,5 +140,5 @@ def test_true_frames_are_kept_though_nobody_moves(loaded: LoadedModel) -> None:
     for _ in range(5):
         _stand(dream, 8)
         dream.correct(np.zeros((8, SIZE, SIZE, 3), np.uint8), np.ones((8, 5), np.float32))
-    past = dream._mind.past
+    past = dream.past
     assert past.indices == list(range(past.count - len(past), past.count)) and len(past) > WINDOW

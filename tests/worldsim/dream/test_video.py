@@ -112,7 +112,7 @@ def test_correcting_the_past_equals_having_had_it(loaded: Loaded[VideoModel], na
             "actions": context["actions"] + actions,
         },
     )
-    dream._random.set_state(fresh._random.get_state())
+    dream.state.random.set_state(fresh.state.random.get_state())
     last = _actions(1, 8)[0]
     assert np.abs(dream.step(last)[0].astype(int) - fresh.step(last)[0]).max() <= 1
 

@@ -40,7 +40,7 @@ def _play(dream: DreamEnv, steps: int = 12, seed: int = 5) -> np.ndarray:
 
 def _keys(dream: DreamEnv) -> list[torch.Tensor]:
     """Keys of the clean frames of every block, from the oldest to the newest."""
-    ring, row = dream._mind.past.kept.context
+    ring, row = dream.past.kept.context
     return list(ring.plain(row).keys)
 
 
@@ -105,7 +105,7 @@ def test_memory_reaches_the_dream(loaded: LoadedModel) -> None:
     def play(history: int, c: dict[str, object]) -> np.ndarray:
         dream = DreamEnv(loaded, history=history, budget=20, pose_from="true")
         dream.reset(seed=3, options=c | {"poses": poses})
-        dream.guide(np.zeros(5))
+        dream.set_true_pose(np.zeros(5))
         return _play(dream, 1)[0]
 
     assert not np.array_equal(play(20, context), play(20, other))
@@ -123,9 +123,9 @@ def test_correcting_the_past_equals_having_had_it(loaded: LoadedModel) -> None:
     dream.correct(frames[-16:])
     fresh = DreamEnv(loaded)
     fresh.reset(seed=1, options={"frames": frames, "actions": actions})
-    for a, b in zip(dream._mind.past.latents, fresh._mind.past.latents, strict=True):
+    for a, b in zip(dream.past.latents, fresh.past.latents, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-    for a, b in zip(dream._mind.past.poses, fresh._mind.past.poses, strict=True):
+    for a, b in zip(dream.past.poses, fresh.past.poses, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
     for a, b in zip(_keys(dream), _keys(fresh), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
@@ -168,7 +168,7 @@ def test_a_true_pose_is_used_only_where_it_was_asked_for(loaded: LoadedModel) ->
     for pose_from, used in (("dream", False), ("true", True)):
         dream = DreamEnv(loaded, pose_from=pose_from)
         dream.reset(options=_context())
-        dream.guide(pose)
+        dream.set_true_pose(pose)
         info = dream.step(dream.action_space.sample())[4]
         assert np.allclose(info["pose"], pose, atol=1e-4) == used
 
@@ -177,9 +177,9 @@ def test_a_long_dream_keeps_no_more_than_its_longest_history(loaded: LoadedModel
     dream = DreamEnv(loaded, denoising_steps=1)
     dream.reset(options=_context())
     _play(dream, 60)
-    sizes = [len(dream._mind.past), len(dream._mind.past.kept.frames), _keys(dream)[0].shape[2]]
+    sizes = [len(dream.past), len(dream.past.kept.frames), _keys(dream)[0].shape[2]]
     _play(dream, 60)
-    assert sizes == [len(dream._mind.past), len(dream._mind.past.kept.frames), _keys(dream)[0].shape[2]]
+    assert sizes == [len(dream.past), len(dream.past.kept.frames), _keys(dream)[0].shape[2]]
     assert sizes == [20 + 16, 20 + 16, WINDOW * 4]
 
 
@@ -228,7 +228,7 @@ def test_a_dream_left_alone_keeps_the_contrast_of_true_frames(loaded: LoadedMode
     finally:
         with torch.no_grad():
             loaded.model.denoiser.outside.weight.copy_(original)
-    sizes = torch.stack(dream._mind.past.latents[-5:]).square().mean((1, 2, 3)).sqrt()
+    sizes = torch.stack(dream.past.latents[-5:]).square().mean((1, 2, 3)).sqrt()
     assert (sizes <= 1 + 1e-5).all()
     assert (sizes > 0.99).any()  # and the bound was met
     quiet = torch.full((1, 2, 4, 4), 0.3)

@@ -120,8 +120,8 @@ def test_a_fast_dream_is_the_plain_dream(loaded: LoadedModel, context: int, pose
     ]
     for dream in pairs[0] + pairs[1]:
         dream.reset(seed=3, options=given)
-    assert isinstance(pairs[0][0]._engine.backend, Eager)
-    assert isinstance(pairs[1][0]._engine.backend, Cpu)
+    assert isinstance(pairs[0][0].predictor.engine.backend, Eager)
+    assert isinstance(pairs[1][0].predictor.engine.backend, Cpu)
     space = pairs[0][0].action_space
     space.seed(1)
     for i in range(2 * REFRESH + 3):
@@ -132,13 +132,13 @@ def test_a_fast_dream_is_the_plain_dream(loaded: LoadedModel, context: int, pose
                 dream.correct(frames)
         if i % 3:
             for dream in pairs[0] + pairs[1]:
-                dream.guide(np.array([i, 1.0, 2, 9 * i, 5]))
+                dream.set_true_pose(np.array([i, 1.0, 2, 9 * i, 5]))
         plain, fast = (DreamEnv.together(pair, action) for pair in pairs)
         for one, other, p, f in zip(plain, fast, *pairs, strict=True):
             assert np.abs(one[0].astype(int) - other[0]).max() <= 1
             assert np.allclose(one[4]["pose"], other[4]["pose"], atol=3e-3)
             assert one[4]["memory_latents"] == other[4]["memory_latents"]
-            latents = (d._mind.past.latents[-1] for d in (p, f))
+            latents = (d.past.latents[-1] for d in (p, f))
             torch.testing.assert_close(*latents, atol=1e-3, rtol=1e-3)
 
 
@@ -154,7 +154,7 @@ def test_a_dream_that_is_prepared_is_the_same_dream(loaded: LoadedModel, engine:
         for i in range(4 * REFRESH):
             if prepare:
                 dream.prepare()
-                assert dream._mind.age < REFRESH and not dream._mind.stale
+                assert dream.state.age < REFRESH and not dream.state.stale
             if i == 15:
                 dream.budget = 2
             frames.append(dream.step(dream.action_space.sample())[0])
@@ -205,7 +205,7 @@ def test_memory_stays_flat(loaded: LoadedModel) -> None:
             DreamEnv.together(dreams, dreams[0].action_space.sample())
             if i % 16 == 15:
                 for dream in dreams:
-                    dream.expect(frames[i % 3])
+                    dream.prefetch(frames[i % 3])
                     dream.correct(np.roll(frames, i // 16 % 3, 0))
         gc.collect()
         storages = {

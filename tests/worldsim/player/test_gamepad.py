@@ -10,7 +10,7 @@ from typing import Any
 import pygame
 import pytest
 
-from worldsim.player.gamepad import Pad
+from worldsim.player.gamepad import Gamepad
 
 CONTROLLER = 1  # SDL_JOYSTICK_TYPE_GAMECONTROLLER
 FULL = 32767
@@ -68,7 +68,7 @@ def sdl(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def test_sticks_walk_and_look_buttons_and_triggers_act(sdl: Any) -> None:
-    virtual, pad = Virtual(sdl), Pad()
+    virtual, pad = Virtual(sdl), Gamepad()
     assert pad.read() == (frozenset(), (0.0, 0.0), frozenset())  # nobody has looked for one yet
     pad.find()
     assert pad.read() == (frozenset(), (0.0, 0.0), frozenset())
@@ -88,7 +88,7 @@ def test_sticks_walk_and_look_buttons_and_triggers_act(sdl: Any) -> None:
 
 
 def test_one_that_is_unplugged_lets_go(sdl: Any) -> None:
-    virtual, pad = Virtual(sdl), Pad()
+    virtual, pad = Virtual(sdl), Gamepad()
     pad.find()
     virtual.axis(pygame.CONTROLLER_AXIS_LEFTY, 1)
     assert pad.read()[0] == {"back"}

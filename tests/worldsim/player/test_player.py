@@ -19,12 +19,12 @@ import pytest
 from tests.helpers.small_world import Drum, LastFrameDream, NoteRecorder, act
 from worldsim.player import hud
 from worldsim.player import key_bindings as key_file
-from worldsim.player.keymap import DMLabKeymap, Hands, Intent, MinecraftKeymap
+from worldsim.player.keymap import DMLabKeymap, InputState, Intent, MinecraftKeymap
 from worldsim.player.loop import Player
 from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Stepper
 from worldsim.player.window import HUD_HEIGHT, SIZE, Window, layout
-from worldsim.session.controls import NO_DREAM
+from worldsim.session.dreams import NO_DREAM
 from worldsim.session.session import Session
 from worldsim.tick import Tick
 
@@ -60,21 +60,21 @@ def test_the_hud_reads_back_what_the_keys_said(keymap: Any) -> None:
 
 
 def test_mouse_motion_adds_up_until_it_is_taken() -> None:
-    hands = Hands(mouse_degrees=0.1)
+    hands = InputState(mouse_degrees=0.1)
     hands.move_mouse(30, 0)
     hands.move_mouse(20, -10)
     assert (hands.take(20).yaw, hands.take(20).yaw) == (pytest.approx(5.0), 0.0)
 
 
 def test_a_held_arrow_turns_at_its_rate_whatever_the_tick_rate() -> None:
-    hands = Hands(turn_rate=120)
+    hands = InputState(turn_rate=120)
     hands.hold(frozenset({"look right"}))
     assert hands.take(20).yaw == pytest.approx(6)
     assert hands.take(15).yaw == pytest.approx(8)
 
 
 def test_a_tap_between_two_ticks_counts_once() -> None:
-    hands = Hands()
+    hands = InputState()
     hands.tap("jump")
     assert hands.take(20).held == {"jump"}
     assert hands.take(20).held == frozenset()
@@ -125,7 +125,7 @@ def test_the_scoreboard_keeps_settings_apart_and_the_last_revisit() -> None:
         board.add(session.step(act(yaw=yaw)))
     assert board.tally("memory").count("0-16") == 3
     assert board.returned is board.tick
-    session.set_history(16)
+    session.controls.set_history(16)
     board.add(session.step(act(yaw=40)))
     assert (board.scored("memory").history, board.tally("memory").count("0-16")) == (112, 3)
     assert board.badge_age == 1
@@ -206,7 +206,7 @@ def test_in_a_pause_time_stands_and_one_step_is_one_tick() -> None:
     stepper.start()
     time.sleep(0.1)
     assert stepper.ticks.empty()
-    session.set_budget(8)  # a dial turns in a pause too
+    session.controls.set_budget(8)  # a dial turns in a pause too
     stepper.step_once()
     tick = stepper.ticks.get(timeout=5)
     time.sleep(0.1)

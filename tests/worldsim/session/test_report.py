@@ -56,9 +56,9 @@ def test_turning_a_dial_ends_a_rollout_and_only_the_longest_count() -> None:
     session.reset()
     for i in range(60):
         if i == 20:
-            session.set_budget(8)
+            session.controls.set_budget(8)
         if i == 24:
-            session.restart_dreams()
+            session.controls.restart_dreams()
         scores.add(session.step(act(yaw=3)).dreams["memory"])
     found = scores.summary()
     assert found is not None and found["segments"] == ["0-16", "16-32"] and found["n"] == 1

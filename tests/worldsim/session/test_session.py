@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.small_world import Drum, LastFrameDream, NoteRecorder, act
-from worldsim.session.controls import NO_DREAM
+from worldsim.session.dreams import NO_DREAM
 from worldsim.session.session import Session
 from worldsim.tick import Tick
 
@@ -28,8 +28,8 @@ def _corrections(dream: LastFrameDream) -> list[tuple[int, Any]]:
 
 def _notices(session: Session) -> list[str]:
     found = []
-    while not session.notices.empty():
-        found.append(session.notices.get())
+    while not session.controls.notices.empty():
+        found.append(session.controls.notices.get())
     return found
 
 
@@ -86,7 +86,7 @@ def test_blind_from_now_makes_the_past_true_and_the_next_16_frames_blind() -> No
     session.reset()
     for _ in range(10):
         session.step(act(yaw=5))
-    session.blind_from_now()
+    session.controls.blind_from_now()
     ticks = [session.step(act(yaw=5)) for _ in range(17)]
     assert _corrections(dream) == [(10, (10, None)), (26, (16, None))]
     assert [t.dreams["memory"].blind for t in ticks] == [*range(1, 17), 1]
@@ -104,7 +104,7 @@ def test_what_is_done_between_steps_is_what_the_next_would_begin_with() -> None:
                 session.prepare()
                 session.prepare()
             if i == 21:
-                session.blind_from_now()
+                session.controls.blind_from_now()
             ticks.append(session.step(act(yaw=5)))
         return _corrections(dream), ticks
 
@@ -135,7 +135,7 @@ def test_a_dream_with_its_own_pose_is_never_told_the_true_one(pose_from: str) ->
     session.reset()
     for _ in range(20):
         session.step(act(yaw=5))
-    assert not [c for c in dream.calls if c[0] == "guide"]
+    assert not [c for c in dream.calls if c[0] == "set_true_pose"]
     assert dream.calls[0] == ("reset", {"frames": (1, 64, 64, 3), "actions": (0, 20)})
 
 
@@ -146,7 +146,7 @@ def test_a_dream_with_the_true_pose_is_guided_at_every_step_and_in_its_context()
     for _ in range(17):
         session.step(act(yaw=5))
     assert dream.calls[0][1]["poses"] == (1, 5)
-    assert [c[1][3] for c in dream.calls if c[0] == "guide"][:3] == [5, 10, 15]
+    assert [c[1][3] for c in dream.calls if c[0] == "set_true_pose"][:3] == [5, 10, 15]
     assert _corrections(dream) == [(16, (16, 16))]
 
 
@@ -156,7 +156,7 @@ def test_restart_gives_the_dreams_the_last_112_true_frames_and_the_actions_betwe
     session.reset()
     for _ in range(150):
         session.step(act(yaw=3))
-    session.restart_dreams()
+    session.controls.restart_dreams()
     tick = session.step(act())
     assert ("reset", {"frames": (112, 64, 64, 3), "actions": (111, 20)}) in dream.calls
     assert tick.dreams["memory"].blind == 1
@@ -167,20 +167,20 @@ def test_the_forgetful_twin_comes_and_goes_and_keeps_the_shortest_history() -> N
     session = _session(twin=LastFrameDream)
     session.reset()
     session.step(act(yaw=30))
-    session.set_compare(True)
-    session.set_history(48)
+    session.controls.set_compare(True)
+    session.controls.set_history(48)
     both = session.step(act())
     assert list(both.dreams) == ["memory", "forgetful"]
     assert [v.history for v in both.dreams.values()] == [48, 8]
     assert [v.blind for v in both.dreams.values()] == [1, 1]  # an honest comparison: one context for both
-    session.toggle_compare()
+    session.controls.toggle_compare()
     assert list(session.step(act()).dreams) == ["memory"]
 
 
 def test_a_session_without_a_twin_says_so() -> None:
     session = _session()
     session.reset()
-    session.set_compare(True)
+    session.controls.set_compare(True)
     session.apply()
     assert "no forgetful twin" in _notices(session)[0]
 
@@ -189,9 +189,9 @@ def test_dials_turn_by_one_choice_and_stop_at_the_ends() -> None:
     dream = LastFrameDream()
     session = _session(dream)
     session.reset()
-    session.turn("history", -1)
-    session.turn("budget", +1)
-    session.turn("denoising_steps", +1)
+    session.controls.turn("history", -1)
+    session.controls.turn("budget", +1)
+    session.controls.turn("denoising_steps", +1)
     view = session.step(act()).dreams["memory"]
     assert (view.history, view.budget, view.steps) == (48, 48, 3)
 
@@ -200,7 +200,7 @@ def test_what_is_asked_for_happens_between_ticks() -> None:
     dream = LastFrameDream()
     session = _session(dream)
     session.reset()
-    session.set_budget(8)
+    session.controls.set_budget(8)
     assert dream.budget == 48
     assert session.step(act()).dreams["memory"].budget == 8
 
@@ -208,15 +208,15 @@ def test_what_is_asked_for_happens_between_ticks() -> None:
 def test_recording_starts_and_stops_and_a_failure_is_told_and_not_raised() -> None:
     session = _session(recorder=NoteRecorder())
     session.reset()
-    session.start_recording()
+    session.controls.set_recording(True)
     assert session.step(act()).recording
-    session.stop_recording()
+    session.controls.set_recording(False)
     assert not session.step(act()).recording
     assert _notices(session) == ["recording", "recorded episode.zip"]
 
     refused = _session(recorder=NoteRecorder(refuses=True))
     refused.reset()
-    refused.toggle_recording()
+    refused.controls.toggle_recording()
     assert not refused.step(act()).recording
     assert _notices(refused) == ["no permission to write there"]
 
@@ -238,13 +238,17 @@ def test_closing_the_session_closes_the_world() -> None:
 def test_without_a_dream_the_true_world_plays_and_every_dial_says_so() -> None:
     session = Session(Drum(), {})
     session.reset(seed=0)
-    for ask in (session.toggle_compare, session.toggle_history_from, session.restart_dreams):
+    for ask in (
+        session.controls.toggle_compare,
+        session.controls.toggle_history_from,
+        session.controls.restart_dreams,
+    ):
         ask()
-    session.turn("budget", 1)
+    session.controls.turn("budget", 1)
     tick = session.step(act(3.0))
     assert tick.index == 1 and tick.dreams == {}
-    told = [session.notices.get_nowait() for _ in range(4)]
-    assert set(told) == {NO_DREAM} and session.notices.empty()
+    told = [session.controls.notices.get_nowait() for _ in range(4)]
+    assert set(told) == {NO_DREAM} and session.controls.notices.empty()
 
 
 @pytest.mark.parametrize(("source", "told"), [("true", 5), ("dream", 0)])
@@ -252,7 +256,7 @@ def test_a_dream_is_told_ahead_which_true_frames_a_correction_will_bring(source:
     expected = []
 
     class Expecting(LastFrameDream):
-        def expect(self, frame: np.ndarray) -> None:
+        def prefetch(self, frame: np.ndarray) -> None:
             expected.append(frame)
 
     session = _session(Expecting(), history_from=source)
