@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,10 @@ class Report:
         self.about = about
         self._distance = lpips
         self._lpips: dict[str, LpipsSample] = {}
-        self._step_ms: list[float] = []
-        self._between_s: list[float] = []
+        self._step_ms, self._between_s = array("d"), array("d")
         self._last_start: float | None = None
-        self._ssim: dict[str, list[float]] = defaultdict(list)
-        self._psnr: dict[str, list[float]] = defaultdict(list)
+        self._ssim: dict[str, array[float]] = defaultdict(lambda: array("d"))
+        self._psnr: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self._tallies: dict[str, Tally] = defaultdict(Tally)
         self._rollouts: dict[str, RolloutScores] = defaultdict(RolloutScores)
         self._views: dict[str, DreamView] = {}
