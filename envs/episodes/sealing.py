@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TextIO
 
 from envs.episodes import limits
 from envs.episodes.archive import open_archive, read_member
-from envs.episodes.described import check_spec
+from envs.episodes.described import checked
 from envs.episodes.format import (
     META,
     PRELUDE_LINES,
@@ -40,6 +40,7 @@ except ImportError:  # no advisory locks on this system: two writers must not sh
 
 PARTIAL, DAMAGED = ".partial", ".damaged"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_RGB = bytes((8, 2))  # bits of a channel, and the kind of picture, as a PNG says it
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -83,7 +84,7 @@ def seal(folder: Path, path: Path, recovered: bool) -> Path | None:
     spec = meta["action_spec"]
     steps = numbers(folder / STEP_LINES, spec, Steps)
     temporary = path.with_name(f".{path.name}.tmp")
-    frames = 0
+    frames = height = 0
     try:
         with temporary.open("wb") as file:
             sums: list[str] = []
@@ -95,12 +96,14 @@ def seal(folder: Path, path: Path, recovered: bool) -> Path | None:
 
                 for data in _whole_frames(folder, len(steps)):
                     put(frame_name(frames), data)
+                    height = int.from_bytes(data[20:24])
                     frames += 1
                 packed = steps.pack(frames, folder / PRELUDE_LINES)
                 put(STEPS, packed)
                 told = "".join(sums).encode()
                 archive.writestr(_entry(SUMS), told)
                 meta |= {
+                    "size": height,
                     "frames": frames,
                     "recovered": recovered,
                     "sha256": hashlib.sha256(told).hexdigest(),
@@ -141,7 +144,7 @@ def _meta(folder: Path) -> dict[str, Any]:
         if (folder / META).stat().st_size > limits.META:
             raise ValueError(f"has more than {limits.META >> 20} MiB")
         meta = limits.parse_json((folder / META).read_bytes())
-        check_spec(meta.get("action_spec"))
+        checked({**meta, "frames": 1})
     except ValueError as error:
         raise EpisodeError(f"its {META} {error}") from None
     return meta
@@ -162,11 +165,11 @@ def _whole_frames(folder: Path, most: int) -> Iterator[bytes]:
 
 
 def _whole_png(data: bytes) -> bool:
-    """Whether these bytes are a PNG from its first chunk to its last, every one as its checksum says."""
+    """Whether these bytes are a PNG of three channels, from its first chunk to its last as their checksums say."""
     sides = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     if data[:8] != _PNG_BEGIN or not data.endswith(_PNG_END):
         return False
-    if data[12:16] != b"IHDR" or not 0 < min(sides) <= max(sides) <= limits.SIDE:
+    if data[12:16] != b"IHDR" or data[24:26] != _RGB or not 0 < min(sides) <= max(sides) <= limits.SIDE:
         return False
     at = 8
     while at + 12 <= len(data):
@@ -213,6 +216,14 @@ def _set_aside(folder: Path) -> Path:
     ):  # a folder that cannot be written: it stays, and the others are sealed all the same
         folder.rename(aside)
     return aside
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a living process writes or seals this ``NAME.partial``."""
+    if not _plain(folder / STEP_LINES):
+        return False
+    with _claimed(folder / STEP_LINES) as free:
+        return not free
 
 
 @contextmanager

@@ -67,10 +67,10 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
                 for _ in range(128):
                     member.write(bytes(2**20))
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(EpisodeError, match="says to hold 256 MiB"):
         Episode(bomb)
-    assert time.perf_counter() - began < 1 and tracemalloc.get_traced_memory()[1] < 2**20
+    assert time.process_time() - began < 1 and tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 
 
