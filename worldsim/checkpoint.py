@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from worldsim import hub
+from worldsim import building, hub, tensor_file
+from worldsim.actions import ActionSpecDamaged
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError, ModelConfig
 from worldsim.config import load as load_config
 from worldsim.frames import smaller, to_tensor
@@ -32,6 +32,13 @@ PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "checkpoints"
 
 
+DAMAGE = (
+    *(SafetensorError, RuntimeError, OSError, MemoryError, ArithmeticError, AssertionError),
+    *(LookupError, TypeError, ValueError, AttributeError),
+)
+"""What the libraries raise over a damaged checkpoint, or over a model of sizes that do not go together."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that is missing, truncated, foreign or newer than this program."""
 
@@ -42,7 +49,7 @@ def save_autoencoder(
     """One file: the weights, with the configuration in its header."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in autoencoder.state_dict().items()}
     kind = "ar_vae" if isinstance(autoencoder, ArVae) else "autoencoder"
-    save_file(tensors, path, metadata={kind: json.dumps(asdict(config))})
+    tensor_file.write(path, tensors, {kind: json.dumps(asdict(config))})
 
 
 def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
@@ -70,16 +77,21 @@ A = TypeVar("A", bound=nn.Module)
 def _autoencoder(path: Path, kind: str, configure: Callable[..., C], build: Callable[[C], A]) -> tuple[A, C]:
     try:
         with safe_open(path, "pt") as f:
-            config = configure(**json.loads(f.metadata()[kind]))
+            told = f.metadata()
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
-        model = build(config)
+        tensor_file.check(tensors, told)
+        sizes = json.loads(told[kind])
+        building.check_numbers(sizes)
+        config = configure(**sizes)
+        with building.no_larger_than(path):
+            model = build(config)
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise CheckpointError(
             f"no {kind} at {path}; train one with `python -m training.train_{kind}`"
         ) from None
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except DAMAGE as error:
+        reason = mismatch(error)
         raise CheckpointError(
             f"{path} holds no whole {kind} ({reason}); train it again or fetch it again"
         ) from None
@@ -151,15 +163,16 @@ def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: _compact(v.detach().cpu()).contiguous() for k, v in _own(model).items()}
-    save_file(tensors, folder / (WEIGHTS + ".new"), metadata={"format": str(FORMAT)})
     kinds: dict[type, str] = {WorldModel: "world", VideoModel: "video", ArDiffusion: "ar_diffusion"}
     kind = kinds[type(model)]
     shape: dict[str, Any] = {KINDS[kind]: model.config} | ({} if kind == "world" else {"kind": kind})
     description = OmegaConf.structured(Description(**facts, **shape))
     others = [name for other, name in KINDS.items() if other != kind]
     written = OmegaConf.masked_copy(description, [k for k in description if k not in others])
-    (folder / CONFIG).write_text(OmegaConf.to_yaml(written))
-    (folder / (WEIGHTS + ".new")).replace(folder / WEIGHTS)
+    new = folder / (CONFIG + ".new")
+    new.write_text(OmegaConf.to_yaml(written))
+    tensor_file.write(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
+    new.replace(folder / CONFIG)
 
 
 def resolve(name_or_path: str) -> Path:
@@ -265,7 +278,8 @@ def describe(name_or_path: str) -> tuple[Path, Description]:
     folder = resolve(name_or_path)
     try:
         description = load_config(Description, [], folder / CONFIG)
-    except ConfigError as error:
+        building.check_described(asdict(description), KINDS, folder / CONFIG)
+    except (ConfigError, building.TooLarge, ActionSpecDamaged) as error:
         raise CheckpointError(f"{folder} is no checkpoint of this program: {error}") from None
     if description.format > FORMAT:
         raise CheckpointError(
@@ -278,14 +292,18 @@ def weights(folder: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint folder by name, in single precision.
 
     Raises:
-        CheckpointError: there are none, or the file is truncated.
+        CheckpointError: there are none, the file is truncated, or they are not those that were saved.
     """
     try:
-        return {k: v.float() for k, v in load_file(folder / WEIGHTS).items()}
+        with safe_open(folder / WEIGHTS, "pt") as f:
+            tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+            told = f.metadata()
+        tensor_file.check(tensors, told)
+        return {k: v.float() for k, v in tensors.items()}
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; fetch the checkpoint again") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except DAMAGE as error:
+        reason = mismatch(error)
         raise CheckpointError(
             f"{folder / WEIGHTS} is not whole ({reason}); fetch or train it again"
         ) from None
@@ -304,17 +322,18 @@ def _own(model: nn.Module) -> dict[str, Tensor]:
 
 def mismatch(error: Exception) -> str:
     """The first thing that weights of another shape are said to lack or to have, of torch's many lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in lines[1:]), lines[0])[:200]
 
 
 def _filled(folder: Path, build: Callable[[], M]) -> M:
     tensors = weights(folder)
     try:
-        model = build()
+        with building.no_larger_than(folder / WEIGHTS):
+            model = build()
         rest = model.state_dict().keys() - _own(model).keys()
         model.load_state_dict(tensors | {k: v for k, v in model.state_dict().items() if k in rest})
-    except (RuntimeError, ValueError, TypeError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{folder / WEIGHTS} does not hold the weights that {CONFIG} and this version of worldsim expect "
             f"({mismatch(error)}); fetch or train it again"

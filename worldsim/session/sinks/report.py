@@ -91,12 +91,22 @@ class Report:
         } | ({} if degradation is None else {"degradation": degradation})
 
     def write(self, path: Path) -> None:
-        """Write the report as JSON.
+        """Write the report as JSON, whole or not at all.
 
         Raises:
             OSError: it can not be written there.
         """
-        path.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
+        if not path.is_file():  # a pipe, a device
+            path.write_text(text)
+            return
+        new = path.with_name(f".{path.name}.new")
+        try:
+            new.write_text(text)
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
     def table(self) -> str:
         """The report for reading: one line a dream, then the speed."""
