@@ -25,7 +25,7 @@ from worldsim.config import load
 
 KINDS = ("episodes", "checkpoints", "partials", "sources")
 BATCH = 250  # cases of one process
-PATIENCE = 20  # seconds after which a process that hears no signal is ended
+PATIENCE = 60  # seconds after which a process that hears no signal is ended
 
 
 @dataclass
