@@ -12,6 +12,7 @@ import envs  # noqa: F401  (registers the worlds)
 from envs.adapters.gym_world import PREFIX
 from envs.compile import jobs
 from envs.episodes.episode import Episode
+from envs.episodes.limits import SIDE
 from envs.episodes.recorder import Recorder
 from envs.policies import registry as policies
 from envs.policies.needle_macro import NeedleMacro
@@ -41,6 +42,17 @@ def identify(family: str, backend: str) -> tuple[str, dict[str, Any]]:
     return IDS[family, backend], {}
 
 
+def _recorded(episode: Episode, asked: dict[str, Any]) -> dict[str, Any]:
+    """The options that an episode was recorded with; which world is made says the player, and never the file."""
+    told = episode.meta["env_kwargs"]
+    size = told.get("size", episode.meta["size"])
+    if not isinstance(size, int) or not 1 <= size <= SIDE:
+        raise ValueError(f"{episode.path} says that it was recorded with a size of {size!r} pixels")
+    if (world := told.get("world", asked.get("world"))) != asked.get("world"):
+        raise ValueError(f"{episode.path} was recorded in {PREFIX}{world}; give it as --env")
+    return told | asked
+
+
 class World:
     """The true world of one run.
 
@@ -55,7 +67,7 @@ class World:
 
     Raises:
         OSError: nothing can be recorded into that folder.
-        TypeError, ValueError: the episode was recorded in another world, or with options that this one does not
+        ValueError: the episode was recorded in another world, or with options that this one does not
             have; or the engine is not installed.
     """
 
@@ -70,13 +82,22 @@ class World:
         recordable: bool,
     ) -> None:
         name, kwargs = identify(family, backend)
-        kwargs = episode.meta["env_kwargs"] if episode else {"size": size, **kwargs}
+        kwargs = _recorded(episode, kwargs) if episode else {"size": size, **kwargs}
         if episode and (recorded := episode.meta.get("backend")) in BACKENDS and recorded != backend:
             raise ValueError(f"{episode.path} was recorded with --backend {recorded}, not {backend}; say so")
-        self.env: gymnasium.Env[Any, Any] = gymnasium.make(name, disable_env_checker=True, **kwargs)
+        try:
+            self.env: gymnasium.Env[Any, Any] = gymnasium.make(name, disable_env_checker=True, **kwargs)
+        except TypeError as error:
+            if episode is None:
+                raise
+            raise ValueError(
+                f"{episode.path} was recorded with options that {family} does not have: {error}"
+            ) from error
         self.recorder: Recorder | None = None
         if record or recordable:
-            self.env = self.recorder = Recorder(self.env, record or RECORDINGS, autostart=record is not None)
+            self.env = self.recorder = Recorder(
+                self.env, record or RECORDINGS, autostart=record is not None, background=True
+            )
         self.replay = policies.Replay(self.env, episode=episode) if episode else None
         self.seed = self.replay.seed if self.replay else seed
         self.options = self.replay.options if self.replay else None

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from omegaconf import MISSING
 
-from envs.episodes.episode import FORMAT as EPISODES
+from envs.episodes.format import FORMAT as EPISODES
 from training.data.episodes import open_episodes
 from worldsim import checkpoint
 from worldsim.cli.command import command

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from envs.adapters.gym_world import PREFIX
 from envs.episodes.recorder import Recorder
+from envs.episodes.sealing import in_use
 from envs.policies import registry as policies
 from envs.worlds import identify
 from worldsim.cli.command import command
@@ -128,6 +129,10 @@ def play(job: Job) -> Path:
         world = _worlds.setdefault((config.env, config.size), made)
     leftover = out / f"{job.name}.partial"
     if leftover.exists():  # cut off by a crash; the same seed plays it again from the start
+        if in_use(leftover):
+            raise ValueError(
+                f"{leftover} is being recorded by another process; wait for it, or choose another out="
+            )
         shutil.rmtree(leftover)
     about = {"policy": job.policy, "policy_seed": job.seed}
     recorder = Recorder(world, out, name=lambda _: job.name, extra=about, recover=False)
@@ -143,8 +148,10 @@ def play(job: Job) -> Path:
 
 
 def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal; the first one decides."""
+    """Ctrl-C and the terminal's end reach every process of the terminal; the first one decides."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 @command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,46 @@ ActionSpec = dict[str, Any]
 
 class ActionSpecMismatch(ValueError):
     """Two things that must speak one action language do not."""
+
+
+class ActionSpecDamaged(ValueError):
+    """A description of an action language that describes none."""
+
+
+FIELDS, CHOICES, NUMBERS = 256, 65_536, 1_048_576
+"""At most: fields of an action language, choices of a Discrete, numbers of a Box."""
+
+
+def check_spec(spec: Any) -> None:
+    """Whether :func:`space_from_spec` can rebuild a space, one of a size that memory holds.
+
+    Raises:
+        ActionSpecDamaged: it can not.
+    """
+    try:
+        fields = spec["fields"]
+        names = [field["name"] for field in fields]
+        sizes = [
+            int(field["n"])
+            if field["kind"] == "discrete"
+            else math.prod(int(side) for side in field["shape"])
+            for field in fields
+        ]
+        whole = (
+            isinstance(spec["family"], str)
+            and all(isinstance(name, str) for name in names)
+            and {field["kind"] for field in fields} <= {"discrete", "box"}
+            and len(set(names)) == len(names) <= FIELDS
+            and all(
+                1 <= size <= (CHOICES if field["kind"] == "discrete" else NUMBERS)
+                for size, field in zip(sizes, fields, strict=True)
+            )
+        )
+        if not whole or not fields:
+            raise ValueError("it has no fields, or too large ones")
+        space_from_spec(spec)
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
+        raise ActionSpecDamaged(f"its action_spec describes no actions: {str(error)[:120]}") from None
 
 
 def space_from_spec(spec: ActionSpec) -> spaces.Space[Any]:

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from omegaconf import DictConfig, OmegaConf, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 C = TypeVar("C")
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_ODD = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError)
+"""What the libraries raise over YAML that is odd: dates that do not exist, keys that are lists, ..."""
 
 
 class ConfigError(ValueError):
@@ -165,7 +169,13 @@ def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
     config = OmegaConf.structured(cls)
     files = [Path(word.removeprefix("config=")) for word in args if word.startswith("config=")]
     for file in [yaml, *files] if yaml is not None else files:
-        config = _merge(config, _read(file), str(file))
+        read = _read(file)
+        try:
+            config = _merge(config, read, str(file))
+        except ConfigError:
+            raise
+        except _ODD as error:
+            raise ConfigError(f"{file}: {_first_line(error)}") from None
     for word in args:
         if word.startswith("config="):
             continue
@@ -173,7 +183,7 @@ def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
         if not equals or not key:
             raise ConfigError(f"expected key=value, found {word!r}; the keys are {_listed(config)}")
         try:
-            override = OmegaConf.from_dotlist([word])
+            override = _word(config, key, word)
         except (OmegaConfBaseException, YAMLError) as error:
             raise ConfigError(f"{word!r}: {_first_line(error)}") from None
         config = _merge(config, override, "the command line")
@@ -187,12 +197,48 @@ def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
     return built
 
 
+YAML_BYTES, YAML_PARTS, YAML_DEPTH = 2**20, 100_000, 40
+"""Of a configuration file, at most: its bytes, its keys and values, and how deep they are nested."""
+
+
+def _check(path: Path) -> None:
+    """Whether a file is small enough to be read, before it is: YAML of a few lines can unfold into gigabytes.
+
+    Raises:
+        ConfigError: it is too large, too deep, or has anchors that others repeat.
+    """
+    if path.stat().st_size > YAML_BYTES:
+        raise ConfigError(f"{path} has more than {YAML_BYTES >> 20} MiB, which no configuration has")
+    depth = 0
+    for count, event in enumerate(yaml.parse(path.read_text("utf-8"), Loader=_Loader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{path}: expected plain YAML, found the alias *{event.anchor}")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > YAML_DEPTH or count > YAML_PARTS:
+            raise ConfigError(f"{path} is nested deeper, or has more parts, than a configuration")
+
+
+def _word(config: Any, key: str, word: str) -> DictConfig:
+    """``key=value`` as a configuration. A value that is a word or a path is what was typed, and no YAML."""
+    node, text = _node(config, key) if key in _keys(config) else None, word.partition("=")[2]
+    if not isinstance(node, StringNode) or (node._is_optional() and text in ("null", "None", "~")):
+        return OmegaConf.from_dotlist([word])
+    override = OmegaConf.create({})
+    OmegaConf.update(
+        override, key, text.replace("\\", "\\\\").replace("${", "\\${") if "${" in text else text
+    )
+    return override
+
+
 def _read(path: Path) -> DictConfig:
     try:
+        _check(path)
         found = OmegaConf.load(path)
     except FileNotFoundError:
         raise ConfigError(f"no configuration file at {path}") from None
-    except (OmegaConfBaseException, YAMLError, OSError, UnicodeDecodeError) as error:
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, YAMLError, OSError, *_ODD) as error:
         raise ConfigError(f"{path} is not a readable YAML file: {_first_line(error)}") from None
     if not isinstance(found, DictConfig):
         raise ConfigError(f"{path}: expected a mapping of keys to values, found a {type(found).__name__}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import json
 import os
 import zipfile
 from collections.abc import Iterable
@@ -13,14 +13,19 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from envs.episodes import limits
+from envs.episodes.archive import open_archive, read_member
+from envs.episodes.arrays import ArraysError, read_arrays
+from envs.episodes.described import checked
 from envs.episodes.format import (
-    FORMAT,
     META,
     STEPS,
+    SUMS,
     EpisodeError,
     action_vectors,
+    fitted,
     frame_name,
     take_action,
 )
@@ -33,34 +38,35 @@ __all__ = ["Episode", "EpisodeError", "EpisodeWriter", "seal_partials"]
 class Episode:
     """A recorded episode of T steps and T+1 frames. It can be pickled, forked and used as a context manager.
 
+    Whoever made the file, reading it raises nothing else than is said here; how much it says to hold is checked
+    before memory is taken for it (:mod:`envs.episodes.limits`).
+
     Attributes:
-        meta: what meta.json says (format, env_id, seed, size, fov, action_spec, frames, ...).
+        meta: what meta.json says (format, env_id, seed, size, fov, action_spec, frames, ...); what it may leave out is
+            filled in (:func:`envs.episodes.described.checked`).
 
     Raises:
-        EpisodeError: the file is no episode, is cut short, or is of a newer format.
-        FileNotFoundError: there is no such file.
+        EpisodeError: the file is no episode, is cut short, is of a newer format, or says to hold too much.
+        FileNotFoundError, PermissionError: there is no such file, or it may not be read.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
         self._pid = 0
+        self._shape: tuple[int, int] | None = None  # of the first picture that was read
         try:
-            self.meta: dict[str, Any] = json.loads(self._read(META))
-            version = self.meta["format"]
-            frames, _ = int(self.meta["frames"]), self.meta["action_spec"]["fields"]
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, EpisodeError):
-                raise
-            raise EpisodeError(f"{self.path} is a zip but no episode: its {META} lacks {error}") from None
-        if version != FORMAT:
+            self.meta: dict[str, Any] = checked(limits.parse_json(self._read(META, limits.META)))
+        except EpisodeError:
+            raise
+        except ValueError as error:
+            raise EpisodeError(f"{self.path} is no episode that can be read: its {META} {error}") from None
+        if frame_name(len(self) - 1) not in self._archive.NameToInfo:
             raise EpisodeError(
-                f"{self.path} has episode format {version}, this program reads format {FORMAT}; update it"
+                f"{self.path} is not whole: its {META} says {len(self)} frames, the last is missing"
             )
-        if frames < 1 or frame_name(frames - 1) not in self._archive.NameToInfo:
-            raise EpisodeError(
-                f"{self.path} is not whole: its {META} says {frames} frames, the last is missing"
-            )
+        if "size" not in self.meta:
+            self.meta["size"] = int(self._frame(0).shape[0])
 
     def __len__(self) -> int:
         """The number of frames, T+1."""
@@ -78,7 +84,7 @@ class Episode:
     def frames_at(self, indices: Iterable[int]) -> np.ndarray:
         """The frames of these indices, in this order: uint8 (n, H, W, 3)."""
         found = [self._frame(int(i)) for i in indices]
-        size = int(self.meta.get("size", 0))
+        size = int(self.meta["size"])
         return np.stack(found) if found else np.zeros((0, size, size, 3), np.uint8)
 
     def action(self, i: int) -> Any:
@@ -86,7 +92,11 @@ class Episode:
         return take_action(self.steps, self.meta["action_spec"], i)
 
     def action_vectors(self) -> np.ndarray:
-        """All actions as the model sees them: float32 (T, D)."""
+        """All actions as the model sees them: float32 (T, D).
+
+        Raises:
+            EpisodeError: they are damaged, or more than memory should hold.
+        """
         return action_vectors(self.steps, self.meta["action_spec"])
 
     @property
@@ -103,30 +113,36 @@ class Episode:
 
     @cached_property
     def steps(self) -> dict[str, np.ndarray]:
-        """The arrays of steps.npz: action..., pose, reward, terminated, truncated, prelude.action..."""
-        try:
-            with np.load(io.BytesIO(self._read(STEPS)), allow_pickle=False) as packed:
-                arrays = {name: packed[name] for name in packed.files}
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise EpisodeError(f"{self.path}: {STEPS} cannot be read: {error}") from None
-        rows = {n: len(a) for n, a in arrays.items() if n.split(".")[0] in ("action", "pose")}
-        wrong = [n for n, count in rows.items() if count != len(self) - (n != "pose")]
-        if wrong or not rows:
-            raise EpisodeError(f"{self.path}: {len(self)} frames but {rows or 'no action'} rows in {STEPS}")
-        return arrays
-
-    def verify(self) -> None:
-        """Read everything once, without decoding it.
+        """The arrays of steps.npz: action..., pose, reward, terminated, truncated, prelude.action...
 
         Raises:
-            EpisodeError: a part is damaged; the message names it.
+            EpisodeError: they are damaged, or do not fit the action language or the number of frames.
         """
+        data = self._read(STEPS, limits.ARRAYS + limits.MIB)
         try:
-            bad = self._archive.testzip()
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            raise EpisodeError(f"{self.path} is damaged: {error}") from None
-        if bad is not None:
-            raise EpisodeError(f"{self.path}: {bad} is damaged")
+            arrays = read_arrays(io.BytesIO(data), limits.ARRAYS)
+            return fitted(arrays, len(self), self.meta["action_spec"])
+        except (ArraysError, EpisodeError) as error:
+            raise EpisodeError(f"{self.path}: {STEPS} cannot be read: {error}") from None
+
+    def verify(self) -> None:
+        """Read everything once, without decoding it; where the episode has checksums, they are compared.
+
+        Raises:
+            EpisodeError: a part is damaged or missing; the message names it.
+        """
+        sums = self._sums()
+        height = self._frame(0).shape[0]
+        if height != self.meta["size"]:
+            raise EpisodeError(
+                f"{self.path}: its {META} says size {self.meta['size']}, its pictures are {height} pixels high"
+            )
+        for i in range(len(self)):
+            name = frame_name(i)
+            data = self._read(name, limits.PICTURE)
+            self._check_picture(data, i)
+            self._compare(name, data, sums)
+        self._compare(STEPS, self._read(STEPS, limits.ARRAYS + limits.MIB), sums)
         _ = self.steps
 
     def close(self) -> None:
@@ -150,28 +166,50 @@ class Episode:
     def _archive(self) -> zipfile.ZipFile:
         # A forked worker shares the file position of its parent, so every process opens its own.
         if self._zip is None or self._pid != os.getpid():
-            try:
-                self._zip, self._pid = zipfile.ZipFile(self.path), os.getpid()
-            except (zipfile.BadZipFile, IsADirectoryError):
-                raise EpisodeError(
-                    f"{self.path} is no recorded episode, or only the beginning of one: expected a whole zip"
-                ) from None
+            self._zip, self._pid = open_archive(self.path), os.getpid()
         return self._zip
 
-    def _read(self, name: str) -> bytes:
-        try:
-            return self._archive.read(name)
-        except KeyError:
+    def _read(self, name: str, most: int) -> bytes:
+        return read_member(self._archive, name, most, self.path)
+
+    def _sums(self) -> dict[str, str] | None:
+        """SHA-256 of every member by name; None in an episode that was sealed before there were checksums."""
+        if (told := self.meta.get("sha256")) is None:
+            return None
+        data = self._read(SUMS, limits.ARRAYS)
+        if hashlib.sha256(data).hexdigest() != told:
+            raise EpisodeError(f"{self.path}: {SUMS} is not what {META} says it is")
+        lines = (line.partition("  ") for line in data.decode("ascii", "replace").splitlines())
+        return {name: digest for digest, _, name in lines}
+
+    def _compare(self, name: str, data: bytes, sums: dict[str, str] | None) -> None:
+        if sums is not None and sums.get(name) != hashlib.sha256(data).hexdigest():
+            raise EpisodeError(f"{self.path}: {name} is not what was recorded, by its checksum")
+
+    def _check_picture(self, data: bytes, index: int) -> None:
+        """Whether this begins as a PNG does, of the side of all others."""
+        width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+        if data[:8] != b"\x89PNG\r\n\x1a\n" or not 0 < max(width, height) <= limits.SIDE:
             raise EpisodeError(
-                f"{self.path} is a zip but no whole episode: {name} is missing in it"
-            ) from None
-        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-            raise EpisodeError(f"{self.path}: {name} is damaged: {error}") from None
+                f"{self.path}: frame {index} is no PNG of at most {limits.SIDE} pixels each way"
+            )
+        self._shape = self._shape or (height, width)
+        if (height, width) != self._shape:
+            raise EpisodeError(
+                f"{self.path}: frame {index} has {width}x{height} pixels, another one "
+                f"{self._shape[1]}x{self._shape[0]}"
+            )
 
     def _frame(self, index: int) -> np.ndarray:
         if not 0 <= index < len(self):
             raise IndexError(f"frame {index} of {self.path.name}, which has frames 0 to {len(self) - 1}")
+        data = self._read(frame_name(index), limits.PICTURE)
+        self._check_picture(data, index)
         try:
-            return np.asarray(Image.open(io.BytesIO(self._read(frame_name(index)))).convert("RGB"))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+                frame = np.asarray(picture.convert("RGB"))
+        except limits.DAMAGE as error:
             raise EpisodeError(f"{self.path}: frame {index} is no readable picture: {error}") from None
+        if frame.shape[:2] != self._shape:
+            raise EpisodeError(f"{self.path}: frame {index} is not as large as it says")
+        return frame

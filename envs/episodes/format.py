@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from envs.episodes import limits
+
 FORMAT = 1
 ALIGNMENT = "action i leads from frame i to frame i+1"
 META, STEPS, STEP_LINES, PRELUDE_LINES = "meta.json", "steps.npz", "steps.jsonl", "prelude.jsonl"
+SUMS = "SHA256SUMS"  # of every frame and of steps.npz, as sha256sum writes them; meta.json says its own
+POSE = 5  # numbers: x, y, z, yaw, pitch
 
 
 class EpisodeError(ValueError):
@@ -44,7 +48,7 @@ def stack_actions(
             arrays[_key(prefix, name)] = (
                 np.stack(values).reshape(-1, *shape) if values else np.zeros((0, *shape), dtype)
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EpisodeError(
                 f"an action does not fit field {name!r} of {spec['family']}: {error!r}"
             ) from None
@@ -65,15 +69,68 @@ def take_action(
 def action_vectors(
     arrays: Mapping[str, np.ndarray], spec: Mapping[str, Any], prefix: str = "action"
 ) -> np.ndarray:
-    """All actions as the model sees them: float32 (T, D), row by row ``gymnasium.spaces.flatten``."""
+    """All actions as the model sees them: float32 (T, D), row by row ``gymnasium.spaces.flatten``.
+
+    Raises:
+        EpisodeError: they would have more than ``limits.VECTORS`` bytes.
+    """
+    rows = len(arrays[_key(prefix, spec["fields"][0]["name"])])
+    width = sum(f["n"] if f["kind"] == "discrete" else int(np.prod(f["shape"])) for f in spec["fields"])
+    if rows * width * 4 > limits.VECTORS:
+        raise EpisodeError(f"{rows} actions of {width} numbers are more than {limits.VECTORS >> 20} MiB")
     columns = []
     for field in spec["fields"]:
         array = arrays[_key(prefix, field["name"])]
         if field["kind"] == "discrete":
-            columns.append(np.eye(field["n"], dtype=np.float32)[array])  # (T, n)
+            chosen = np.zeros((len(array), field["n"]), np.float32)  # (T, n)
+            chosen[np.arange(len(array)), array] = 1
+            columns.append(chosen)
         else:
             columns.append(array.reshape(len(array), int(np.prod(field["shape"]))).astype(np.float32))
     return np.concatenate(columns, axis=1)
+
+
+def fitted(arrays: Mapping[str, np.ndarray], frames: int, spec: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of an episode of so many frames; reward, terminated and truncated are zeros where they are missing.
+
+    Raises:
+        EpisodeError: one is missing, or of another length, shape or type than the action language says.
+    """
+    found = dict(arrays)
+    for field in spec["fields"]:
+        _check_actions(found, "action", field, frames - 1)
+    before = [name for name in found if name.startswith("prelude.action")]
+    if before:
+        rows = len(np.atleast_1d(found[before[0]]))
+        for field in spec["fields"]:
+            _check_actions(found, "prelude.action", field, rows)
+    if "pose" in found:
+        pose = found["pose"]
+        if pose.shape != (frames, POSE) or pose.dtype.kind != "f" or not np.isfinite(pose).all():
+            raise EpisodeError(f"expected poses ({frames}, {POSE}), found {pose.dtype} {pose.shape}")
+    for name, dtype in (("reward", np.float64), ("terminated", np.bool_), ("truncated", np.bool_)):
+        told = found.setdefault(name, np.zeros(frames - 1, dtype))
+        if told.shape != (frames - 1,):
+            raise EpisodeError(f"expected {name} ({frames - 1},), found {told.shape}")
+    return found
+
+
+def _check_actions(
+    arrays: Mapping[str, np.ndarray], prefix: str, field: Mapping[str, Any], rows: int
+) -> None:
+    name = _key(prefix, field["name"])
+    if (array := arrays.get(name)) is None:
+        raise EpisodeError(f"{name} is missing")
+    if array.shape != (rows, *field.get("shape", ())):
+        raise EpisodeError(
+            f"expected {rows} rows of {tuple(field.get('shape', ()))} in {name}, found {array.shape}"
+        )
+    if field["kind"] == "discrete":
+        n = field["n"]
+        if array.dtype.kind not in "iu" or (len(array) and not -n <= array.min() <= array.max() < n):
+            raise EpisodeError(f"expected choices of {n} in {name}, found others")
+    elif array.dtype != _dtype(field):
+        raise EpisodeError(f"expected {_dtype(field)} in {name}, found {array.dtype}")
 
 
 def _key(prefix: str, name: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,13 @@ import gymnasium
 import numpy as np
 
 from envs.actions import spec
+from envs.episodes import limits
+from envs.episodes.format import POSE, action_to_json
+from envs.episodes.sealer import Sealer
 from envs.episodes.sealing import seal_partials
 from envs.episodes.writer import EpisodeWriter
+
+KEPT = limits.MIB  # bytes of actions before a recording that are in memory; more are in a temporary file
 
 
 class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -32,6 +38,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         name: names an episode from its meta; without it FAMILY-SEED-TIME.
         extra: more entries for meta.json.
         recover: whether to seal what a crash left behind.
+        background: seal in a thread of its own, so that play goes on meanwhile; what fails there is raised by the next
+            ``start``, ``stop`` or ``close``, and ``close`` waits for it.
     """
 
     def __init__(
@@ -42,6 +50,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         name: Callable[[dict[str, Any]], str] | None = None,
         extra: Mapping[str, Any] | None = None,
         recover: bool = True,
+        background: bool = False,
     ) -> None:
         super().__init__(env)
         self.directory = Path(directory)
@@ -49,7 +58,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.extra: dict[str, Any] = dict(extra or {})
         self._name = name or _name_by_time
         self._writer: EpisodeWriter | None = None
-        self._since_reset: list[Any] = []
+        self._since_reset = _Actions()
+        self._sealer = Sealer() if background else None
         self._now: tuple[np.ndarray, Any] | None = None
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
@@ -67,10 +77,12 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
         Raises:
             ValueError: the environment was not reset yet.
-            OSError: the folder cannot be written.
+            OSError: the folder cannot be written, or an earlier recording could not be sealed.
         """
         if self._writer is not None:
             return
+        if self._sealer is not None:
+            self._sealer.check()
         if self._now is None:
             raise ValueError("nothing to record yet: call reset() before start()")
         meta = self._meta()
@@ -79,14 +91,19 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._writer.first(*self._now)
 
     def stop(self) -> Path | None:
-        """Seal the running recording; None where none is running or it holds no step."""
+        """Seal the running recording; None where none is running or it holds no step.
+
+        With ``background`` this is where it is going to be.
+        """
+        if self._sealer is not None:
+            self._sealer.check()
         writer, self._writer = self._writer, None
         if writer is None:
             return None
         if writer.frames < 2:
             writer.discard()
             return None
-        return writer.seal()
+        return writer.seal() if self._sealer is None else self._sealer.seal(writer)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -96,7 +113,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._seed = int(self.unwrapped.np_random.integers(2**31)) if seed is None else int(seed)
         self._options = deepcopy(options)
         observation, info = self.env.reset(seed=self._seed, options=options)
-        self._since_reset, self._now = [], _view(observation, info)
+        self._since_reset.clear()
+        self._now = _view(observation, info)
         if self.autostart:
             self.start()
         return observation, info
@@ -115,13 +133,19 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
                 raise
             if terminated or truncated:
                 self.stop()
+            elif self._writer is not None and self._writer.frames >= limits.FRAMES:
+                self.stop()
+                self.start()  # in another file, with the actions up to here as its prelude
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
         """Seal the running recording and close the environment."""
         try:
             self.stop()
+            if self._sealer is not None:
+                self._sealer.wait()
         finally:
+            self._since_reset.clear()
             super().close()
 
     def _meta(self) -> dict[str, Any]:
@@ -143,10 +167,32 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         return {**meta, **_jsonable(self.extra)}
 
 
+class _Actions:
+    """Raw actions in their order, the first of them in memory and, where there are many, all in a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(KEPT, "w+b")  # noqa: SIM115  (open as long as the recorder)
+
+    def append(self, action: Any) -> None:
+        self._file.write(json.dumps(action_to_json(action)).encode() + b"\n")
+
+    def clear(self) -> None:
+        self._file.close()
+        self._file = tempfile.SpooledTemporaryFile(KEPT, "w+b")  # noqa: SIM115
+
+    def __iter__(self) -> Iterator[Any]:
+        self._file.seek(0)
+        while line := self._file.readline():
+            yield json.loads(line)
+        self._file.seek(0, 2)
+
+
 def _view(observation: Any, info: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     frame = observation["pov"] if isinstance(observation, Mapping) else observation
     pose = info.get("pose")
-    return np.array(frame), None if pose is None else np.array(pose, np.float64)
+    found = None if pose is None else np.array(pose, np.float64)
+    known = found is not None and found.shape == (POSE,) and bool(np.isfinite(found).all())
+    return np.array(frame), found if known else None
 
 
 def _jsonable(value: Any) -> Any:

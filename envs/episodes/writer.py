@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +13,8 @@ from typing import Any, TextIO
 import numpy as np
 from PIL import Image
 
+from envs.episodes import limits
+from envs.episodes.described import check_spec
 from envs.episodes.format import (
     ALIGNMENT,
     FORMAT,
@@ -24,7 +25,7 @@ from envs.episodes.format import (
     action_to_json,
     frame_name,
 )
-from envs.episodes.sealing import PARTIAL, disk_full, lock, seal
+from envs.episodes.sealing import FULL, PARTIAL, disk_full, fcntl, lock, seal
 
 
 class EpisodeWriter:
@@ -37,21 +38,28 @@ class EpisodeWriter:
     Args:
         directory: where NAME.zip is to lie; made if missing.
         name: NAME, without the ending.
-        meta: all of meta.json but format, frames and alignment; ``action_spec`` is required.
+        meta: all of meta.json but format, frames and alignment. ``action_spec`` is required (``envs.actions.spec``
+            makes it of an action space); what may be left out says :func:`envs.episodes.described.checked`.
         prelude: raw actions from the reset up to the first frame, for a recording begun in mid-episode.
 
     Raises:
-        EpisodeError: NAME.zip or NAME.partial is there already.
+        EpisodeError: NAME.zip or NAME.partial is there already, or there is no ``action_spec``.
         OSError: the folder cannot be written, or the disk is full.
     """
 
     def __init__(
-        self, directory: str | Path, name: str, meta: Mapping[str, Any], prelude: Sequence[Any] = ()
+        self, directory: str | Path, name: str, meta: Mapping[str, Any], prelude: Iterable[Any] = ()
     ) -> None:
         self.path = Path(directory) / f"{name}.zip"
         self.folder = Path(directory) / f"{name}{PARTIAL}"
         self.frames = 0
         self._lines: TextIO | None = None
+        try:
+            check_spec(meta.get("action_spec"))
+        except ValueError as error:
+            raise EpisodeError(
+                f"the meta of {name} {error}; envs.actions.spec makes an action_spec"
+            ) from None
         if self.path.exists():
             raise EpisodeError(f"{self.path} is there already; choose another name or folder")
         Path(directory).mkdir(parents=True, exist_ok=True)
@@ -65,8 +73,8 @@ class EpisodeWriter:
             (self.folder / "frames").mkdir()
             self._lines = (self.folder / STEP_LINES).open("w", encoding="utf-8")
             lock(self._lines)
-            lines = "".join(json.dumps(action_to_json(a)) + "\n" for a in prelude)
-            _write_whole(self.folder / PRELUDE_LINES, lines.encode())
+            with (self.folder / PRELUDE_LINES).open("w", encoding="utf-8") as before:
+                before.writelines(json.dumps(action_to_json(a)) + "\n" for a in prelude)
             whole = {"format": FORMAT, **meta, "alignment": ALIGNMENT}
             _write_whole(self.folder / META, json.dumps(whole, indent=1).encode())
 
@@ -99,8 +107,12 @@ class EpisodeWriter:
 
     def seal(self) -> Path:
         """Turn the folder into NAME.zip, at once or not at all, and remove the folder."""
-        self.close()
-        sealed = seal(self.folder, self.path, recovered=False)
+        if fcntl is None:
+            self.close()  # a system that does not move a file which is open
+        try:
+            sealed = seal(self.folder, self.path, recovered=False)
+        finally:
+            self.close()  # until then no other process takes the folder for left behind
         if sealed is None:
             raise EpisodeError(f"{self.folder.name} holds no frame yet, so there is nothing to seal")
         return sealed
@@ -120,6 +132,12 @@ class EpisodeWriter:
     def _append(self, line: dict[str, Any], frame: np.ndarray) -> None:
         if self._lines is None:
             raise EpisodeError(f"{self.folder.name} is closed; begin a new recording")
+        if self.frames == limits.FRAMES:
+            raise EpisodeError(f"{self.folder.name} has {limits.FRAMES} frames; seal it and begin another")
+        if max(frame.shape[:2]) > limits.SIDE:
+            raise EpisodeError(
+                f"expected a frame of at most {limits.SIDE} pixels each way, found {frame.shape}"
+            )
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise EpisodeError(f"expected a frame of uint8 (H, W, 3), found {frame.dtype} {frame.shape}")
         png = io.BytesIO()
@@ -137,7 +155,7 @@ class EpisodeWriter:
             yield
         except OSError as error:
             self.close()
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in FULL:
                 raise disk_full(error, self.frames, self.folder) from None
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
@@ -11,6 +12,8 @@ from envs.policies.moves import GAITS, Move, to_action
 from envs.policies.navigation import Point, wrap
 
 Script = Generator[Move, None, bool]
+REMEMBERED = 160
+"""Poses that are kept of the way here: more than any policy looks back."""
 
 
 class Body:
@@ -34,7 +37,8 @@ class Body:
         """Begin an episode from the ``info`` of the environment's reset."""
         self.rng = np.random.default_rng([self._seed, self._resets])
         self._resets += 1
-        self.trail: list[np.ndarray] = []
+        self.trail: deque[np.ndarray] = deque(maxlen=REMEMBERED)
+        self._ticks = 0
         self._rate = 0.0
         self.level = 0.0
         # Half of the mazes are walked as TECO's collector does, in turns of 17 degrees; half more finely.
@@ -48,6 +52,7 @@ class Body:
         """The raw action for what the environment showed last."""
         self.pose = np.asarray(info["pose"], np.float64)
         self.trail.append(self.pose)
+        self._ticks += 1
         return to_action(self.family, next(self._script))
 
     def run(self) -> Generator[Move, None, None]:
@@ -62,7 +67,7 @@ class Body:
     @property
     def tick(self) -> int:
         """How many frames were seen since the reset."""
-        return len(self.trail)
+        return self._ticks
 
     def stay(self, ticks: int) -> Script:
         """Stand still, the hand not quite steady."""

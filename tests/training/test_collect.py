@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from envs.episodes.episode import Episode
+from envs.actions import space, spec
+from envs.episodes.episode import Episode, EpisodeWriter
 from training import collect
 from training.benchmark import __main__ as benchmark
 
@@ -114,3 +116,14 @@ def test_the_benchmark_of_the_worlds_ends_in_one_json_line(capsys: pytest.Captur
 def test_an_unknown_benchmark_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert benchmark.main(["nothing"]) == 2
     assert "expected a benchmark of envs" in capsys.readouterr().err
+
+
+def test_what_another_process_records_is_not_thrown_away(tmp_path: Path) -> None:
+    config = collect.CollectConfig(env="labmaze", out=str(tmp_path), episodes=1, steps=3, size=32, workers=1)
+    meta = {"action_spec": spec(space("dmlab"), "dmlab")}
+    EpisodeWriter(tmp_path, collect.Job(config, 0).name, meta).close()  # of a crash: played again
+    living = EpisodeWriter(tmp_path / "other", collect.Job(config, 0).name, meta)
+    assert collect.collect(config) == (1, 0)
+    with pytest.raises(ValueError, match="being recorded by another process"):
+        collect.collect(replace(config, out=str(tmp_path / "other")))
+    assert living.folder.is_dir()

@@ -66,6 +66,17 @@ def test_damaged_episodes_among_a_hundred_are_left_out_of_a_conversion_with_a_co
     assert "037.zip" in told.err and "050.zip" in told.err
 
 
+def test_a_link_to_nothing_and_a_folder_are_left_out_as_damaged_episodes_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    _episode(folder, "good", True)
+    (folder / "a.zip").symlink_to(tmp_path / "nowhere")
+    (folder / "b.zip").mkdir()
+    assert [e.path.stem for e in open_episodes(folder)] == ["good"]
+    assert "2 of 3 episodes" in capsys.readouterr().err
+
+
 def test_a_folder_of_damaged_episodes_alone_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()

@@ -1,5 +1,6 @@
 """A checkpoint loads as it was saved, or is refused in one sentence that says what to do."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,35 @@ def test_a_file_that_says_nothing_of_dreams_means_what_dreams_did_before(tmp_pat
     config = small_checkpoint(tmp_path) / CONFIG
     config.write_text(config.read_text().replace("refresh: 8", "refresh: 5"))
     assert checkpoint.load(str(tmp_path)).model.config.dream == DreamConfig(refresh=5)
+
+
+def test_weights_that_are_not_those_that_were_saved_are_refused(tmp_path: Path) -> None:
+    weights = small_checkpoint(tmp_path) / WEIGHTS
+    data = bytearray(weights.read_bytes())
+    data[-1001] ^= 4
+    weights.write_bytes(data)
+    assert "checksum" in _refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "instead", "told"),
+    [
+        ("depth: 2", "depth: 1000000000", "from 0 to 65536"),
+        ("depth: 2", "depth: 60000", "far larger model"),
+        ("width: 32", "width: 65536", "far larger model"),
+        ("window: 4", "window: -4", "from 0 to 65536"),
+        ("family: minecraft", "family: ${oc.env:HOME}", "expected plain values"),
+        ("'n': 2", "'n': 100000000", "describes no actions"),
+        ("kind: box", "kind: circle", "describes no actions"),
+    ],
+)
+def test_a_model_of_sizes_that_its_weights_do_not_have_is_not_built(
+    tmp_path: Path, there: str, instead: str, told: str
+) -> None:
+    config = small_checkpoint(tmp_path) / CONFIG
+    text = config.read_text()
+    assert there in text
+    config.write_text(text.replace(there, instead))
+    began = time.process_time()
+    assert told in _refusal(tmp_path)
+    assert time.process_time() - began < 5

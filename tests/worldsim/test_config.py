@@ -44,3 +44,29 @@ def test_a_wrong_word_is_told_in_one_sentence(word: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
         load(Outer, [word])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["my run #2", "0123", "1e3", "12:30", "yes", "null", "a: b", "${HOME}/x", "[old]", "ünï/ß", "a\\b", ""],
+)
+def test_where_a_word_is_asked_for_it_is_what_was_typed(word: str) -> None:
+    assert load(Outer, [f"source={word}"]).source == word
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: " + "[" * 100 + "]" * 100, "nested deeper"),
+        ("- x\n" * 100_001, "more parts"),
+        ("a: &a [1, 2]\nb: [*a, *a]\n", "alias"),
+        ("#" * (2**20 + 1), "1 MiB"),
+        ("? [1, 2]\n: 3\n", "not a readable YAML"),
+    ],
+)
+def test_a_file_that_unfolds_into_more_than_a_configuration_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load(Outer, [], tmp_path / "c.yaml")

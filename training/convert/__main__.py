@@ -10,7 +10,10 @@ interrupted run goes on; a bad file is reported and skipped.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from tqdm import tqdm
 from envs.episodes.episode import Episode, EpisodeError
 from training.convert import lerobot, minari, teco, vpt
 from training.convert.recording import BadFile, Recording
+from training.loop.claim import claim
 from worldsim.cli.command import command
 
 Reader = Callable[[Path, int], list[Recording]]
@@ -32,6 +36,7 @@ READERS: dict[str, tuple[str, Reader]] = {
 Writer = Callable[[Episode, Path, str], Path]
 WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write, "lerobot": lerobot.write}
 FINISH: dict[str, Callable[[Path], None]] = {"lerobot": lerobot.finish}  # after the last file
+LONGEST = 200  # bytes of a name: file systems take 255, and endings are added
 DONE = ".done"  # folder of DST with an empty file for each source that was converted whole
 
 
@@ -54,7 +59,7 @@ class Counts:
 def bring(source: Path, folder: Path, kind: str, size: int) -> Counts:
     """Convert every file of a format below ``source`` into episodes in ``folder``."""
     pattern, read = READERS[kind]
-    files = sorted(p for p in source.rglob(pattern) if not p.name.startswith("."))
+    files = sorted(p for p in source.rglob(pattern) if not p.name.startswith(".") and p.is_file())
     if not files:
         raise ConvertError(f"expected files {pattern} of {kind} below {source}, found none")
 
@@ -75,6 +80,8 @@ def take(source: Path, folder: Path, kind: str) -> Counts:
 
     def convert(path: Path, name: str) -> None:
         with Episode(path) as episode:
+            if len(episode) < 2:
+                raise BadFile("expected an episode of at least one step")
             WRITERS[kind](episode, folder, name)
 
     counts = _each(files, source if source.is_dir() else source.parent, folder, convert)
@@ -84,24 +91,55 @@ def take(source: Path, folder: Path, kind: str) -> Counts:
 
 
 def _each(files: list[Path], root: Path, folder: Path, convert: Callable[[Path, str], None]) -> Counts:
-    """Convert files one by one, under names that say where in ``root`` they lay."""
-    (folder / DONE).mkdir(parents=True, exist_ok=True)
-    counts = Counts()
-    with tqdm(files, unit="file", desc=str(folder)) as bar:
+    """Convert files one by one, under names that say where in ``root`` they lay.
+
+    Raises:
+        FolderInUse: another process converts into ``folder``.
+    """
+    counts, names = Counts(), _names(files, root)
+    with claim(folder), tqdm(files, unit="file", desc=str(folder)) as bar:
+        (folder / DONE).mkdir(exist_ok=True)
         for path in bar:
-            name = "-".join(path.relative_to(root).with_suffix("").parts)
+            name = names[path]
             if (folder / DONE / name).exists():
                 counts.before += 1
                 continue
             try:
                 convert(path, name)
-            except (BadFile, EpisodeError) as error:
+            except (BadFile, EpisodeError, OSError) as error:
+                if isinstance(error, OSError) and not _of_source(error, path):
+                    raise
                 counts.bad += 1
                 bar.write(f"skipped {path}: {error}", file=sys.stderr)
                 continue
             (folder / DONE / name).touch()
             counts.converted += 1
     return counts
+
+
+def _names(files: list[Path], root: Path) -> dict[Path, str]:
+    """A name for each file, by where it lies; two that would have one name, and long ones, end in digits of a hash."""
+    plain = {path: "-".join(path.relative_to(root).with_suffix("").parts) for path in files}
+    often = Counter(plain.values())
+    return {
+        path: name if often[name] == 1 and _fits(name) else _short(name, path) for path, name in plain.items()
+    }
+
+
+def _fits(name: str) -> bool:
+    return len(os.fsencode(name)) <= LONGEST
+
+
+def _short(name: str, path: Path) -> str:
+    digits = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    while not _fits(name):
+        name = name[:-1]
+    return f"{name}-{digits}"
+
+
+def _of_source(error: OSError, path: Path) -> bool:
+    """Whether it is the source that cannot be read, or a file beside it."""
+    return isinstance(error.filename, str) and Path(error.filename).with_suffix("") == path.with_suffix("")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,8 +12,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs.actions import space
 from envs.episodes.episode import Episode
+from worldsim.actions import space_from_spec
 
 
 class MinariMissing(ValueError):
@@ -45,7 +45,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     actions: Any = {k: [m[k] for m in moves] for k in moves[0]} if keyed else moves
     steps = episode.steps
     buffer = EpisodeBuffer(
-        seed=int(episode.meta["seed"]),
+        seed=int(episode.meta["seed"] or 0),
         observations={"pov": list(episode.frames())},
         actions=actions,
         rewards=steps["reward"].tolist(),
@@ -62,7 +62,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
             minari.create_dataset_from_buffers(
                 made,
                 [buffer],
-                action_space=space(family),
+                action_space=space_from_spec(episode.meta["action_spec"]),
                 observation_space=gymnasium.spaces.Dict({"pov": pov}),
                 description=f"Recorded with worldsim, backend {episode.meta.get('backend')}; pictures lossless.",
                 algorithm_name="recorded play",

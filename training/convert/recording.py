@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import actions
+from envs.adapters.picture import square
 from envs.episodes.episode import EpisodeWriter
+from envs.episodes.limits import DAMAGE, MIB, SIDE
 
 FOV = {"minecraft": 70.0, "dmlab": 90.0}  # degrees, up and down: the engines' defaults
+
+FRAMES_BYTES = 2048 * MIB
+"""Of the pictures of one recording: half an hour of play at --size 128, two hours at 64."""
 
 
 class BadFile(ValueError):
@@ -75,15 +80,39 @@ class Recording:
         return writer.seal()
 
 
-def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """The frames (H, W, 3) of a video.
+def video_frames(path: Path, size: int) -> list[NDArray[np.uint8]]:
+    """The frames of a video, the middle square of each as (size, size, 3).
 
     Raises:
-        BadFile: it is no video, or a damaged one.
+        BadFile: it is no video, a damaged one, one of pictures of more than ``SIDE`` pixels each way, or a longer one
+            than ``FRAMES_BYTES`` hold.
     """
+    frames: list[NDArray[np.uint8]] = []
     try:
-        with av.open(str(path)) as container:
-            for frame in container.decode(video=0):
-                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    except (av.FFmpegError, IndexError) as error:
+        with av.open(str(path), metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if not 0 < min(width, height) <= max(width, height) <= SIDE:
+                raise BadFile(f"expected a video of at most {SIDE} pixels each way, found {width}x{height}")
+            stream.codec_context.options = {"max_pixels": str(SIDE * SIDE)}
+            stream.codec_context.thread_count = 1
+            for frame in container.decode(stream):
+                frames.append(square(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), size))
+                check_bytes(len(frames), size)
+    except BadFile:
+        raise
+    except (av.FFmpegError, *DAMAGE) as error:
         raise BadFile(f"the video cannot be read: {error}") from None
+    return frames
+
+
+def check_bytes(count: int, size: int) -> None:
+    """Whether so many pictures may be held in memory.
+
+    Raises:
+        BadFile: they may not.
+    """
+    if count * size * size * 3 > FRAMES_BYTES:
+        raise BadFile(
+            f"at --size {size} it has more than {FRAMES_BYTES / MIB:.0f} MiB of pictures; choose a smaller --size"
+        )

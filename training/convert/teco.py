@@ -7,7 +7,6 @@ from frame i to i+1 is ``actions[i + 1]`` (its collector writes a 0 first, and t
 
 from __future__ import annotations
 
-import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,15 @@ from numpy.typing import NDArray
 
 from envs.actions import noop
 from envs.adapters.picture import square
+from envs.episodes.arrays import ArraysError, read_arrays
 from envs.episodes.episode import Episode
-from training.convert.recording import BadFile, Recording, video_frames
+from envs.episodes.limits import MIB
+from training.convert.recording import BadFile, Recording, check_bytes, video_frames
 
 LOOKS = 283  # pixels of DeepMind Lab's look action in one turn, about 17 degrees
 TURN = 20.0  # degrees of one turn in Minecraft, as the collector's source has it
 FPS = 20
+ARRAYS = 1024 * MIB  # bytes of one file of theirs, unpacked; a published one has 4 to 15 MiB
 
 
 def dmlab_action(number: int) -> NDArray[np.int32]:
@@ -60,6 +62,9 @@ def read_dmlab(path: Path, size: int) -> list[Recording]:
         raise BadFile(
             f"expected video uint8 (N, H, W, 3) and actions (N,), found {video.dtype} {video.shape} and {taken.shape}"
         )
+    if taken.dtype.kind not in "iu" or not len(taken) or not min(video.shape[1:3]) > 0:
+        raise BadFile(f"expected whole numbers as actions, and pictures, found {taken.dtype} {taken.shape}")
+    check_bytes(len(video), size)
     moves = [dmlab_action(int(number)) for number in taken[:-1]]
     return [Recording("dmlab", [square(frame, size) for frame in video], moves)]
 
@@ -72,8 +77,8 @@ def read_minecraft(path: Path, size: int) -> list[Recording]:
     arrays = _arrays(beside)
     if "actions" not in arrays:
         raise BadFile(f"expected the array actions in {beside.name}, found {sorted(arrays)}")
-    frames, led = [square(frame, size) for frame in video_frames(path)], arrays["actions"]
-    if led.shape != (len(frames),):
+    frames, led = video_frames(path, size), arrays["actions"]
+    if led.shape != (len(frames),) or led.dtype.kind not in "iu":
         raise BadFile(f"expected one action a frame, found {led.shape} for {len(frames)} frames")
     moves = [minecraft_action(int(number)) for number in led[1:]]
     return [Recording("minecraft", frames, moves, lossless=False)]
@@ -86,6 +91,8 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
         BadFile: an action is none of TECO's few.
     """
     family = episode.meta["family"]
+    if family not in ("dmlab", "minecraft"):
+        raise BadFile(f"TECO has formats for dmlab and minecraft, this is an episode of {family}")
     known = (
         [dmlab_action(n) for n in range(3)] if family == "dmlab" else [minecraft_action(n) for n in range(4)]
     )
@@ -106,7 +113,10 @@ def _number(action: Any, known: list[Any], i: int) -> int:
     for number, one in enumerate(known):
         fields = one if isinstance(one, dict) else {"": one}
         asked = action if isinstance(action, dict) else {"": action}
-        if all(np.allclose(asked[name], fields[name]) for name in fields):
+        same = fields.keys() == asked.keys() and all(
+            np.shape(asked[name]) == np.shape(fields[name]) for name in fields
+        )
+        if same and all(np.allclose(asked[name], fields[name]) for name in fields):
             return number
     raise BadFile(f"action {i} is none of the {len(known)} that TECO's format knows")
 
@@ -134,7 +144,7 @@ def _save_video(path: Path, frames: NDArray[np.uint8]) -> None:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as packed:
-            return {name: packed[name] for name in packed.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            return read_arrays(file, ARRAYS)
+    except ArraysError as error:
         raise BadFile(f"{path.name} cannot be read: {error}") from None

@@ -44,7 +44,7 @@ def open_episodes(folder: Path) -> list[Episode]:
         try:
             (episode := Episode(path)).verify()
             found.append(episode)
-        except EpisodeError as error:
+        except (EpisodeError, OSError) as error:  # damaged, or a link to nothing, or not to be read
             bad.append(str(error))
     if bad:
         count = f"{len(bad)} of {len(bad) + len(found)} episodes in {folder} left out"

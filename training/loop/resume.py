@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from worldsim import tensor_file
 
 FILE = "state.safetensors"
 Optimizers = torch.optim.Optimizer | dict[str, torch.optim.Optimizer]
@@ -22,19 +22,19 @@ class StateError(ValueError):
 
 
 def save(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers, counters: dict[str, Any]) -> None:
-    """Write everything a run needs to go on; a kill at any moment leaves the old state or the new one."""
+    """Write everything a run needs to go on; a kill at any moment leaves the old state or the new one.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written; the old state stays.
+    """
     tensors = {f"{name}/{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}
     for name, one in _by_name(optimizer).items():
         for index, slots in one.state_dict()["state"].items():
             for slot, value in slots.items():
                 tensors[f"{name}/{index}/{slot}"] = torch.as_tensor(value)
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / (FILE + ".new")
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    save_file(tensors, new, metadata={"counters": json.dumps(counters)})
-    with new.open("rb") as f:
-        os.fsync(f.fileno())
-    new.replace(folder / FILE)
+    tensor_file.write(folder / FILE, tensors, {"counters": json.dumps(counters)})
 
 
 def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) -> dict[str, Any] | None:
@@ -48,8 +48,10 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) ->
         return None
     try:
         with safe_open(path, "pt") as f:
-            counters: dict[str, Any] = json.loads(f.metadata()["counters"])
+            told = f.metadata()
+            counters: dict[str, Any] = json.loads(told["counters"])
             tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+        tensor_file.check(tensors, told)
         for name, part in parts.items():
             part.load_state_dict(
                 {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")}
@@ -61,8 +63,11 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) ->
                     _, index, slot = key.split("/")
                     slots.setdefault(int(index), {})[slot] = value
             one.load_state_dict({"state": slots, "param_groups": one.state_dict()["param_groups"]})
-    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+    except (
+        *(SafetensorError, RuntimeError, KeyError, ValueError, TypeError),
+        *(OSError, MemoryError, IndexError, AttributeError),
+    ) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StateError(
             f"{path} cannot be resumed from ({reason}); delete it or choose another out="
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training.loop import resume as state
+from training.loop.claim import claim
 
 
 @dataclass
@@ -70,7 +72,24 @@ def train(
 
     ``loss_of`` draws its batch from the step number and the process rank, so a resumed run goes on with the
     batches that it would have seen. ``rates`` multiply the learning rate of the parts of the model that they name.
+
+    Raises:
+        FolderInUse: another process trains in ``out``.
     """
+    with claim(out) if accelerator.is_main_process else nullcontext():
+        return _train(model, loss_of, out, accelerator, optimizer_config, config, sample, rates)
+
+
+def _train(
+    model: nn.Module,
+    loss_of: Callable[[nn.Module, int], dict[str, Tensor]],
+    out: Path,
+    accelerator: Accelerator,
+    optimizer_config: OptimizerConfig,
+    config: LoopConfig,
+    sample: Callable[[nn.Module, SummaryWriter, int], None] | None,
+    rates: dict[str, float] | None,
+) -> tuple[nn.Module, dict[str, Any]]:
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
     torch.set_flush_denormal(True)
     o = optimizer_config
@@ -82,7 +101,7 @@ def train(
     ema.to(accelerator.device)
     wrapped, fast = accelerator.prepare(model, optimizer)
     main = accelerator.is_main_process
-    writer = SummaryWriter(str(out / "tensorboard")) if main else None
+    writer = SummaryWriter(str(out / "tensorboard"), purge_step=counters["step"] or None) if main else None
     bar = tqdm(total=round(config.seconds), unit="s", disable=not main, mininterval=2.0)
     bar.update(round(counters["seconds"]))
     began = time.monotonic() - counters["seconds"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from worldsim import building, tensor_file
+from worldsim.actions import ActionSpecDamaged
 from worldsim.checkpoint.folders import CONFIG, WEIGHTS, CheckpointError, resolve
 from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
 from worldsim.checkpoint.loaded import Loaded, LoadedModel
@@ -21,6 +23,12 @@ from worldsim.models.ar_diffusion import ArDiffusion
 from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.video_model import VideoModel
+
+DAMAGE = (
+    *(SafetensorError, RuntimeError, OSError, MemoryError, ArithmeticError, AssertionError),
+    *(LookupError, TypeError, ValueError, AttributeError),
+)
+"""What the libraries raise over a damaged checkpoint, or over a model of sizes that do not go together."""
 
 C = TypeVar("C")
 A = TypeVar("A", bound=nn.Module)
@@ -73,7 +81,9 @@ def describe(name_or_path: str) -> tuple[Path, Description]:
     folder = resolve(name_or_path)
     try:
         description = load_config(Description, [], folder / CONFIG)
-    except ConfigError as error:
+        fields = {name: kind.field for name, kind in KINDS.items()}
+        building.check_described(asdict(description), fields, folder / CONFIG)
+    except (ConfigError, building.TooLarge, ActionSpecDamaged) as error:
         raise CheckpointError(f"{folder} is no checkpoint of this program: {error}") from None
     if description.format > FORMAT:
         raise CheckpointError(
@@ -86,14 +96,18 @@ def weights(folder: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint folder by name, in single precision.
 
     Raises:
-        CheckpointError: there are none, or the file is truncated.
+        CheckpointError: there are none, the file is truncated, or they are not those that were saved.
     """
     try:
-        return {k: v.float() for k, v in load_file(folder / WEIGHTS).items()}
+        with safe_open(folder / WEIGHTS, "pt") as f:
+            tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+            metadata = f.metadata()
+        tensor_file.check(tensors, metadata)
+        return {k: v.float() for k, v in tensors.items()}
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; fetch the checkpoint again") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except DAMAGE as error:
+        reason = mismatch(error)
         raise CheckpointError(
             f"{folder / WEIGHTS} is not whole ({reason}); fetch or train it again"
         ) from None
@@ -107,17 +121,18 @@ def owned(model: nn.Module) -> dict[str, Tensor]:
 
 def mismatch(error: Exception) -> str:
     """The first thing that weights of another shape are said to lack or to have, of torch's many lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in lines[1:]), lines[0])[:200]
 
 
 def _filled(folder: Path, build: Callable[[], A]) -> A:
     tensors = weights(folder)
     try:
-        model = build()
+        with building.no_larger_than(folder / WEIGHTS):
+            model = build()
         rest = model.state_dict().keys() - owned(model).keys()
         model.load_state_dict(tensors | {k: v for k, v in model.state_dict().items() if k in rest})
-    except (RuntimeError, ValueError, TypeError) as error:
+    except DAMAGE as error:
         raise CheckpointError(
             f"{folder / WEIGHTS} does not hold the weights that {CONFIG} and this version of worldsim expect "
             f"({mismatch(error)}); fetch or train it again"
@@ -146,16 +161,21 @@ def load_ar_vae(path: Path) -> tuple[ArVae, ArVaeConfig]:
 def _autoencoder(path: Path, kind: str, configure: Callable[..., C], build: Callable[[C], A]) -> tuple[A, C]:
     try:
         with safe_open(path, "pt") as f:
-            config = configure(**json.loads(f.metadata()[kind]))
+            metadata = f.metadata()
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
-        model = build(config)
+        tensor_file.check(tensors, metadata)
+        sizes = json.loads(metadata[kind])
+        building.check_numbers(sizes)
+        config = configure(**sizes)
+        with building.no_larger_than(path):
+            model = build(config)
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise CheckpointError(
             f"no {kind} at {path}; train one with `python -m training.train_{kind}`"
         ) from None
-    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except DAMAGE as error:
+        reason = mismatch(error)
         raise CheckpointError(
             f"{path} holds no whole {kind} ({reason}); train it again or fetch it again"
         ) from None

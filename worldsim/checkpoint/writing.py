@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
 from torch import Tensor
 
+from worldsim import tensor_file
 from worldsim.checkpoint.folders import CONFIG, WEIGHTS
 from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
 from worldsim.checkpoint.reading import owned
@@ -28,7 +28,7 @@ def save_autoencoder(
     """One file: the weights, with the configuration in its header."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in autoencoder.state_dict().items()}
     kind = "ar_vae" if isinstance(autoencoder, ArVae) else "autoencoder"
-    save_file(tensors, path, metadata={kind: json.dumps(asdict(config))})
+    tensor_file.write(path, tensors, {kind: json.dumps(asdict(config))})
 
 
 def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict[str, Any]) -> None:
@@ -38,14 +38,15 @@ def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: _compact(v.detach().cpu()).contiguous() for k, v in owned(model).items()}
-    save_file(tensors, folder / (WEIGHTS + ".new"), metadata={"format": str(FORMAT)})
     name, kind = next((name, kind) for name, kind in KINDS.items() if kind.model is type(model))
     shape: dict[str, Any] = {kind.field: model.config} | ({} if name == "world" else {"kind": name})
     description = OmegaConf.structured(Description(**facts, **shape))
     others = [other.field for other in KINDS.values() if other is not kind]
     written = OmegaConf.masked_copy(description, [k for k in description if k not in others])
-    (folder / CONFIG).write_text(OmegaConf.to_yaml(written))
-    (folder / (WEIGHTS + ".new")).replace(folder / WEIGHTS)
+    new = folder / (CONFIG + ".new")
+    new.write_text(OmegaConf.to_yaml(written))
+    tensor_file.write(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
+    new.replace(folder / CONFIG)
 
 
 def _compact(weight: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from worldsim.cli.command import say
 from worldsim.cli.keymaps import keymap
 from worldsim.cli.options import Options
 from worldsim.player.keymap import Keymap
@@ -112,14 +112,15 @@ def _play_in_window(
 
 
 def _finish(options: Options, report: Report, video: VideoWriter | None, check: ReplayCheck | None) -> None:
-    if options.headless and report.steps:
-        print(report.table())
-    if check is not None and check.compared:
-        print(check.summary)
-    if options.report and report.steps:
-        report.write(options.report)
-        print(f"report: {options.report}")
-    if video is not None:
-        video.close()
-        print(f"video: {options.video}")
-    sys.stdout.flush()
+    try:
+        if options.headless and report.steps:
+            say(report.table())
+        if check is not None and check.compared:
+            say(check.summary)
+        if options.report and report.steps:
+            report.write(options.report)
+            say(f"report: {options.report}")
+    finally:
+        if video is not None:
+            video.close()
+            say(f"video: {options.video}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -154,7 +155,7 @@ class Tally:
     """Mean SSIM, SRR and counts of the revisits of one dream, per age range."""
 
     def __init__(self) -> None:
-        self._scores: dict[str, list[float]] = defaultdict(list)
+        self._scores: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self._verdicts: dict[str, list[bool]] = defaultdict(list)
 
     def add(self, age_range: str, ssim: float, srr: bool | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,10 @@ class Report:
         self.about = about
         self._distance = lpips
         self._lpips: dict[str, LpipsSample] = {}
-        self._step_ms: list[float] = []
-        self._between_s: list[float] = []
+        self._step_ms, self._between_s = array("d"), array("d")
         self._last_start: float | None = None
-        self._ssim: dict[str, list[float]] = defaultdict(list)
-        self._psnr: dict[str, list[float]] = defaultdict(list)
+        self._ssim: dict[str, array[float]] = defaultdict(lambda: array("d"))
+        self._psnr: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self._tallies: dict[str, Tally] = defaultdict(Tally)
         self._rollouts: dict[str, RolloutScores] = defaultdict(RolloutScores)
         self._views: dict[str, DreamView] = {}
@@ -91,12 +91,22 @@ class Report:
         } | ({} if degradation is None else {"degradation": degradation})
 
     def write(self, path: Path) -> None:
-        """Write the report as JSON.
+        """Write the report as JSON, whole or not at all.
 
         Raises:
             OSError: it can not be written there.
         """
-        path.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
+        if not path.is_file():  # a pipe, a device
+            path.write_text(text)
+            return
+        new = path.with_name(f".{path.name}.new")
+        try:
+            new.write_text(text)
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
     def table(self) -> str:
         """The report for reading: one line a dream, then the speed."""

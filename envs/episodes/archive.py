@@ -1,0 +1,76 @@
+"""A zip of somebody else: how much it says to hold is checked before any of it is read."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+
+from envs.episodes import limits
+from envs.episodes.format import EpisodeError
+
+_END = b"PK\x05\x06"  # the record at the end of every zip, 22 bytes and a comment
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """The zip at ``path``, open, if neither its table of contents nor what it holds is too large.
+
+    Raises:
+        EpisodeError: it is no whole zip, no plain file, or holds too much.
+        FileNotFoundError, PermissionError: it is not there, or may not be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise EpisodeError(f"{path} is no recorded episode: expected a file, a zip")
+    try:
+        if _directory(path, status.st_size) > limits.DIRECTORY:
+            raise EpisodeError(f"{path} has a table of contents of more than {limits.DIRECTORY >> 20} MiB")
+        archive = zipfile.ZipFile(path)
+    except (FileNotFoundError, PermissionError, EpisodeError):
+        raise
+    except limits.DAMAGE:
+        raise EpisodeError(
+            f"{path} is no recorded episode, or only the beginning of one: expected a whole zip"
+        ) from None
+    held = sum(info.file_size for info in archive.filelist)
+    if held > limits.GROWTH * status.st_size + 16 * limits.MIB:
+        archive.close()
+        raise EpisodeError(
+            f"{path} says to hold {held / limits.MIB:.0f} MiB in a file of {status.st_size / limits.MIB:.1f}, "
+            "far more than a recording does; it is not opened"
+        )
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str, most: int, path: Path) -> bytes:
+    """The bytes of one member, at most ``most``.
+
+    Raises:
+        EpisodeError: it is missing, damaged, or larger.
+    """
+    info = archive.NameToInfo.get(name)
+    if info is None:
+        raise EpisodeError(f"{path} is a zip but no whole episode: {name} is missing in it")
+    if info.file_size > most:
+        raise EpisodeError(
+            f"{path}: {name} says to have {info.file_size / limits.MIB:.0f} MiB, at most {most >> 20} are read"
+        )
+    try:
+        return archive.read(info)
+    except limits.DAMAGE as error:
+        raise EpisodeError(f"{path}: {name} is damaged: {error or type(error).__name__}") from None
+
+
+def _directory(path: Path, length: int) -> int:
+    """Bytes of the table of contents, as the end of the file says; the largest number in a zip of more than 4 GiB."""
+    with path.open("rb") as file:
+        file.seek(max(0, length - 22 - 65_535))
+        tail = file.read()
+    end = tail.rfind(_END)
+    if end < 0 or len(tail) < end + 22:
+        return 0
+    told, start = (int.from_bytes(tail[end + i : end + i + 4], "little") for i in (12, 16))
+    if told == 0xFFFFFFFF or start == 0xFFFFFFFF:  # the numbers that count stand in a record before this one
+        before = tail.rfind(b"PK\x06\x06", 0, end)
+        return int.from_bytes(tail[before + 40 : before + 48], "little") if before >= 0 else 0
+    return told
