@@ -36,6 +36,9 @@ from worldsim.metrics.ssim import psnr, ssim
 from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.world_model import WorldModel
 
+SHIFTS = 4
+"""Pixels that pictures are shifted by before LPIPS, one less at most: the stride of AlexNet."""
+
 
 @dataclass
 class Config(LoopConfig):
@@ -120,13 +123,22 @@ def main(args: list[str]) -> int:
         x, z = source.batch(config.batch, rng, device)
         noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), np.float32)).to(device)
         amounts = torch.from_numpy(rng.random((len(z), 2), np.float32)).to(device)
+        corner = int(rng.integers(SHIFTS)), int(rng.integers(SHIFTS))
         with accelerator.autocast():
             losses: dict[str, Tensor] = wrapped(
-                x, z, noise, amounts, perceptual, step >= config.decoding.head_start
+                x, z, noise, amounts, corner, perceptual, step >= config.decoding.head_start
             )
         return losses
 
-    ema, counters = train(module, loss_of, Path(config.out), accelerator, config.optimizer, config)
+    ema, counters = train(
+        module,
+        loss_of,
+        Path(config.out),
+        accelerator,
+        config.optimizer,
+        config,
+        rates={"discriminators": 4.0},
+    )
     assert isinstance(ema, Decoding)
     if accelerator.is_main_process:
         loaded.model.autoencoder.load_state_dict(ema.autoencoder.state_dict())

@@ -52,28 +52,42 @@ class Decoding(nn.Module):
         return z + grain[:, None, None, None] * noise
 
     def forward(
-        self, x: Tensor, z: Tensor, noise: Tensor, amounts: Tensor, perceptual: Lpips | None, judged: bool
+        self,
+        x: Tensor,
+        z: Tensor,
+        noise: Tensor,
+        amounts: Tensor,
+        corner: tuple[int, int],
+        perceptual: Lpips | None,
+        judged: bool,
     ) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the discriminator
-        too. Of frames of twice the side both heads are asked for what they draw."""
+        too. Of frames of twice the side both heads are asked for what they draw.
+
+        LPIPS sees pictures from ``corner`` on, another one in every step: the first convolution of AlexNet looks at
+        every fourth pixel, and what hides between them would become a pattern.
+        """
         z = self.disturbed(z, noise, amounts)
         if x.shape[-1] == DOWNSAMPLING * z.shape[-1]:
-            return self.losses(self.autoencoder.decode(z).float(), x, perceptual, judged)
+            return self.losses(self.autoencoder.decode(z).float(), x, corner, perceptual, judged)
         small, large = (y.float() for y in self.autoencoder.decode_both(z))
         parts = [
-            self.losses(small, F.avg_pool2d(x, 2), perceptual, judged),
-            self.losses(large, x, perceptual, judged),
+            self.losses(small, F.avg_pool2d(x, 2), corner, perceptual, judged),
+            self.losses(large, x, corner, perceptual, judged),
         ]
         told = {f"{name}_small": value for name, value in parts[0].items()}
         return told | parts[1] | {"loss": (parts[0]["loss"] + parts[1]["loss"]) / 2}
 
-    def losses(self, y: Tensor, x: Tensor, perceptual: Lpips | None, judged: bool) -> dict[str, Tensor]:
+    def losses(
+        self, y: Tensor, x: Tensor, corner: tuple[int, int], perceptual: Lpips | None, judged: bool
+    ) -> dict[str, Tensor]:
         """Of drawn and true frames (N, 3, H, W)."""
         c = self.config
         loss, pixels, similar = picture_loss(y, x, c.ssim)
         losses = {"l1": pixels, "ssim": similar}
         if perceptual is not None:
-            losses["lpips"] = perceptual(y, x).mean()
+            top, left = corner
+            losses["lpips"] = perceptual(y[..., top:, left:], x[..., top:, left:]).mean()
             loss = loss + c.lpips * losses["lpips"]
         if judged:
             judges = self.discriminators[y.shape[-1] > self.side]
