@@ -1,6 +1,6 @@
-"""How a generator draws a frame: evidence from memory, its own past with noise, and steps by how much is new.
+"""How a generator draws a frame: evidence from memory, its own past with noise, and steps by whether something is new.
 
-What memory shows is copied in two steps; the more of a view nobody has seen, the more steps it takes to make it up. A
+What memory shows is copied in two steps; a view of which something is new takes twice as many to make it up. A
 frame that was drawn is a memory like any other from then on: what was imagined once is evidence when it returns.
 """
 
@@ -23,8 +23,8 @@ from worldsim.engine.pixel_recall import depths_of
 from worldsim.frames import smaller
 from worldsim.models.denoisers.generator import SEEN, Generator
 
-SOMETHING_NEW, MUCH_NEW = 0.03, 0.15
-"""Shares of a view that memory does not show, from which a frame takes twice and four times as many steps."""
+SOMETHING_NEW = 0.03
+"""Share of a view that memory does not show, from which a frame takes twice as many steps."""
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
@@ -104,9 +104,9 @@ def remembered(
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
-    """Denoising steps of a frame with this evidence (SEEN, H, W): ``steps``, twice or four times as many."""
+    """Denoising steps of a frame with this evidence (SEEN, H, W): ``steps``, twice as many where something is new."""
     new = 1 - float((evidence[3] > 0).mean())
-    return steps * (1 if new < SOMETHING_NEW else 2 if new < MUCH_NEW else 4)
+    return steps * (1 if new < SOMETHING_NEW else 2)
 
 
 def shown_again(past: DreamPast, random: torch.Generator, level: float) -> tuple[Tensor, float]:

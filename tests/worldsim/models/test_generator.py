@@ -91,4 +91,4 @@ def test_what_is_new_takes_more_steps() -> None:
     seen[3, 0, :] = 0
     assert steps_by_novelty(seen, 2) == 4
     seen[3, :5] = 0
-    assert steps_by_novelty(seen, 2) == 8
+    assert steps_by_novelty(seen, 2) == 4
