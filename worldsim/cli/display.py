@@ -5,7 +5,7 @@ from worldsim.cli.options import Options
 
 def shown(options: Options) -> Options:
     """The options, made headless where a window is asked for and none can be opened."""
-    if options.headless:
+    if options.headless or options.browser:
         return options
     from worldsim.player.window import display_missing
 

@@ -23,6 +23,7 @@ BACKENDS = {  # what draws each world, the first unless told otherwise
 POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
+MOST_SESSIONS = 64
 
 
 class OptionError(ValueError):
@@ -96,6 +97,11 @@ class Options:
     steps: int | None = None
     video: Path | None = None
     report: Path | None = None
+    browser: bool = False
+    host: str | None = None  # None: this machine alone
+    port: int | None = None
+    names: tuple[str, ...] = ()  # under which a proxy in front is asked
+    sessions: int | None = None  # played at once in browsers
     config: PlayConfig = field(default_factory=PlayConfig)
 
     @property
@@ -152,6 +158,7 @@ def parse(words: list[str]) -> Options:
         raise OptionError(f"expected --steps of at least 1, found {found.steps}")
     if found.seed < 0:
         raise OptionError(f"expected a --seed of at least 0, found {found.seed}")
+    _check_browser(found)
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS
     return Options(
@@ -169,8 +176,43 @@ def parse(words: list[str]) -> Options:
         steps=found.steps,
         video=found.video,
         report=found.report,
+        browser=found.browser,
+        host=found.host,
+        port=found.port,
+        names=tuple(found.public_name or ()),
+        sessions=found.sessions,
         config=load(PlayConfig, found.overrides),
     )
+
+
+def _check_browser(found: argparse.Namespace) -> None:
+    """Refuse words that need --browser without it, and those that do not go with it.
+
+    Raises:
+        OptionError: which they are.
+    """
+    only = {
+        "--host": found.host,
+        "--port": found.port,
+        "--public-name": found.public_name,
+        "--sessions": found.sessions,
+    }
+    never = {
+        "--headless": found.headless or None,
+        "--replay": found.replay,
+        "--video": found.video,
+        "--report": found.report,
+        "--steps": found.steps,
+    }
+    for name, value in (never if found.browser else only).items():
+        if value is not None:
+            raise OptionError(
+                f"{name} does not go with --browser" if found.browser else f"{name} needs --browser"
+            )
+    if found.sessions is not None and not 1 <= found.sessions <= MOST_SESSIONS:
+        raise OptionError(f"expected --sessions from 1 to {MOST_SESSIONS}, found {found.sessions}")
+    if found.port is not None and not 0 <= found.port < 2**16:
+        raise OptionError(f"expected a --port from 0 to {2**16 - 1}, found {found.port}")
 
 
 def usage() -> str:
@@ -207,5 +249,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--steps", type=int, help="stop after this many")
     add("--video", type=Path, metavar="FILE.mp4", help="write a video")
     add("--report", type=Path, metavar="FILE.json", help="write the scores")
+    add("--browser", action="store_true", help="play in a browser (docs/browser.md)")
+    add(
+        "--host",
+        help="the address to serve a browser at; others than this machine then need the printed token",
+    )
+    add("--port", type=int, help="of that address")
+    add("--public-name", action="append", metavar="NAME", help="a name under which a proxy in front is asked")
+    add("--sessions", type=int, help="how many may be played at once in browsers")
     add("overrides", nargs="*", metavar="key=value", help="fields of the typed configuration")
     return parser

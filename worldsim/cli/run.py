@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import say
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from worldsim.metrics.perceptual import Perceptual
 
 MakePolicy = Callable[[dict[str, Any]], Callable[[Any, dict[str, Any]], Any]]
+
+
+@dataclass(frozen=True)
+class Played:
+    """A session that is not yet reset, who plays it (None: the player's hands), its needle macro, and its reset."""
+
+    session: Session
+    make_policy: MakePolicy | None
+    make_macro: Callable[[], Any]
+    seed: int | None
+    reset_options: dict[str, Any] | None = None
 
 
 def run(

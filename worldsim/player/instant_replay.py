@@ -40,6 +40,11 @@ class InstantReplay:
         self._savers.append(saver)
         saver.start()
 
+    @property
+    def saving(self) -> bool:
+        """Whether a video is being written."""
+        return any(saver.is_alive() for saver in self._savers)
+
     def wait(self) -> None:
         """Until all that was begun is written."""
         for saver in self._savers:

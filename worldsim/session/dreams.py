@@ -138,12 +138,21 @@ class Dreams:
         """A dial by so many choices of its ladder."""
         if not self.by_name:
             return NO_DREAM
-        dream = next(iter(self.by_name.values()))
-        ladders = {"history": dream.histories, "budget": dream.budgets}
-        ladder = sorted(ladders.get(dial, range(1, MAX_STEPS + 1)))
-        now = getattr(dream, dial)
+        now, ladder = self.dials()[dial]
         nearest = min(range(len(ladder)), key=lambda i: abs(ladder[i] - now))
         return self.set(dial, ladder[min(len(ladder) - 1, max(0, nearest + by))])
+
+    def dials(self) -> dict[str, tuple[int, list[int]]]:
+        """Where each dial of the first dream stands, and its choices, upwards; empty without a dream."""
+        if not self.by_name:
+            return {}
+        dream = next(iter(self.by_name.values()))
+        ladders = {
+            "history": dream.histories,
+            "budget": dream.budgets,
+            "denoising_steps": range(1, MAX_STEPS + 1),
+        }
+        return {name: (getattr(dream, name), sorted(ladder)) for name, ladder in ladders.items()}
 
     def compare(self, on: bool) -> str | None:
         """With the forgetful twin or without it; both begin from the present true frames when it appears."""
