@@ -231,8 +231,7 @@ def _word(config: Any, key: str, word: str) -> DictConfig:
         if all(isinstance(item, str) for item in items):
             OmegaConf.update(override, key, [_literal(item) for item in items])
             return override
-    words = isinstance(node, StringNode | PathNode)
-    if not words or (node._is_optional() and text in ("null", "None", "~")):
+    if not isinstance(node, StringNode | PathNode) or (node._is_optional() and text in ("null", "None", "~")):
         return OmegaConf.from_dotlist([word])
     OmegaConf.update(override, key, _literal(text))
     return override
