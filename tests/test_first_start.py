@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("family", ["minecraft", "dmlab"])
 def test_nothing_is_left_to_compile_when_the_compilers_are_done(family: str, tmp_path: Path) -> None:
-    for folder in ("worldsim", "envs", "training", "assets"):
+    for folder in ("worldsim", "worldsim_app", "envs", "training", "assets"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "run_demo.py", tmp_path)
     env = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from worldsim.diffusion.methods import method
@@ -13,10 +14,17 @@ from worldsim.models.memory.variants.protocol import COMPRESSORS, MemoryVariantC
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 
 
-def _block(language: str) -> str:
-    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def _block(language: str, having: str = "") -> str:
+    """The one block of a language, or of those the one that has a word in it."""
+    found = [b for b in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if having in b]
     assert len(found) == 1
     return str(found[0])
+
+
+def test_the_python_of_the_readme_dreams_and_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(_block("python", "worldsim.load"), {"__name__": "example"})
+    told = re.fullmatch(r"SSIM after 8 imagined frames: (\d\.\d\d)\n", capsys.readouterr().out)
+    assert told is not None and 0 < float(told[1]) <= 1
 
 
 def test_the_method_of_the_readme_is_one(tmp_path: Path) -> None:
@@ -30,7 +38,7 @@ def test_the_method_of_the_readme_is_one(tmp_path: Path) -> None:
 def test_the_memory_variant_of_the_readme_compresses() -> None:
     known = dict(COMPRESSORS)
     try:
-        exec(_block("python"), {"__name__": "example"})
+        exec(_block("python", "@compressor"), {"__name__": "example"})
         made = COMPRESSORS["skip"](MemoryVariantConfig(), 2, 3, (4, 4))
     finally:
         COMPRESSORS.clear()

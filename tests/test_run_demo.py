@@ -83,9 +83,15 @@ def test_a_headless_run_leaves_the_report_and_a_video(
     _check_report(report)
     assert (report["env"], report["seed"], report["steps"]) == ("minecraft", 5, 30)
     assert list(report["dreams"]) == ["memory", "forgetful"]
+    told = capsys.readouterr().out
+    assert (
+        told.startswith("dream: ")
+        and " on cpu, " in told.splitlines()[0]
+        and "engine" in told.splitlines()[0]
+    )
+    assert "forgetful" in told
     assert [d["history"] for d in report["dreams"].values()] == [20, 4]
     assert {d["history_from"] for d in report["dreams"].values()} == {"true"}
-    assert "forgetful" in capsys.readouterr().out
     with av.open(str(here / "v.mp4")) as video:
         shapes = [frame.to_ndarray(format="rgb24").shape for frame in video.decode(video=0)]
     assert len(shapes) == 31  # the true context frame, then every step

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from omegaconf import DictConfig, OmegaConf, StringNode
+from omegaconf import DictConfig, ListConfig, OmegaConf, PathNode, StringNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
+
+from worldsim import shipped
 
 C = TypeVar("C")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -160,14 +162,15 @@ def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
     """Build ``cls`` from its defaults, then the YAML file, then the ``key=value`` words, in that order.
 
     Nested fields are written with dots: ``optimizer.lr=1e-3``. A field whose default is
-    ``omegaconf.MISSING`` must be given. The word ``config=FILE.yaml`` names a YAML file to read first.
+    ``omegaconf.MISSING`` must be given. The word ``config=FILE.yaml`` names a YAML file to read first,
+    a shipped one too (:func:`worldsim.shipped.find`).
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a value of the wrong type, a required
             field left out, a word that is not ``key=value``, a YAML file that is missing or broken.
     """
     config = OmegaConf.structured(cls)
-    files = [Path(word.removeprefix("config=")) for word in args if word.startswith("config=")]
+    files = [shipped.find(Path(word.removeprefix("config="))) for word in args if word.startswith("config=")]
     for file in [yaml, *files] if yaml is not None else files:
         read = _read(file)
         try:
@@ -219,15 +222,24 @@ def _check(path: Path) -> None:
 
 
 def _word(config: Any, key: str, word: str) -> DictConfig:
-    """``key=value`` as a configuration. A value that is a word or a path is what was typed, and no YAML."""
+    """``key=value`` as a configuration. A value that is a word or a path is what was typed, and no YAML; of
+    a list of words only the brackets and commas (and quotes, where a word has such) are."""
     node, text = _node(config, key) if key in _keys(config) else None, word.partition("=")[2]
-    if not isinstance(node, StringNode) or (node._is_optional() and text in ("null", "None", "~")):
-        return OmegaConf.from_dotlist([word])
     override = OmegaConf.create({})
-    OmegaConf.update(
-        override, key, text.replace("\\", "\\\\").replace("${", "\\${") if "${" in text else text
-    )
+    if isinstance(node, ListConfig) and node._metadata.element_type in (str, Path) and text.startswith("["):
+        items = yaml.load(text, Loader=yaml.BaseLoader)  # to which every scalar is a word
+        if all(isinstance(item, str) for item in items):
+            OmegaConf.update(override, key, [_literal(item) for item in items])
+            return override
+    if not isinstance(node, StringNode | PathNode) or (node._is_optional() and text in ("null", "None", "~")):
+        return OmegaConf.from_dotlist([word])
+    OmegaConf.update(override, key, _literal(text))
     return override
+
+
+def _literal(text: str) -> str:
+    """What OmegaConf reads as this text, and not as a reference to another key."""
+    return text.replace("\\", "\\\\").replace("${", "\\${") if "${" in text else text
 
 
 def _read(path: Path) -> DictConfig:

@@ -19,6 +19,8 @@ class Inner:
 @dataclass
 class Outer:
     source: str = "dream"
+    folder: Path = Path()
+    names: list[str] = field(default_factory=list)
     inner: Inner = field(default_factory=Inner)
 
 
@@ -52,6 +54,28 @@ def test_a_wrong_word_is_told_in_one_sentence(word: str, said: str) -> None:
 )
 def test_where_a_word_is_asked_for_it_is_what_was_typed(word: str) -> None:
     assert load(Outer, [f"source={word}"]).source == word
+    assert load(Outer, [f"inner.words={word}"]).inner.words == word
+
+
+@pytest.mark.parametrize(
+    "word", ["run #2", "0123", "1e3", "12:30", "yes", "a: b", "${HOME}/x", "[old]", "null", "~"]
+)
+def test_a_path_is_what_was_typed(word: str) -> None:
+    assert load(Outer, [f"folder={word}"]).folder == Path(word)
+
+
+def test_the_words_of_a_list_are_what_was_typed() -> None:
+    assert load(Outer, ["names=[0123, 1e3, yes, run 2, 12:30]"]).names == [
+        "0123",
+        "1e3",
+        "yes",
+        "run 2",
+        "12:30",
+    ]
+    assert load(Outer, ["names=['a, b', \"run #2\", '${x}']"]).names == ["a, b", "run #2", "${x}"]
+    assert load(Outer, ["names=[]"]).names == []
+    with pytest.raises(ConfigError, match="names"):
+        load(Outer, ["names=[a"])
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldsim import hub
+from worldsim import hub, shipped
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "checkpoints"
+SHIPPED = shipped.CHECKPOINTS
 
 
 class CheckpointError(ValueError):
@@ -31,9 +31,9 @@ def resolve(name_or_path: str) -> Path:
             raise CheckpointError(str(error)) from None
     if Path(name_or_path).is_dir():
         _with_weights(Path(name_or_path), name_or_path)
-    shipped = sorted(p.parent.name for p in SHIPPED.glob("*/" + CONFIG)) if SHIPPED.is_dir() else []
+    names = sorted(p.parent.name for p in SHIPPED.glob("*/" + CONFIG)) if SHIPPED.is_dir() else []
     raise CheckpointError(
-        f"no checkpoint {name_or_path!r}: expected a folder with {WEIGHTS} and {CONFIG}, or one of {shipped}; "
+        f"no checkpoint {name_or_path!r}: expected a folder with {WEIGHTS} and {CONFIG}, or one of {names}; "
         "give --checkpoint one of these or train your own"
     )
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from worldsim.processes import environment
+
 ENGINE = Path(__file__).parents[1] / "engine" / "kernels"
 COMPILE_ENGINE = [
     ["-c", f"import gc; gc.disable(); import {modules}"]
@@ -28,7 +30,7 @@ class CompileAhead:
     def __init__(self, jobs: dict[Path, list[list[str]]]) -> None:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._running = [
-            subprocess.Popen([sys.executable, *words], cwd=Path(__file__).parents[2], **quiet)  # type: ignore[call-overload]
+            subprocess.Popen([sys.executable, *words], env=environment(), **quiet)  # type: ignore[call-overload]
             for folder, parts in jobs.items()
             if _cold(folder)
             for words in parts

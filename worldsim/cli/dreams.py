@@ -14,7 +14,8 @@ from worldsim.diffusion.methods import method
 from worldsim.dream import registry
 from worldsim.dream.context import check_size
 from worldsim.dream.registry import PAIR, Source
-from worldsim.runtime import pick_device
+from worldsim.engine.select import chosen
+from worldsim.runtime import hardware, pick_device, precision
 from worldsim.session.interfaces import Dream
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
@@ -107,6 +108,15 @@ def _name(options: Options) -> str:
     ):
         return PAIRS[options.env]
     return (FOR_METHODS if options.config.method else SHIPPED)[options.world]
+
+
+def where(options: Options, source: Source) -> str:
+    """One line: which dream, on which device, in what precision, by which engine."""
+    line = f"dream: {source.name} on {source.device}, {hardware(source.device)}"
+    if source.loaded is None or source.loaded.description.kind != "world":
+        return line
+    products = precision(options.config.precision, source.device)
+    return f"{line}; {products} products, engine {chosen(source.loaded.model)}"
 
 
 def about(options: Options, source: Source | None, seed: int) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from gymnasium import spaces
 
+from worldsim import shipped
 from worldsim.cli.options import GYM, OptionError, Options
 from worldsim.player import key_bindings as key_file
 from worldsim.player.keymap import KEYMAPS, Keymap
 
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "configs" / "keys"
 DIGITS = "1234567890"
 
 
@@ -31,9 +31,9 @@ def keymap(options: Options, world: Any) -> Keymap:
             raise OptionError(f"keys={options.config.keys}: only Gymnasium worlds take keys from a file")
         return KEYMAPS[options.world]()
     space, rate = world.action_space, int(world.metadata.get("render_fps") or key_file.TICK_RATE)
-    shipped = SHIPPED / f"{options.slug.removeprefix('gym-')}.yaml"
-    if options.config.keys or shipped.is_file():
-        return key_file.read(Path(options.config.keys or shipped), space, rate)
+    ours = shipped.KEYS / f"{options.slug.removeprefix('gym-')}.yaml"
+    if options.config.keys or ours.is_file():
+        return key_file.read(Path(options.config.keys or ours), space, rate)
     known: Mapping[tuple[str, ...], Any] = world.keys_to_action()
     if not known and isinstance(space, spaces.Discrete) and space.n <= len(DIGITS):
         known = {(DIGITS[i],): i for i in range(int(space.n))}  # better than no keys at all

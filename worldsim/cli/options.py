@@ -222,13 +222,15 @@ def usage() -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise OptionError(f"{message}; see python run_demo.py --help")
+        raise OptionError(f"{message}; see worldsim play --help")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="run_demo.py",
+        prog="worldsim play",
+        usage="worldsim play --env WORLD [options] [key=value ...]",
         description="Walk through a true world and, beside it, a diffusion model's dream of it.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=100),
         epilog=f"key=value words set {', '.join(PlayConfig.__annotations__)}.",
         allow_abbrev=False,
     )

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worldsim import shipped
 from worldsim.config import load
 from worldsim.diffusion.references import ReferencePolicy
 from worldsim.diffusion.requirements import require_causal
 from worldsim.diffusion.samplers import NAMES
 from worldsim.diffusion.schedules import Schedule, calls, rolling
 
-PRESETS = Path(__file__).resolve().parents[2] / "assets" / "configs" / "methods"
+PRESETS = shipped.METHODS
 
 
 class MethodError(ValueError):

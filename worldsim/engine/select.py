@@ -66,8 +66,7 @@ def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32")
     if name not in ("auto", *BACKENDS):
         raise EngineError(f"engine: expected one of {', '.join(('auto', *BACKENDS))}, found {name!r}")
     asked = resolved(precision, next(model.parameters()).device)
-    if name == "auto":
-        name = next(each for each, entry in BACKENDS.items() if entry.suits(model))
+    name = chosen(model) if name == "auto" else name
     entry = BACKENDS[name]
     if not entry.suits(model):
         raise EngineError(f"the {name} engine steps {entry.needs}; use engine=auto")
@@ -77,6 +76,11 @@ def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32")
             loaded.engines[name] = state, Engine(entry.make(model, PRODUCTS[asked]))
     engine: Engine = loaded.engines[name][1]
     return engine
+
+
+def chosen(model: WorldModel) -> str:
+    """The name of the backend that ``auto`` takes for a model."""
+    return next(name for name, entry in BACKENDS.items() if entry.suits(model))
 
 
 def _versions(model: WorldModel) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ def main(args: list[str]) -> int:
     Args:
         args: as ``run_demo.py --browser`` takes them.
     """
-    return int(import_module("run_demo").main(["--browser", *args]))
+    return int(import_module("worldsim_app.play").main(["--browser", *args]))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Description, Loaded
 from worldsim.cli import dreams
+from worldsim.cli.options import parse
 from worldsim.dream.ar_diffusion import ArDream, ArPredictor
 from worldsim.dream.context import DreamError
 from worldsim.frames import to_uint8
@@ -160,14 +161,14 @@ def test_the_methods_name_plays_the_preset_with_a_video_model(
     """And with the shipped pair, where there is one; where there is none, the preset again."""
     checkpoint.save(tmp_path / "video", small_video().model, FACTS)
     given = ["--env", "minecraft", "--headless", "method=ar_diffusion"]
-    source, _ = dreams.load(run_demo.parse([*given, "--checkpoint", str(tmp_path / "video")]))
+    source, _ = dreams.load(parse([*given, "--checkpoint", str(tmp_path / "video")]))
     assert source.loaded.description.kind == "video"
     for room in (checkpoint, checkpoint.folders):
         monkeypatch.setattr(room, "SHIPPED", tmp_path)
     checkpoint.save(tmp_path / "blocks_methods", small_video().model, FACTS)
-    assert dreams.load(run_demo.parse(given))[0].loaded.description.kind == "video"
+    assert dreams.load(parse(given))[0].loaded.description.kind == "video"
     checkpoint.save(tmp_path / "blocks_ar_diffusion", small_ar_diffusion(), FACTS)
-    source, dream = dreams.load(run_demo.parse(given))
+    source, dream = dreams.load(parse(given))
     assert source.loaded.description.kind == "ar_diffusion"
     assert isinstance(dream().predictor, ArPredictor)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from worldsim import shipped
 from worldsim.cli import keymaps
 from worldsim.cli.options import parse
 from worldsim.player.key_bindings import KeyFile, KeysError, read
@@ -27,13 +28,13 @@ def _held(*keys: str) -> Intent:
 
 @pytest.mark.parametrize("world", SHIPPED)
 def test_the_shipped_files_fit_their_worlds(world: str) -> None:
-    file = keymaps.SHIPPED / f"{world}.yaml"
+    file = shipped.KEYS / f"{world}.yaml"
     keymap = read(file, SHIPPED[world])
     for key in keymap.keys:
         action = keymap.action(_held(key))
         assert SHIPPED[world].contains(action)
         assert key in keymap.intent(action).held
-    assert {p.stem for p in keymaps.SHIPPED.glob("*.yaml")} == set(SHIPPED)
+    assert {p.stem for p in shipped.KEYS.glob("*.yaml")} == set(SHIPPED)
 
 
 def test_in_a_box_keys_add_up_within_its_bounds() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import pickle
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from worldsim.processes import environment
 from worldsim.tick import Tick
 
 
@@ -34,13 +34,11 @@ class VideoWriter:
         self.path = path
         self._empty = True
         self._told = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
-        root = str(Path(__file__).resolve().parents[3])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "worldsim.session.sinks.video_encoder", str(path.resolve()), str(fps)],
             stdin=subprocess.PIPE,
             stderr=self._told,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=environment(),
             start_new_session=True,  # Ctrl-C is for this process, which then finishes the file
         )
 

@@ -1,0 +1,55 @@
+"""What a wheel holds: two names of ours, and what travels with the program."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
+
+
+def test_a_wheel_has_two_names_and_the_shipped_files(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    here = tmp_path / "checkout"
+    for folder in ("worldsim", "worldsim_app", "envs", "training", "assets"):
+        skipped = shutil.ignore_patterns(
+            "__pycache__", "*.safetensors"
+        )  # tens of megabytes, and no rule is theirs
+        shutil.copytree(ROOT / folder, here / folder, ignore=skipped)
+    for name in CONFIGS:
+        shutil.copy(ROOT / name, here)
+    code = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (here / "dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    info = next(n.split("/")[0] for n in names if ".dist-info/" in n)
+    assert {n.split("/")[0] for n in names} == {"worldsim", "worldsim_app", info}
+    packages = "worldsim_app/packages"
+    expected = {
+        "worldsim/py.typed",
+        "worldsim_app/py.typed",
+        "worldsim/assets/checkpoints/blocks/config.yaml",
+        "worldsim/assets/configs/methods/fifo.yaml",
+        f"{packages}/envs/labmaze/colours.json",
+        f"{packages}/envs/luanti/driver.lua",
+        f"{packages}/training/collect.py",
+    }
+    assert expected <= set(names)
+
+    # Unpacked anywhere, `envs` and `training` are importable after `worldsim_app`, and nothing comes from a checkout.
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        "import worldsim_app; from worldsim import shipped; import envs, training; "
+        "print(envs.__file__, training.__file__, shipped.ASSETS, sep='\\n')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True, check=True
+    )
+    assert all(line.startswith(str(tmp_path / "site")) for line in done.stdout.split())
