@@ -244,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
     add("--policy", choices=POLICIES, help="who plays")
     add("--seed", type=int, default=0, help="which world to make")
-    what = "the dream: a checkpoint, or somebody else's model as MODULE:FACTORY; the shipped one if left out"
+    what = "whose dream: a checkpoint's, or another model's, MODULE:FACTORY"
     add("--checkpoint", metavar="NAME_OR_PATH", help=what)
     add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")
@@ -254,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--browser", action="store_true", help="play in a browser (docs/browser.md)")
     add(
         "--host",
-        help="the address to serve a browser at; others than this machine then need the printed token",
+        help="address to serve at; others need the token that is printed",
     )
     add("--port", type=int, help="of that address")
     add("--public-name", action="append", metavar="NAME", help="a name under which a proxy in front is asked")
