@@ -184,7 +184,7 @@ def _bounds(
 def _limits(operations: int, ms: float, products_ms: float, rate: float) -> dict[str, Any]:
     return {
         "gflop": round(operations / 1e9, 4),
-        "fraction": round(operations / (ms / 1e3) / rate, 3),
+        "fraction": round(operations / (ms / 1e3) / rate, 3) if ms else 0.0,
         "products_ms": round(products_ms, 2),
     }
 

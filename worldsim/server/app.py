@@ -148,7 +148,7 @@ async def _send(socket: WebSocket, viewer: Viewer) -> None:
             await socket.send_bytes(message)
         else:
             await socket.send_text(message)
-    await socket.close(ENDED, viewer.closed)
+    await _close(socket, ENDED, viewer.closed)
 
 
 async def _receive(socket: WebSocket, viewer: Viewer, hosted: HostedSession) -> None:
@@ -159,13 +159,19 @@ async def _receive(socket: WebSocket, viewer: Viewer, hosted: HostedSession) -> 
             return
         text = received.get("text")
         if not allowance.take():
-            await socket.close(WRONG, "too many messages")
+            await _close(socket, WRONG, "too many messages")
             return
         if text is None:
-            await socket.close(WRONG, "expected text")
+            await _close(socket, WRONG, "expected text")
             return
         try:
             hosted.receive(viewer, parse(text))
         except MessageError as wrong:
-            await socket.close(TOO_BIG if len(text) > MOST_BYTES else WRONG, str(wrong)[:120])
+            await _close(socket, TOO_BIG if len(text) > MOST_BYTES else WRONG, str(wrong)[:120])
             return
+
+
+async def _close(socket: WebSocket, code: int, reason: str | None) -> None:
+    """Close it to the end: from now on the other part's sends fail, which would cancel this one."""
+    with anyio.CancelScope(shield=True):
+        await socket.close(code, reason)
