@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from training.data.episodes import latents_of
 from training.data.walks import Walks, read
+from training.data.walks import episodes as episodes_of
 from training.loop.finetune import save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -88,14 +89,14 @@ def measure(
     side = frames.shape[-1]
     true, drawn = to_uint8(frames), to_uint8(larger(autoencoder.decode_for(latents, side), side))
     pairs = list(zip(true, drawn, strict=True))
-    told = {
+    scores = {
         "psnr": round(float(np.mean([psnr(a, b) for a, b in pairs])), 3),
         "ssim": round(float(np.mean([ssim(a, b) for a, b in pairs])), 4),
         "n": len(pairs),
     }
     if perceptual is not None:
-        told["lpips"] = round(float(lpips.lpips(perceptual, true, drawn).mean()), 4)
-    return told
+        scores["lpips"] = round(float(lpips.lpips(perceptual, true, drawn).mean()), 4)
+    return scores
 
 
 @command
@@ -108,7 +109,7 @@ def main(args: list[str]) -> int:
     if shards[0].frames.shape[2] > side:
         loaded = with_superresolution(loaded)
     autoencoder = loaded.model.autoencoder.to(device)
-    whole = [(i, j) for i, shard in enumerate(shards) for j in range(len(shard))]
+    whole = list(episodes_of(shards))
     source = Pictures(shards, whole[: -config.held_out_walks])
     held = Pictures(shards, whole[-config.held_out_walks :])
     perceptual: lpips.Lpips | None = None

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.actions import space, spec
-from tests.helpers.small_model import small_config
+from tests.helpers.small_walks import small_maze
 from training import collect_walks, train_generator
 from training.data.episodes import DataError, latents_of
 from training.data.evidence_clips import ClipConfig, Clips, prefetched
@@ -18,7 +17,6 @@ from training.data.walks import read
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
 from worldsim.dream.world import DreamEnv
-from worldsim.models.world_model import WorldModel
 
 STEPS = 24
 SMALL = [
@@ -31,13 +29,7 @@ SMALL = [
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A checkpoint of LabMaze with a memory of pixels, 32 pixels each way."""
-    torch.manual_seed(0)
-    config = small_config()
-    config.action_dim, config.fov, config.pixels = 7, 75.0, True
-    facts = {"env_id": "worldsim/LabMaze-v0", "family": "dmlab", "backend": "embedded"}
-    folder = tmp_path_factory.mktemp("checkpoint")
-    checkpoint.save(folder, WorldModel(config), facts | {"action_spec": spec(space("dmlab"), "dmlab")})
-    return str(folder)
+    return small_maze(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")

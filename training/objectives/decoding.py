@@ -75,8 +75,8 @@ class Decoding(nn.Module):
             self.losses(small, F.avg_pool2d(x, 2), corner, perceptual, judged),
             self.losses(large, x, corner, perceptual, judged),
         ]
-        told = {f"{name}_small": value for name, value in parts[0].items()}
-        return told | parts[1] | {"loss": (parts[0]["loss"] + parts[1]["loss"]) / 2}
+        of_small = {f"{name}_small": value for name, value in parts[0].items()}
+        return of_small | parts[1] | {"loss": (parts[0]["loss"] + parts[1]["loss"]) / 2}
 
     def losses(
         self, y: Tensor, x: Tensor, corner: tuple[int, int], perceptual: Lpips | None, judged: bool
@@ -90,8 +90,8 @@ class Decoding(nn.Module):
             losses["lpips"] = perceptual(y[..., top:, left:], x[..., top:, left:]).mean()
             loss = loss + c.lpips * losses["lpips"]
         if judged:
-            judges = self.discriminators[y.shape[-1] > self.side]
-            maker, judge = hinge(judges, x, y)
-            loss = loss + c.adversarial * maker + judge
-            losses |= {"maker": maker, "judge": judge}
+            discriminator = self.discriminators[y.shape[-1] > self.side]
+            adversarial, discriminating = hinge(discriminator, x, y)
+            loss = loss + c.adversarial * adversarial + discriminating
+            losses |= {"adversarial": adversarial, "discriminator": discriminating}
         return {"loss": loss, **losses}

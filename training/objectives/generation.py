@@ -148,11 +148,11 @@ class Generation(nn.Module):
         first = len(clips.latents) - len(d.start)
         z, control, evidence = clips.latents[first:], clips.control[first:], clips.evidence[first:]
         level = d.start.expand(-1, z.shape[1])
-        told = torch.full_like(level, REDRAWN)
+        stride = torch.full_like(level, REDRAWN)
         now = diffusion.corrupt(z, d.other, level)
         for _ in range(REDRAWN_STEPS):
             then = (level - REDRAWN).clamp_min(0)
-            x0 = self.generator(now, level, control, evidence, told).float()
+            x0 = self.generator(now, level, control, evidence, stride).float()
             moved = diffusion.reverse(now, x0, level, then)
             now, level = torch.where(diffusion.per_frame(level > 0, z), moved, now), then
         return now
