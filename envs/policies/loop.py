@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 
 from envs.policies.moves import Move
-from envs.policies.navigation import Cell
+from envs.policies.navigation import Cell, Point
 from envs.policies.walker import Script, Walker
 
 SLOW = 3.0
@@ -35,6 +35,7 @@ class Loop(Walker):
         self._legs, self._range = legs, range
         self.marks: list[int] = []
         self.arrived = False
+        self._by: list[Point] = []
 
     def __call__(self, observation: Any, info: dict[str, Any]) -> Any | None:
         """The next action, None at the end."""
@@ -49,14 +50,16 @@ class Loop(Walker):
         self.marks, self.level = [], 0.0
         home = self.pose.copy()
         yield from self.turn_by(360.0, rate=0.8 * self.gait.turn)
-        reached = True
+        reached, self._by = True, []
         for _ in range(self._legs):
             self.marks.append(self.tick)
             reached = (yield from self._out()) and reached
         self.marks.append(self.tick)
-        there = (float(home[0]), float(home[2]))
-        ticks = self._patience(self._range * self._legs)
-        back = yield from self.walk_to(there, ticks)
+        # One leg is walked back by the places that it went by, so that the way back is as long; of two, straight to A.
+        places = [*(self._by[-2::-1] if self._legs == 1 else ()), (float(home[0]), float(home[2]))]
+        back = True
+        for there in places:
+            back = (yield from self.walk_to(there, self._patience(self._range * self._legs))) and back
         yield from self.turn_to(float(home[3]), float(home[4]))
         self.arrived = reached and back
 
@@ -72,6 +75,7 @@ class Loop(Walker):
             goal = places[int(self.rng.integers(len(places)))]
             if not (yield from self.walk_to(self.map.centre(goal), self._patience(left))):
                 return False
+            self._by.append(self.map.centre(goal))
             left -= ways[goal] * self.map.cell
             if left < (1 - SHORT) * self._range:
                 return True

@@ -116,7 +116,7 @@ def _task(
     columns = list(dict.fromkeys(key for keys in there.values() for key in keys))
     rows = [[_name(label, task), *(_cell(keys.get(key)) for key in columns)] for label, keys in there.items()]
     page.table(["model", *columns], rows)
-    if plot := plotted(there, columns, task):
+    if plot := plotted(there, columns, task, list(found["models"])):
         page.picture(plot, f"{title}, {world}")
     ids = [s.id for s in suite.scripts if (s.world, s.task) == (world, task)]
     for i in ids[:STRIPS]:
@@ -136,8 +136,11 @@ def _cell(s: dict[str, Any] | None) -> str:
     )
 
 
-def plotted(of: dict[str, dict[str, Any]], columns: list[str], task: str) -> bytes:
-    """A PNG with a panel for every metric, means with intervals by group; empty where matplotlib is not installed."""
+def plotted(of: dict[str, dict[str, Any]], columns: list[str], task: str, models: list[str]) -> bytes:
+    """A PNG with a panel for every metric, means with intervals by group; empty where matplotlib is not installed.
+
+    A model has the colour of its place among all ``models``.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -152,7 +155,8 @@ def plotted(of: dict[str, dict[str, Any]], columns: list[str], task: str) -> byt
             mean = np.array([x["mean"] for x in s])
             ends = np.abs(np.array([[x["low"] for x in s], [x["high"] for x in s]]) - mean)
             place = np.array(at) + 0.12 * (k - (len(of) - 1) / 2)
-            axes.errorbar(place, mean, ends, fmt="o", ms=4, capsize=2, label=_name(label, task))
+            colour = f"C{models.index(label)}"
+            axes.errorbar(place, mean, ends, fmt="o", color=colour, ms=4, capsize=2, label=_name(label, task))
         axes.set_xticks(range(len(keys)), [k.removeprefix(name).strip() or "all" for k in keys], rotation=30)
         axes.set_title(f"{name} ({'more' if HIGHER[name] else 'less'} is better)", fontsize=9)
         axes.tick_params(labelsize=8)

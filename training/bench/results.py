@@ -66,6 +66,7 @@ def collected(suite: Suite, jobs: list[Job], outcomes: list[Outcome], seconds: f
         "format": FORMAT,
         "suite": {"name": suite.name, "version": suite.version, "digest": suite.digest, "size": suite.size},
         "settings": {"seed": config.seed, "worlds": config.worlds, "tasks": config.tasks},
+        "networks": next((u["networks"] for _, u in every if u.get("networks")), {}),
         "truth": {
             "repeats": all(u["truth"]["same"] for _, u in every),
             "differs": sorted({i for i, u in every if not u["truth"]["same"]}),

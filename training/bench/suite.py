@@ -92,6 +92,13 @@ class Suite:
         except (OSError, ArraysError) as error:
             raise ConfigError(f"suite {self.folder}: {ACTIONS} cannot be read: {error}") from None
 
+    def mark(self, script: Script) -> str:
+        """16 digits of all that an episode is made of; other episodes have no part in it."""
+        parts = hashlib.sha256(json.dumps([self.size, asdict(script)], sort_keys=True).encode())
+        if (written := self.actions(script)) is not None:
+            parts.update(np.ascontiguousarray(written).tobytes())
+        return parts.hexdigest()[:16]
+
     def actions(self, script: Script) -> NDArray[np.float32] | None:
         """The actions (T, D) of an episode; None where a policy plays it anew."""
         return self._actions.get(script.id)

@@ -96,7 +96,7 @@ class Worker:
         device = pick_device(config.device)
         self._source = None
         eyes = networks(config.perceptual, device)
-        said = f"{UNIT} {suite.digest} {config.seed} {config.threads} {sorted(eyes.origin.items()) if eyes else ''}"
+        said = f"{UNIT} {config.seed} {config.threads} {sorted(eyes.origin.items()) if eyes else ''}"
         if self.job.model.label != TRUTH:
             self.deadline(config.load_seconds)
             self._source = source_of(self.job.model, device)
@@ -108,7 +108,7 @@ class Worker:
         with Worlds(suite.size) as worlds:
             tools = Tools(worlds, eyes, config.seed)
             for script in self.job.scripts(suite):
-                if self._kept(script):
+                if self._kept(suite, script):
                     yield Told(script.id, "kept")
                     continue
                 if self.job.seconds and time.monotonic() - began > self.job.seconds:
@@ -130,15 +130,13 @@ class Worker:
                 return Told(script.id, "skipped", dream)
             truth = tools.worlds.play(suite, script)
             found = MEASURES[script.task](dream, truth, tools)
-            about = (
-                {"elsewhere": _features(free.elsewhere(truth, tools))}
-                if self._wants_elsewhere(script)
-                else {}
-            )
-            self._write(script, truth, found, dream, time.monotonic() - began, about)
+            about: dict[str, Any] = {"mark": self._of(suite, script)}
+            if self._wants_elsewhere(script):
+                about["elsewhere"] = _features(free.elsewhere(truth, tools))
+            self._write(script, truth, found, tools, dream, time.monotonic() - began, about)
         except EngineMissing as error:
             return Told(script.id, "skipped", str(error))
-        except (ModelFailed, TooSlow, Exception) as error:
+        except Exception as error:
             return Told(script.id, "error", sentence(error))
         return Told(script.id, "measured")
 
@@ -163,18 +161,23 @@ class Worker:
             self._dreams[world] = found
         return self._dreams[world]
 
-    def _kept(self, script: Script) -> bool:
+    def _kept(self, suite: Suite, script: Script) -> bool:
         try:
             told = json.loads((self.job.units / f"{script.id}.json").read_text("utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(told.get("mark") == self._mark)
+        return bool(told.get("mark") == self._of(suite, script))
+
+    def _of(self, suite: Suite, script: Script) -> str:
+        """What has to be the same for an episode's numbers to be so."""
+        return f"{suite.mark(script)} {self._mark}"
 
     def _write(
         self,
         script: Script,
         truth: Truth,
         found: Measured,
+        tools: Tools,
         dream: Dream[Any] | None,
         seconds: float,
         more: dict[str, Any],
@@ -194,8 +197,8 @@ class Worker:
             )
         same = not script.digest or script.digest == truth.digest
         unit = {
-            "mark": self._mark,
             "values": found.values,
+            "networks": tools.networks.origin if tools.networks else {},
             "features": _features(found),
             "words": found.strip.words if found.strip else [],
             "truth": {"digest": truth.digest, "same": same, "origin": truth.origin},

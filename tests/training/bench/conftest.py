@@ -38,6 +38,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Suite:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Somebody else's folder with a model in it, which is the working one."""
     shutil.copy(EXAMPLES / "last_frame.py", tmp_path / "copying_bench_model.py")
+    monkeypatch.delitem(sys.modules, "copying_bench_model", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     return tmp_path
