@@ -158,7 +158,7 @@ def _worlds(found: list[str]) -> str:
 
 
 def _dreams() -> str:
-    from worldsim import shipped
+    from worldsim.config import shipped
 
     return (
         ", ".join(sorted(p.parent.name for p in shipped.CHECKPOINTS.glob("*/config.yaml"))) or "none shipped"

@@ -17,16 +17,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from training import collect_walks, train_generator
+from training import collect_walks
 from training.collect import CollectConfig, collect
 from training.data.clips import draw
 from training.data.episodes import latent_episodes, open_episodes
 from training.data.evidence_clips import Clips
 from training.data.returning_views import draw_reads, readable
 from training.data.walks import read
-from training.train_denoiser import Config as DenoiserRun
-from training.train_denoiser import Objective
-from training.train_generator import Run, with_generator
+from training.train import generator as train_generator
+from training.train.denoiser import Config as DenoiserRun
+from training.train.denoiser import Objective
+from training.train.generator import Run, with_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig, load
 from worldsim.models.world_model import WorldModel

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from worldsim import tensor_file
+from worldsim.checkpoint import tensor_file
 
 FILE = "state.safetensors"
 Optimizers = torch.optim.Optimizer | dict[str, torch.optim.Optimizer]

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from training import train_video
 from training.data.episodes import fingerprint
 from training.study.config import StudyConfig
 from training.study.rows import BACKBONES, CHANNEL, PREPEND, WORLD
+from training.train import video as train_video
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError, Description, Loaded, save_autoencoder
 

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from worldsim import building, tensor_file
 from worldsim.actions import ActionSpecDamaged
+from worldsim.checkpoint import building, tensor_file
 from worldsim.checkpoint.folders import CONFIG, WEIGHTS, CheckpointError, resolve
 from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
 from worldsim.checkpoint.loaded import Loaded, LoadedModel

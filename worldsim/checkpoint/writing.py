@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from worldsim import tensor_file
+from worldsim.checkpoint import tensor_file
 from worldsim.checkpoint.folders import CONFIG, WEIGHTS
 from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
 from worldsim.checkpoint.reading import owned

@@ -17,7 +17,7 @@ from worldsim.player.stepper import Stepper
 from worldsim.server import header, messages
 from worldsim.server.hands import RemoteHands
 from worldsim.server.viewer import Viewer
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 POLL = 0.05  # seconds between two looks at a session that does not step
 MOST_FILES = 16  # clips and recordings offered; the oldest are offered no more

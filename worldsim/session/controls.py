@@ -8,7 +8,7 @@ from typing import Any
 
 from worldsim.session.dreams import FORGETFUL, Dreams
 from worldsim.session.interfaces import MAX_STEPS, Recording
-from worldsim.tick import Source
+from worldsim.session.tick import Source
 
 
 class Controls:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from worldsim.session.interfaces import BLIND, MAX_STEPS, Dream
+from worldsim.session.tick import Source
 from worldsim.session.true_past import TrueHistory
-from worldsim.tick import Source
 
 NO_DREAM = "no dream plays here; give --checkpoint one of this world"
 MEMORY, FORGETFUL = "memory", "forgetful"  # the names of the dream and of its twin

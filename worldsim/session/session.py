@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worldsim.metrics.retrieval import SPAN, RevisitFinder, retrieved
+from worldsim.metrics.retrieval import SPAN, Revisit, RevisitFinder, band, retrieved
 from worldsim.metrics.srr import View
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.session.controls import Controls
 from worldsim.session.dreams import Dreams, Dreamt
 from worldsim.session.interfaces import BLIND, Dream, Recording
 from worldsim.session.live_srr import LiveSrr
+from worldsim.session.tick import DreamView, Source, Tick
 from worldsim.session.true_past import TrueHistory
-from worldsim.tick import DreamView, Revisit, Source, Tick, band
 
 
 class Session:

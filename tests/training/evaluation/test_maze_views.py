@@ -11,7 +11,7 @@ from tests.helpers.small_world import Drum, LastFrameDream, act
 from training.evaluation.maze_views import MazeViews, rivals
 from worldsim.metrics.srr import KINDS, judge
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 ROUND_AND_BACK = [np.array([look, 0, 0, 0, 0, 0, 0]) for look in [400] * 4 + [-400] * 4]
 

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from worldsim.processes import environment
-from worldsim.tick import Tick
+from worldsim.session.processes import environment
+from worldsim.session.tick import Tick
 
 
 class VideoWriter:

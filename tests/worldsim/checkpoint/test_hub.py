@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.small_model import small_checkpoint
-from worldsim import checkpoint, hub
-from worldsim.checkpoint import CheckpointError
+from worldsim import checkpoint
+from worldsim.checkpoint import CheckpointError, hub
 
 
 def _refusal(name: str) -> str:

@@ -11,11 +11,11 @@ import torch
 from envs.episodes.episode import Episode
 from tests.helpers.small_model import SPEC, small_config, small_model
 from tests.helpers.small_run import record
-from training import train_odometry
 from training.data.clips import RowNoise
 from training.data.episodes import LatentEpisode, latent_episodes, open_episodes
 from training.objectives.odometry import last_motions, reckon, reckoning_loss, walk_from
-from training.train_odometry import drift
+from training.train import odometry as train_odometry
+from training.train.odometry import drift
 from worldsim import checkpoint
 from worldsim.dream.world import DreamEnv
 from worldsim.models.odometry import N_RECENT

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors import SafetensorError, safe_open
 
-from worldsim import building, tensor_file
-from worldsim.tensor_file import TensorFileError
+from worldsim.checkpoint import building, tensor_file
+from worldsim.checkpoint.tensor_file import TensorFileError
 
 TENSORS = {"b": torch.arange(6).reshape(2, 3).half(), "a": torch.tensor(3.5), "c": torch.zeros(0, 4)}
 

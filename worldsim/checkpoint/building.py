@@ -14,8 +14,8 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from worldsim import tensor_file
 from worldsim.actions import check_spec
+from worldsim.checkpoint import tensor_file
 
 LARGEST = 65_536
 """Of any whole number that fixes the shape of a model."""

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from tests.helpers.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, record
-from training import train_ar_vae, train_autoencoder
 from training.data.episodes import DataError, RandomClips, open_episodes
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
-from training.train_ar_vae import STAGES, Config, StagesConfig
+from training.train import ar_vae as train_ar_vae
+from training.train import autoencoder as train_autoencoder
+from training.train.ar_vae import STAGES, Config, StagesConfig
 from worldsim.checkpoint import CheckpointError, load_ar_vae, load_autoencoder
 from worldsim.config import ArVaeConfig, load
 from worldsim.frames import to_tensor
@@ -81,7 +82,7 @@ def test_clips_are_frames_that_follow_one_another(data: Path) -> None:
 
 
 def test_the_papers_configuration_loads() -> None:
-    file = Path(__file__).parents[2] / "assets" / "configs" / "ar_vae.yaml"
+    file = Path(__file__).parents[3] / "assets" / "configs" / "ar_vae.yaml"
     config = load(Config, ["data=d", "out=o"], file)
     assert (config.autoencoder.tokens, config.autoencoder.depth, config.batch) == (32, 24, 16)
     assert [round(12 * config.stages.share(s)) for s in STAGES] == [1, 9, 2]

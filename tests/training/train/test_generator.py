@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests.helpers.small_walks import small_maze
-from training import collect_walks, train_generator
+from training import collect_walks
 from training.data.episodes import DataError, latents_of
 from training.data.evidence_clips import ClipConfig, Clips, prefetched
 from training.data.walks import read
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
+from training.train import generator as train_generator
 from worldsim import checkpoint
 from worldsim.dream.world import DreamEnv
 

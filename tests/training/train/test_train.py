@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from tests.helpers.small_model import SPEC, small_config, small_model
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
-from training import train_autoencoder, train_denoiser
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode, returning_frames
 from training.loop import resume as state
 from training.loop.train import LoopConfig, OptimizerConfig, train
-from training.train_denoiser import begin_from
+from training.train import autoencoder as train_autoencoder
+from training.train import denoiser as train_denoiser
+from training.train.denoiser import begin_from
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError
 from worldsim.dream.world import DreamEnv

@@ -12,11 +12,11 @@ from scipy.stats import chisquare
 
 from tests.helpers.small_ar_diffusion import SMALL_VAE, small_ar_diffusion
 from tests.helpers.small_run import record
-from training import train_ar_diffusion
 from training.data.clips import RowNoise
 from training.objectives.ar_diffusion import ArDiffusionObjective
 from training.objectives.timesteps import SCHEMES, Timesteps
-from training.train_ar_diffusion import Config
+from training.train import ar_diffusion as train_ar_diffusion
+from training.train.ar_diffusion import Config
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError, save_autoencoder
 from worldsim.config import load
@@ -123,7 +123,7 @@ def test_a_row_of_the_ablation_trains_and_its_checkpoint_comes_back(
 
 
 def test_the_papers_configuration_loads() -> None:
-    file = Path(__file__).parents[2] / "assets" / "configs" / "ar_diffusion.yaml"
+    file = Path(__file__).parents[3] / "assets" / "configs" / "ar_diffusion.yaml"
     config = load(Config, ["data=d", "autoencoder=a", "out=o"], file)
     net = config.model.denoiser
     assert (net.width, net.depth, net.heads, config.model.timesteps) == (1152, 28, 16, 1000)

@@ -11,9 +11,9 @@ import torch
 
 from tests.helpers.small_model import small_config, small_model
 from tests.helpers.small_run import record
-from training import train_reader
 from training.data.episodes import DataError, LatentEpisode, open_both, open_episodes
 from training.data.returning_views import OLDER_THAN, ReadsConfig, choose, gather, readable
+from training.train import reader as train_reader
 from worldsim import checkpoint
 from worldsim.models.world_model import WorldModel
 

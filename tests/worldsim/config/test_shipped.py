@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsim import shipped
+from worldsim.config import shipped
 
 
 def test_a_shipped_file_is_found_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_a_shipped_file_is_found_from_every_folder(tmp_path: Path, monkeypatch: 
 
 def test_an_installed_package_has_them_inside_and_a_checkout_beside(tmp_path: Path) -> None:
     def found() -> str:
-        code = "from worldsim import shipped; print(shipped.ASSETS)"
+        code = "from worldsim.config import shipped; print(shipped.ASSETS)"
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True
         )

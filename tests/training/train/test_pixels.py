@@ -11,11 +11,11 @@ import torch
 
 from tests.helpers.small_model import small_config
 from tests.helpers.small_run import record
-from training import train_pixels
 from training.data.episodes import DataError, LatentEpisode, latent_episodes, open_episodes
 from training.data.recall_buffer import GIVEN, DreamsConfig, Recollections
 from training.objectives.photometric import Walks, draw_walks, near, photometric_loss
-from training.train_pixels import with_pixels
+from training.train import pixels as train_pixels
+from training.train.pixels import with_pixels
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.frames import to_tensor

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_VIDEO, record
-from training import train_autoencoder, train_video
 from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
 from training.objectives.video_model import VideoObjectiveConfig, draw_setting
+from training.train import autoencoder as train_autoencoder
+from training.train import video as train_video
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError
 from worldsim.diffusion.methods import method

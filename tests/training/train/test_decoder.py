@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.helpers.small_walks import small_maze
-from training import collect_walks, train_decoder
+from training import collect_walks
 from training.data.episodes import DataError, latents_of
 from training.data.walks import read
 from training.objectives.decoding import Decoding, DecodingConfig
+from training.train import decoder as train_decoder
 from worldsim import checkpoint
 
 

@@ -7,28 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-Band = Literal["forgotten", "resembling", "same"]
+from worldsim.metrics.retrieval import Band, Revisit
+
 Source = Literal["dream", "true"]
-
-FORGOTTEN_BELOW = 0.4  # SSIM; the paper's "failed to retrieve"
-SAME_FROM = 0.9
-
-
-def band(ssim: float) -> Band:
-    """The paper's reading of an SSIM: below 0.4 forgotten, from 0.9 the same, resembling in between."""
-    if ssim < FORGOTTEN_BELOW:
-        return "forgotten"
-    return "same" if ssim >= SAME_FROM else "resembling"
-
-
-@dataclass(frozen=True)
-class Revisit:
-    """The true world shows a view again that it showed ``age`` frames ago, with other views in between."""
-
-    age: int  # frames since the view was last seen
-    seen_index: int  # Tick.index of that frame
-    range: str  # "0-16", "16-48" or "48-112"
-    thumbnail: np.ndarray  # the true frame as it was then, uint8 (H, W, 3)
 
 
 @dataclass(frozen=True)

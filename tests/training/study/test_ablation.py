@@ -12,9 +12,9 @@ import torch
 from tests.helpers.small_ar_diffusion import SMALL_VAE
 from tests.helpers.small_model import small_checkpoint
 from tests.helpers.small_run import record
-from training import ablate_ar_diffusion as ablation
-from training import train_ar_diffusion
+from training.study import ablation
 from training.study.ablation_table import LABELS
+from training.train import ar_diffusion as train_ar_diffusion
 from worldsim.checkpoint import save_autoencoder
 from worldsim.models.autoencoders.ar_vae import ArVae
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.helpers.small_model import small_checkpoint
 from tests.helpers.small_run import SIZE, record
-from training import card
+from training.cards import card
 from worldsim.checkpoint import CARD
 
 

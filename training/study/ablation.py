@@ -26,10 +26,10 @@ import torch
 from omegaconf import MISSING
 
 from envs.episodes.episode import Episode
-from training import train_ar_diffusion
 from training.data.episodes import open_episodes
 from training.study.ablation_table import markdown
 from training.study.resample import jackknife
+from training.train import ar_diffusion as train_ar_diffusion
 from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsim.processes import environment
+from worldsim.session.processes import environment
 
 
 def test_what_can_be_imported_here_can_be_imported_there(
