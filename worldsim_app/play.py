@@ -11,6 +11,7 @@ from worldsim.cli.options import Options, parse, usage
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
+    from worldsim.metrics.perceptual import Perceptual
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
@@ -33,11 +34,7 @@ def main(words: list[str]) -> None:
     from worldsim.session.sinks.replay_check import ReplayCheck
 
     spoken, episode = _checked(options)
-    networks = None
-    if options.config.perceptual:
-        from worldsim.metrics.perceptual import Perceptual
-
-        networks = Perceptual.load()
+    networks = _networks() if options.config.perceptual else None
     compiling.wait()
     from worldsim.cli import dreams
     from worldsim.session.session import Session
@@ -79,6 +76,13 @@ def main(words: list[str]) -> None:
         check=ReplayCheck(episode) if episode else None,
         networks=networks,
     )
+
+
+def _networks() -> Perceptual:
+    """What LPIPS is read by; imported where it is asked for."""
+    from worldsim.metrics.perceptual import Perceptual
+
+    return Perceptual.load()
 
 
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:

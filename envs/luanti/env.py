@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from envs import actions
 from envs.blocks.player import Player
 from envs.luanti import saved_map
-from envs.luanti.game import FOV, EngineDied, Game, binary
+from envs.luanti.engine import FOV, EngineDied, binary
+from envs.luanti.game import Game
 from envs.luanti.saved_map import HEIGHT, LIQUID, LOWEST, SIDE
 
 SIZES = (16, 1024)  # smallest and largest picture

@@ -18,8 +18,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from training.cards import tables
 from worldsim import checkpoint
-from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, Loaded
+from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, Description, Loaded
 from worldsim.cli.command import command
 from worldsim.config import load
 
@@ -43,132 +44,113 @@ class Config:
     mirror: str = ""
 
 
-def _cell(score: dict[str, Any]) -> str:
-    if score["mean"] is None:
-        return "-"
-    return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
-
-
-def _ahead(scores: dict[str, Any], default: str, against: dict[str, Any] | None) -> list[str]:
-    horizons = list(scores["dream"])
+def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
+    """The card's Markdown."""
+    world = config.name.split("_")[0]
+    d, size = loaded.description, loaded.model.config.size
+    play = {"video": " method=fifo", "ar_diffusion": " method=ar_diffusion"}.get(d.kind, "")
+    parameters = sum(p.numel() for p in loaded.model.parameters()) / 1e6
     lines = [
-        "| SSIM, frames ahead | " + " | ".join(horizons) + " |",
-        "|---" * (len(horizons) + 1) + "|",
-    ]
-    rows = [("dream", scores["dream"])]
-    if against:
-        rows.append((f"the default, `{default}`", against["dream"]))
-    rows += [("copy of the last context frame", scores["copy"]), ("untrained model", scores["untrained"])]
-    for label, row in rows:
-        lines.append(f"| {label} | " + " | ".join(_cell(row[h]["ssim"]) for h in horizons) + " |")
-    counted = scores["dream"][horizons[0]]["ssim"]
-    return [*lines, "", f"n = {counted['n']} starts in {counted['episodes']} episodes."]
-
-
-def _needle(scores: dict[str, Any]) -> list[str]:
-    lines = [
-        "| SSIM of returning views, last seen | memory | forgetful twin | autoencoder alone | the view as it was "
-        "| n (episodes) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for ages, row in scores.items():
-        cells = [_cell(row[name]) for name in ("memory", "forgetful", "ceiling", "recall")]
-        lines.append(
-            f"| {ages} frames ago | "
-            + " | ".join(cells)
-            + f" | {row['memory']['n']} ({row['memory']['episodes']}) |"
-        )
-    return lines
-
-
-def _alone(scores: dict[str, Any]) -> list[str]:
-    parts = list(scores["lfd"])
-    lines = ["| own frames | " + " | ".join(parts) + " |", "|---" * (len(parts) + 1) + "|"]
-    rows = {"lfd": "dream", "true": "true frames", "elsewhere": "the same actions in other true worlds"}
-    for name, label in rows.items():
-        if row := scores.get(name):
-            lines.append(f"| {label} | " + " | ".join(f"{row[part]:.2f}" for part in parts) + " |")
-    return [
-        *lines,
+        f"# {config.name}",
         "",
-        f"The last part is {scores['ratio']:.1f} times as far as the first; {scores['collapsed']} of {scores['n']} "
-        "dreams end farther away than any stretch of a true episode.",
-    ]
-
-
-SCORED = {
-    "fvd": "FVD of 16-frame clips",
-    "fd": "Fréchet distance of frames, EfficientNet",
-    "precision": "precision",
-    "coverage": "coverage",
-    "recall": "recall",
-}
-"""Scores of `training.imagination` as a card names them."""
-
-
-def _imagination(found: dict[str, Any]) -> list[str]:
-    """Every score over all stretches, and the worst stretch's ratio to other true worlds, row by row."""
-    s = found["settings"]
-    rows = list(next(iter(found["scores"].values()))["rows"])
-    lines = [
-        f"What it imagines: {s['context']} true frames, then {s['frames']} of its own, roaming, in {s['seeds']} unseen "
-        f"worlds from seed {s['first_seed']} (frames of each stretch and world: {s['frames_each']}, clips: "
-        f"{s['clips_each']}; brackets are 95% intervals over worlds). Beside it its twin, another checkpoint where one "
-        "is given, other true worlds, and these through the autoencoder, blurred, and cut to confetti.",
+        f"A dream of `{d.env_id}` (version {d.env_version}, {size}x{size}), "
+        f"{parameters:.1f} M parameters. Play it: `python run_demo.py --env {d.family}{play}`.",
         "",
-        "| | " + " | ".join(rows) + " |",
-        "|---" * (len(rows) + 1) + "|",
+        f"- Data: {config.data}",
+        f"- Code: commit {_commit()}",
+        *_trained(d),
     ]
-    for score, name in SCORED.items():
-        if (told := found["scores"].get(score)) is None:
-            continue
-        note = "" if told["usable"] else " (ranks the true ones wrongly: decides nothing)"
-        for key, label in (("all", name + note), ("ratio", f"{name}, worst stretch over other true worlds'")):
-            cells = [told["rows"][row][key] for row in rows]
+    if config.autoencoder:
+        lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
+    if config.hardware:
+        lines.append(f"- Trained on: {config.hardware}")
+    lines += [
+        "",
+        "## Scores",
+        "",
+        f"Held-out worlds; {_settings(scores)}; brackets are 95% bootstrap intervals over episodes; measured on "
+        f"{scores['hardware']}.",
+        "",
+        *_scored(config, world, scores),
+        "The command:",
+        "",
+        "```",
+        *_commands(config, world, scores),
+        "```",
+    ]
+    if config.note:
+        lines += ["", config.note]
+    return "\n".join(lines) + "\n"
+
+
+def _trained(d: Description) -> list[str]:
+    """What each part learnt from, how long, and its held-out losses."""
+    main = {"video": "Denoiser and memory", "ar_diffusion": "Denoiser"}.get(
+        d.kind, "Denoiser, memory and odometry"
+    )
+    parts = {
+        main: (d.training, "", "held-out losses", "held_out"),
+        "Odometry alone": (
+            d.training.get("odometry"),
+            "",
+            "drift on held-out episodes after so many frames of true pictures (world units, degrees)",
+            "drift",
+        ),
+        "Denoiser on its own long dreams": (d.training.get("rollout"), "", "held-out losses", "held_out"),
+        "Memory of pixels": (
+            d.training.get("pixels"),
+            "",
+            "SSIM of held-out dreamt frames as drawn and as shown",
+            "held_out",
+        ),
+        "Generator": (d.training.get("generator"), " on {walks} walks", "held-out losses", "held_out"),
+    }
+    lines = []
+    for name, (found, over, label, key) in parts.items():
+        if found is not None and (found or name == main):
+            mark = ";" if name == "Odometry alone" else ","
             lines.append(
-                f"| {label} | "
-                + " | ".join(f"{_short(c['value'])} [{_short(c['low'])}, {_short(c['high'])}]" for c in cells)
-                + " |"
+                f"- {name}: {found.get('steps')} steps in {found.get('seconds')} s{over.format(**found)}{mark} {label} "
+                f"`{json.dumps(found.get(key))}`"
             )
     return lines
 
 
-def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
-
-
-def _mirror(found: dict[str, Any]) -> list[str]:
-    """SSIM and LPIPS of ways back, by how far they led."""
-    rows = list(next(iter(found["mirror"].values())))
-    lines = [
-        "Out into what nobody has seen and back: frames of the way back against those of the way out, SSIM and LPIPS "
-        f"(AlexNet), {found['settings']['seeds']} worlds:",
-        "",
-        "| frames out | " + " | ".join(rows) + " |",
-        "|---" * (len(rows) + 1) + "|",
-    ]
-    for steps, by_row in found["mirror"].items():
-        cells = [f"{_cell(by_row[row]['ssim'])}, {_cell(by_row[row]['lpips'])}" for row in rows]
-        lines.append(f"| {steps} | " + " | ".join(cells) + " |")
+def _scored(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
+    """Every table that there are scores for, each under its sentence."""
+    ahead = "How far ahead {} holds, blind, after 64 true frames:"
+    found: list[tuple[str, list[str]]] = []
+    if "methods" in scores:
+        found.append((ahead.format("each method"), tables.methods(scores["methods"])))
+    if "ahead" in scores:
+        table = tables.ahead(scores["ahead"], world, _compared(config, scores))
+        found.append((ahead.format("the dream"), table))
+    if "needle" in scores:
+        blind = scores.get("blind", 16)
+        title = f"What it remembers (history from truth, {blind} frames blind at a time):"
+        found.append((title, tables.needle(scores["needle"])))
+    if "alone" in scores:
+        title = (
+            "Left alone after 64 true frames: latent Fréchet distance of what it dreams to all true frames:"
+        )
+        found.append((title, tables.alone(scores["alone"])))
+    lines = [line for title, table in found for line in (title, "", *table, "")]
+    for file, table_of in ((config.imagination, tables.imagination), (config.mirror, tables.mirror)):
+        if file:
+            lines += [*table_of(json.loads(Path(file).read_text())), ""]
     return lines
 
 
-def _methods(scores: dict[str, Any]) -> list[str]:
-    """Every method with this one checkpoint."""
-    first = next(iter(scores.values()))["ahead"]
-    horizons = list(first["dream"])
-    lines = ["| SSIM, frames ahead | " + " | ".join(horizons) + " |", "|---" * (len(horizons) + 1) + "|"]
-    for name, found in scores.items():
-        row = found["ahead"]["dream"]
-        lines.append(f"| `{name}` | " + " | ".join(_cell(row[h]["ssim"]) for h in horizons) + " |")
-    copied = " | ".join(_cell(first["copy"][h]["ssim"]) for h in horizons)
-    counted = first["dream"][horizons[0]]["ssim"]
+def _commands(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
+    """What gives these scores again."""
+    collect, held = f"python -m training.collect env={world}", f"data/{world}_held"
+    alone = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
     return [
-        *lines,
-        f"| copy of the last context frame | {copied} |",
-        "",
-        f"n = {counted['n']} starts in {counted['episodes']} episodes. "
-        "A method with a window may know the actions to come.",
+        f"{collect} policy=explore episodes=8 out={held}_explore seed={config.ahead_seed}",
+        f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
+        *([f"{collect} {alone}"] if "alone" in scores else []),
+        *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
+        *_imagining(config),
     ]
 
 
@@ -188,116 +170,13 @@ def _compared(config: Config, scores: dict[str, Any]) -> dict[str, Any] | None:
     return found
 
 
-def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
-    """The card's Markdown."""
-    world = config.name.split("_")[0]
-    collect, held = f"python -m training.collect env={world}", f"data/{world}_held"
-    d, training = loaded.description, loaded.description.training
-    size = loaded.model.config.size
-    play = {"video": " method=fifo", "ar_diffusion": " method=ar_diffusion"}.get(d.kind, "")
-    part = {"video": "Denoiser and memory", "ar_diffusion": "Denoiser"}.get(
-        d.kind, "Denoiser, memory and odometry"
-    )
-    parameters = sum(p.numel() for p in loaded.model.parameters()) / 1e6
-    lines = [
-        f"# {config.name}",
-        "",
-        f"A dream of `{d.env_id}` (version {d.env_version}, {size}x{size}), "
-        f"{parameters:.1f} M parameters. Play it: `python run_demo.py --env {d.family}{play}`.",
-        "",
-        f"- Data: {config.data}",
-        f"- Code: commit {_commit()}",
-        f"- {part}: {training.get('steps')} steps in {training.get('seconds')} s, held-out losses "
-        f"`{json.dumps(training.get('held_out'))}`",
-    ]
-    if alone := training.get("odometry"):
-        lines.append(
-            f"- Odometry alone: {alone['steps']} steps in {alone['seconds']} s; drift on held-out episodes after so "
-            f"many frames of true pictures (world units, degrees) `{json.dumps(alone['drift'])}`"
-        )
-    if rollout := training.get("rollout"):
-        lines.append(
-            f"- Denoiser on its own long dreams: {rollout['steps']} steps in {rollout['seconds']} s, held-out losses "
-            f"`{json.dumps(rollout['held_out'])}`"
-        )
-    if pixels := training.get("pixels"):
-        lines.append(
-            f"- Memory of pixels: {pixels['steps']} steps in {pixels['seconds']} s, SSIM of held-out dreamt frames as "
-            f"drawn and as shown `{json.dumps(pixels['held_out'])}`"
-        )
-    if generator := training.get("generator"):
-        lines.append(
-            f"- Generator: {generator['steps']} steps in {generator['seconds']} s on {generator['walks']} walks, "
-            f"held-out losses `{json.dumps(generator['held_out'])}`"
-        )
-    if config.autoencoder:
-        lines.append(f"- Autoencoder: `{Path(config.autoencoder).read_text().strip()}` (held-out frames)")
-    if config.hardware:
-        lines.append(f"- Trained on: {config.hardware}")
-    lines += [
-        "",
-        "## Scores",
-        "",
-        f"Held-out worlds; {_dials(scores)}; brackets are 95% bootstrap intervals over episodes; measured on "
-        f"{scores['hardware']}.",
-        "",
-    ]
-    if "methods" in scores:
-        lines += [
-            "How far ahead each method holds, blind, after 64 true frames:",
-            "",
-            *_methods(scores["methods"]),
-            "",
-        ]
-    if "ahead" in scores:
-        lines += [
-            "How far ahead the dream holds, blind, after 64 true frames:",
-            "",
-            *_ahead(scores["ahead"], world, _compared(config, scores)),
-            "",
-        ]
-    if "needle" in scores:
-        lines += [
-            f"What it remembers (history from truth, {scores.get('blind', 16)} frames blind at a time):",
-            "",
-            *_needle(scores["needle"]),
-            "",
-        ]
-    if "alone" in scores:
-        lines += [
-            "Left alone after 64 true frames: latent Fréchet distance of what it dreams to all true frames:",
-            "",
-            *_alone(scores["alone"]),
-            "",
-        ]
-    if config.imagination:
-        lines += [*_imagination(json.loads(Path(config.imagination).read_text())), ""]
-    if config.mirror:
-        lines += [*_mirror(json.loads(Path(config.mirror).read_text())), ""]
-    alone = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
-    lines += [
-        "The command:",
-        "",
-        "```",
-        f"{collect} policy=explore episodes=8 out={held}_explore seed={config.ahead_seed}",
-        f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
-        *([f"{collect} {alone}"] if "alone" in scores else []),
-        *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
-        *_imagining(config),
-        "```",
-    ]
-    if config.note:
-        lines += ["", config.note]
-    return "\n".join(lines) + "\n"
-
-
 def _imagining(config: Config) -> list[str]:
-    """The commands behind what is told of imagination."""
+    """The commands behind what is settings of imagination."""
     commands = []
     for file, module in ((config.imagination, "imagination"), (config.mirror, "imagination.mirror")):
         if file:
-            told = json.loads(Path(file).read_text())["settings"]
-            words = [f"{k}={told[k]}" for k in ("seeds", "clips_each", "precision") if k in told]
+            settings = json.loads(Path(file).read_text())["settings"]
+            words = [f"{k}={settings[k]}" for k in ("seeds", "clips_each", "precision") if k in settings]
             commands.append(f"python -m training.{module} checkpoint={config.name} {' '.join(words)}")
     return commands
 
@@ -308,28 +187,28 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
         first = next(iter(scores["methods"].values()))["ahead"]["dream"]
         count = max(s["ssim"]["episodes"] for s in first.values())
         return [f"method=all ahead={held}_explore episodes={count}"]
-    dials = f"denoising_steps={scores['denoising_steps']}"
+    chosen = f"denoising_steps={scores['denoising_steps']}"
     if scores.get("blind", 16) != 16:
-        dials += f" blind={scores['blind']}"
+        chosen += f" blind={scores['blind']}"
     if scores["pose_from"] != "none":
-        dials = f"budget={scores['budget']} {dials} pose_from={scores['pose_from']}"
+        chosen = f"budget={scores['budget']} {chosen} pose_from={scores['pose_from']}"
     if not scores.get("second", True):
-        dials += " second=false"
+        chosen += " second=false"
     if scores.get("alone_after"):
-        dials += f" alone_after={scores['alone_after']}"
+        chosen += f" alone_after={scores['alone_after']}"
     words = []
     if "ahead" in scores:
         count = max(s["ssim"]["episodes"] for s in scores["ahead"]["dream"].values())
-        words.append(f"ahead={held}_explore episodes={count} {dials}")
+        words.append(f"ahead={held}_explore episodes={count} {chosen}")
     if "needle" in scores:
         count = max(row["memory"]["episodes"] for row in scores["needle"].values())
-        words.append(f"needle={held}_needle episodes={count} {dials}")
+        words.append(f"needle={held}_needle episodes={count} {chosen}")
     if "alone" in scores:
-        words.append(f"alone={held}_alone episodes={scores['alone']['n']} {dials}")
+        words.append(f"alone={held}_alone episodes={scores['alone']['n']} {chosen}")
     return words
 
 
-def _dials(scores: dict[str, Any]) -> str:
+def _settings(scores: dict[str, Any]) -> str:
     if "methods" in scores:
         return "the presets as they are"
     steps, budget = scores["denoising_steps"], scores["budget"]

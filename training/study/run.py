@@ -145,10 +145,7 @@ def gathered(
             "pose_from": config.pose_from,
             "second": config.second,
         },
-        "backbones": {
-            name: {"path": b.name, "weights": b.mark, "training": b.training, "missing": b.missing}
-            for name, b in found.items()
-        },
+        "backbones": {name: _described(backbone) for name, backbone in found.items()},
         "rows": [],
     }
     for row in rows:
@@ -188,6 +185,16 @@ def gathered(
     if config.table == 2:
         result["claims"] = claims.separation_claims(of, list(measured), config.seed)
     return result
+
+
+def _described(backbone: Backbone) -> dict[str, Any]:
+    """A backbone as a table names it."""
+    return {
+        "path": backbone.name,
+        "weights": backbone.mark,
+        "training": backbone.training,
+        "missing": backbone.missing,
+    }
 
 
 def described(row: Row) -> dict[str, Any]:

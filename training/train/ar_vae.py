@@ -153,6 +153,25 @@ def measure(autoencoder: ArVae, clips: np.ndarray) -> dict[str, float]:
     }
 
 
+def _begin(autoencoder: ArVae, config: Config, source: RandomClips) -> None:
+    """The weights of the first stage: another autoencoder's, or the principal components of some frames."""
+    if config.init:
+        begin_from(autoencoder, load_ar_vae(Path(config.init))[0])
+    else:
+        begin_with_components(autoencoder, source.batch(64, 1, np.random.default_rng(config.seed)))
+
+
+def _show(
+    ema: nn.Module, writer: SummaryWriter, step: int, frames: np.ndarray, causal: bool, device: torch.device
+) -> None:
+    """True frames (T, H, W, 3) above decoded ones, to TensorBoard."""
+    assert isinstance(ema, Tokenizing)
+    with torch.no_grad():
+        x = to_tensor(frames, device)
+        y = ema.autoencoder.decode(ema.autoencoder.encode(x)[None], causal)[0]
+    writer.add_images("held_out/true_above_decoded", torch.cat([x, y.clamp(-1, 1)]) / 2 + 0.5, step)
+
+
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
@@ -178,10 +197,8 @@ def main(args: list[str]) -> int:
         model = Tokenizing(config, stage)
         if before is not None:
             model.load_state_dict(before.state_dict())
-        elif config.init:
-            begin_from(model.autoencoder, load_ar_vae(Path(config.init))[0])
         else:
-            begin_with_components(model.autoencoder, source.batch(64, 1, np.random.default_rng(config.seed)))
+            _begin(model.autoencoder, config, source)
 
         def loss_of(
             wrapped: nn.Module, step: int, length: int = length, number: int = number
@@ -199,17 +216,10 @@ def main(args: list[str]) -> int:
         def sample(
             ema: nn.Module, writer: SummaryWriter, step: int, causal: bool = stage == "causal"
         ) -> None:
-            assert isinstance(ema, Tokenizing)
-            with torch.no_grad():
-                x = to_tensor(fixed[0], accelerator.device)
-                y = ema.autoencoder.decode(ema.autoencoder.encode(x)[None], causal)[0]
-            writer.add_images("held_out/true_above_decoded", torch.cat([x, y.clamp(-1, 1)]) / 2 + 0.5, step)
+            _show(ema, writer, step, fixed[0], causal, accelerator.device)
 
-        part = replace(
-            config,
-            seconds=config.seconds * share,
-            steps=max(1, round(config.steps * share)) if config.steps else 0,
-        )
+        steps = max(1, round(config.steps * share)) if config.steps else 0
+        part = replace(config, seconds=config.seconds * share, steps=steps)
         before, counters = train(model, loss_of, out / stage, accelerator, config.optimizer, part, sample)
         total["steps"] += counters["step"]
         total["seconds"] = round(total["seconds"] + counters["seconds"], 1)

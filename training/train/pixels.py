@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from training.data.clips import RowNoise
 from training.data.episodes import open_episodes
-from training.data.recall_buffer import Batch, DreamsConfig, Recollections
+from training.evaluation.recall_buffer import Batch, DreamsConfig, Recollections
 from training.loop.finetune import encoded, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train

@@ -12,7 +12,7 @@ import torch
 from tests.helpers.small_model import small_config
 from tests.helpers.small_run import record
 from training.data.episodes import DataError, LatentEpisode, latent_episodes, open_episodes
-from training.data.recall_buffer import GIVEN, DreamsConfig, Recollections
+from training.evaluation.recall_buffer import GIVEN, DreamsConfig, Recollections
 from training.objectives.photometric import Walks, draw_walks, near, photometric_loss
 from training.train import pixels as train_pixels
 from training.train.pixels import with_pixels

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from envs.episodes.episode import Episode
 from training.data.episodes import DataError
+from training.evaluation.lockstep import Walk, replay
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.world import DreamEnv
 from worldsim.frames import to_tensor
@@ -137,20 +138,12 @@ class Recollections:
         episode = self.episodes[int(rng.integers(len(self.episodes)))]
         length = min(len(episode), GIVEN + c.longest)
         first = int(rng.integers(len(episode) - length + 1))
-        frames, actions = episode.frames(first, first + length), episode.action_vectors()[first:]
+        walk = Walk.of(episode, first, first + length, posed=False)
         odds = np.array(c.blind_odds)
         blind = int(rng.choice(c.blind, p=odds / odds.sum()))
-        dream = DreamEnv(self.loaded)
-        given = {"frames": frames[:GIVEN], "actions": actions[: GIVEN - 1]}
-        dream.reset(seed=int(rng.integers(2**31)), options=given)
-        found = []
-        for at in range(GIVEN, length):
-            if at % blind == 0:
-                dream.correct(frames[max(0, at - blind) : at])
-            own = dream.own
-            dream.step(actions[at - 1])
-            found.append(self._recollection(dream, own, frames[at], rng))
-        return found
+        dream, seed = DreamEnv(self.loaded), int(rng.integers(2**31))
+        steps = replay({"dream": dream}, walk, blind, seed=seed, context=GIVEN, revisits=False)
+        return [self._recollection(dream, dream.own - 1, step.true, rng) for step in steps]
 
     def _recollection(
         self, dream: DreamEnv, own: int, true: np.ndarray, rng: np.random.Generator
