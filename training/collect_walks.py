@@ -91,7 +91,7 @@ def encode(loaded: Loaded, frames: np.ndarray, poses: np.ndarray) -> tuple[np.nd
         with torch.autocast(device.type, torch.bfloat16):
             z = model.autoencoder.encode(to_tensor(frames[i : i + 64], device)).float()
             pitch = torch.from_numpy(poses[i : i + 64, 4]).to(device)
-            far = model.pixels.distances(z, pitch) if model.config.pixels else z.new_zeros(len(z), 1, 1)
+            far = model.pixels.depth(z, pitch) if model.config.pixels else z.new_zeros(len(z), 1, 1)
         latents.append(z.half().cpu().numpy())
         distances.append(far.half().cpu().numpy())
     return np.concatenate(latents), np.concatenate(distances)

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from worldsim.checkpoint import tensor_file
+from worldsim.checkpoint.formats import renamed
 
 FILE = "state.safetensors"
 Optimizers = torch.optim.Optimizer | dict[str, torch.optim.Optimizer]
@@ -54,7 +55,7 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) ->
         tensor_file.check(tensors, told)
         for name, part in parts.items():
             part.load_state_dict(
-                {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")}
+                {renamed(k[len(name) + 1 :]): v for k, v in tensors.items() if k.startswith(name + "/")}
             )
         for name, one in _by_name(optimizer).items():
             slots: dict[int, dict[str, Tensor]] = {}

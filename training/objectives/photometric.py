@@ -96,7 +96,7 @@ def photometric_loss(memory: PixelMemory, walks: Walks, noise: Tensor) -> tuple[
 
     ``noise`` is normal, of the latents' shape.
     """
-    distances = memory.distances(walks.latents + NOISE * noise, walks.poses[:, 4])
+    distances = memory.depth(walks.latents + NOISE * noise, walks.poses[:, 4])
     loss = error = distances.new_zeros(())
     pictures, others = walks.pictures / 2 + 0.5, walks.others / 2 + 0.5
     for level in range(LEVELS):

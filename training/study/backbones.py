@@ -124,11 +124,11 @@ def _find(config: StudyConfig, name: str) -> Backbone:
         )
     model = loaded.model
     # Two checkpoints of the same weights play otherwise where the second denoiser takes over at another time.
-    after = f"-{description.model.alone_after}" if name == WORLD and description.model.alone else ""
+    after = f"-{description.model.handover_after}" if name == WORLD and description.model.free_running else ""
     mark, space_mark, one_mark = (
         fingerprint(model) + after,
         fingerprint(model.autoencoder),
-        fingerprint(model, without=("alone.",)),
+        fingerprint(model, without=("free_running.",)),
     )
     told = description.training
     trained_for = (

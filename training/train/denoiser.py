@@ -64,7 +64,7 @@ def begin_from(model: WorldModel, name_or_path: str) -> None:
         CheckpointError: no such checkpoint, or one of another shape.
     """
     other = load_checkpoint(name_or_path).model
-    own = ("autoencoder.", "action_mean", "action_std", "alone.", "pixels.")
+    own = ("autoencoder.", "action_mean", "action_std", "free_running.", "pixels.")
     weights = {k: v for k, v in other.state_dict().items() if not k.startswith(own)}
     try:
         model.load_state_dict(model.state_dict() | weights)

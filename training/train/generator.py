@@ -76,7 +76,7 @@ def with_generator(loaded: Loaded[WorldModel], config: GeneratorConfig) -> Loade
     old = loaded.model
     if old.config.generates and replace(old.config.generator, strides=config.strides) == config:
         return loaded
-    model = WorldModel(replace(old.config, generates=True, generator=config, alone=False))
+    model = WorldModel(replace(old.config, generates=True, generator=config, free_running=False))
     kept = {
         k: v
         for k, v in old.state_dict().items()

@@ -41,13 +41,13 @@ from worldsim.models.world_model import WorldModel
 
 @dataclass
 class Config(LoopConfig):
-    """``own_pixels``: what the checkpoint says, or another number (:class:`worldsim.config.ModelConfig`).
+    """``recall_horizon``: what the checkpoint says, or another number (:class:`worldsim.config.ModelConfig`).
 
     ``walks`` frames a step for the distances, each with ``others`` more, and ``batch`` dreamt frames."""
 
     checkpoint: str = MISSING
     fresh: bool = False
-    own_pixels: int = 0
+    recall_horizon: int = 0
     batch: int = 16
     walks: int = 12
     others: int = 3
@@ -80,7 +80,7 @@ class Mixing(nn.Module):
         pixels, (b, r) = self.pixels, batch.seen.poses.shape[:2]
         latents = torch.cat([batch.latents, batch.seen_latents.flatten(0, 1)])
         pitch = torch.cat([batch.poses[:, 4], batch.seen.poses[..., 4].flatten()])
-        distances = pixels.distances(latents, pitch)
+        distances = pixels.depth(latents, pitch)
         views = Seen(**vars(batch.seen) | {"distances": distances[b:].unflatten(0, (b, r))})
         with torch.autocast(drawn.device.type, enabled=False):
             return pixels(drawn, distances[:b], batch.poses, views)
@@ -88,8 +88,8 @@ class Mixing(nn.Module):
 
 def with_pixels(model: WorldModel, fresh: bool = False, own: int = 0) -> WorldModel:
     """The model with a memory of pixels: its own, where it has one and that is wanted, else one that knows nothing."""
-    own = own or model.config.own_pixels
-    both = WorldModel(replace(model.config, pixels=True, own_pixels=own))
+    own = own or model.config.recall_horizon
+    both = WorldModel(replace(model.config, pixels=True, recall_horizon=own))
     kept = {k: w for k, w in model.state_dict().items() if not (fresh and k.startswith("pixels."))}
     both.load_state_dict(both.state_dict() | kept)
     return both.to(next(model.parameters()).device).eval()
@@ -116,7 +116,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     begun, out = checkpoint.load(config.checkpoint, accelerator.device), Path(config.out)
     episodes, _ = encoded(begun, config.data, config.held_out, out, accelerator)
-    model = with_pixels(begun.model, config.fresh, config.own_pixels)
+    model = with_pixels(begun.model, config.fresh, config.recall_horizon)
     loaded = Loaded(model, begun.description, begun.path)
     files = open_episodes(Path(config.data))
     sources = files[: len(episodes)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,12 +25,16 @@ class ConfigError(ValueError):
     """A configuration names a key that does not exist, or gives it a value that it cannot hold."""
 
 
-def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
+def load(
+    cls: type[C], args: list[str], yaml: Path | None = None, renamed: Mapping[str, str] | None = None
+) -> C:
     """Build ``cls`` from its defaults, then the YAML file, then the ``key=value`` words, in that order.
 
     Nested fields are written with dots: ``optimizer.lr=1e-3``. A field whose default is
     ``omegaconf.MISSING`` must be given. The word ``config=FILE.yaml`` names a YAML file to read first,
     a shipped one too (:func:`worldsim.config.shipped.find`).
+
+    ``renamed``: dotted keys that files may still have, and what the last part of each is called now.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one), a value of the wrong type, a required
@@ -41,6 +45,8 @@ def load(cls: type[C], args: list[str], yaml: Path | None = None) -> C:
     for file in [yaml, *files] if yaml is not None else files:
         read = _read(file)
         try:
+            for old, new in (renamed or {}).items():
+                _rename(read, old, new)
             config = _merge(config, read, str(file))
         except ConfigError:
             raise
@@ -122,6 +128,13 @@ def _read(path: Path) -> DictConfig:
     if not isinstance(found, DictConfig):
         raise ConfigError(f"{path}: expected a mapping of keys to values, found a {type(found).__name__}")
     return found
+
+
+def _rename(read: DictConfig, old: str, new: str) -> None:
+    branch, _, leaf = old.rpartition(".")
+    parent = _node(read, branch) if branch else read
+    if isinstance(parent, DictConfig) and not (parent._is_none() or parent._is_missing()) and leaf in parent:
+        parent[new] = parent.pop(leaf)
 
 
 def _merge(config: Any, override: DictConfig, source: str) -> Any:

@@ -112,22 +112,22 @@ class ModelConfig:
     """Everything that fixes the shape of a world model.
 
     A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that was
-    left ``alone`` in training, as before generators, has a second denoiser for a past of its own, which takes over
-    after ``alone_after`` frames without a true one: as many as the needle protocol dreams between two corrections, or
+    trained ``free_running``, as before generators, has a second denoiser for a past of its own, which takes over
+    after ``handover_after`` frames without a true one: as many as the needle protocol dreams between two corrections, or
     more, since the first one knows better what it remembers. One that ``generates`` has a generator
     (`training.train_generator`) in the place of both.
     ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of
-    true ones, and of the first ``own_pixels`` that it dreams after one. What it makes up beyond that mixes to mud in
+    true ones, and of the first ``recall_horizon`` that it dreams after one. What it makes up beyond that mixes to mud in
     some worlds.
     """
 
     size: int = 64
     fov: float = 70.0
     posed: bool = True
-    alone: bool = False
-    alone_after: int = 16
+    free_running: bool = False
+    handover_after: int = 16
     pixels: bool = False
-    own_pixels: int = 48
+    recall_horizon: int = 48
     generates: bool = False
     action_dim: int = 20
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)

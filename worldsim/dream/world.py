@@ -77,8 +77,8 @@ class WorldPredictor(Predictor[DreamState]):
         )
         self._engine_words, self._spacing = (engine, precision), spacing
         self.engine = engine_for(loaded, *self._engine_words)
-        after = config.alone_after if alone_after is None else alone_after
-        self._alone_after = after if config.alone and second else None
+        after = config.handover_after if alone_after is None else alone_after
+        self._alone_after = after if config.free_running and second else None
 
     @torch.inference_mode()
     def begin(self, context: Context, settings: Settings, seed: int) -> DreamState:
@@ -254,7 +254,7 @@ class DreamEnv(Dream[DreamState]):
             raise DreamError(
                 "distances: this dream has no memory of pixels; train one with training.train_pixels"
             )
-        logs = depths_of(self.past, [len(self.past) - 1], self.model.pixels.distances)[0]
+        logs = depths_of(self.past, [len(self.past) - 1], self.model.pixels.depth)[0]
         return (logs.double().exp() * self.model.scale).cpu().numpy()
 
     @property

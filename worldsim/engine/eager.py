@@ -139,7 +139,7 @@ class Eager:
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
         """See :class:`.Backend`."""
-        return self.model.pixels.distances(latents, pitch)
+        return self.model.pixels.depth(latents, pitch)
 
     def keep(self, latents: Tensor, poses: Tensor, indices: Sequence[int]) -> list[KeptFrame]:
         """See :class:`.Backend`."""
@@ -168,7 +168,7 @@ class Eager:
         return draw
 
     def _denoiser(self, free_running: bool) -> CausalDiT:
-        return self.model.alone if free_running else self.model.denoiser
+        return self.model.free_running if free_running else self.model.denoiser
 
     def _views(self, past: DreamPast, part: slice) -> Views:
         """The frames in this part, as they are; there may be none."""

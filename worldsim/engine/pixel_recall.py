@@ -46,7 +46,7 @@ def gather_sources(model: WorldModel, pasts: Sequence[DreamPast], sources: Seque
         rows.append(
             Seen(
                 to_tensor(np.stack([past.pictures[i] for i in known]), device),
-                torch.stack(depths_of(past, known, model.pixels.distances)),
+                torch.stack(depths_of(past, known, model.pixels.depth)),
                 torch.stack([past.poses[i] for i in known]),
                 torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
                 torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),
@@ -73,7 +73,7 @@ def recall_pixels(
     Returns:
         pictures (B, 3, ., .) of the size of those in the past, and log distances (B, ., .).
     """
-    distances = model.pixels.distances(latents, poses[:, 4])
+    distances = model.pixels.depth(latents, poses[:, 4])
     if (side := pasts[0].side) != drawn.shape[-1]:
         drawn = larger(drawn.clamp(-1, 1), side)
     return model.pixels(drawn, distances, poses, gather_sources(model, pasts, sources)), distances

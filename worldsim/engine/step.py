@@ -108,7 +108,7 @@ class Engine:
         latents = latents.contiguous()
         distances: Tensor | list[None] = [None] * len(pasts)
         if model.config.pixels:
-            own, rows = model.config.own_pixels, zip(pasts, selection.indices, strict=True)
+            own, rows = model.config.recall_horizon, zip(pasts, selection.indices, strict=True)
             sources = [[i for i in row if past.recallable(i, own)] for past, row in rows]
             drawn, distances = backend.recall(pasts, sources, latents, poses, drawn)
             mark("pixels")

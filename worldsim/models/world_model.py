@@ -97,8 +97,10 @@ class WorldModel(nn.Module):
         self.reader = RayReader(channels, m.width, m.heads, self.grid, config.fov, m.scene_scale)
         if not config.generates:
             self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
-        if config.alone:
-            self.alone = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        if config.free_running:
+            self.free_running = CausalDiT(
+                config.denoiser, channels, channels + m.width // 2, self.grid, action
+            )
         if config.generates:
             control = action + MOTION_FEATURES
             self.generator = Generator(config.generator, channels, self.grid, control)

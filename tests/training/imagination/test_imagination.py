@@ -156,7 +156,7 @@ def test_a_dream_is_roamed_by_its_own_distances(loaded: LoadedModel) -> None:
         walks.append(stage.walk(player_in_dream(dream, config, 6), 12))
     np.testing.assert_array_equal(walks[0].frames, walks[1].frames)
     assert dream.distances.shape == (16, 16) and dream.distances.min() > 0
-    newest = loaded.model.pixels.distances(dream.latents[-1][None], dream.poses[-1][4:])[0]
+    newest = loaded.model.pixels.depth(dream.latents[-1][None], dream.poses[-1][4:])[0]
     expected = newest.detach().double().exp().numpy() * loaded.model.scale
     np.testing.assert_allclose(dream.distances, expected, rtol=1e-3)
 

@@ -204,10 +204,12 @@ def test_a_second_denoiser_changes_no_number_unless_it_is_asked_for(
     place: Path, results: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
 ) -> None:
     model = checkpoint.load(str(place / "model")).model
-    two = WorldModel(replace(model.config, alone=True))
+    two = WorldModel(replace(model.config, free_running=True))
     state = model.state_dict()
     second = {
-        k.replace("denoiser.", "alone.", 1): 0.9 * v for k, v in state.items() if k.startswith("denoiser.")
+        k.replace("denoiser.", "free_running.", 1): 0.9 * v
+        for k, v in state.items()
+        if k.startswith("denoiser.")
     }
     two.load_state_dict(state | second)
     checkpoint.save(tmp_path, two, {"family": "dmlab", "action_spec": MAZE})
@@ -220,8 +222,10 @@ def test_a_second_denoiser_changes_no_number_unless_it_is_asked_for(
     for row in measured(place, tmp_path / "results", 4, *asked)["rows"]:
         assert row["name"] not in kept or row["scores"] != kept[row["name"]]
     config = tmp_path / checkpoint.CONFIG
-    assert "alone: true" in config.read_text()
-    config.write_text(config.read_text().replace("  alone: true", "  alone: true\n  alone_after: 24"))
+    assert "free_running: true" in config.read_text()
+    config.write_text(
+        config.read_text().replace("  free_running: true", "  free_running: true\n  handover_after: 24")
+    )
     assert (
         evaluate.main(words(place, tmp_path / "results", 4, *asked)) == 2
     )  # the same weights play otherwise

@@ -201,7 +201,7 @@ def test_a_run_goes_on_where_it_stopped(small: str, walks: Path, tmp_path: Path)
 def test_the_trained_checkpoint_plays_by_its_generator(small: str, walks: Path, tmp_path: Path) -> None:
     _train(small, walks, tmp_path, "steps=1")
     loaded = checkpoint.load(str(tmp_path / "checkpoint"))
-    assert not any(name.startswith(("denoiser.", "alone.")) for name in loaded.model.state_dict())
+    assert not any(name.startswith(("denoiser.", "free_running.")) for name in loaded.model.state_dict())
     assert loaded.model.config.generator.strides == list(STRIDES), "it is told the size of its steps"
     shard = read(walks)[0]
     frames, actions, poses = (np.array(x[0]) for x in (shard.frames, shard.actions, shard.poses))

@@ -60,7 +60,7 @@ def test_the_right_distance_makes_views_agree_best() -> None:
         def forward(self, latents: torch.Tensor, pitch: torch.Tensor) -> torch.Tensor:
             return (ahead / memory.scale * along).log()[None]
 
-    memory.distances = Told()  # type: ignore[assignment]
+    memory.depth = Told()  # type: ignore[assignment]
     errors = {}
     for ahead in (1.5, 2.4, 3.0, 3.75, 6.0):
         errors[ahead] = float(photometric_loss(memory, walks, torch.zeros(1, 8, 4, 4))[1])
@@ -140,9 +140,9 @@ def test_a_model_keeps_the_memory_of_pixels_that_it_has_unless_a_fresh_one_is_wa
     first = with_pixels(bare)
     assert first.config.pixels and not bare.config.pixels
     again, fresh = with_pixels(first, own=7), with_pixels(first, fresh=True)
-    assert again.config.own_pixels == 7 and fresh.config.own_pixels == first.config.own_pixels
-    assert torch.equal(again.pixels.cues.weight, first.pixels.cues.weight)
-    assert not torch.equal(fresh.pixels.cues.weight, first.pixels.cues.weight)
+    assert again.config.recall_horizon == 7 and fresh.config.recall_horizon == first.config.recall_horizon
+    assert torch.equal(again.pixels.features.weight, first.pixels.features.weight)
+    assert not torch.equal(fresh.pixels.features.weight, first.pixels.features.weight)
     assert torch.equal(fresh.reader.value.weight, bare.reader.value.weight)
     shown = to_tensor(np.zeros((1, 32, 32, 3), np.uint8))
     assert fresh.autoencoder.encode(shown).shape[1] == 8

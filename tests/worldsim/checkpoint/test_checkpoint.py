@@ -1,16 +1,19 @@
 """A checkpoint loads as it was saved, or is refused in one sentence that says what to do."""
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 from tests.helpers.small_model import SPEC, small_checkpoint, small_model
 from worldsim import checkpoint
 from worldsim.actions import ActionSpecMismatch, check_same, space_from_spec, vector
 from worldsim.checkpoint import CONFIG, WEIGHTS, CheckpointError
+from worldsim.checkpoint.formats import KEYS, PARTS
 from worldsim.config import DreamConfig
 
 
@@ -139,3 +142,35 @@ def test_a_model_of_sizes_that_its_weights_do_not_have_is_not_built(
     began = time.process_time()
     assert told in _refusal(tmp_path)
     assert time.process_time() - began < 5
+
+
+def test_a_checkpoint_of_format_1_loads_under_the_names_of_today(tmp_path: Path) -> None:
+    model = small_model(free_running=True, pixels=True)
+    model.config.handover_after, model.config.recall_horizon = 24, 7
+    checkpoint.save(tmp_path, model, {"family": "minecraft"})
+    old = {now: before for before, now in PARTS.items()}
+    tensors = {
+        re.sub(rf"^({'|'.join(map(re.escape, old))})\.", lambda found: f"{old[found[1]]}.", k): v
+        for k, v in load_file(tmp_path / "model.safetensors").items()
+    }
+    assert {k.partition(".")[0] for k in tensors} >= {"alone", "pixels"} and "pixels.cues.bias" in tensors
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "1"})
+    text = (tmp_path / "config.yaml").read_text()
+    for key, now in KEYS.items():
+        assert f"  {now}: " in text
+        text = text.replace(f"  {now}: ", f"  {key.rpartition('.')[2]}: ")
+    (tmp_path / "config.yaml").write_text(text.replace("format: 2", "format: 1"))
+
+    loaded = checkpoint.load(str(tmp_path))
+    assert loaded.description.format == 1
+    assert (loaded.model.config.handover_after, loaded.model.config.recall_horizon) == (24, 7)
+    found = loaded.model.state_dict()
+    assert found.keys() == model.state_dict().keys()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(found[name], weight, atol=1e-3, rtol=1e-3)  # large ones are kept in halves
+
+
+def test_a_shipped_checkpoint_of_format_1_loads_whole() -> None:
+    loaded = checkpoint.load("blocks")
+    assert loaded.description.format == 1 and loaded.model.config.recall_horizon == 16
+    assert loaded.model.pixels.features.weight.abs().sum() > 0

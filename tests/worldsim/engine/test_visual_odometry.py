@@ -127,7 +127,7 @@ def test_drift_is_taken_back_where_a_place_comes_back(shipped: LoadedModel) -> N
                 count=first + 8,
             )
             past.pictures, past.distances = list(frames[: first + 8]), [None] * (first + 8)
-            refine_poses(model, past, first, n, model.pixels.distances)
+            refine_poses(model, past, first, n, model.pixels.depth)
         found = torch.stack(past.poses).numpy()
         assert np.array_equal(found[:first], drifted[:first].numpy())
         assert np.allclose(found[:, 4], poses[: first + 8, 4], atol=1e-4)
@@ -144,7 +144,7 @@ def test_a_forgetful_dream_cannot_find_back(shipped: LoadedModel) -> None:
     with torch.inference_mode():
         past = DreamPast(keep=n, latents=list(shipped.encode(frames)), poses=list(drifted), count=n)
         past.pictures, past.distances = list(frames), [None] * n
-        refine_poses(model, past, first, model.config.denoiser.window, model.pixels.distances)
+        refine_poses(model, past, first, model.config.denoiser.window, model.pixels.depth)
     assert torch.allclose(torch.stack(past.poses), drifted, atol=1e-5)
 
 
@@ -158,7 +158,7 @@ def test_what_is_known_of_nothing_corrects_nothing() -> None:
     )  # far apart
     past.pictures, past.distances = list(frames), [None] * 41
     with torch.inference_mode():
-        refine_poses(model, past, 25, 112, model.pixels.distances)
+        refine_poses(model, past, 25, 112, model.pixels.depth)
     for found, pose in zip(past.poses, poses, strict=True):
         assert torch.allclose(
             found, torch.tensor(pose, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1]), atol=1e-3

@@ -168,4 +168,4 @@ class Cpu:
         return relevant(stands, stand(pose, self.scale), min(count, len(views)))
 
     def _denoiser(self, free_running: bool) -> Denoiser:
-        return self.parts["alone" if free_running else "denoiser"]
+        return self.parts["free_running" if free_running else "denoiser"]

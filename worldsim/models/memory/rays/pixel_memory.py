@@ -32,7 +32,7 @@ UNSEEN = 30.0  # less than anything that was seen
 TURN, AGE = 30.0, 64.0  # degrees and frames that count as much as a unit
 
 
-class Distances(nn.Module):
+class DepthNet(nn.Module):
     """How far away what a frame shows is, from its latents and its pitch: logarithms, in units of the scene's scale."""
 
     rays: Tensor
@@ -98,10 +98,10 @@ class PixelMemory(nn.Module):
         super().__init__()
         self.size, self.fov, self.scale = size, fov, scale
         self.register_buffer("rays", cell_rays(size, size, fov), persistent=False)
-        self.distances = Distances(channels, grid, fov)
-        self.cues = nn.Conv2d(CUES, width, 3, padding=1)
-        self.weigh = nn.Conv2d(width, width, 3, padding=1)
-        self.judge = nn.Conv2d(width, 1, 3, padding=1)
+        self.depth = DepthNet(channels, grid, fov)
+        self.features = nn.Conv2d(CUES, width, 3, padding=1)
+        self.fusion = nn.Conv2d(width, width, 3, padding=1)
+        self.logits = nn.Conv2d(width, 1, 3, padding=1)
 
     def at_pixels(self, distances: Tensor, side: int) -> Tensor:
         """Log distances (N, h, w) to distances of every pixel in the world's units (N, side, side)."""
@@ -131,8 +131,8 @@ class PixelMemory(nn.Module):
         thought = sample(seen.distances[:, :, None], places)[:, :, 0] + math.log(self.scale)
         hidden = (thought - far.log()).clamp(-1, 1)  # below 0: something stands before it there
         cues = self._cues(drawn, found, hidden, inside.float(), poses, seen)
-        x = F.silu(self.weigh(F.silu(self.cues(cues))))
-        logits = F.interpolate(self.judge(x), (side, side), mode="bilinear", align_corners=False)
+        x = F.silu(self.fusion(F.silu(self.features(cues))))
+        logits = F.interpolate(self.logits(x), (side, side), mode="bilinear", align_corners=False)
         logits = logits.float().view(n, r, *drawn.shape[2:]).masked_fill(~inside, -UNSEEN)
         weights = F.pad(logits, (0, 0, 0, 0, 0, 1)).softmax(1)  # of the drawing last, whose logit is 0
         return (weights[:, :r, None] * found).sum(1) + weights[:, r:] * drawn
