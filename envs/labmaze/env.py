@@ -191,10 +191,12 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         return np.array([self._x, self._y, self._z, self._yaw, self._pitch])
 
     def _observe(self, pose: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        seen: dict[str, NDArray[Any]] = {"pov": renderer.picture(self._scene, pose, self.fov, self.size)}
+        observation: dict[str, NDArray[Any]] = {
+            "pov": renderer.picture(self._scene, pose, self.fov, self.size)
+        }
         if self.ids:
-            seen["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
-        return seen
+            observation["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
+        return observation
 
     def _info(self, pose: NDArray[np.float64]) -> dict[str, Any]:
         return {"pose": pose, "world_seed": self._expect_reset().seed}

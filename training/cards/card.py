@@ -43,26 +43,30 @@ def of_checkpoint(folder: Path, license: str, note: str = "") -> str:
     Raises:
         CheckpointError: it is none, or not whole.
     """
-    _, told = checkpoint.describe(str(folder))
+    _, description = checkpoint.describe(str(folder))
     tensors = checkpoint.weights(folder)
     facts: dict[str, Any] = {
-        "format": told.format,
-        "kind": told.kind,
-        "env_id": told.env_id,
-        "env_version": told.env_version,
-        "family": told.family,
-        "backend": told.backend,
-        "actions": _fields(told.action_spec),
+        "format": description.format,
+        "kind": description.kind,
+        "env_id": description.env_id,
+        "env_version": description.env_version,
+        "family": description.family,
+        "backend": description.backend,
+        "actions": _fields(description.action_spec),
         "parameters": sum(t.numel() for t in tensors.values()),
     }
-    if told.kind == "world":
+    if description.kind == "world":
         facts |= {
-            "size": told.model.size,
-            "posed": told.model.posed,
-            "histories": told.model.memory.histories,
+            "size": description.model.size,
+            "posed": description.model.posed,
+            "histories": description.model.memory.histories,
         }
-    own = folder / checkpoint.CARD
-    body = own.read_text("utf-8") if own.is_file() else f"# A dream of `{told.env_id}`\n\nNot measured yet.\n"
+    written = folder / checkpoint.CARD
+    body = (
+        written.read_text("utf-8")
+        if written.is_file()
+        else f"# A dream of `{description.env_id}`\n\nNot measured yet.\n"
+    )
     head = {"library_name": "worldsim", "license": license, "tags": ["worldsim", "world-model"]}
     return _card({**head, "worldsim": facts}, body, note)
 

@@ -133,7 +133,7 @@ def _scored(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
         title = (
             "Left alone after 64 true frames: latent Fréchet distance of what it dreams to all true frames:"
         )
-        found.append((title, tables.alone(scores["alone"])))
+        found.append((title, tables.free_running(scores["alone"])))
     lines = [line for title, table in found for line in (title, "", *table, "")]
     for file, table_of in ((config.imagination, tables.imagination), (config.mirror, tables.mirror)):
         if file:
@@ -144,11 +144,11 @@ def _scored(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
 def _commands(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
     """What gives these scores again."""
     collect, held = f"python -m training.collect env={world}", f"data/{world}_held"
-    alone = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
+    free_running = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
     return [
         f"{collect} policy=explore episodes=8 out={held}_explore seed={config.ahead_seed}",
         f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
-        *([f"{collect} {alone}"] if "alone" in scores else []),
+        *([f"{collect} {free_running}"] if "alone" in scores else []),
         *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
         *_imagining(config),
     ]

@@ -43,7 +43,7 @@ def needle(scores: dict[str, Any]) -> list[str]:
     return lines
 
 
-def alone(scores: dict[str, Any]) -> list[str]:
+def free_running(scores: dict[str, Any]) -> list[str]:
     parts = list(scores["lfd"])
     lines = ["| own frames | " + " | ".join(parts) + " |", "|---" * (len(parts) + 1) + "|"]
     rows = {"lfd": "dream", "true": "true frames", "elsewhere": "the same actions in other true worlds"}

@@ -50,17 +50,17 @@ class DreamsConfig:
 
 @dataclass
 class Recollection:
-    """A dreamt frame: latents (C, h, w), pose (5,), the true picture uint8 (H, W, 3), and R remembered views: pictures,
+    """A dreamt frame: latents (C, h, w), pose (5,), the true picture uint8 (H, W, 3), and R remembered both: pictures,
     latents (C, h, w), poses (R, 5), ages (R,), which are dreamt too (R,) and which are there at all (R,)."""
 
     latents: Tensor
     pose: Tensor
     true: np.ndarray
     pictures: list[np.ndarray]
-    seen: list[Tensor]
+    views: list[Tensor]
     poses: Tensor
     ages: Tensor
-    own: Tensor
+    n_generated: Tensor
     valid: Tensor
 
 
@@ -75,35 +75,35 @@ class Batch:
     poses: Tensor
     true: Tensor
     seen_latents: Tensor
-    seen: Seen
+    views: Seen
 
     def to(self, device: torch.device) -> Batch:
         """Every tensor on the device."""
-        views = Seen(*(x.to(device) for x in vars(self.seen).values()))
-        latents, seen = self.latents.to(device), self.seen_latents.to(device)
-        return Batch(latents, self.poses.to(device), self.true.to(device), seen, views)
+        both = Seen(*(x.to(device) for x in vars(self.views).values()))
+        latents, views = self.latents.to(device), self.seen_latents.to(device)
+        return Batch(latents, self.poses.to(device), self.true.to(device), views, both)
 
 
 def stacked(rows: list[Recollection]) -> Batch:
     """Several as one batch."""
-    views = Seen(
+    both = Seen(
         torch.stack([to_tensor(np.stack(row.pictures)) for row in rows]),
         torch.empty(0),
         torch.stack([row.poses for row in rows]),
         torch.stack([row.ages for row in rows]),
-        torch.stack([row.own for row in rows]),
+        torch.stack([row.n_generated for row in rows]),
         torch.stack([row.valid for row in rows]),
     )
     return Batch(
         torch.stack([row.latents for row in rows]),
         torch.stack([row.pose for row in rows]),
         to_tensor(np.stack([row.true for row in rows])),
-        torch.stack([torch.stack(row.seen) for row in rows]),
-        views,
+        torch.stack([torch.stack(row.views) for row in rows]),
+        both,
     )
 
 
-class Recollections:
+class RecallBuffer:
     """The newest dreams of a model that is being trained, frame by frame. A pool made anew after a restart is another.
 
     Raises:
@@ -143,12 +143,12 @@ class Recollections:
         blind = int(rng.choice(c.blind, p=odds / odds.sum()))
         dream, seed = DreamEnv(self.loaded), int(rng.integers(2**31))
         steps = replay({"dream": dream}, walk, blind, seed=seed, context=GIVEN, revisits=False)
-        return [self._recollection(dream, dream.own - 1, step.true, rng) for step in steps]
+        return [self._recollection(dream, dream.n_generated - 1, step.true, rng) for step in steps]
 
     def _recollection(
-        self, dream: DreamEnv, own: int, true: np.ndarray, rng: np.random.Generator
+        self, dream: DreamEnv, n_generated: int, true: np.ndarray, rng: np.random.Generator
     ) -> Recollection:
-        """Of a dream's newest frame, before which the newest ``own`` were dreamt."""
+        """Of a dream's newest frame, before which the newest ``n_generated`` were dreamt."""
         n, model = len(dream.poses) - 1, self.loaded.model
         recent = min(n, model.config.denoiser.window + int(rng.integers(8)))
         older = np.arange(max(0, n - self.config.history), n - recent)
@@ -171,6 +171,6 @@ class Recollections:
             [dream.latents[i].cpu().clone() for i in chosen],
             torch.stack([dream.poses[i] for i in chosen]).cpu().clone(),
             torch.tensor([float(n - i) for i in chosen]),
-            torch.tensor([i >= n - own for i in chosen]),
+            torch.tensor([i >= n - n_generated for i in chosen]),
             valid[0],
         )

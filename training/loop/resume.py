@@ -49,10 +49,10 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) ->
         return None
     try:
         with safe_open(path, "pt") as f:
-            told = f.metadata()
-            counters: dict[str, Any] = json.loads(told["counters"])
+            metadata = f.metadata()
+            counters: dict[str, Any] = json.loads(metadata["counters"])
             tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
-        tensor_file.check(tensors, told)
+        tensor_file.check(tensors, metadata)
         for name, part in parts.items():
             part.load_state_dict(
                 {renamed(k[len(name) + 1 :]): v for k, v in tensors.items() if k.startswith(name + "/")}

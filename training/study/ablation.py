@@ -97,7 +97,7 @@ class Clips:
     """Held-out clips (n, G + F, H, W, 3), what led to each frame (n, G + F, A), and how many each episode gave."""
 
     frames: np.ndarray
-    led: np.ndarray
+    actions_before: np.ndarray
     each: list[int]
 
 
@@ -107,17 +107,17 @@ def held_out(config: Config, episodes: list[Episode]) -> Clips:
     Raises:
         ConfigError: no episode is long enough.
     """
-    length, frames, led, each = config.given + config.frames, [], [], []
+    length, frames, actions_before, each = config.given + config.frames, [], [], []
     for episode in episodes:
         last = len(episode) - length
         starts = sorted({int(i) for i in np.linspace(1, last, config.clips)}) if last >= 1 else []
         actions = episode.action_vectors()
         frames += [episode.frames(i, i + length) for i in starts]
-        led += [actions[i - 1 : i + length - 1] for i in starts]
+        actions_before += [actions[i - 1 : i + length - 1] for i in starts]
         each.append(len(starts))
     if not frames:
         raise ConfigError(f"{config.held_out}: expected episodes of more than {length} frames, found none")
-    return Clips(np.stack(frames), np.stack(led), each)
+    return Clips(np.stack(frames), np.stack(actions_before), each)
 
 
 @torch.inference_mode()
@@ -126,9 +126,9 @@ def continued(model: ArDiffusion, clips: Clips, config: Config) -> np.ndarray:
     device = next(model.parameters()).device
     sampling = Sampling(config.difference, config.denoising_steps)
     random, made = torch.Generator().manual_seed(0), []
-    for shown, led in zip(clips.frames, clips.led, strict=True):
+    for shown, actions_before in zip(clips.frames, clips.actions_before, strict=True):
         given = model.autoencoder.encode(to_tensor(shown[: config.given], device))[None]
-        actions = model.normalise(torch.as_tensor(led, device=device))[None]
+        actions = model.normalise(torch.as_tensor(actions_before, device=device))[None]
         latents = torch.cat([given, model.generate(given, actions, sampling, random)], 1)
         made.append(to_uint8(model.autoencoder.decode(latents)[0, config.given :]))
     return np.stack(made)
@@ -209,7 +209,7 @@ def main(args: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     clips = held_out(config, open_episodes(Path(config.held_out)))
     results = [row(config, name, seed, clips, device) for seed in config.seeds for name in config.rows]
-    told = {
+    summary = {
         "command": " ".join(["python -m training.ablate_ar_diffusion", *args]),
         "hardware": hardware(device),
         "steps": config.steps,
@@ -222,10 +222,10 @@ def main(args: list[str]) -> int:
         "features": config.features,
         "results": sorted(results, key=lambda r: (list(ROWS).index(r["row"]), r["seed"])),
     }
-    (out / "ablation.json").write_text(json.dumps(told, indent=1) + "\n")
+    (out / "ablation.json").write_text(json.dumps(summary, indent=1) + "\n")
     if config.table:
-        Path(config.table).write_text(markdown(told))
-    print(json.dumps({k: v for k, v in told.items() if k != "results"}))
+        Path(config.table).write_text(markdown(summary))
+    print(json.dumps({k: v for k, v in summary.items() if k != "results"}))
     return 0
 
 

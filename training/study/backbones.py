@@ -130,8 +130,8 @@ def _find(config: StudyConfig, name: str) -> Backbone:
         fingerprint(model.autoencoder),
         fingerprint(model, without=("free_running.",)),
     )
-    told = description.training
+    facts = description.training
     trained_for = (
-        f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"
+        f"{facts['steps']} steps in {facts['seconds']} s" if "seconds" in facts else "no word of its training"
     )
     return Backbone(str(folder), place, mark, space_mark, one_mark, trained_for, about=description)

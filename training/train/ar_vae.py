@@ -27,7 +27,7 @@ from torch.utils.tensorboard import SummaryWriter
 from training.data.episodes import RandomClips, open_both
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
-from training.objectives.image_loss import picture_loss
+from training.objectives.image_loss import image_loss
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from worldsim.checkpoint import load_ar_vae, save_autoencoder
 from worldsim.cli.command import command
@@ -95,13 +95,13 @@ class Tokenizing(nn.Module):
         z = (raw - vae.mean) / vae.scale + c.latent_noise * noise
         y = vae.decode(z, causal=self.stage == "causal").flatten(0, 1).float()  # (B T, 3, H, W)
         x = x.flatten(0, 1)
-        shown, pixels, similar = picture_loss(y, x, c.ssim_weight)
+        shown, pixels, similar = image_loss(y, x, c.ssim_weight)
         loss = shown + 1e-4 * raw.square().mean()
         losses = {"l1": pixels, "ssim": similar}
         if self.stage != "reconstruction" and c.adversarial_weight:
-            maker, judge = hinge(self.discriminator, x, y)
-            loss = loss + c.adversarial_weight * maker + judge
-            losses |= {"maker": maker, "judge": judge}
+            generator_loss, discriminator_loss = hinge(self.discriminator, x, y)
+            loss = loss + c.adversarial_weight * generator_loss + discriminator_loss
+            losses |= {"maker": generator_loss, "judge": discriminator_loss}
         return {"loss": loss, **losses}
 
 
@@ -161,7 +161,7 @@ def _begin(autoencoder: ArVae, config: Config, source: RandomClips) -> None:
         begin_with_components(autoencoder, source.batch(64, 1, np.random.default_rng(config.seed)))
 
 
-def _show(
+def _log_images(
     ema: nn.Module, writer: SummaryWriter, step: int, frames: np.ndarray, causal: bool, device: torch.device
 ) -> None:
     """True frames (T, H, W, 3) above decoded ones, to TensorBoard."""
@@ -216,7 +216,7 @@ def main(args: list[str]) -> int:
         def sample(
             ema: nn.Module, writer: SummaryWriter, step: int, causal: bool = stage == "causal"
         ) -> None:
-            _show(ema, writer, step, fixed[0], causal, accelerator.device)
+            _log_images(ema, writer, step, fixed[0], causal, accelerator.device)
 
         steps = max(1, round(config.steps * share)) if config.steps else 0
         part = replace(config, seconds=config.seconds * share, steps=steps)

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from training.data.episodes import RandomFrames, open_both
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
-from training.objectives.image_loss import picture_loss
+from training.objectives.image_loss import image_loss
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
 from worldsim.cli.command import command
 from worldsim.config import AutoencoderConfig, ConfigError, load
@@ -63,7 +63,7 @@ class Reconstruction(nn.Module):
                 self.autoencoder.scale.lerp_(std, 0.05)
         scale = self.autoencoder.scale[:, None, None]
         y = self.autoencoder.decoder(raw + self.noise * scale * noise)
-        loss, pixels, similar = picture_loss(y, x, self.ssim_weight)
+        loss, pixels, similar = image_loss(y, x, self.ssim_weight)
         size = 1e-4 * raw.square().mean()
         return {"loss": loss + size, "l1": pixels, "ssim": similar}
 

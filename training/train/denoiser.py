@@ -64,8 +64,8 @@ def begin_from(model: WorldModel, name_or_path: str) -> None:
         CheckpointError: no such checkpoint, or one of another shape.
     """
     other = load_checkpoint(name_or_path).model
-    own = ("autoencoder.", "action_mean", "action_std", "free_running.", "pixels.")
-    weights = {k: v for k, v in other.state_dict().items() if not k.startswith(own)}
+    kept = ("autoencoder.", "action_mean", "action_std", "free_running.", "pixels.")
+    weights = {k: v for k, v in other.state_dict().items() if not k.startswith(kept)}
     try:
         model.load_state_dict(model.state_dict() | weights)
     except RuntimeError as error:
@@ -125,13 +125,15 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip, noise, reads=reads)
         return losses
 
-    def show(ema: Objective, writer: SummaryWriter, step: int) -> None:
+    def log_images(ema: Objective, writer: SummaryWriter, step: int) -> None:
         loaded = Loaded(ema.model, Description(action_spec=meta["action_spec"]), out)
         picture = _dreamt(loaded, held_sources[0])
         writer.add_image("held_out/true_above_dreamt", picture, step, dataformats="HWC")
 
     both = (episodes, held_out)
-    ema, result = fit(objective, losses_on, both, config, config.optimizer, accelerator, batches=8, show=show)
+    ema, result = fit(
+        objective, losses_on, both, config, config.optimizer, accelerator, batches=8, log_images=log_images
+    )
     if accelerator.is_main_process:
         ema.model.cpu()
         measure_drift(ema.model, held_out)

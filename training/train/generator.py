@@ -196,8 +196,8 @@ class Run:
                     for name, mean in running.items():
                         writer.add_scalar(f"train/{name}", mean, step)
                     frames = (step + 1) * c.clip.batch * c.clip.length * self.accelerator.num_processes
-                    told = {"step": step + 1, "frames": frames, "seconds": round(self.counters["seconds"])}
-                    print(json.dumps(told | {k: round(v, 4) for k, v in running.items()}), flush=True)
+                    record = {"step": step + 1, "frames": frames, "seconds": round(self.counters["seconds"])}
+                    print(json.dumps(record | {k: round(v, 4) for k, v in running.items()}), flush=True)
                 if now - saved > c.save_every:
                     self.save()
                     saved = time.monotonic()

@@ -27,10 +27,10 @@ from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.odometry import (
     Walk,
+    dead_reckon,
     fit_turns,
     last_motions,
     measure_drift,
-    reckon,
     reckoning_loss,
     walk_from,
 )
@@ -75,7 +75,7 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
     errors: dict[int, list[Tensor]] = {after: [] for after in AFTER}
     for episode in episodes:
         walk = walk_from(model, episode, 0, len(episode.latents) - 1)
-        found = reckon(model.odometry, walk, walk.poses[:, N_RECENT], last_motions(model.odometry, walk))
+        found = dead_reckon(model.odometry, walk, walk.poses[:, N_RECENT], last_motions(model.odometry, walk))
         found, true = torch.cat([walk.poses[0, N_RECENT : N_RECENT + 1], found[0]]), walk.poses[0, N_RECENT:]
         for after in AFTER:
             off = motion(found[:-after], found[after:], 1.0) - motion(true[:-after], true[after:], 1.0)
@@ -83,14 +83,16 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
             errors[after].append(
                 torch.stack([across, off[:, 1].abs(), turned.abs(), off[:, 4].abs() * TURN_UNIT], -1)
             )
-    told: dict[str, dict[str, float]] = {}
+    drifts: dict[str, dict[str, float]] = {}
     for after, parts in errors.items():
         rows = torch.cat(parts)
         if not len(rows):
             continue  # no episode is that long
         means = [round(float(x), 4) for x in rows.mean(0)]
-        told[str(after)] = dict(zip(("across", "up", "yaw", "pitch"), means, strict=True)) | {"n": len(rows)}
-    return told
+        drifts[str(after)] = dict(zip(("across", "up", "yaw", "pitch"), means, strict=True)) | {
+            "n": len(rows)
+        }
+    return drifts
 
 
 @command

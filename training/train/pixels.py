@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from training.data.clips import RowNoise
 from training.data.episodes import open_episodes
-from training.evaluation.recall_buffer import Batch, DreamsConfig, Recollections
+from training.evaluation.recall_buffer import Batch, DreamsConfig, RecallBuffer
 from training.loop.finetune import encoded, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
-from training.objectives.image_loss import picture_loss
+from training.objectives.image_loss import image_loss
 from training.objectives.photometric import Walks, draw_walks, photometric_loss
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
@@ -71,43 +71,43 @@ class Mixing(nn.Module):
         loss, agreed = photometric_loss(self.pixels, walks, noise)
         losses = {"agreed": agreed}
         if batch is not None and drawn is not None:
-            shown, _, similar = picture_loss(self.shown(batch, drawn), batch.true, self.ssim_weight)
+            shown, _, similar = image_loss(self.shown(batch, drawn), batch.true, self.ssim_weight)
             loss, losses["ssim"] = loss + shown, similar
         return {"loss": loss, **losses}
 
     def shown(self, batch: Batch, drawn: Tensor) -> Tensor:
         """What dreamt frames become with what is remembered, (B, 3, H, W)."""
-        pixels, (b, r) = self.pixels, batch.seen.poses.shape[:2]
+        pixels, (b, r) = self.pixels, batch.views.poses.shape[:2]
         latents = torch.cat([batch.latents, batch.seen_latents.flatten(0, 1)])
-        pitch = torch.cat([batch.poses[:, 4], batch.seen.poses[..., 4].flatten()])
-        distances = pixels.depth(latents, pitch)
-        views = Seen(**vars(batch.seen) | {"distances": distances[b:].unflatten(0, (b, r))})
+        pitch = torch.cat([batch.poses[:, 4], batch.views.poses[..., 4].flatten()])
+        depth = pixels.depth(latents, pitch)
+        views = Seen(**vars(batch.views) | {"depth": depth[b:].unflatten(0, (b, r))})
         with torch.autocast(drawn.device.type, enabled=False):
-            return pixels(drawn, distances[:b], batch.poses, views)
+            return pixels(drawn, depth[:b], batch.poses, views)
 
 
-def with_pixels(model: WorldModel, fresh: bool = False, own: int = 0) -> WorldModel:
+def with_pixels(model: WorldModel, fresh: bool = False, horizon: int = 0) -> WorldModel:
     """The model with a memory of pixels: its own, where it has one and that is wanted, else one that knows nothing."""
-    own = own or model.config.recall_horizon
-    both = WorldModel(replace(model.config, pixels=True, recall_horizon=own))
+    horizon = horizon or model.config.recall_horizon
+    both = WorldModel(replace(model.config, pixels=True, recall_horizon=horizon))
     kept = {k: w for k, w in model.state_dict().items() if not (fresh and k.startswith("pixels."))}
     both.load_state_dict(both.state_dict() | kept)
     return both.to(next(model.parameters()).device).eval()
 
 
 @torch.no_grad()
-def worth(model: WorldModel, module: Mixing, dreams: Recollections, seed: int) -> dict[str, float]:
+def worth(model: WorldModel, module: Mixing, dreams: RecallBuffer, seed: int) -> dict[str, float]:
     """SSIM of held-out dreamt frames as they were drawn and as they are shown, and their number."""
     device, rng = next(model.parameters()).device, np.random.default_rng(seed)
-    told: dict[str, list[float]] = {"drawn": [], "shown": []}
+    scores: dict[str, list[float]] = {"drawn": [], "shown": []}
     for _ in range(16):
         batch = dreams.pick(16, rng).to(device)
         drawn = model.autoencoder.decode(batch.latents)
         true = to_uint8(batch.true)
         for name, found in (("drawn", drawn), ("shown", module.shown(batch, drawn))):
-            told[name] += [ssim(t, f) for t, f in zip(true, to_uint8(found), strict=True)]
-    means = {name: round(float(np.mean(values)), 4) for name, values in told.items()}
-    return means | {"n": len(told["drawn"])}
+            scores[name] += [ssim(t, f) for t, f in zip(true, to_uint8(found), strict=True)]
+    means = {name: round(float(np.mean(values)), 4) for name, values in scores.items()}
+    return means | {"n": len(scores["drawn"])}
 
 
 @command
@@ -122,7 +122,7 @@ def main(args: list[str]) -> int:
     sources = files[: len(episodes)]
     held = open_episodes(Path(config.held_out)) if config.held_out else files[len(episodes) :]
     pairs = list(zip(sources, episodes, strict=True))
-    dreams = Recollections(loaded, sources, config.dreams)
+    dreams = RecallBuffer(loaded, sources, config.dreams)
     model.requires_grad_(False)
     model.pixels.requires_grad_(True)
     device = accelerator.device
@@ -148,7 +148,7 @@ def main(args: list[str]) -> int:
     if accelerator.is_main_process:
         model.pixels = ema.pixels
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
-        unseen = Recollections(loaded, held, replace(config.dreams, first=min(4, len(held))))
+        unseen = RecallBuffer(loaded, held, replace(config.dreams, first=min(4, len(held))))
         unseen.refresh(config.seed, 0, 0)
         result["held_out"] = worth(model, ema, unseen, config.seed)
         save_part(out, loaded, "pixels", result)

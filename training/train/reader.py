@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from training.data.episodes import DataError, LatentEpisode
 from training.data.returning_views import (
     OLDER_THAN,
-    Reads,
-    ReadsConfig,
+    ReturningViews,
     draw_reads,
     gather,
     readable,
@@ -55,7 +54,7 @@ class Reading(nn.Module):
         super().__init__()
         self.encoder, self.reader = encoder, reader
 
-    def forward(self, reads: Reads) -> dict[str, Tensor]:
+    def forward(self, reads: ReturningViews) -> dict[str, Tensor]:
         """Mean squared error of what is drawn (unit-variance latents)."""
         return {"loss": reading_loss(self.encoder, self.reader, reads)}
 

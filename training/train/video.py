@@ -67,11 +67,11 @@ def begin_from(model: VideoModel, name_or_path: str) -> int:
         CheckpointError: no such checkpoint, or nothing in it fits.
     """
     mine = model.state_dict()
-    own = ("autoencoder.", "action_mean", "action_std")
+    kept = ("autoencoder.", "action_mean", "action_std")
     fitting = {
         k: v
         for k, v in weights(resolve(name_or_path)).items()
-        if k in mine and v.shape == mine[k].shape and not k.startswith(own)
+        if k in mine and v.shape == mine[k].shape and not k.startswith(kept)
     }
     if not fitting:
         raise CheckpointError(f"init={name_or_path}: none of its weights fit this model; leave init out")

@@ -57,11 +57,11 @@ def no_larger_than(path: Path) -> Iterator[None]:
             hook.remove()
 
 
-def check_described(told: Mapping[str, Any], models: Mapping[str, str], path: Path) -> None:
+def check_described(description: Mapping[str, Any], models: Mapping[str, str], path: Path) -> None:
     """Whether what a checkpoint says of itself can be built: its numbers, its actions, and nothing left to fill in.
 
     Args:
-        told: its configuration, plain.
+        description: its configuration, plain.
         models: the field that fixes the model, by ``kind``.
         path: the file it stands in.
 
@@ -70,19 +70,19 @@ def check_described(told: Mapping[str, Any], models: Mapping[str, str], path: Pa
     """
     if "${" in path.read_text("utf-8"):
         raise TooLarge("expected plain values, found ${...}, which asks for something of this machine")
-    if (kind := told["kind"]) in models:
-        check_numbers(told[models[kind]])
-    if told["action_spec"]:
-        check_spec(told["action_spec"])
+    if (kind := description["kind"]) in models:
+        check_numbers(description[models[kind]])
+    if description["action_spec"]:
+        check_spec(description["action_spec"])
 
 
-def check_numbers(told: Mapping[str, Any]) -> None:
+def check_numbers(description: Mapping[str, Any]) -> None:
     """Whether every whole number in a configuration is from 0 to :data:`LARGEST`, and no list is longer than 256.
 
     Raises:
         TooLarge: one is not; the message names it.
     """
-    for key, value in told.items():
+    for key, value in description.items():
         some = (
             list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else [value]
         )

@@ -32,9 +32,9 @@ def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
         OSError: the disk is full, or the folder cannot be written; the old file stays as it was.
     """
     new = path.with_name(path.name + ".new")
-    told = {**metadata, CHECKSUM: checksum(tensors)}
+    header = {**metadata, CHECKSUM: checksum(tensors)}
     try:
-        save_file(dict(tensors), new, metadata=told)
+        save_file(dict(tensors), new, metadata=header)
         with new.open("r+b") as file:  # Windows brings to the disk what is open for writing
             os.fsync(file.fileno())
         new.replace(path)
@@ -65,8 +65,8 @@ def check(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> 
     Raises:
         TensorFileError: these are not the numbers that were saved.
     """
-    told = (metadata or {}).get(CHECKSUM)
-    if told is not None and told != checksum(tensors):
+    expected = (metadata or {}).get(CHECKSUM)
+    if expected is not None and expected != checksum(tensors):
         raise TensorFileError("the numbers in it are not those that were saved, by its checksum")
 
 

@@ -113,12 +113,12 @@ class ModelConfig:
 
     A model that is not ``posed`` was trained in a world that tells no pose: to it the camera stands still. One that was
     trained ``free_running``, as before generators, has a second denoiser for a past of its own, which takes over
-    after ``handover_after`` frames without a true one: as many as the needle protocol dreams between two corrections, or
-    more, since the first one knows better what it remembers. One that ``generates`` has a generator
+    after ``handover_after`` frames without a true one: as many as the needle protocol dreams between two corrections,
+    or more, since the first one knows better what it remembers. One that ``generates`` has a generator
     (`training.train_generator`) in the place of both.
     ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of
-    true ones, and of the first ``recall_horizon`` that it dreams after one. What it makes up beyond that mixes to mud in
-    some worlds.
+    true ones, and of the first ``recall_horizon`` that it dreams after one. What it makes up beyond that mixes to mud
+    in some worlds.
     """
 
     size: int = 64

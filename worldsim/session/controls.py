@@ -97,9 +97,9 @@ class Controls:
         """Start or stop recording."""
         self._commands.put(lambda: self._record(not self.recording))
 
-    def dials(self) -> dict[str, tuple[int, list[int]]]:
+    def settings(self) -> dict[str, tuple[int, list[int]]]:
         """Where "history", "budget" and "denoising_steps" stand, and their choices; empty without a dream."""
-        return self._dreams.dials()
+        return self._dreams.settings()
 
     @property
     def recording(self) -> bool:

@@ -287,7 +287,7 @@ def test_rows_that_name_another_row_as_theirs_would_dream_the_same() -> None:
 
 
 def test_every_row_of_the_papers_tables_is_in_the_study() -> None:
-    assert {row.dials for row in rows.TABLE_1} >= set(paper.TABLE_1) == set(paper.TABLE_2)
+    assert {row.settings for row in rows.TABLE_1} >= set(paper.TABLE_1) == set(paper.TABLE_2)
     assert {row.preset for row in rows.TABLE_3} >= set(paper.TABLE_3)
     assert [row.budget for row in rows.TABLE_4] == list(paper.TABLE_4)
     for cells in paper.TABLE_1.values():  # the paper's average is the mean of its ranges, as ours is

@@ -80,7 +80,7 @@ def test_a_clip_remembers_what_its_odds_say(small: str, walks: Path) -> None:
     shards = read(walks)
     for kind, odds in enumerate(([1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1])):
         config = ClipConfig(
-            length=5, batch=8, window=4, odds=[float(x) for x in odds], own=0, shaken=0, dropped=0
+            length=5, batch=8, window=4, odds=[float(x) for x in odds], generated=0, shaken=0, dropped=0
         )
         clips = Clips(shards, model, config).batch(0, 1)
         assert clips.evidence.shape == (8, 5, 4, 32, 32)

@@ -13,7 +13,7 @@ from tests.helpers.small_model import SPEC, small_config, small_model
 from tests.helpers.small_run import record
 from training.data.clips import RowNoise
 from training.data.episodes import LatentEpisode, latent_episodes, open_episodes
-from training.objectives.odometry import last_motions, reckon, reckoning_loss, walk_from
+from training.objectives.odometry import dead_reckon, last_motions, reckoning_loss, walk_from
 from training.train import odometry as train_odometry
 from training.train.odometry import drift
 from worldsim import checkpoint
@@ -54,7 +54,7 @@ def test_a_walk_is_reckoned_in_training_as_a_dream_reckons_it(data: Path, tmp_pa
     episode = LatentEpisode(z, torch.from_numpy(source.action_vectors()[:19]), torch.zeros(20, 5))
     walk = walk_from(loaded.model, episode, 0, 19)
     with torch.no_grad():
-        found = reckon(loaded.model.odometry, walk, played[:1], torch.zeros(1, N_RECENT, 5))
+        found = dead_reckon(loaded.model.odometry, walk, played[:1], torch.zeros(1, N_RECENT, 5))
     torch.testing.assert_close(found[0], played[1:], atol=1e-3, rtol=1e-3)
     assert (played[1:] - played[:-1]).abs().max() > 0.1  # it went somewhere
 

@@ -12,7 +12,7 @@ import torch
 from tests.helpers.small_model import small_config
 from tests.helpers.small_run import record
 from training.data.episodes import DataError, LatentEpisode, latent_episodes, open_episodes
-from training.evaluation.recall_buffer import GIVEN, DreamsConfig, Recollections
+from training.evaluation.recall_buffer import GIVEN, DreamsConfig, RecallBuffer
 from training.objectives.photometric import Walks, draw_walks, near, photometric_loss
 from training.train import pixels as train_pixels
 from training.train.pixels import with_pixels
@@ -85,21 +85,25 @@ def test_a_recollection_is_what_the_dream_had(tmp_path: Path) -> None:
     loaded = _model(data, tmp_path / "model")
     loaded.model = with_pixels(loaded.model)
     episodes = open_episodes(data)
-    dreams = Recollections(loaded, episodes, DreamsConfig(first=1, longest=30, blind=[8], blind_odds=[1.0]))
+    dreams = RecallBuffer(loaded, episodes, DreamsConfig(first=1, longest=30, blind=[8], blind_odds=[1.0]))
     dreams.refresh(0, 1, 0)
     frames = dreams.pool[0]
     assert len(frames) == 30
     for k, found in enumerate(frames):
-        assert len(found.pictures) == len(found.seen) == loaded.model.config.memory.reads
+        assert len(found.pictures) == len(found.views) == loaded.model.config.memory.reads
         assert (found.ages[found.valid] >= 1).all()
         # Since the past is made true every 8th frame, nothing older than that is the dream's own.
-        assert not found.own[found.valid & (found.ages > (GIVEN + k) % 8)].any()
+        assert not found.n_generated[found.valid & (found.ages > (GIVEN + k) % 8)].any()
     last = frames[-1]
-    true = [p for p, own, there in zip(last.pictures, last.own, last.valid, strict=True) if there and not own]
+    true = [
+        p
+        for p, own, there in zip(last.pictures, last.n_generated, last.valid, strict=True)
+        if there and not own
+    ]
     known = {frame.tobytes() for episode in episodes for frame in episode.frames()}
     assert true and all(picture.tobytes() in known for picture in true)
     batch = dreams.pick(5, np.random.default_rng(0))
-    assert batch.true.shape == (5, 3, 32, 32) and batch.seen.pictures.shape[:2] == batch.seen.ages.shape
+    assert batch.true.shape == (5, 3, 32, 32) and batch.views.pictures.shape[:2] == batch.views.ages.shape
 
 
 def test_training_changes_the_memory_of_pixels_alone_and_makes_views_agree(
@@ -139,7 +143,7 @@ def test_a_model_keeps_the_memory_of_pixels_that_it_has_unless_a_fresh_one_is_wa
     bare = WorldModel(small_config())
     first = with_pixels(bare)
     assert first.config.pixels and not bare.config.pixels
-    again, fresh = with_pixels(first, own=7), with_pixels(first, fresh=True)
+    again, fresh = with_pixels(first, horizon=7), with_pixels(first, fresh=True)
     assert again.config.recall_horizon == 7 and fresh.config.recall_horizon == first.config.recall_horizon
     assert torch.equal(again.pixels.features.weight, first.pixels.features.weight)
     assert not torch.equal(fresh.pixels.features.weight, first.pixels.features.weight)

@@ -13,7 +13,7 @@ from tests.helpers.small_model import SPEC, small_checkpoint, small_model
 from worldsim import checkpoint
 from worldsim.actions import ActionSpecMismatch, check_same, space_from_spec, vector
 from worldsim.checkpoint import CONFIG, WEIGHTS, CheckpointError
-from worldsim.checkpoint.formats import KEYS, PARTS
+from worldsim.checkpoint.formats import FORMAT, KEYS, PARTS
 from worldsim.config import DreamConfig
 
 
@@ -66,7 +66,7 @@ def test_a_misspelt_field_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
     config = small_checkpoint(tmp_path) / CONFIG
-    config.write_text(config.read_text().replace("format: 1", "format: 9"))
+    config.write_text(config.read_text().replace(f"format: {FORMAT}", "format: 9"))
     assert "update worldsim" in _refusal(tmp_path)
 
 

@@ -163,15 +163,15 @@ def test_a_dream_keeps_what_it_showed_and_what_it_was_corrected_to(loaded: Loade
     dream = DreamEnv(loaded)
     dream.reset(options=context)
     frames: np.ndarray = context["frames"]  # type: ignore[assignment]
-    assert np.array_equal(dream.pictures, frames) and dream.own == 0
+    assert np.array_equal(dream.pictures, frames) and dream.n_generated == 0
     first = dream.step(dream.action_space.sample())[0]
     second = dream.step(dream.action_space.sample())[0]
     assert np.array_equal(dream.pictures[-2:], [first, second])
     dream.correct(frames[:3])
-    assert np.array_equal(dream.pictures[-3:], frames[:3]) and dream.own == 0
+    assert np.array_equal(dream.pictures[-3:], frames[:3]) and dream.n_generated == 0
     assert len(dream.pictures) == len(dream.latents) == len(dream.poses) == 12
     dream.step(dream.action_space.sample())
-    assert dream.own == 1
+    assert dream.n_generated == 1
 
 
 def test_pixels_come_from_true_frames_and_the_first_ones_dreamt_after_them(loaded: LoadedModel) -> None:

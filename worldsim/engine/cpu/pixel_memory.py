@@ -74,9 +74,9 @@ class Pixels:
         """As :func:`worldsim.engine.pixel_recall.recall_pixels`, of pictures uint8 (H, W, 3)."""
         if (side := pasts[0].side) != len(drawn[0]):
             drawn = list(to_uint8(larger(to_tensor(np.stack(drawn)), side)))
-        distances = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
-        rows = zip(pasts, sources, poses, drawn, distances, strict=True)
-        return [self._one(*row) for row in rows], distances
+        depth = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
+        rows = zip(pasts, sources, poses, drawn, depth, strict=True)
+        return [self._one(*row) for row in rows], depth
 
     def _one(
         self, past: DreamPast, sources: Sequence[int], pose: Pose, drawn: np.ndarray, distance: Tensor
@@ -96,7 +96,7 @@ class Pixels:
             [np.array(rotation(other)).T @ (np.array(pose[:3]) - np.array(other[:3])) for other in theirs],
             np.float32,
         )
-        cues = np.empty((r, grid, grid, CUES), np.float32)
+        fits = np.empty((r, grid, grid, CUES), np.float32)
         found = np.empty((r, side, side, 3), np.float32)
         inside = np.empty((r, side, side), np.float32)
         reach = math.tan(math.radians(self.fov) / 2)
@@ -105,14 +105,14 @@ class Pixels:
         rays = self._rays[side]
         warp(
             drawn, distance.contiguous().numpy(), rays, pictures, far, turns, steps,
-            self.scale, reach, BEHIND, side // self.size, found, inside, cues,
+            self.scale, reach, BEHIND, side // self.size, found, inside, fits,
         )  # fmt: skip
         for k, (i, other) in enumerate(zip(sources, theirs, strict=True)):
             moved = math.dist(other[:3], pose[:3]) / self.scale
             turn = (abs(wrap(other[3] - pose[3])) + abs(other[4] - pose[4])) / TURN
-            own = float(i >= past.true_until)
-            cues[k, ..., -N_VIEW_FEATURES:] = moved, turn, own, (past.count - i) / AGE
-        x = self.fusion(self.features(torch.from_numpy(cues)), silu=True)
+            generated = float(i >= past.true_until)
+            fits[k, ..., -N_VIEW_FEATURES:] = moved, turn, generated, (past.count - i) / AGE
+        x = self.fusion(self.features(torch.from_numpy(fits)), silu=True)
         logits = self.logits(x, silu=True).numpy().reshape(r, grid, grid)
         shown = np.empty_like(drawn)
         mix(drawn, found, inside, logits, UNSEEN, shown)
