@@ -85,7 +85,7 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self._ground, self._tint = world.ground, world.tint
         self._room, self._tops = room_field(self.grid), tops_of(self.grid)
         self.player = Player(self.grid, SOLID, WATER, BEDROCK, BLOCK["planks"], self._set, "Blocks")
-        self.player.standing_place(*world.spawn)
+        self.player.stand_at(*world.spawn)
         self._steps = 0
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])

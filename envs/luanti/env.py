@@ -98,7 +98,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         in_hand = self.map.names.index(saved_map.IN_HAND)
         self.player = Player(grid, self.map.solid, LIQUID, -1, in_hand, self._set, "Luanti")
         height = float(self.map.walkmap(grid)[column])
-        self.player.standing_place(column[0] + 0.5, height, column[1] + 0.5, yaw)
+        self.player.stand_at(column[0] + 0.5, height, column[1] + 0.5, yaw)
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
         self._steps = 0

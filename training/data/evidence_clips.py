@@ -35,8 +35,9 @@ BLUR = 3.0
 class ClipConfig:
     """``odds``: of what is remembered, in the order of ``REMEMBERED``.
 
-    ``generated``: share of clips with evidence whose evidence is degraded as a dream's own is; ``shaken``: share whose pose
-    is a little off; ``dropped``: share of single frames without evidence, as frames have that were given and not drawn.
+    ``generated``: share of clips with evidence whose evidence is degraded as a dream's own is; ``shaken``: share whose
+    pose is a little off; ``dropped``: share of single frames without evidence, as frames have that were given and not
+    drawn.
     """
 
     length: int = 16

@@ -46,7 +46,7 @@ from worldsim.runtime import hardware, pick_device
 
 
 def motion(walks: list[Walk]) -> dict[str, float]:
-    """How roaming went, by the poses it was statistics: ground covered and degrees turned a frame, means over walks."""
+    """How roaming went, by the poses it was told: ground covered and degrees turned a frame, means over walks."""
     ground = [np.linalg.norm(np.diff(w.poses[:, [0, 2]], axis=0), axis=1).sum() for w in walks]
     turns = [np.abs((np.diff(w.poses[:, 3]) + 180) % 360 - 180).mean() for w in walks]
     return {"ground": round(float(np.mean(ground)), 2), "turned": round(float(np.mean(turns)), 2)}

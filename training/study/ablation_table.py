@@ -36,8 +36,9 @@ def markdown(summary: dict[str, Any]) -> str:
         "",
         f"{summary['steps']} training steps a row over one AR-VAE, {summary['clips']} held-out clips of "
         f"{summary['episodes']} episodes: {summary['given']} true frames, then {summary['frames']} new ones in "
-        f"{summary['denoising_steps']} DDIM steps, s = {summary['difference']:g} of them. Each cell is the mean over seeds, in brackets the widest of the "
-        "seeds' 95% intervals over episodes (SSIM, PSNR: bootstrap; LFD: jackknife), behind it the seeds' own values. "
+        f"{summary['denoising_steps']} DDIM steps, s = {summary['difference']:g} of them. Each cell is the mean over "
+        "seeds, in brackets the widest of the seeds' 95% intervals over episodes (SSIM, PSNR: bootstrap; LFD: "
+        "jackknife), behind it the seeds' own values. "
         f"LFD is the Frechet distance in the latents of the checkpoint `{summary['features']}`; it is not FVD and has "
         "another scale. Less is better for LFD, FID and FVD.",
         "",

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from training.data.episodes import DataError, LatentEpisode
 from training.data.returning_views import (
     OLDER_THAN,
+    ReadsConfig,
     ReturningViews,
     draw_reads,
     gather,
