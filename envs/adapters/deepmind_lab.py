@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.asked import check
 
 LEVEL = "contributed/dmlab30/explore_goal_locations_small"
 PICTURE, PLACE, ROTATION = "RGB_INTERLEAVED", "DEBUG.POS.TRANS", "DEBUG.POS.ROT"
@@ -58,11 +59,9 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
         num_steps: int = 4,
         renderer: str = "software",
     ) -> None:
-        for name, value in {"size": size, "max_steps": max_steps, "num_steps": num_steps}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"DeepMind Lab: expected {name} of at least 1, found {value}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"DeepMind Lab: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("DeepMind Lab", size, max_steps, render_mode)
+        if num_steps < 1:
+            raise ValueError(f"DeepMind Lab: expected num_steps of at least 1, found {num_steps}")
         try:
             engine = importlib.import_module("deepmind_lab")
         except ImportError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from envs.adapters.engine_missing import EngineMissing
+from envs.asked import check
 
 PREFIX = "gym:"  # of the family's name; what follows is Gymnasium's own id
 FPS = 30  # of an environment that tells none
@@ -53,14 +54,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
     def __init__(
         self, world: str, size: int = 64, max_steps: int | None = None, render_mode: str | None = None
     ) -> None:
-        if size < 1:
-            raise ValueError(f"{PREFIX}{world}: expected size of at least 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"{PREFIX}{world}: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(
-                f"{PREFIX}{world}: expected render_mode None or 'rgb_array', found {render_mode!r}"
-            )
+        check(PREFIX + world, size, max_steps, render_mode)
         self.family = PREFIX + world
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
         self._env = _made(world)

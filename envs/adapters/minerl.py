@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.adapters.picture import square
+from envs.asked import check
 
 TASKS = {"0": "MineRLNavigate-v0", "1": "MineRLBasaltFindCave-v0"}  # by major version
 EYE = 1.62
@@ -56,12 +57,7 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         task: str | None = None,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"MineRL: expected size of at least 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"MineRL: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"MineRL: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("MineRL", size, max_steps, render_mode)
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
         gym, self.engine_version = _gym_with_minerl()
         self._env = gym.make(task or TASKS.get(self.engine_version.split(".")[0], TASKS["1"]))

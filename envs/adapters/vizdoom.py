@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.adapters.picture import square
+from envs.asked import check
 
 SCENARIO = "my_way_home"
 UNIT = 32.0  # Doom's map units in one of ours: the width of its player
@@ -79,12 +80,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         scenario: str = SCENARIO,
     ) -> None:
-        if not 1 <= size <= HEIGHTS[-1]:
-            raise ValueError(f"ViZDoom: expected size from 1 to {HEIGHTS[-1]} pixels, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"ViZDoom: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"ViZDoom: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("ViZDoom", size, max_steps, render_mode, (1, HEIGHTS[-1]))
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
         self._folder = tempfile.TemporaryDirectory(
             prefix="worldsim-doom-"

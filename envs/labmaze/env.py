@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
+from envs.asked import check
 from envs.labmaze import colours, decals, ids, maze, renderer, scene
 
 DEGREES_PER_LOOK = 0.06  # 283 looks are one turn of TECO's data, 17 degrees
@@ -51,12 +52,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         render_mode: str | None = None,
         ids: bool = False,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"LabMaze: expected size >= 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"LabMaze: expected max_steps >= 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"LabMaze: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("LabMaze", size, max_steps, render_mode)
         self.size, self.max_steps, self.render_mode, self.ids = size, max_steps, render_mode, ids
         parts: dict[str, spaces.Space[Any]] = {"pov": spaces.Box(0, 255, (size, size, 3), np.uint8)}
         if ids:

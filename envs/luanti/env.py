@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
+from envs.asked import check
 from envs.blocks.player import Player
 from envs.luanti import saved_map
 from envs.luanti.engine import FOV, EngineDied, binary
@@ -61,14 +62,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         map_seed: int = 42,
         game: Game | None = None,
     ) -> None:
-        if not isinstance(size, int | np.integer) or not SIZES[0] <= size <= SIZES[1]:
-            raise ValueError(
-                f"Luanti: expected size to be an int from {SIZES[0]} to {SIZES[1]}, found {size!r}"
-            )
-        if max_steps is not None and not (isinstance(max_steps, int | np.integer) and max_steps > 0):
-            raise ValueError(f"Luanti: expected max_steps to be None or an int above 0, found {max_steps!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"Luanti: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("Luanti", size, max_steps, render_mode, SIZES)
         binary()
         self.size, self.map_seed = int(size), int(map_seed)
         self.max_steps = None if max_steps is None else int(max_steps)

@@ -1,6 +1,6 @@
 """The files that travel with the program: checkpoints, methods, keys, configurations of the papers.
 
-They are the folder ``assets`` beside the package in a checkout, and a folder of that name inside it where a wheel was
+They are the folder ``assets`` beside `worldsim` in a checkout, and a folder of that name inside it where a wheel was
 installed.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def _assets() -> Path:
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "assets"
     return inside if inside.is_dir() else package.with_name("assets")
 

@@ -30,9 +30,11 @@ def test_an_installed_package_has_them_inside_and_a_checkout_beside(tmp_path: Pa
         )
         return done.stdout.decode().strip()
 
-    (tmp_path / "worldsim").mkdir()
-    (tmp_path / "worldsim" / "__init__.py").touch()
-    shutil.copy(shipped.__file__, tmp_path / "worldsim")
+    room = tmp_path / "worldsim" / "config"
+    room.mkdir(parents=True)
+    for package in (room, room.parent):
+        (package / "__init__.py").touch()
+    shutil.copy(shipped.__file__, room)
     assert found() == str((tmp_path / "assets").resolve())
     (tmp_path / "worldsim" / "assets").mkdir()
     assert found() == str((tmp_path / "worldsim" / "assets").resolve())
