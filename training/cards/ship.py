@@ -23,6 +23,7 @@ from worldsim import checkpoint
 from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, Description, Loaded
 from worldsim.cli.command import command
 from worldsim.config import load
+from worldsim.session.interfaces import BLIND
 
 LARGEST = 40 * 2**20
 
@@ -126,7 +127,7 @@ def _scored(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
         table = tables.ahead(scores["ahead"], world, _compared(config, scores))
         found.append((ahead.format("the dream"), table))
     if "needle" in scores:
-        blind = scores.get("blind", 16)
+        blind = scores.get("blind", BLIND)
         title = f"What it remembers (history from truth, {blind} frames blind at a time):"
         found.append((title, tables.needle(scores["needle"])))
     if "alone" in scores:
@@ -188,7 +189,7 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
         count = max(s["ssim"]["episodes"] for s in first.values())
         return [f"method=all ahead={held}_explore episodes={count}"]
     chosen = f"denoising_steps={scores['denoising_steps']}"
-    if scores.get("blind", 16) != 16:
+    if scores.get("blind", BLIND) != BLIND:
         chosen += f" blind={scores['blind']}"
     if scores["pose_from"] != "none":
         chosen = f"budget={scores['budget']} {chosen} pose_from={scores['pose_from']}"

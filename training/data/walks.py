@@ -55,16 +55,6 @@ def write(folder: Path, walks: Walks, meta: dict[str, Any]) -> None:
     new.rename(folder)
 
 
-def read_meta(folder: Path) -> dict[str, Any]:
-    """What is known of the walks of a folder, from its first shard.
-
-    Raises:
-        DataError: no shard there.
-    """
-    meta: dict[str, Any] = json.loads((_shards(folder)[0] / META).read_text())
-    return meta
-
-
 def read(folder: Path, autoencoder: str = "") -> list[Walks]:
     """Every shard of a folder, mapped.
 
