@@ -36,4 +36,4 @@ class _ShortNames(MetaPathFinder):
         )
 
 
-sys.meta_path.append(_ShortNames())
+sys.meta_path.insert(0, _ShortNames())

@@ -117,7 +117,10 @@ class Panel:
         self.x_range, self.y_range = x_range, y_range
         (across, down), bottom = canvas.size, top + height
         place = (left / across, 1 - bottom / down, width / across, height / down)
-        scales: dict[str, Any] = {"xscale": "log" if x_log else "linear", "yscale": "log" if y_log else "linear"}
+        scales: dict[str, Any] = {
+            "xscale": "log" if x_log else "linear",
+            "yscale": "log" if y_log else "linear",
+        }
         self._axes = canvas.figure.add_axes(place, facecolor="none", zorder=1, **scales)
         self._axes.set(xlim=x_range, ylim=y_range, xticks=[], yticks=[])
         self._axes.minorticks_off()
