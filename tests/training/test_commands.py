@@ -11,7 +11,7 @@ from training import COMMANDS
 ROOT = Path(__file__).parents[2]
 TEXTS = [ROOT / "README.md", ROOT / "training" / "queue.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMED = sorted(
-    {name for text in TEXTS for name in re.findall(r"-m (training(?:\.\w+)+)", text.read_text("utf-8"))}
+    {name for text in TEXTS for name in re.findall(r"-m (training(?:\.[a-z_]+)+)", text.read_text("utf-8"))}
 )
 
 
