@@ -18,9 +18,8 @@ from tqdm import tqdm
 from training.bench import suite as suites
 from training.bench.suite import Script
 from training.bench.truth import Worlds
-from worldsim import shipped
 from worldsim.cli.command import command
-from worldsim.config import ConfigError
+from worldsim.config import ConfigError, shipped
 
 SIZE = 64
 SEEDS = 1_400_000

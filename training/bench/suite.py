@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from envs.episodes.arrays import ArraysError, read_arrays
 from envs.episodes.limits import ARRAYS
-from worldsim import shipped
-from worldsim.config import ConfigError
+from worldsim.config import ConfigError, shipped
 
 FORMAT = 1
 ABOUT, ACTIONS = "suite.json", "actions.npz"
