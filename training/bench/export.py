@@ -99,15 +99,14 @@ def _model(config: Config, worlds: Worlds, suite: Suite) -> Any:
 
 def _to_mind(truth: Truth, out: Path, model: tuple[str, Any] | None, worlds: Worlds) -> None:
     script = truth.script
-    if script.task != "mirror" and script.context < len(truth.walk.frames):
+    if script.task != "mirror" and truth.start < len(truth.walk.frames):
         mind.write_truth(truth, out / "truth", script.id)
     if model is None:
         return
     path = mind.place(out / model[0], script.task == "mirror", script.id)
     if path.exists():
         return
-    start = truth.marks[0] if script.task == "mirror" else script.context
-    shown = rollout(model[1], truth, Tools(worlds, None), start)
+    shown = rollout(model[1], truth, Tools(worlds, None), truth.start)
     if script.task == "mirror":
         assert truth.walk.poses is not None
         out_at, back_at = truth.marks
@@ -133,7 +132,7 @@ def _to_episode(suite: Suite, truth: Truth, folder: Path) -> None:
         "size": suite.size,
         "suite": suite.label,
         "task": script.task,
-        "context": script.context,
+        "context": truth.start,
         "marks": list(truth.marks),
     }
     poses = walk.poses if walk.poses is not None else [None] * len(walk.frames)

@@ -111,7 +111,7 @@ def write_truth(truth: Truth, folder: Path, name: str) -> None:
     frames = len(truth.walk.frames)
     rows = [_frame(truth.walk.poses, i) for i in range(frames)]
     told = {
-        "mark_time": truth.script.context,
+        "mark_time": truth.start,
         "total_time": frames,
         "caption": f"{truth.script.world}, {truth.script.task}, seed {truth.script.seed}",
         "data": rows,

@@ -69,7 +69,7 @@ class Judge:
 
     @torch.inference_mode()
     def _distances(self, frames: NDArray[np.uint8], pitches: Array) -> NDArray[np.float32]:
-        logs = self._model.pixels.distances(
+        logs = self._model.pixels.depth(
             self._loaded.encode(frames), torch.from_numpy(pitches.astype(np.float32))
         )
         large = F.interpolate(logs[:, None].float(), size=(SIDE, SIDE), mode="bilinear", align_corners=False)

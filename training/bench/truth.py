@@ -58,6 +58,13 @@ class Truth:
     origin: str = ""
 
     @property
+    def start(self) -> int:
+        """The first frame that a model has to give without being shown it."""
+        if self.script.task == "mirror":
+            return self.marks[0]
+        return self.marks[-1] if self.script.task == "loop" and self.marks else self.script.context
+
+    @property
     def digest(self) -> str:
         """Of the frames, 16 digits of SHA-256."""
         return hashlib.sha256(np.ascontiguousarray(self.walk.frames).tobytes()).hexdigest()[:16]

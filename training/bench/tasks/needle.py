@@ -10,7 +10,7 @@ from training.bench.tasks.measured import Measured, Tools, compare, dreamt, stri
 from training.bench.truth import Truth
 from training.evaluation.maze_views import MazeViews, rivals
 from worldsim.dream.env import Dream
-from worldsim.metrics.srr import judge
+from worldsim.metrics.srr import retrieval
 from worldsim.session.interfaces import BLIND
 
 
@@ -30,7 +30,7 @@ def measure(dream: Dream[Any] | None, truth: Truth, tools: Tools) -> Measured:
         views, colours = MazeViews(true.shape[1]), rivals()
         for step, age in zip(steps, ages, strict=True):
             view = views.at(truth.script.seed, truth.walk.poses[step.index])
-            verdict = judge(view, step.frames["dream"], colours)
+            verdict = retrieval(view, step.frames["dream"], colours)
             if verdict.trial:
                 found.add(f"srr {age}", float(verdict.retrieved))
     words = [f"{s.index}, seen {s.revisit.age} ago" for s in steps if s.revisit]
