@@ -37,7 +37,7 @@ class OldGymWorld(gymnasium.Env[Any, Any]):
         told = dict(getattr(env, "metadata", None) or {})
         modes = told.get("render_modes", told.get("render.modes", []))
         fps = told.get("render_fps", told.get("video.frames_per_second"))
-        self.metadata = {"render_modes": list(modes), **({"render_fps": fps} if fps else {})}
+        self.metadata = {"render_modes": list(modes or []), **({"render_fps": fps} if fps else {})}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

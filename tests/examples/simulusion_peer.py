@@ -24,6 +24,10 @@ from simulusion.models.diffusion.diamond_diffusion import DiffusionUNet, EDMPrec
 from torch import Tensor
 from torch.nn import functional as F
 
+import worldsim_app  # noqa: F401  (where a wheel was installed, it brings ``envs``)
+from envs import actions
+from envs.episodes.episode import Episode
+
 CONTEXT = 4
 FOLD = 2
 """Pixels of a side that become channels of one, so that a step costs a quarter."""
@@ -57,6 +61,7 @@ class Peer:
     """``begin`` and ``step`` are all that a bench, or a session, asks for."""
 
     histories = (CONTEXT,)
+    action_spec = actions.spec(actions.space("dmlab"), "dmlab")  # it is refused in other worlds
 
     def __init__(self, network: DiffusionUNet) -> None:
         self.network = network.eval()
@@ -135,14 +140,10 @@ def train(
 
 
 def main(data: str, out: str, seconds: str) -> None:
-    from envs.episodes.episode import Episode
-
     episodes = [Episode(path) for path in sorted(Path(data).glob("*.zip"))]
     network = train([e.frames() for e in episodes], [e.action_vectors() for e in episodes], float(seconds))
     torch.save({name: value.half() for name, value in network.state_dict().items()}, out)
 
 
 if __name__ == "__main__":
-    import worldsim_app  # noqa: F401  (where a wheel was installed, it brings ``envs``)
-
     main(*sys.argv[1:])

@@ -74,7 +74,7 @@ def test_the_page_holds_everything_and_fetches_nothing(elsewhere: Path, short: S
 
 def test_a_suite_that_was_interrupted_goes_on(elsewhere: Path, short: Suite) -> None:
     assert bench(short, MODEL, "out=whole") == 0
-    assert bench(short, MODEL, "out=parts", "minutes=0.00001") == 0
+    assert bench(short, MODEL, "out=parts", "minutes=0.000000001") == 0
     assert not results("parts")["complete"]
     assert len(results("parts")["models"][MODEL]["unmeasured"]) == 3
     assert bench(short, MODEL, "out=parts", "tasks=[ahead]") == 0
