@@ -79,17 +79,17 @@ class _Superresolution:
     """The head of :class:`worldsim.models.autoencoders.conv.ConvAutoencoder` that draws twice as many pixels."""
 
     def __init__(self, head: nn.Sequential, grid: tuple[int, int], products: torch.dtype) -> None:
-        self.first = Conv3x3.of(head[0], grid, products)
-        last, shuffle = head[2], head[3]
-        assert isinstance(last, nn.Conv2d)
-        assert isinstance(shuffle, nn.PixelShuffle)
-        self.each = shuffle.upscale_factor
-        self.last = Conv3x3(last.weight.detach() * 127.5, _bias(last) * 127.5 + 127.5, grid, products)
+        wide, fine, last = head[0], head[3], head[5]
+        for conv in (wide, fine, last):
+            assert isinstance(conv, nn.Conv2d)
+        twice = 2 * grid[0], 2 * grid[1]
+        self.wide = Conv3x3(rows_first(wide.weight.detach()), rows_first(_bias(wide)), grid, products)
+        self.fine = Conv3x3.of(fine, twice, products)
+        weight, bias = last.weight.detach() * 127.5, _bias(last) * 127.5 + 127.5
+        self.last = Conv3x3(rows_first(weight), rows_first(bias), twice, products)
 
     def __call__(self, x: Tensor) -> Tensor:
-        n, h, w, _ = x.shape
-        y = self.last(self.first(x), silu=True).view(n, h, w, 3, self.each, self.each)
-        return y.permute(0, 1, 4, 2, 5, 3).reshape(n, h * self.each, w * self.each, 3)
+        return double(self.last(self.fine(double(self.wide(x)), silu=True), silu=True))
 
 
 class _Norm:

@@ -12,6 +12,7 @@ from worldsim.config import AutoencoderConfig
 
 DOWNSAMPLING = 8
 HEAD = 2  # modules of the decoder that turn its features into a frame
+FINE = 24  # channels of the second head
 
 
 class ResBlock(nn.Module):
@@ -76,7 +77,13 @@ class ConvAutoencoder(nn.Module):
         )
         if config.superresolution:
             self.superresolution = nn.Sequential(
-                nn.Conv2d(a, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, 48, 3, padding=1), nn.PixelShuffle(4)
+                nn.Conv2d(a, 4 * FINE, 3, padding=1),
+                nn.PixelShuffle(2),
+                nn.SiLU(),
+                nn.Conv2d(FINE, FINE, 3, padding=1),
+                nn.SiLU(),
+                nn.Conv2d(FINE, 12, 3, padding=1),
+                nn.PixelShuffle(2),
             )
         self.register_buffer("scale", torch.ones(config.channels))
 
