@@ -37,7 +37,7 @@ class ConvAutoencoder(nn.Module):
     A space-to-depth input and a depth-to-space output keep every convolution at half resolution or
     below, where a CPU is fast. ``scale`` holds the standard deviation of the raw latents per channel;
     :meth:`encode` divides by it, so that a denoiser sees unit variance. ``superresolution``, where it is configured, is
-    a second head of the decoder, which draws frames of twice the side.
+    a second head of the decoder, which adds to a frame enlarged to twice the side what is lost between its pixels.
     """
 
     scale: Tensor
@@ -85,6 +85,8 @@ class ConvAutoencoder(nn.Module):
                 nn.Conv2d(FINE, 12, 3, padding=1),
                 nn.PixelShuffle(2),
             )
+            nn.init.zeros_(self.superresolution[5].weight)
+            nn.init.zeros_(self.superresolution[5].bias)
         self.register_buffer("scale", torch.ones(config.channels))
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -114,4 +116,6 @@ class ConvAutoencoder(nn.Module):
         """What both heads draw: frames (N, 3, 8h, 8w) and (N, 3, 16h, 16w)."""
         head = len(self.decoder) - HEAD
         features = self.decoder[:head](latents * self.scale[:, None, None])
-        return self.decoder[head:](features), self.superresolution(features)
+        small = self.decoder[head:](features)
+        enlarged = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return small, enlarged + self.superresolution(features)
