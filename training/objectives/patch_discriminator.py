@@ -68,5 +68,5 @@ def hinge(
     held = {name: p.detach() for name, p in discriminator.named_parameters()}
     scores: Tensor = functional_call(discriminator, held, (fake,))
     made = [x.detach() for x in fake] if isinstance(fake, list) else fake.detach()
-    judge = F.relu(1 - discriminator(real)).mean() + F.relu(1 + discriminator(made)).mean()
-    return -scores.mean(), judge
+    discriminator_loss = F.relu(1 - discriminator(real)).mean() + F.relu(1 + discriminator(made)).mean()
+    return -scores.mean(), discriminator_loss
