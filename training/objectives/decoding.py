@@ -55,7 +55,9 @@ class Decoding(nn.Module):
         self.side = side
         heads = 1 + autoencoder.config.superresolution
         self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in range(heads))
-        self.judges = nn.ModuleList(FeatureDiscriminator(widths[1:]) for _ in range(heads if widths else 0))
+        self.feature_discriminators = nn.ModuleList(
+            FeatureDiscriminator(widths[1:]) for _ in range(heads if widths else 0)
+        )
 
     def disturbed(self, z: Tensor, noise: Tensor, amounts: Tensor) -> Tensor:
         """Latents (N, C, h, w) with unit noise of their shape, by amounts (N, 2) in [0, 1] of both disturbances."""
@@ -107,7 +109,7 @@ class Decoding(nn.Module):
         losses["lpips"] = perceptual.between(drawn, true).mean()
         loss = loss + c.lpips * losses["lpips"]
         if judged:
-            adversarial, discriminating = hinge(self.judges[head], true[1:], drawn[1:])
+            adversarial, discriminating = hinge(self.feature_discriminators[head], true[1:], drawn[1:])
             loss = loss + c.features * adversarial + discriminating
             losses |= {"adversarial_features": adversarial, "discriminator_features": discriminating}
         return {"loss": loss, **losses}

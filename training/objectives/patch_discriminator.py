@@ -44,13 +44,13 @@ class FeatureDiscriminator(nn.Module):
 
     def __init__(self, widths: Sequence[int], width: int = 64) -> None:
         super().__init__()
-        self.judges = nn.ModuleList(
+        self.heads = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, width, 1), nn.LeakyReLU(0.2), nn.Conv2d(width, 1, 3, padding=1))
             for channels in widths
         )
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        scores = [judge(x) for judge, x in zip(self.judges, features, strict=True)]
+        scores = [head(x) for head, x in zip(self.heads, features, strict=True)]
         size = scores[0].shape[-2:]
         return torch.cat([F.interpolate(x, size) for x in scores], 1)
 

@@ -47,7 +47,7 @@ class Config(LoopConfig):
     walks: str = MISSING
     held_out_walks: int = 16
     batch: int = 24
-    measured: str = "alex"  # the backbone of the LPIPS that is printed, which had better be another one
+    metric: str = "alex"  # the backbone of the LPIPS that is printed, which had better be another one
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, ema=0.99))
 
@@ -113,12 +113,12 @@ def main(args: list[str]) -> int:
     source = Pictures(shards, whole[: -config.held_out_walks])
     held = Pictures(shards, whole[-config.held_out_walks :])
     perceptual: lpips.Lpips | None = None
-    measured: lpips.Lpips | None = None
+    metric: lpips.Lpips | None = None
     if config.decoding.lpips:
         perceptual = lpips.load(config.decoding.backbone).to(device)
-        measured = lpips.load(config.measured).to(device)
+        metric = lpips.load(config.metric).to(device)
     fixed = held.batch(256, np.random.default_rng(0), device)
-    result: dict[str, object] = {"before": measure(autoencoder, *fixed, measured)}
+    result: dict[str, object] = {"before": measure(autoencoder, *fixed, metric)}
     module = Decoding(autoencoder, config.decoding, side, perceptual.widths if perceptual else ())
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
@@ -140,14 +140,14 @@ def main(args: list[str]) -> int:
         accelerator,
         config.optimizer,
         config,
-        rates={"discriminators": 4.0, "judges": 2.0},
+        rates={"discriminators": 4.0, "feature_discriminators": 2.0},
     )
     assert isinstance(ema, Decoding)
     if accelerator.is_main_process:
         drawn = {k: v for k, v in ema.autoencoder.state_dict().items() if k.startswith(DRAWING)}
         loaded.model.autoencoder.load_state_dict(drawn, strict=False)  # the encoder to the bit
         result |= {"steps": counters["step"], "seconds": round(counters["seconds"])}
-        result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, measured)}
+        result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, metric)}
         loaded.model.cpu()
         save_part(Path(config.out), loaded, "decoder", result)
         print(json.dumps(result))

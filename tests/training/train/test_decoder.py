@@ -123,19 +123,19 @@ def test_a_window_lies_anywhere_in_a_picture_and_nowhere_else() -> None:
 
 
 def test_features_are_judged_place_by_place_and_each_side_learns_alone() -> None:
-    judge = FeatureDiscriminator([4, 8])
+    discriminator = FeatureDiscriminator([4, 8])
     real = [torch.randn(2, 4, 8, 8), torch.randn(2, 8, 4, 4)]
     made = [torch.randn_like(x, requires_grad=True) for x in real]
-    assert judge(real).shape == (2, 2, 8, 8)
-    maker, judging = hinge(judge, real, made)
+    assert discriminator(real).shape == (2, 2, 8, 8)
+    maker, judging = hinge(discriminator, real, made)
     maker.backward(retain_graph=True)
     assert all(x.grad is not None for x in made)
-    assert all(p.grad is None for p in judge.parameters())
+    assert all(p.grad is None for p in discriminator.parameters())
     for x in made:
         x.grad = None
     judging.backward()
     assert all(x.grad is None for x in made)
-    assert all(p.grad is not None for p in judge.parameters())
+    assert all(p.grad is not None for p in discriminator.parameters())
 
 
 @pytest.mark.parametrize("backbone", ["alex", "vgg"])

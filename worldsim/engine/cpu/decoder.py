@@ -79,9 +79,7 @@ class _Superresolution:
     """What :class:`worldsim.models.autoencoders.conv.ConvAutoencoder` adds to a frame enlarged to twice its side."""
 
     def __init__(self, head: nn.Sequential, grid: tuple[int, int], products: torch.dtype) -> None:
-        wide, fine, last = head[0], head[3], head[5]
-        for conv in (wide, fine, last):
-            assert isinstance(conv, nn.Conv2d)
+        wide, fine, last = (module for module in head if isinstance(module, nn.Conv2d))
         twice = 2 * grid[0], 2 * grid[1]
         self.wide = Conv3x3(rows_first(wide.weight.detach()), rows_first(_bias(wide)), grid, products)
         self.fine = Conv3x3.of(fine, twice, products)

@@ -76,17 +76,18 @@ class ConvAutoencoder(nn.Module):
             nn.PixelShuffle(2),
         )
         if config.superresolution:
+            last = nn.Conv2d(FINE, 12, 3, padding=1)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(cast(Tensor, last.bias))
             self.superresolution = nn.Sequential(
                 nn.Conv2d(a, 4 * FINE, 3, padding=1),
                 nn.PixelShuffle(2),
                 nn.SiLU(),
                 nn.Conv2d(FINE, FINE, 3, padding=1),
                 nn.SiLU(),
-                nn.Conv2d(FINE, 12, 3, padding=1),
+                last,
                 nn.PixelShuffle(2),
             )
-            nn.init.zeros_(self.superresolution[5].weight)
-            nn.init.zeros_(self.superresolution[5].bias)
         self.register_buffer("scale", torch.ones(config.channels))
 
     def encode(self, frames: Tensor) -> Tensor:
