@@ -22,6 +22,7 @@ from worldsim.engine.kernels.photometric import MOVES, disagreement
 from worldsim.engine.kernels.poses import rotation
 from worldsim.frames import averaged
 from worldsim.models.geometry import cell_rays
+from worldsim.models.memory.rays.pixel_memory import PixelMemory
 from worldsim.models.memory.rays.warp import BEHIND
 
 JUDGES = {"blocks": "blocks", "labmaze": "labmaze", "luanti": "blocks"}
@@ -69,6 +70,7 @@ class Judge:
 
     @torch.inference_mode()
     def _distances(self, frames: NDArray[np.uint8], pitches: Array) -> NDArray[np.float32]:
+        assert isinstance(self._model.pixels, PixelMemory)
         logs = self._model.pixels.depth(
             self._loaded.encode(frames), torch.from_numpy(pitches.astype(np.float32))
         )

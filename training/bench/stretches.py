@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.imagination.config import STRETCHES
-from training.imagination.distances import Frechet, Neighbours
+from training.imagination.distances import Frechet, Neighbours, Whose
 
 LEAST = 3
 """Episodes that a set needs."""
-NEIGHBOURS = 3
+NEIGHBOURS = 5
+"""Of other episodes, as Naeem et al. (2020) have it; see :class:`training.imagination.distances.Neighbours`."""
 HIGHER = {"fd": False, "precision": True, "coverage": True}
 
 Array = NDArray[np.float64]
@@ -40,9 +41,10 @@ def scores(features: dict[str, Array], reference: list[Array]) -> dict[str, Any]
         return {"summary": {}, "values": {}}
     ids, all_of = list(features), np.stack(list(features.values()))
     true = np.concatenate([r.reshape(-1, r.shape[-1]) for r in reference])
+    walks = np.repeat(np.arange(len(reference)), [r.shape[0] * r.shape[1] for r in reference])
     summary: dict[str, Any] = {}
     values: dict[str, dict[str, list[float]]] = {i: {} for i in ids}
-    for score, (whole, without) in _table(all_of, true).items():
+    for score, (whole, without) in _table(all_of, true, walks).items():
         names = [f"{score} {a}-{b}" for a, b in STRETCHES[: all_of.shape[1]]]
         worst = np.max if not HIGHER[score] else np.min
         columns = {name: (whole[k], without[:, k]) for k, name in enumerate(names)}
@@ -62,15 +64,15 @@ def scores(features: dict[str, Array], reference: list[Array]) -> dict[str, Any]
     return {"summary": summary, "values": values}
 
 
-def _table(episodes: Array, true: Array) -> dict[str, tuple[Array, Array]]:
+def _table(episodes: Array, true: Array, walks: Whose) -> dict[str, tuple[Array, Array]]:
     """Of each score the stretches (S,), and the same without each episode in turn (N, S)."""
     n, count, each, _ = episodes.shape
-    frechet, near = Frechet(true), Neighbours(true, NEIGHBOURS)
+    frechet, near = Frechet(true), Neighbours(true, walks, NEIGHBOURS)
     found: dict[str, tuple[Array, Array]] = {s: (np.empty(count), np.empty((n, count))) for s in HIGHER}
     whose = np.repeat(np.arange(n), each)
     for k in range(count):
         samples = episodes[:, k].reshape(n * each, -1)
-        precision, _, coverage = near.of(samples)
+        precision, _, coverage = near.of(samples, whose)
         for score, of in (("fd", frechet.of(samples)), ("precision", precision), ("coverage", coverage)):
             found[score][0][k] = of(whose >= 0)
             found[score][1][:, k] = [of(whose != i) for i in range(n)]

@@ -16,7 +16,7 @@ import envs
 from envs import actions as languages
 from envs.policies import registry as policies
 from envs.policies.loop import Loop
-from envs.policies.moves import Move, to_action
+from envs.policies.moves import GAITS, Move, to_action
 from envs.policies.retrace import PATIENCE, Retrace
 from envs.worlds import identify
 from training.bench.suite import Script, Suite
@@ -32,7 +32,7 @@ PLACES = {
 OTHER = 1_000_000  # between the seed of a world and that of another, under the same actions
 HOLD = 6
 """Frames that each move of the task ``actions`` is held."""
-MOVES = (
+MOVES: tuple[dict[str, float], ...] = (
     *({"turn": -1.0}, {}, {"turn": 1.0}, {"forward": 1}, {"turn": 1.0}, {"forward": 1}, {}),
     *({"forward": -1}, {"turn": -1.0}, {"forward": 1, "turn": 0.5}, {"strafe": 1}, {"strafe": -1}),
 )
@@ -209,19 +209,25 @@ def _loop(script: Script, env: gymnasium.Env[Any, Any], shown: Shown, let: Let) 
 def _still(script: Script, env: gymnasium.Env[Any, Any], shown: Shown, let: Let) -> tuple[int, ...]:
     _context(script, env, shown, let)
     rest = languages.noop(env.unwrapped.family)  # type: ignore[attr-defined]
-    let(lambda observation, info: rest, script.frames - len(shown))
+    let(_always(rest), script.frames - len(shown))
     return ()
 
 
 def _actions(script: Script, env: gymnasium.Env[Any, Any], shown: Shown, let: Let) -> tuple[int, ...]:
     _context(script, env, shown, let)
     family: str = env.unwrapped.family  # type: ignore[attr-defined]
-    from envs.policies.moves import GAITS
-
+    most = GAITS[family].turn
     for move in MOVES:
-        asked = Move(**{**move, "turn": move.get("turn", 0.0) * GAITS[family].turn})  # type: ignore[arg-type]
-        let(lambda observation, info, asked=asked: to_action(family, asked), HOLD)
+        asked = Move(
+            most * move.get("turn", 0.0), 0.0, int(move.get("forward", 0)), int(move.get("strafe", 0))
+        )
+        let(_always(to_action(family, asked)), HOLD)
     return ()
+
+
+def _always(action: Any) -> Player:
+    """Who gives one action for ever."""
+    return lambda observation, info: action
 
 
 _PARTS = {

@@ -183,7 +183,8 @@ class Worker:
         more: dict[str, Any],
     ) -> None:
         """Keep an episode: pictures first, and then, at once or not at all, the file that says it is there."""
-        place, times = self.job.units / script.id, {"seconds": round(seconds, 2)}
+        place = self.job.units / script.id
+        times: dict[str, Any] = {"seconds": round(seconds, 2)}
         if dream is not None:
             watched: Any = dream.predictor
             times |= {"frame_ms": [round(ms, 2) for ms in watched.ms], "peak_mib": _peak_mib()}
