@@ -33,8 +33,8 @@ OTHER = 1_000_000  # between the seed of a world and that of another, under the 
 HOLD = 6
 """Frames that each move of the task ``actions`` is held."""
 MOVES: tuple[dict[str, float], ...] = (
-    *({"turn": -1.0}, {}, {"turn": 1.0}, {"forward": 1}, {"turn": 1.0}, {"forward": 1}, {}),
-    *({"forward": -1}, {"turn": -1.0}, {"forward": 1, "turn": 0.5}, {"strafe": 1}, {"strafe": -1}),
+    *({"turn": -1.0}, {}, {"turn": 1.0}, {"forward": 1.0}, {"turn": 1.0}, {"forward": 1.0}, {}),
+    *({"forward": -1.0}, {"turn": -1.0}, {"forward": 1.0, "turn": 0.5}, {"strafe": 1.0}, {"strafe": -1.0}),
 )
 """What the task ``actions`` asks, one after the other; turns in the most that a body turns a frame."""
 

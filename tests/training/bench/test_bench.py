@@ -123,21 +123,21 @@ def test_a_model_that_hangs_is_ended_and_named(
 def test_a_gate_passes_what_is_the_same_and_fails_what_is_worse(
     elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dim = written(elsewhere, "dims_it", "return self.frame // 2")
-    assert bench(short, MODEL, f"against={dim}", "out=a") == 0
+    worse = written(elsewhere, "inverts_it", "return 255 - self.frame")
+    assert bench(short, MODEL, f"against={worse}", "out=a") == 0
     assert "PASS copying_bench_model" in capsys.readouterr().out
-    assert bench(short, dim, f"against={MODEL}", "out=a") == 1
+    assert bench(short, worse, f"against={MODEL}", "out=a") == 1
     told = capsys.readouterr().out
-    assert "FAIL dims_it:Model against copying_bench_model:LastFrame" in told
+    assert "FAIL inverts_it:Model against copying_bench_model:LastFrame" in told
     assert "episodes that got worse, the worst first" in told
-    compared = results("a")["compared"][dim]
+    compared = results("a")["compared"][worse]
     betters = [w["better"] for w in compared["worst"] if w["key"].startswith("ssim")]
     assert betters == sorted(betters) and not compared["passed"]
     # the numbers of another day, in a file
     assert bench(short, MODEL, "out=b") == 0
     assert bench(short, MODEL, "against=b/bench.json", "out=c") == 0
-    assert bench(short, dim, "against=b", "out=c") == 1
-    assert bench(short, dim, "against=b", "out=c", "tolerance.ssim=1", "tolerance.psnr=99") == 0
+    assert bench(short, worse, "against=b", "out=c") == 1
+    assert bench(short, worse, "against=b", "out=c", "tolerance.ssim=1", "tolerance.psnr=99") == 0
 
 
 def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> None:
