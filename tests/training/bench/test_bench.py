@@ -137,7 +137,10 @@ def test_a_gate_passes_what_is_the_same_and_fails_what_is_worse(
     assert bench(short, MODEL, "out=b") == 0
     assert bench(short, MODEL, "against=b/bench.json", "out=c") == 0
     assert bench(short, worse, "against=b", "out=c") == 1
-    assert bench(short, worse, "against=b", "out=c", "tolerance.ssim=1", "tolerance.psnr=99") == 0
+    assert (
+        bench(short, worse, "against=b", "out=c", "tolerance.ssim=3", "tolerance.psnr=99", "tolerance.srr=1")
+        == 0
+    )
 
 
 def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> None:
