@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import command, say
@@ -11,6 +12,8 @@ from worldsim.cli.options import Options, parse, usage
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
+
+BOOKMARKS = Path("bookmarks")  # where B keeps states
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
@@ -58,14 +61,22 @@ def main(words: list[str]) -> None:
             recorder=world.recorder,
             history_from=options.history_from,
             blind=options.config.blind,
+            bookmarks=None if options.headless else BOOKMARKS,
+            rewindable=episode is None,
+            opening=options.bookmark,
         )
         player = None if options.from_keyboard else lambda info: world.player(options.policy, info)
         return Played(session, player, lambda: world.needle(session.info), world.seed, world.options)
 
     if options.browser:
         from worldsim.cli.browser import serve
+        from worldsim.cli.sinks import Sinks
 
-        serve(options, make)
+        def sinks(number: int, rate: int) -> Sinks:
+            about = dreams.about(options, source, options.seed)
+            return Sinks(options, about, rate, ReplayCheck(episode) if episode else None, networks, number)
+
+        serve(options, make, sinks)
         return
     played = make()
     run(
@@ -88,12 +99,13 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.dream import external
+    from worldsim.dream.registry import is_remote
 
     spoken = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:
         check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
-    if options.checkpoint and not external.find(options.checkpoint):
+    if options.checkpoint and not is_remote(options.checkpoint) and not external.find(options.checkpoint):
         folder, told = checkpoint.describe(options.checkpoint)
         check_same(told.action_spec, spoken, f"the checkpoint {folder.name}", f"--env {options.env}")
     return spoken, episode

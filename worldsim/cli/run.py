@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worldsim.cli.command import say
 from worldsim.cli.keymaps import keymap
 from worldsim.cli.options import Options
+from worldsim.cli.sinks import Sinks
 from worldsim.player.keymap import Keymap
+from worldsim.session.headless import Sink
 from worldsim.session.session import Session
 from worldsim.session.sinks.replay_check import ReplayCheck
-from worldsim.session.sinks.report import Report
-from worldsim.session.sinks.video import VideoWriter
 
 if TYPE_CHECKING:
     from worldsim.metrics.perceptual import Perceptual
@@ -59,23 +58,19 @@ def run(
     """
     keys = keymap(options, session.env.unwrapped)
     rate = options.config.tick_rate or keys.tick_rate
-    if networks is not None:
-        about = about | {"perceptual": {"lpips": networks.origin["lpips_alex"]}}
-    report = Report(about, networks.lpips if networks else None)
     try:
-        if options.report:
-            options.report.open("a").close()  # says now, and not after the run, that it can not be written
-        video = VideoWriter(options.video, rate) if options.video else None
-        sinks = [sink for sink in (report, video, check) if sink is not None]
+        sinks = Sinks(options, about, rate, check, networks)
         if options.compare:
             session.controls.set_compare(True)
         try:
             if options.headless:
-                _play_headless(options, session, make_policy, sinks, seed, reset_options)
+                _play_headless(options, session, make_policy, sinks.all, seed, reset_options)
             else:
-                _play_in_window(options, session, keys, make_policy, make_macro, sinks, seed, reset_options)
+                _play_in_window(
+                    options, session, keys, make_policy, make_macro, sinks.all, seed, reset_options
+                )
         finally:
-            _finish(options, report, video, check)
+            sinks.finish()
     finally:
         session.close()
 
@@ -84,7 +79,7 @@ def _play_headless(
     options: Options,
     session: Session,
     make_policy: MakePolicy | None,
-    sinks: list[Any],
+    sinks: tuple[Sink, ...],
     seed: int | None,
     reset_options: dict[str, Any] | None,
 ) -> None:
@@ -100,7 +95,7 @@ def _play_in_window(
     keys: Keymap,
     make_policy: MakePolicy | None,
     make_macro: Callable[[], Any],
-    sinks: list[Any],
+    sinks: tuple[Sink, ...],
     seed: int | None,
     reset_options: dict[str, Any] | None,
 ) -> None:
@@ -117,22 +112,7 @@ def _play_in_window(
         mouse_degrees=config.mouse_degrees,
         make_policy=make_policy,
         make_macro=make_macro,
-        sinks=tuple(sinks),
+        sinks=sinks,
         limit=options.steps,
     )
     player.run(seed=seed, options=reset_options)
-
-
-def _finish(options: Options, report: Report, video: VideoWriter | None, check: ReplayCheck | None) -> None:
-    try:
-        if options.headless and report.steps:
-            say(report.table())
-        if check is not None and check.compared:
-            say(check.summary)
-        if options.report and report.steps:
-            report.write(options.report)
-            say(f"report: {options.report}")
-    finally:
-        if video is not None:
-            video.close()
-            say(f"video: {options.video}")

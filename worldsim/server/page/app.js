@@ -8,7 +8,7 @@ const REFUSED = 4000, ENDED = 4001, LATENCIES = 200;
 const asked = new URLSearchParams(location.search);
 const token = asked.get("token"), watch = asked.get("watch");
 const COMMANDS = { KeyP: "pause", KeyN: "step", KeyR: "record", KeyC: "compare", KeyH: "history_from", KeyX: "restart",
-  KeyT: "needle", KeyV: "clip" };
+  KeyT: "needle", KeyV: "clip", KeyB: "bookmark", KeyG: "back" };
 const TURNS = { BracketLeft: ["history", -1], BracketRight: ["history", 1], Minus: ["budget", -1], Equal: ["budget", 1],
   Comma: ["denoising_steps", -1], Period: ["denoising_steps", 1] };
 const HELP = [["W A S D", "walk"], ["arrows, mouse", "look (click a picture to capture the mouse, Esc or Tab lets it go)"],
@@ -18,6 +18,7 @@ const HELP = [["W A S D", "walk"], ["arrows, mouse", "look (click a picture to c
   ["X", "start the dream again from the present true frames"], ["[ ]", "history: how many past frames it may use"],
   ["- =", "budget: how many memory latents"], [", .", "denoising steps"],
   ["T", "needle: turn away, walk off, come back"], ["V", "save the last 20 seconds as a video, to download"],
+  ["B, G", "bookmark this moment, go back to it"],
   ["touch", "left half of the pictures walks, right half looks"], ["F1", "this help"]];
 const WALKING = 4;
 

@@ -94,7 +94,7 @@ export class Hud {
       const made = element("div", "", "memory"), bar = element("progress");
       bar.max = Math.max(1, view.history);
       bar.value = view.memory_frames;
-      made.append(element("div", `${view.name}: ${view.step_ms.toFixed(0)} ms, ${view.steps} step${view.steps === 1 ? "" : "s"}`),
+      made.append(element("div", `${view.name}: ${view.cost}`),
         element("div", `memory in use: ${view.memory_frames} frames, ${view.memory_latents} latents`, "faint"), bar);
       return made;
     }));

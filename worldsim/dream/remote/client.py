@@ -1,0 +1,343 @@
+"""A predictor whose model is at the other end of a socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import ClientConnection, connect
+
+from worldsim.actions import ActionSpec, check_same
+from worldsim.dream.context import DreamError
+from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, Spec
+from worldsim.dream.remote import protocol
+from worldsim.dream.remote.protocol import MOST_BYTES, VERSION, MessageError, array, decode, encode, whole
+from worldsim.session.interfaces import DreamLost
+from worldsim.snapshot import Snapshot, SnapshotError
+
+CONNECT, ANSWER, BEGIN = (
+    5.0,
+    10.0,
+    120.0,
+)  # seconds to reach a server; for a frame; for what may compile or load
+
+
+class Link:
+    """The socket to one dream server, opened again where it was lost.
+
+    Args:
+        address: ``ws://HOST:PORT`` or ``wss://``, with ``?token=`` where the server wants one.
+
+    Raises:
+        DreamError: no server is there, or none of this protocol.
+    """
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self.name = (
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # no token in what is shown or written
+        )
+        self._address = address
+        self._lock = threading.RLock()
+        self._socket: ClientConnection | None = None
+        self._number = 0
+        self._gone: deque[tuple[int, str, int]] = deque()  # what nobody here needs any more, by generation
+        self.generation = 0
+        try:
+            self.about = self._open()
+        except (OSError, WebSocketException, MessageError) as error:
+            raise DreamError(f"no dream answers at {self.name}: {_why(error)}") from None
+
+    def request(self, kind: str, seconds: float = ANSWER, **fields: Any) -> dict[str, Any]:
+        """Ask, and wait for the answer.
+
+        Raises:
+            DreamLost: the connection broke, or no answer came in time; it is closed.
+            DreamError: the server refuses, in its own words.
+        """
+        with self._lock:
+            self._number += 1
+            self._send({"type": kind, "id": self._number, **fields})
+            try:
+                assert self._socket is not None
+                answer = decode(self._socket.recv(timeout=seconds))
+                if answer.get("id") != self._number:
+                    raise MessageError("its answer belongs to another question")
+            except TimeoutError:
+                raise self._lost(f"it gave no answer for {seconds:.0f} seconds") from None
+            except (OSError, WebSocketException, MessageError) as error:
+                raise self._lost(_why(error)) from None
+        if answer["type"] == "done":
+            return answer
+        reason = " ".join(str(answer.get("reason", "it does not say why")).split())[:500]
+        if answer["type"] == "refused":
+            raise DreamError(reason)
+        raise self._lost(reason)
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Say something that wants no answer.
+
+        Raises:
+            DreamLost: the connection broke.
+        """
+        with self._lock:
+            self._send({"type": kind, **fields})
+
+    def again(self) -> None:
+        """Open it again, if it is lost.
+
+        Raises:
+            DreamLost: no server is there, or another dream than before.
+        """
+        with self._lock:
+            if self._socket is not None:
+                return
+            try:
+                about = self._open()
+            except (OSError, WebSocketException, MessageError) as error:
+                raise DreamLost(f"no dream answers at {self.name}: {_why(error)}") from None
+            if (about["fingerprint"], about["spec"]) != (self.about["fingerprint"], self.about["spec"]):
+                self.close()
+                raise DreamLost(f"another dream answers at {self.name} now; start anew to play it")
+
+    def forget(self, generation: int, kind: str, number: int) -> None:
+        """Tell the server, with the next message, that something is not needed any more; from any thread."""
+        self._gone.append((generation, kind, number))
+
+    def close(self) -> None:
+        """Leave. May be called twice."""
+        with self._lock:
+            socket, self._socket = self._socket, None
+            if socket is not None:
+                socket.close()
+
+    def _open(self) -> dict[str, Any]:
+        socket = connect(
+            self._address,
+            max_size=MOST_BYTES,
+            compression=None,
+            open_timeout=CONNECT,
+            close_timeout=1,
+            ping_timeout=None,  # while it computes in C a small machine may not answer
+            proxy=None,
+        )
+        try:
+            hello = decode(socket.recv(timeout=CONNECT))
+            if hello["type"] != "hello" or hello.get("version") != VERSION:
+                raise MessageError(f"it does not speak version {VERSION} of the protocol")
+            about = {
+                "title": str(hello.get("title", "a dream"))[:100],
+                "device": str(hello.get("device", ""))[:100],
+                "fingerprint": str(hello.get("fingerprint", ""))[:200],
+                "sharper": hello.get("sharper") is True,
+                "compresses": hello.get("compresses") is True,
+                "spec": protocol.spec_from(hello.get("spec")),
+            }
+        except BaseException:
+            socket.close()
+            raise
+        self._socket, self.generation = socket, self.generation + 1
+        return about
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._socket is None:
+            raise DreamLost(f"the dream at {self.name} is gone")
+        try:
+            while self._gone:
+                generation, kind, number = self._gone.popleft()
+                if generation == self.generation:
+                    self._socket.send(encode({"type": "forget", kind: number}))
+            self._socket.send(encode(message))
+        except (OSError, WebSocketException) as error:
+            raise self._lost(_why(error)) from None
+
+    def _lost(self, why: str) -> DreamLost:
+        self.close()
+        return DreamLost(
+            f"the dream at {self.name} is gone ({why}); the true world plays on, X starts it again"
+        )
+
+
+class RemoteState:
+    """A dream at the other end, by its number there in one generation of the link, and what was last said of it."""
+
+    def __init__(self, link: Link, answer: dict[str, Any]) -> None:
+        self.number, self.generation = whole(answer, "state"), link.generation
+        self.about = protocol.numbers(answer.get("about"))
+        weakref.finalize(self, link.forget, self.generation, "state", self.number).atexit = False
+
+
+class RemotePredictor(Predictor[RemoteState]):
+    """What a dream server imagines, frame by frame; the milliseconds of the way are one of a step's phases.
+
+    Args:
+        link: shared by all dreams of one source, so that they can be dreamt in one pass.
+        size: side of the pictures that are wanted; None for the model's own.
+        action_spec: of the world that it is to play in.
+
+    Raises:
+        DreamError: the server's model cannot show such pictures, or was trained on other actions.
+        DreamLost: it is not there any more.
+    """
+
+    def __init__(self, link: Link, size: int | None = None, action_spec: ActionSpec | None = None) -> None:
+        self._link, self._wanted = link, {"size": size, "action_spec": action_spec}
+        if action_spec is not None:
+            theirs = link.about["spec"].action_spec
+            check_same(theirs, action_spec, f"the dream at {link.name}", "this world")
+        self._generation = 0
+        self.spec = self._opened()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights there."""
+        return str(self._link.about["fingerprint"])
+
+    def begin(self, context: Context, settings: Settings, seed: int) -> RemoteState:
+        """A dream there that has seen the context; the connection is opened again where it was lost."""
+        self._link.again()
+        if self._generation != self._link.generation and self._opened() != self.spec:
+            raise DreamLost(f"another dream answers at {self._link.name} now; start anew to play it")
+        most = max(self.spec.histories) + 64  # more than any of ours looks back at
+        start = max(0, len(context.frames) - most)
+        poses = None if context.poses is None else np.asarray(context.poses[start:], np.float64)
+        answer = self._link.request(
+            "begin",
+            BEGIN,
+            model=self._model,
+            frames=context.frames[start:],
+            actions=np.asarray(context.actions[start:], np.float32),
+            poses=poses,
+            settings=asdict(settings),
+            seed=seed,
+        )
+        return self._state(answer)
+
+    def step(
+        self, rows: Sequence[Row[RemoteState]], action: np.ndarray
+    ) -> tuple[list[Frames], dict[str, float]]:
+        """One frame for every row; ``ms`` has the server's phases and ``network``, the rest."""
+        began = time.perf_counter()
+        asked = [
+            {
+                "state": self._number(row.state),
+                "settings": asdict(row.settings),
+                "pose": None if row.pose is None else np.asarray(row.pose, np.float32),
+                "future": np.stack(row.future) if len(row.future) else None,
+            }
+            for row in rows
+        ]
+        answer = self._link.request("step", rows=asked, action=np.asarray(action, np.float32))
+        frames, abouts, side = answer.get("frames"), answer.get("abouts"), self.spec.size
+        if (
+            not isinstance(frames, list)
+            or not isinstance(abouts, list)
+            or not len(frames) == len(abouts) == len(rows)
+        ):
+            raise self._broken("expected a frame for each dream")
+        try:
+            shown = [array({"frame": frame}, "frame", "uint8", (side, side, 3)).copy() for frame in frames]
+        except MessageError as error:
+            raise self._broken(str(error)) from None
+        for row, about in zip(rows, abouts, strict=True):
+            row.state.about = protocol.numbers(about)
+        ms = {name: float(v) for name, v in protocol.numbers(answer.get("ms")).items() if v is not None}
+        ms["network"] = max(0.0, (time.perf_counter() - began) * 1e3 - sum(ms.values()))
+        return shown, ms
+
+    def correct(
+        self, state: RemoteState, frames: Frames, poses: np.ndarray | None, settings: Settings
+    ) -> None:
+        """True frames in the place of the newest."""
+        told = None if poses is None else np.asarray(poses, np.float64)
+        answer = self._link.request(
+            "correct", BEGIN, state=self._number(state), frames=frames, poses=told, settings=asdict(settings)
+        )
+        state.about = protocol.numbers(answer.get("about"))
+
+    def about(self, state: RemoteState, settings: Settings) -> dict[str, Any]:
+        """What the server said of the newest frame."""
+        return {"memory_frames": 0, "memory_latents": 0} | state.about
+
+    def turn(self, state: RemoteState, settings: Settings) -> None:
+        """Tell it there."""
+        self._link.tell("turn", state=self._number(state), settings=asdict(settings))
+
+    def fits(self, state: RemoteState, other: Predictor[Any], its: Any) -> bool:
+        """Dreams of one server go there in one message; it knows whether they fit into one pass."""
+        return isinstance(other, RemotePredictor) and other._link is self._link
+
+    def prepare(self, state: RemoteState) -> None:
+        """Tell it there, and do not wait."""
+        self._link.tell("prepare", state=self._number(state))
+
+    def prefetch(self, frame: Frames) -> None:
+        """Send it ahead."""
+        self._link.tell("prefetch", model=self._model, frame=np.asarray(frame))
+
+    def save(self, state: RemoteState) -> Snapshot:
+        """The server's copy of it, sent here."""
+        try:
+            return protocol.snapshot_from(self._link.request("save", BEGIN, state=self._number(state)))
+        except (DreamError, MessageError) as error:
+            raise SnapshotError(str(error)) from None
+
+    def load(self, snapshot: Snapshot, settings: Settings) -> RemoteState:
+        """The state again, at the server."""
+        words = protocol.snapshot_words(snapshot)
+        try:
+            return self._state(
+                self._link.request("load", BEGIN, model=self._model, settings=asdict(settings), **words)
+            )
+        except DreamError as error:
+            raise SnapshotError(str(error)) from None
+
+    def _opened(self) -> Spec:
+        """Ask for a model of this size, in this generation of the link."""
+        answer = self._link.request("open", BEGIN, **self._wanted)
+        try:
+            self._model, spec = whole(answer, "model"), protocol.spec_from(answer.get("spec"))
+        except MessageError as error:
+            raise self._broken(str(error)) from None
+        self._generation = self._link.generation
+        return spec
+
+    def _state(self, answer: dict[str, Any]) -> RemoteState:
+        try:
+            return RemoteState(self._link, answer)
+        except MessageError as error:
+            raise self._broken(str(error)) from None
+
+    def _number(self, state: RemoteState) -> int:
+        if state.generation != self._link.generation:
+            raise DreamLost(f"the dream at {self._link.name} began anew; X starts it again")
+        return state.number
+
+    def _broken(self, why: str) -> DreamLost:
+        self._link.close()
+        return DreamLost(f"the dream at {self._link.name} gave a wrong answer ({why}); X starts it again")
+
+
+def _why(error: Exception) -> str:
+    """An error of the network in a few words, without addresses, which may hold a token."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, TimeoutError):
+        return "nothing answers"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        body = getattr(error.response, "body", b"") or b""  # type: ignore[attr-defined]
+        return " ".join(body.decode("utf-8", "replace").split())[:200] or f"it refuses with {status}"
+    if (closed := getattr(error, "rcvd", None)) is not None and closed.reason:
+        return str(closed.reason)
+    if isinstance(error, MessageError):
+        return str(error)
+    return "the connection broke" if isinstance(error, WebSocketException | OSError) else type(error).__name__
