@@ -35,7 +35,7 @@ class Eager:
 
     memory_format = torch.contiguous_format
     flushes_denormals = False
-    keeps = (KeptFrame, Views, Cache)
+    keeps: tuple[type, ...] = (KeptFrame, Views, Cache)
 
     def __init__(self, model: WorldModel) -> None:
         self.model = model

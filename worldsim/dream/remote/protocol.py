@@ -24,6 +24,7 @@ MOST_BYTES = 64 * 2**20  # of one message
 MOST_ITEMS, LONGEST_TEXT = 65_536, 2**24  # of one list or map; of one string, in bytes
 MOST_SIDE = 1024  # pixels of a picture
 MOST_ROWS = 8  # dreams in one step
+MOST_DIAL = 10_000  # frames, latents, or steps
 DTYPES = ("bool", "uint8", "uint16", "int32", "int64", "float32", "float64")
 
 
@@ -144,31 +145,33 @@ def spec_from(told: Any) -> Spec:
     """
     if not isinstance(told, dict):
         raise MessageError("expected a spec")
-    texts = {name: told.get(name, "") for name in ("name", "poseless")}
-    if not all(isinstance(text, str) and len(text) <= 200 for text in texts.values()):
+    name, poseless = told.get("name", ""), told.get("poseless", "")
+    if not all(isinstance(text, str) and len(text) <= 200 for text in (name, poseless)):
         raise MessageError("expected a name and a poseless of at most 200 letters")
     try:
         check_spec(told.get("action_spec"))
     except ActionSpecDamaged as error:
         raise MessageError(str(error)) from None
-    ladders = {}
-    for name, least, given in (("histories", 1, None), ("budgets", 0, [0])):
-        values = told.get(name, given)
-        if not isinstance(values, list) or not 1 <= len(values) <= 32:
-            raise MessageError(f"expected {name} to be 1 to 32 numbers")
-        ladders[name] = tuple(whole({name: value}, name, least, 10_000) for value in values)
-    shortest = None if told.get("shortest") is None else whole(told, "shortest", 0, 10_000)
     return Spec(
+        name=name,
         action_spec=told["action_spec"],
         size=whole(told, "size", 1, MOST_SIDE),
-        window=whole(told, "window", 1, 10_000),
-        budget=whole({"budget": told.get("budget", 0)}, "budget", 0, 10_000),
-        steps=whole({"steps": told.get("steps", 1)}, "steps", 1, 10_000),
-        most_steps=whole({"most_steps": told.get("most_steps", 1)}, "most_steps", 1, 10_000),
-        shortest=shortest,
-        **ladders,
-        **texts,
+        histories=_ladder(told, "histories", 1, None),
+        window=whole(told, "window", 1, MOST_DIAL),
+        budgets=_ladder(told, "budgets", 0, [0]),
+        budget=whole({"budget": 0, **told}, "budget", 0, MOST_DIAL),
+        steps=whole({"steps": 1, **told}, "steps", 1, MOST_DIAL),
+        most_steps=whole({"most_steps": 1, **told}, "most_steps", 1, MOST_DIAL),
+        shortest=None if told.get("shortest") is None else whole(told, "shortest", 0, MOST_DIAL),
+        poseless=poseless,
     )
+
+
+def _ladder(told: Mapping[str, Any], name: str, least: int, given: list[int] | None) -> tuple[int, ...]:
+    values = told.get(name, given)
+    if not isinstance(values, list | tuple) or not 1 <= len(values) <= 32:
+        raise MessageError(f"expected {name} to be 1 to 32 numbers")
+    return tuple(whole({name: value}, name, least, MOST_DIAL) for value in values)
 
 
 def snapshot_words(snapshot: Snapshot) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class DreamServer:
             max_size=MOST_BYTES,
             compression=None,
             ping_timeout=None,
+            close_timeout=2,
             server_header=None,
         )
         with self._server:
@@ -140,10 +141,8 @@ class DreamServer:
             **vars(self.about),
         }
         connection.send(encode(hello))
-        room, broken = (
-            Room(self._make),
-            None,
-        )  # what failed of that which wants no answer is told with the next one
+        room = Room(self._make)
+        broken: Exception | None = None  # what failed of that which wants no answer is told with the next one
         while True:
             try:
                 message = decode(connection.recv())

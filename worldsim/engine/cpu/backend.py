@@ -31,7 +31,7 @@ class Cpu:
 
     memory_format = torch.channels_last
     flushes_denormals = True
-    keeps = (Viewpoint, PreparedView, RingRow)
+    keeps: tuple[type, ...] = (Viewpoint, PreparedView, RingRow)
 
     def __init__(self, model: WorldModel, products: torch.dtype = torch.float32) -> None:
         self.model, self.scale = model, model.scale

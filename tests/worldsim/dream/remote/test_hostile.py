@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -51,40 +52,46 @@ def test_a_token_is_needed_where_there_is_one(loaded: LoadedModel) -> None:
             "/?" + "a&" * 20 + "token=secret",
         ):
             assert "token" in _refused(address + wrong)
-        with connect(f"{address}/?token=secret") as socket:
-            assert decode(socket.recv())["type"] == "hello"
+        with connect(f"{address}/?token=secret") as line:
+            assert decode(line.recv())["type"] == "hello"
 
 
 def test_a_page_in_a_browser_and_a_strange_name_are_refused(served: str) -> None:
     assert "browser" in _refused(served, Origin="http://127.0.0.1")
     assert "nothing" in _refused(f"{served}/etc/passwd")
     port = int(served.rpartition(":")[2])
-    with pytest.raises(InvalidStatus), connect(f"ws://evil.example:{port}", host="127.0.0.1", port=port):
+    plain = socket.create_connection(("127.0.0.1", port))
+    with pytest.raises(InvalidStatus), connect(f"ws://evil.example:{port}", sock=plain):
         pass
 
 
-def _ask(socket: ClientConnection, **message: Any) -> dict[str, Any]:
-    socket.send(encode({"id": 1, **message}))
-    return decode(socket.recv(timeout=60))
+def _ask(line: ClientConnection, **message: Any) -> dict[str, Any]:
+    line.send(encode({"id": 1, **message}))
+    return decode(line.recv(timeout=60))
 
 
-def _begun(socket: ClientConnection) -> tuple[int, int]:
-    decode(socket.recv())
-    model = _ask(socket, type="open")["model"]
+def _begun(line: ClientConnection) -> tuple[int, int]:
+    decode(line.recv())
+    model = _ask(line, type="open")["model"]
     frames, actions = np.zeros((2, SIZE, SIZE, 3), np.uint8), np.zeros((1, 20), np.float32)
-    begun = _ask(socket, type="begin", model=model, frames=frames, actions=actions, settings=DIALS, seed=1)
+    begun = _ask(line, type="begin", model=model, frames=frames, actions=actions, settings=DIALS, seed=1)
     return model, begun["state"]
 
 
 def _closed_with(address: str, message: Any) -> str:
-    with connect(address, compression=None) as socket:
-        _, state = _begun(socket)
+    with connect(address, compression=None) as line:
+        _, state = _begun(line)
         if isinstance(message, dict):
-            message = encode({key: state if value == "STATE" else value for key, value in message.items()})
+            message = encode(
+                {
+                    key: state if isinstance(value, str) and value == "STATE" else value
+                    for key, value in message.items()
+                }
+            )
         try:
-            socket.send(message)
+            line.send(message)
             while True:
-                socket.recv(timeout=60)
+                line.recv(timeout=60)
         except ConnectionClosed as closed:
             return closed.rcvd.reason if closed.rcvd else ""
 
@@ -114,32 +121,32 @@ def test_a_message_of_another_kind_ends_its_connection(served: str, message: Any
 
 
 def test_numbers_that_are_none_are_not_let_into_a_dream(served: str) -> None:
-    with connect(served, compression=None) as socket:
-        _, state = _begun(socket)
+    with connect(served, compression=None) as line:
+        _, state = _begun(line)
         row = {"state": state, "settings": DIALS}
         with pytest.raises(ConnectionClosed):
-            _ask(socket, type="step", rows=[row], action=np.full(20, np.nan, np.float32))
+            _ask(line, type="step", rows=[row], action=np.full(20, np.nan, np.float32))
 
 
 def test_a_state_that_was_tampered_with_is_refused_and_the_dream_goes_on(served: str) -> None:
-    with connect(served, compression=None) as socket:
-        model, state = _begun(socket)
-        kept = _ask(socket, type="save", state=state)
+    with connect(served, compression=None) as line:
+        model, state = _begun(line)
+        kept = _ask(line, type="save", state=state)
         arrays = {name: array[..., :-1] for name, array in kept["arrays"].items()}
-        told = _ask(socket, type="load", model=model, settings=DIALS, tree=kept["tree"], arrays=arrays)
+        told = _ask(line, type="load", model=model, settings=DIALS, tree=kept["tree"], arrays=arrays)
         assert told["type"] == "refused" and "state" in told["reason"]
         row = {"state": state, "settings": DIALS}
-        assert _ask(socket, type="step", rows=[row], action=np.zeros(20, np.float32))["type"] == "done"
+        assert _ask(line, type="step", rows=[row], action=np.zeros(20, np.float32))["type"] == "done"
 
 
 def test_seats_are_counted_and_come_free_again(served: str) -> None:
-    sockets = [connect(served) for _ in range(SEATS)]
-    for socket in sockets:
-        decode(socket.recv())
+    lines = [connect(served) for _ in range(SEATS)]
+    for line in lines:
+        decode(line.recv())
     with pytest.raises(ConnectionClosed, match="seats"), connect(served) as late:
         late.recv()
-    for socket in sockets:
-        socket.close()
+    for line in lines:
+        line.close()
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -154,7 +161,7 @@ anything = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63)
-    | st.floats()
+    | st.floats(allow_subnormal=False)
     | st.text(max_size=9)
     | st.binary(max_size=40),
     lambda inner: (
@@ -215,7 +222,7 @@ def test_whatever_is_sent_is_a_message_or_a_message_error(data: bytes) -> None:
         assert str(error)
 
 
-def test_other_dreams_are_undisturbed_by_thousands_of_them(loaded: LoadedModel, served: str) -> None:
+def test_other_dreams_are_undisturbed_by_hundreds_of_them(loaded: LoadedModel, served: str) -> None:
     link, expected = Link(served), Dream(WorldPredictor(loaded))
     dream = Dream(RemotePredictor(link))
     threads = threading.active_count()
@@ -223,26 +230,26 @@ def test_other_dreams_are_undisturbed_by_thousands_of_them(loaded: LoadedModel, 
         each.reset(seed=4)
     sent = 0
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(st.binary(max_size=60) | asked.map(msgpack.packb), min_size=1, max_size=20))
     def attack(messages: list[bytes]) -> None:
         nonlocal sent
-        with connect(served, compression=None) as socket:
+        with connect(served, compression=None) as line:
             try:
-                decode(socket.recv())
+                decode(line.recv())
                 for message in messages:
-                    socket.send(message)
+                    line.send(message)
                     sent += 1
-                socket.send(b"\xc1")  # the end, whatever was answered before
+                line.send(b"\xc1")  # the end, whatever was answered before
                 while True:
-                    socket.recv(timeout=60)
+                    line.recv(timeout=60)
             except ConnectionClosed:
                 pass
         action = np.zeros(20, np.float32)
         assert np.array_equal(dream.step(action)[0], expected.step(action)[0])
 
     attack()
-    assert sent > 500
+    assert sent > 100
     link.close()
     deadline = time.monotonic() + 30
     while threading.active_count() > threads and time.monotonic() < deadline:
