@@ -60,7 +60,8 @@ class Bookmarks:
         state = self._session.save()
         self._keep(state)
         if self._folder is not None:
-            path = self._folder / f"worldsim-{time.strftime('%Y%m%d-%H%M%S')}-{self._number}{files.SUFFIX}"
+            where = f"bookmark{self._number}-frame{self._session.index}"
+            path = self._folder / f"worldsim-{time.strftime('%Y%m%d-%H%M%S')}-{where}{files.SUFFIX}"
             writer = threading.Thread(target=self._write, args=(path, state), name="write bookmark")
             self._writers = [w for w in self._writers if w.is_alive()] + [writer]
             writer.start()

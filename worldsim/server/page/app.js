@@ -21,6 +21,8 @@ const HELP = [["W A S D", "walk"], ["arrows, mouse", "look (click a picture to c
   ["B, G", "bookmark this moment, go back to it"],
   ["touch", "left half of the pictures walks, right half looks"], ["F1", "this help"]];
 const WALKING = 4;
+const HINT = matchMedia("(pointer: coarse)").matches ? "left half of the pictures walks, right half looks"
+  : "F1 help, click a picture to look with the mouse";
 
 let socket = null, plays = false, state = { dials: {} }, retry = 500, session = watch, key = null;
 let newest = null, busy = false, lastNumber = null, dropped = 0, latencies = [], noticed = 0, noticeUntil = 0;
@@ -85,7 +87,7 @@ function hear(words) {
       return made;
     }));
     if (plays) send({ type: "hidden", hidden: document.hidden });
-    say(plays ? "F1 help, click a picture to look with the mouse" : "you look on");
+    say(plays ? HINT : "you look on");
   } else if (words.type === "state") { state = words; showState(); }
 }
 
@@ -216,7 +218,7 @@ function frame(now) {
   if (plays) hands.tick(now);
   if (now > noticeUntil && state.macro) $("status").textContent = `${state.macro} is playing`;
   else if (now > noticeUntil && socket?.readyState === WebSocket.OPEN) {
-    $("status").textContent = plays ? "F1 help, click a picture to look with the mouse" : "you look on";
+    $("status").textContent = plays ? HINT : "you look on";
   }
   requestAnimationFrame(frame);
 }

@@ -181,7 +181,7 @@ function rules(ink, at, left, width) {
   ink.strokeStyle = LINE; ink.fillStyle = FAINT;
   for (const level of [0, FORGOTTEN_BELOW, SAME_FROM]) {
     line(ink, left, at(level), width, at(level), 1);
-    if (left) ink.fillText(level.toFixed(1), 0, at(level) + 4);
+    if (left) ink.fillText(level.toFixed(1), 0, at(level) + (level ? 4 : -2));
   }
 }
 
