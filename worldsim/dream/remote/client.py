@@ -172,6 +172,7 @@ class RemoteState:
     def __init__(self, link: Link, answer: dict[str, Any]) -> None:
         self.number, self.generation = whole(answer, "state"), link.generation
         self.about = protocol.numbers(answer.get("about"))
+        self.stepped = False  # the first step may wait for kernels to be compiled
         weakref.finalize(self, link.forget, self.generation, "state", self.number).atexit = False
 
 
@@ -203,9 +204,7 @@ class RemotePredictor(Predictor[RemoteState]):
 
     def begin(self, context: Context, settings: Settings, seed: int) -> RemoteState:
         """A dream there that has seen the context; the connection is opened again where it was lost."""
-        self._link.again()
-        if self._generation != self._link.generation and self._opened() != self.spec:
-            raise DreamLost(f"another dream answers at {self._link.name} now; start anew to play it")
+        self._reach()
         most = max(self.spec.histories) + 64  # more than any of ours looks back at
         start = max(0, len(context.frames) - most)
         poses = None if context.poses is None else np.asarray(context.poses[start:], np.float64)
@@ -235,7 +234,8 @@ class RemotePredictor(Predictor[RemoteState]):
             }
             for row in rows
         ]
-        answer = self._link.request("step", rows=asked, action=np.asarray(action, np.float32))
+        seconds = ANSWER if all(row.state.stepped for row in rows) else BEGIN
+        answer = self._link.request("step", seconds, rows=asked, action=np.asarray(action, np.float32))
         frames, abouts, side = answer.get("frames"), answer.get("abouts"), self.spec.size
         if (
             not isinstance(frames, list)
@@ -248,7 +248,7 @@ class RemotePredictor(Predictor[RemoteState]):
         except MessageError as error:
             raise self._broken(str(error)) from None
         for row, about in zip(rows, abouts, strict=True):
-            row.state.about = protocol.numbers(about)
+            row.state.about, row.state.stepped = protocol.numbers(about), True
         ms = {name: float(v) for name, v in protocol.numbers(answer.get("ms")).items() if v is not None}
         ms["network"] = max(0.0, (time.perf_counter() - began) * 1e3 - sum(ms.values()))
         return shown, ms
@@ -292,6 +292,7 @@ class RemotePredictor(Predictor[RemoteState]):
 
     def load(self, snapshot: Snapshot, settings: Settings) -> RemoteState:
         """The state again, at the server."""
+        self._reach()
         words = protocol.snapshot_words(snapshot)
         try:
             return self._state(
@@ -299,6 +300,12 @@ class RemotePredictor(Predictor[RemoteState]):
             )
         except DreamError as error:
             raise SnapshotError(str(error)) from None
+
+    def _reach(self) -> None:
+        """Open the connection again, and the model there, where they were lost."""
+        self._link.again()
+        if self._generation != self._link.generation and self._opened() != self.spec:
+            raise DreamLost(f"another dream answers at {self._link.name} now; start anew to play it")
 
     def _opened(self) -> Spec:
         """Ask for a model of this size, in this generation of the link."""
