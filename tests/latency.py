@@ -25,7 +25,7 @@ import numpy as np
 
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.processes import environment
+from worldsim.session.processes import environment
 
 ROOT = Path(__file__).parents[1]
 

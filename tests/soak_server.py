@@ -27,8 +27,9 @@ import numpy as np
 
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.processes import environment
 from worldsim.server.messages import COMMANDS, DIALS, unpack
+from worldsim.session.bookmarks import MOST
+from worldsim.session.processes import environment
 
 ROOT = Path(__file__).parents[1]
 KEYS = [
@@ -128,7 +129,7 @@ class Player(threading.Thread):
             self.trouble = f"{type(error).__name__}: {error}"
 
     def _play(self, line: Any) -> None:
-        number, last, then = 0, time.monotonic(), time.monotonic()
+        number, marks, last, then = 0, 0, time.monotonic(), time.monotonic()
         while not self.stopping.is_set():
             got = line.recv(timeout=120)
             if isinstance(got, str):
@@ -151,7 +152,10 @@ class Player(threading.Thread):
                         {"type": "hands", "number": number, "held": held, "tapped": [], "mouse": [3, 0]}
                     )
                 )
-                if self.random.random() < 0.15:
+                if marks < MOST:  # as many as are kept in memory, so that it grows no more by them
+                    marks += 1
+                    line.send(json.dumps({"type": "command", "name": "bookmark"}))
+                elif self.random.random() < 0.15:
                     line.send(json.dumps(self._command()))
 
     def _command(self) -> dict[str, Any]:
@@ -255,7 +259,7 @@ def _run(server: Server, config: SoakConfig) -> list[str]:
     player.start()
     while not player.welcome and player.is_alive():
         time.sleep(0.1)
-    time.sleep(min(20.0, config.seconds / 10))
+    time.sleep(min(60.0, config.seconds / 10))
     before, began, rows = server.held(), time.monotonic(), []
     attacked = threading.Thread(target=lambda: counts.update(strangers(server, player, config, rng)))
     counts: dict[str, int] = {}

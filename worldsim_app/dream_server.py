@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 @command
 def main(words: list[str]) -> None:
     """Serve until Ctrl-C."""
-    from worldsim.network import HOST, listen, url
+    from worldsim.session.network import HOST, listen, url
 
     parser = _Parser(prog="worldsim dream-server", allow_abbrev=False)
     parser.add_argument("--host", default=HOST)
@@ -79,15 +79,15 @@ def _server(config: DreamServerConfig, host: str, names: list[str]) -> tuple[Any
     from worldsim.diffusion.methods import method
     from worldsim.dream import registry
     from worldsim.dream.remote.server import About, DreamServer
-    from worldsim.network import is_local
     from worldsim.runtime import hardware, pick_device
+    from worldsim.session.network import is_local
 
     if config.threads:
         torch.set_num_threads(config.threads)
     source = registry.find(config.checkpoint, pick_device(config.device), config.method)
     video = source.loaded is not None and source.loaded.description.kind == "video"
 
-    def make(size: int | None, spoken: Any) -> Any:
+    def make(size: int | None, action_spec: Any) -> Any:
         return source.predictor(
             registry.Options(
                 method=method(config.method) if video else None,
@@ -95,7 +95,7 @@ def _server(config: DreamServerConfig, host: str, names: list[str]) -> tuple[Any
                 second=config.second,
                 alone_after=config.alone_after,
                 size=size,
-                action_spec=spoken,
+                action_spec=action_spec,
             )
         )
 

@@ -12,6 +12,7 @@ from worldsim.cli.options import Options, parse, usage
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
+    from worldsim.metrics.perceptual import Perceptual
 
 BOOKMARKS = Path("bookmarks")  # where B keeps states
 
@@ -33,20 +34,17 @@ def main(words: list[str]) -> None:
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
     from worldsim.cli.run import Played, run
+    from worldsim.cli.sinks import Sinks
     from worldsim.session.sinks.replay_check import ReplayCheck
 
-    spoken, episode = _checked(options)
-    networks = None
-    if options.config.perceptual:
-        from worldsim.metrics.perceptual import Perceptual
-
-        networks = Perceptual.load()
+    action_spec, episode = _checked(options)
+    networks = _networks() if options.config.perceptual else None
     compiling.wait()
     from worldsim.cli import dreams
     from worldsim.session.session import Session
 
     recorded = episode.meta["size"] if episode else None
-    source, dream = dreams.load(options, recorded, spoken) or (None, None)
+    source, dream = dreams.load(options, recorded, action_spec) or (None, None)
     if source:
         say(dreams.where(options, source))
     size = dreams.side(options, source, recorded)
@@ -68,28 +66,23 @@ def main(words: list[str]) -> None:
         player = None if options.from_keyboard else lambda info: world.player(options.policy, info)
         return Played(session, player, lambda: world.needle(session.info), world.seed, world.options)
 
+    def sinks(number: int, rate: int) -> Sinks:
+        about = dreams.about(options, source, episode.meta["seed"] if episode else options.seed)
+        return Sinks(options, about, rate, ReplayCheck(episode) if episode else None, networks, number)
+
     if options.browser:
         from worldsim.cli.browser import serve
-        from worldsim.cli.sinks import Sinks
-
-        def sinks(number: int, rate: int) -> Sinks:
-            about = dreams.about(options, source, options.seed)
-            return Sinks(options, about, rate, ReplayCheck(episode) if episode else None, networks, number)
 
         serve(options, make, sinks)
-        return
-    played = make()
-    run(
-        options,
-        played.session,
-        make_policy=played.make_policy,
-        make_macro=played.make_macro,
-        about=dreams.about(options, source, played.seed or 0),
-        seed=played.seed,
-        reset_options=played.reset_options,
-        check=ReplayCheck(episode) if episode else None,
-        networks=networks,
-    )
+    else:
+        run(options, make(), sinks)
+
+
+def _networks() -> Perceptual:
+    """What LPIPS is read by; imported where it is asked for."""
+    from worldsim.metrics.perceptual import Perceptual
+
+    return Perceptual.load()
 
 
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
@@ -101,11 +94,15 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim.dream import external
     from worldsim.dream.registry import is_remote
 
-    spoken = actions.spec(actions.space(options.env), options.env)
+    action_spec = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:
-        check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
+        check_same(
+            episode.meta["action_spec"], action_spec, f"the episode {episode.path}", f"--env {options.env}"
+        )
     if options.checkpoint and not is_remote(options.checkpoint) and not external.find(options.checkpoint):
-        folder, told = checkpoint.describe(options.checkpoint)
-        check_same(told.action_spec, spoken, f"the checkpoint {folder.name}", f"--env {options.env}")
-    return spoken, episode
+        folder, description = checkpoint.describe(options.checkpoint)
+        check_same(
+            description.action_spec, action_spec, f"the checkpoint {folder.name}", f"--env {options.env}"
+        )
+    return action_spec, episode

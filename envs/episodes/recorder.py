@@ -141,9 +141,9 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
     def save_state(self) -> dict[str, np.ndarray]:
         """The world's state, and the seed and actions that led there: a recording begun later needs them."""
         state: dict[str, np.ndarray] = self.unwrapped.save_state()  # type: ignore[attr-defined]
-        told = json.dumps({"seed": self._seed, "options": _jsonable(self._options)}).encode()
+        beginning = json.dumps({"seed": self._seed, "options": _jsonable(self._options)}).encode()
         since = self._since_reset.to_bytes()
-        ours = {"recorder/reset": told, "recorder/actions": since}
+        ours = {"recorder/reset": beginning, "recorder/actions": since}
         return state | {name: np.frombuffer(data, np.uint8) for name, data in ours.items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> tuple[Any, dict[str, Any]]:
@@ -153,8 +153,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             ValueError: the state is not whole.
             OSError: nothing can be recorded there.
         """
-        told = json.loads(state["recorder/reset"].tobytes()) if "recorder/reset" in state else None
-        if not isinstance(told, dict) or not isinstance(told.get("seed"), int):
+        beginning = json.loads(state["recorder/reset"].tobytes()) if "recorder/reset" in state else None
+        if not isinstance(beginning, dict) or not isinstance(beginning.get("seed"), int):
             raise ValueError("expected a state that a recorder kept, with the seed of its world")
         since = _Actions()
         since.take(state["recorder/actions"].tobytes())
@@ -162,7 +162,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         observation, info = self.unwrapped.load_state(world)  # type: ignore[attr-defined]
         self.stop()
         self._since_reset.close()
-        self._seed, self._options, self._since_reset = told["seed"], told.get("options"), since
+        self._seed, self._options, self._since_reset = beginning["seed"], beginning.get("options"), since
         self._now = _view(observation, info)
         if self.autostart:
             self.start()

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from torch import Tensor
 
-from worldsim import tensor_file
+from worldsim.checkpoint import tensor_file
 from worldsim.checkpoint.kinds import Description
 from worldsim.frames import smaller, to_tensor
 from worldsim.models.ar_diffusion import ArDiffusion

@@ -9,11 +9,11 @@ from worldsim.cli.keymaps import keymap
 from worldsim.cli.options import Options
 from worldsim.cli.run import Played
 from worldsim.cli.sinks import Sinks
-from worldsim.network import HOST
 from worldsim.server.hosted import Game
 from worldsim.server.serve import PORT, Address
 from worldsim.server.serve import serve as serve_games
 from worldsim.server.sessions import MOST
+from worldsim.session.network import HOST
 
 
 def serve(options: Options, make: Callable[[], Played], sinks: Callable[[int, int], Sinks]) -> None:
@@ -56,4 +56,4 @@ def serve(options: Options, make: Callable[[], Played], sinks: Callable[[int, in
 
     port = PORT if options.port is None else options.port
     address = Address(options.host or HOST, port, options.names)
-    serve_games(game, address, options.sessions or (1 if options.alone else MOST), say)
+    serve_games(game, address, options.sessions or (1 if options.single else MOST), say)

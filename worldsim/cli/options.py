@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from worldsim.config import load
 from worldsim.session.interfaces import BLIND, MAX_STEPS
-from worldsim.tick import Source
+from worldsim.session.tick import Source
 
 GYM = "gym"
 FAMILIES = ("minecraft", "dmlab", "doom", "gym:ENV_ID")
@@ -116,7 +116,7 @@ class Options:
         return re.sub(r"[^\w.-]+", "-", self.env)
 
     @property
-    def alone(self) -> bool:
+    def single(self) -> bool:
         """Whether no second session may be played beside the first: they would write the same files, or read them."""
         return any((self.replay, self.video, self.report))
 

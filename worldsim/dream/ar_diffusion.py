@@ -29,7 +29,7 @@ from worldsim.frames import to_uint8
 from worldsim.models.ar_diffusion import ArDiffusion
 from worldsim.models.autoencoders.ar_vae import Stream
 from worldsim.models.denoisers.layers import Cache
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 LADDER = (1, 4, 8)
 """Histories to choose from, as far as the denoiser's window reaches."""

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.dream.context import DreamError, check_context, check_frames
 from worldsim.dream.predictor import Frames, Predictor, Row, S, Settings
-from worldsim.snapshot import Snapshot, SnapshotError, joined
+from worldsim.session.snapshot import Snapshot, SnapshotError, joined
 
 Step = tuple[Frames, float, bool, bool, dict[str, Any]]
 """What gymnasium's step gives."""
@@ -204,15 +204,13 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         """
         if self.state is None or self._frame is None:
             raise SnapshotError("a dream that has not begun has no state to keep")
-        about = {
-            "weights": self.predictor.fingerprint,
-            "size": self.size,
-            "settings": asdict(self.settings),
-            "seed": self._seed,
-            "count": self._count,
-        }
+        about = {"weights": self.predictor.fingerprint, "size": self.size, "count": self._count}
         shown = Snapshot({}, {"frame": self._frame.copy()})
-        return joined({"state": self.predictor.save(self.state), "shown": shown}, **about)
+        return joined(
+            {"state": self.predictor.save(self.state), "shown": shown},
+            settings=asdict(self.settings),
+            **about,
+        )
 
     def load(self, snapshot: Snapshot) -> tuple[Frames, dict[str, Any]]:
         """Go back to what :meth:`save` gave; what :meth:`reset` gives, of the frame that was the newest then.
@@ -220,21 +218,21 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         Raises:
             SnapshotError: other weights dreamt it, at another size, or it is not whole.
         """
-        told = snapshot.tree
-        if told.get("weights") != self.predictor.fingerprint:
+        facts = snapshot.tree
+        if facts.get("weights") != self.predictor.fingerprint:
             raise SnapshotError(
-                f"this state was dreamt by other weights ({str(told.get('weights'))[:12]}) than those of "
+                f"this state was dreamt by other weights ({str(facts.get('weights'))[:12]}) than those of "
                 f"{self._spec.name} here ({self.predictor.fingerprint[:12]}); give the checkpoint that dreamt it"
             )
-        if told.get("size") != self.size:
+        if facts.get("size") != self.size:
             raise SnapshotError(
-                f"this state has pictures of {told.get('size')} pixels, this dream of {self.size}"
+                f"this state has pictures of {facts.get('size')} pixels, this dream of {self.size}"
             )
         try:
-            settings = Settings(**told["settings"])
+            settings = Settings(**facts["settings"])
             self._check(settings)
             count, frame = (
-                int(told["count"]),
+                int(facts["count"]),
                 check_frames(snapshot.arrays["shown/frame"][None], self.size, "it"),
             )
         except (LookupError, TypeError, ValueError) as error:

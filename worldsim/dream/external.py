@@ -34,7 +34,7 @@ from gymnasium import spaces
 from worldsim.actions import ActionSpec, check_same, space_from_spec
 from worldsim.dream.context import DreamError, check_size
 from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, Spec
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 GROUP = "worldsim.predictors"
 """The entry points that other packages may give, a name and a factory each."""
@@ -126,16 +126,16 @@ def wrapped(
             f"{name} makes a {type(model).__name__} without {' and '.join(missing)}; a model needs "
             "begin(frames, actions) and step(action)"
         )
-    own = size or _size(factory) if "size" in _parameters(factory) else _size(model)
-    spoken = getattr(model, "action_spec", None) or action_spec
-    if spoken is None:
+    side = size or _size(factory) if "size" in _parameters(factory) else _size(model)
+    spec = getattr(model, "action_spec", None) or action_spec
+    if spec is None:
         raise DreamError(
             f"{name} says no action_spec, and there is no world here whose actions it could take"
         )
     if action_spec is not None:
-        check_same(spoken, action_spec, f"the model {name}", "this world")
-    check_size(size or own, own, False)
-    return External(model, name, spoken, own)
+        check_same(spec, action_spec, f"the model {name}", "this world")
+    check_size(size or side, side, False)
+    return External(model, name, spec, side)
 
 
 @dataclass
@@ -213,11 +213,11 @@ class External(Predictor[ExternalState]):
         arrays = _run(self.spec.name, "save()", self.model.save)
         if not isinstance(arrays, dict) or not all(isinstance(a, np.ndarray) for a in arrays.values()):
             raise DreamError(f"{self.spec.name}: expected save() to give arrays by name")
-        own = {"frames": np.stack(list(state.frames))}
+        shown = {"frames": np.stack(list(state.frames))}
         if state.actions:
-            own["actions"] = np.stack(list(state.actions))
+            shown["actions"] = np.stack(list(state.actions))
         copies = {f"model/{name}": np.array(array) for name, array in arrays.items()}
-        return Snapshot({"seed": state.seed}, own | copies)
+        return Snapshot({"seed": state.seed}, shown | copies)
 
     def load(self, snapshot: Snapshot, settings: Settings) -> ExternalState:
         """The model goes back to it."""

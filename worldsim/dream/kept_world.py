@@ -9,7 +9,7 @@ from torch import Tensor
 from worldsim.engine.past import DreamPast
 from worldsim.engine.step import DreamState
 from worldsim.models.world_model import WorldModel
-from worldsim.snapshot import SnapshotError
+from worldsim.session.snapshot import SnapshotError
 
 
 def check_state(state: object, model: WorldModel, size: int, most: int) -> None:
@@ -24,7 +24,7 @@ def check_state(state: object, model: WorldModel, size: int, most: int) -> None:
         raise SnapshotError("this state is not one of a world model")
     config = model.config
     n = len(past.latents)
-    lists = (past.pictures, past.distances, past.actions, past.poses, past.indices, past.kept.frames)
+    lists = (past.pictures, past.depths, past.actions, past.poses, past.indices, past.kept.frames)
     latent = (config.autoencoder.channels, *model.grid)
     whole = (
         1 <= n <= past.keep <= most + config.dream.replayed

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 DEEPEST = 32
 
@@ -148,6 +148,6 @@ class _Unpacking:
             return deque(values, tree["most"])
         return tuple(values) if tree["as"] == "tuple" else values
 
-    def _tensor(self, told: list[str]) -> Tensor:
-        found = torch.from_numpy(self._arrays[told[0]].copy())
-        return (found.view(torch.bfloat16) if told[1:] == ["bfloat16"] else found).to(self._device)
+    def _tensor(self, names: list[str]) -> Tensor:
+        found = torch.from_numpy(self._arrays[names[0]].copy())
+        return (found.view(torch.bfloat16) if names[1:] == ["bfloat16"] else found).to(self._device)

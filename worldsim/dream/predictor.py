@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.actions import ActionSpec
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 Frames = NDArray[np.uint8]
 S = TypeVar("S")

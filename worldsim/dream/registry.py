@@ -23,7 +23,7 @@ from worldsim.dream.video import MethodPredictor
 from worldsim.dream.world import WorldPredictor
 
 if TYPE_CHECKING:
-    from worldsim.dream.remote.client import Link
+    from worldsim.dream.remote.link import Link
 
 PAIR = "ar_diffusion"
 """The method that plays a pair of AR-VAE and denoiser, and the kind of its checkpoint."""
@@ -162,7 +162,7 @@ def find(name: str, device: torch.device | str = "cpu", method: str = "") -> Sou
             raise DreamError(
                 'a dream on another machine needs packages that are not installed; run: pip install -e ".[remote]"'
             )
-        from worldsim.dream.remote.client import Link
+        from worldsim.dream.remote.link import Link
 
         link = Link(name)
         return Source(link.name, link=link, device=link.about["device"])

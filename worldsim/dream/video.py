@@ -27,7 +27,7 @@ from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, 
 from worldsim.frames import to_uint8
 from worldsim.models.memory.variants.protocol import References
 from worldsim.models.video_model import VideoModel
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 LADDER = (1, 8, 16, 48, 112)
 """Histories to choose from, as far as the method itself reaches."""
@@ -127,8 +127,8 @@ class MethodPredictor(Predictor[MethodState]):
 
     def about(self, state: MethodState, settings: Settings) -> dict[str, Any]:
         """References within reach, and the latents that they are compressed to."""
-        seen = min(settings.history, self.method.references.most, state.shown)
-        return {"memory_frames": seen, "memory_latents": min(settings.budget, seen)}
+        n_context = min(settings.history, self.method.references.most, state.shown)
+        return {"memory_frames": n_context, "memory_latents": min(settings.budget, n_context)}
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 Policy = Callable[[Any, dict[str, Any]], Any]
 MakePolicy = Callable[[dict[str, Any]], Policy]
@@ -90,7 +90,7 @@ class Stepper(threading.Thread):
             while not self._stop_now.is_set() and self._left != 0:
                 if self.paused.is_set() and not self._single.acquire(blocking=False):
                     if (returned := self.session.apply()) is not None:
-                        self._show(returned)
+                        self._publish(returned)
                     self._stop_now.wait(1 / 60)
                     due = time.perf_counter()
                     continue
@@ -107,11 +107,11 @@ class Stepper(threading.Thread):
         except StopIteration:
             self._left = 0
             return
-        self._show(tick)
+        self._publish(tick)
         if self._left is not None:
             self._left -= 1
 
-    def _show(self, tick: Tick) -> None:
+    def _publish(self, tick: Tick) -> None:
         self.ticks.put(tick)
         if tick.action is None:  # another episode, or a bookmark: what was planned is for another place
             self._policy = None

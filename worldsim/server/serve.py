@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from worldsim.network import HOST, AddressError, is_local, listen, url
+from worldsim.session.network import HOST, AddressError, is_local, listen, url
 
 NEEDED = ("starlette", "uvicorn", "websockets")
 PORT = 8765

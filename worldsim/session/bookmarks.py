@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from worldsim import snapshot as files
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session import snapshot as files
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 MOST = 16  # in memory
 NEAR = 20  # steps behind a bookmark from which one goes to the one before it

@@ -10,7 +10,7 @@ from typing import Any
 from worldsim.session.bookmarks import Bookmarks
 from worldsim.session.dreams import FORGETFUL, Dreams
 from worldsim.session.interfaces import MAX_STEPS, Recording
-from worldsim.tick import Source
+from worldsim.session.tick import Source
 
 NO_BOOKMARKS = "a replay goes its own way: there is nothing to come back to"
 
@@ -116,9 +116,9 @@ class Controls:
         """Go to the state in a file, which is a bookmark from now on."""
         self._commands.put(lambda: self._bookmarks.open(path) if self._bookmarks else NO_BOOKMARKS)
 
-    def dials(self) -> dict[str, tuple[int, list[int]]]:
+    def settings(self) -> dict[str, tuple[int, list[int]]]:
         """Where "history", "budget" and "denoising_steps" stand, and their choices; empty without a dream."""
-        return self._dreams.dials()
+        return self._dreams.settings()
 
     @property
     def recording(self) -> bool:

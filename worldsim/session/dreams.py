@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from worldsim.session.interfaces import BLIND, MAX_STEPS, Dream, DreamLost
+from worldsim.session.snapshot import Snapshot, SnapshotError, joined
+from worldsim.session.tick import Source
 from worldsim.session.true_past import TrueHistory
-from worldsim.snapshot import Snapshot, SnapshotError, joined
-from worldsim.tick import Source
 
 NO_DREAM = "no dream plays here; give --checkpoint one of this world"
 MEMORY, FORGETFUL = "memory", "forgetful"  # the names of the dream and of its twin
@@ -169,11 +169,11 @@ class Dreams:
         """A dial by so many choices of its ladder."""
         if not self.by_name:
             return NO_DREAM
-        now, ladder = self.dials()[dial]
+        now, ladder = self.settings()[dial]
         nearest = min(range(len(ladder)), key=lambda i: abs(ladder[i] - now))
         return self.set(dial, ladder[min(len(ladder) - 1, max(0, nearest + by))])
 
-    def dials(self) -> dict[str, tuple[int, list[int]]]:
+    def settings(self) -> dict[str, tuple[int, list[int]]]:
         """Where each dial of the first dream stands, and its choices, upwards; empty without a dream."""
         if not self.by_name:
             return {}
@@ -218,8 +218,12 @@ class Dreams:
             if not hasattr(dream, "save"):
                 raise SnapshotError(f"the dream {name} cannot be kept")
         parts = {name: dream.save() for name, dream in self.by_name.items()}
-        told = {"history_from": self.history_from, "ages": dict(self.ages), "correct_next": self.correct_next}
-        return joined(parts, names=list(parts), **told)
+        facts = {
+            "history_from": self.history_from,
+            "ages": dict(self.ages),
+            "correct_next": self.correct_next,
+        }
+        return joined(parts, names=list(parts), **facts)
 
     def load(self, snapshot: Snapshot) -> dict[str, Dreamt]:
         """Go back: the same dreams as then, each with its newest frame. The twin comes and goes as it was.
@@ -228,17 +232,17 @@ class Dreams:
             SnapshotError: it is not whole, or other dreams play here.
             DreamLost: one of them is not there any more.
         """
-        told, dreams = snapshot.tree, dict(self.by_name or self._lost)
-        names = told.get("names")
+        facts, dreams = snapshot.tree, dict(self.by_name or self._lost)
+        names = facts.get("names")
         if not isinstance(names, list) or not all(
-            isinstance(told.get("ages", {}).get(n), int) for n in names
+            isinstance(facts.get("ages", {}).get(n), int) for n in names
         ):
             raise SnapshotError("this state does not say which dreams it has")
         if FORGETFUL in names and FORGETFUL not in dreams and dreams and (twin := self._twin_to_compare()):
             dreams[FORGETFUL] = twin
         elif FORGETFUL in dreams and FORGETFUL not in names:
             self._idle_twin = dreams.pop(FORGETFUL)
-        if list(dreams) != names or told.get("history_from") not in ("dream", "true"):
+        if list(dreams) != names or facts.get("history_from") not in ("dream", "true"):
             raise SnapshotError(
                 f"this state has the dreams {', '.join(names) or 'none'}, here play {', '.join(dreams) or 'none'}"
             )
@@ -248,8 +252,8 @@ class Dreams:
             frame, info = dream.load(snapshot.part(name))
             shown[name] = Dreamt(frame, info, (time.perf_counter() - began) * 1e3)
         self.by_name, self._lost, self._spent_ms = dreams, {}, {}
-        self.ages = {name: told["ages"][name] for name in names}
-        self.history_from, self.correct_next = told["history_from"], bool(told.get("correct_next"))
+        self.ages = {name: facts["ages"][name] for name in names}
+        self.history_from, self.correct_next = facts["history_from"], bool(facts.get("correct_next"))
         return shown
 
     # -- inside -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from worldsim.snapshot import Snapshot
+from worldsim.session.snapshot import Snapshot
 
 BLIND = 16  # frames dreamt between two looks at the true past (the paper's protocol)
 MAX_STEPS = 8  # denoising steps a player can turn up to

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worldsim.metrics.retrieval import SPAN, RevisitFinder, retrieved
+from worldsim.metrics.retrieval import SPAN, Revisit, RevisitFinder, band, retrieved
 from worldsim.metrics.srr import View
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.session import world_state
@@ -16,9 +16,9 @@ from worldsim.session.controls import Controls
 from worldsim.session.dreams import Dreams, Dreamt
 from worldsim.session.interfaces import BLIND, Dream, Recording
 from worldsim.session.live_srr import LiveSrr
+from worldsim.session.snapshot import Snapshot, SnapshotError, joined
+from worldsim.session.tick import DreamView, Source, Tick
 from worldsim.session.true_past import TrueHistory
-from worldsim.snapshot import Snapshot, SnapshotError, joined
-from worldsim.tick import DreamView, Revisit, Source, Tick, band
 
 
 class Session:
@@ -112,8 +112,8 @@ class Session:
                 dreams that had gone back already.
             DreamLost: a dream on another machine is not there any more.
         """
-        started, told = time.perf_counter(), snapshot.tree
-        index, seed = told.get("index"), told.get("seed")
+        started, facts = time.perf_counter(), snapshot.tree
+        index, seed = facts.get("index"), facts.get("seed")
         if not isinstance(index, int) or not isinstance(seed, int) or index < 0:
             raise SnapshotError("this state does not say where it was")
         past, world = snapshot.part("past"), snapshot.part("world")
@@ -122,7 +122,7 @@ class Session:
         dreamt = self._dreams.load(snapshot.part("dreams"))
         self.observation, self.info = world_state.load(self.env, world)
         self._past.load(past)
-        self._index, self._seed, self._over = index, seed, bool(told.get("over"))
+        self._index, self._seed, self._over = index, seed, bool(facts.get("over"))
         self._finder.reset()
         items = self._past.items()
         for i, (frame, pose) in enumerate(items[:-1]):
@@ -179,12 +179,12 @@ class Session:
     def _tick(self, action: Any, dreamt: dict[str, Dreamt], true_ms: float, started: float) -> Tick:
         frame, pose = self._past.frame, self._past.pose
         revisit = self._finder.add(frame, pose, self._index)
-        seen = None if revisit is None or self._srr is None else self._srr.look(frame)
-        views = {name: self._view(name, result, revisit, seen) for name, result in dreamt.items()}
+        labelled = None if revisit is None or self._srr is None else self._srr.look(frame)
+        views = {name: self._view(name, result, revisit, labelled) for name, result in dreamt.items()}
         total_ms, recording = _ms_since(started), self.controls.recording
         return Tick(self._index, action, frame, pose, revisit, views, true_ms, total_ms, recording, started)
 
-    def _view(self, name: str, dreamt: Dreamt, revisit: Revisit | None, seen: View | None) -> DreamView:
+    def _view(self, name: str, dreamt: Dreamt, revisit: Revisit | None, labelled: View | None) -> DreamView:
         dream, true = self._dreams.by_name[name], self._past.frame
         likeness = ssim(dreamt.frame, true)
         return DreamView(
@@ -194,7 +194,9 @@ class Session:
             psnr=psnr(dreamt.frame, true),
             band=band(likeness),
             retrieved=None if revisit is None else retrieved(likeness),
-            srr=None if seen is None or self._srr is None else self._srr.retrieved(seen, dreamt.frame),
+            srr=None
+            if labelled is None or self._srr is None
+            else self._srr.retrieved(labelled, dreamt.frame),
             history=dream.history,
             budget=dream.budget,
             steps=dream.denoising_steps,

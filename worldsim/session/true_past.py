@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldsim.actions import vector
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 
 class TrueHistory:

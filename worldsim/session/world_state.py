@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.snapshot import Snapshot, SnapshotError
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 NAMES = ("family", "backend", "version")
 
@@ -28,8 +28,8 @@ def check(env: Any, snapshot: Snapshot) -> None:
     """
     _method(env, "load_state")
     if snapshot.tree != (here := _identity(env)):
-        told = ", ".join(f"{name} {snapshot.tree.get(name)}" for name in here)
-        raise SnapshotError(f"this state is of another world ({told}); here is {_words(here)}")
+        kept = ", ".join(f"{name} {snapshot.tree.get(name)}" for name in here)
+        raise SnapshotError(f"this state is of another world ({kept}); here is {_words(here)}")
 
 
 def load(env: Any, snapshot: Snapshot) -> tuple[Any, dict[str, Any]]:

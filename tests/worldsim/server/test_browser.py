@@ -19,8 +19,8 @@ import pytest
 
 from envs.episodes.episode import Episode
 from tests.helpers.small_model import small_checkpoint
-from worldsim import snapshot
-from worldsim.processes import environment
+from worldsim.session import snapshot
+from worldsim.session.processes import environment
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed (the extra `test` has it)"

@@ -20,7 +20,7 @@ from worldsim.server.hosted import Game
 from worldsim.server.sessions import Sessions
 from worldsim.server.viewer import IN_FLIGHT, Viewer
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 WALK: list[tuple[tuple[str, ...], tuple[float, float]]] = [
     (("forward",), (0.0, 0.0)),

@@ -19,14 +19,15 @@ from envs.episodes.recorder import Recorder
 from envs.policies.registry import Replay
 from tests.helpers.small_model import SIZE, small_checkpoint
 from tests.helpers.small_world import Drum, LastFrameDream, act
-from worldsim import checkpoint, snapshot
+from worldsim import checkpoint
 from worldsim.dream.env import Dream
 from worldsim.dream.world import WorldPredictor
-from worldsim.processes import environment
+from worldsim.session import snapshot
 from worldsim.session.bookmarks import NEAR
+from worldsim.session.processes import environment
 from worldsim.session.session import Session
-from worldsim.snapshot import SnapshotError
-from worldsim.tick import Tick
+from worldsim.session.snapshot import SnapshotError
+from worldsim.session.tick import Tick
 
 ROOT = Path(__file__).parents[3]
 

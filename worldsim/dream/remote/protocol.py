@@ -16,7 +16,7 @@ import numpy as np
 
 from worldsim.actions import ActionSpecDamaged, check_spec
 from worldsim.dream.predictor import Settings, Spec
-from worldsim.snapshot import Snapshot
+from worldsim.session.snapshot import Snapshot
 
 VERSION = 1
 PORT = 8766
@@ -117,15 +117,15 @@ def settings(message: Mapping[str, Any], spec: Spec) -> Settings:
     Raises:
         MessageError: they are not.
     """
-    told = message.get("settings")
-    if not isinstance(told, dict):
+    words = message.get("settings")
+    if not isinstance(words, dict):
         raise MessageError("expected settings")
     budget = max(*spec.histories, *spec.budgets, spec.budget)
     found = Settings(
-        whole(told, "history", 0, max(spec.histories)),
-        whole(told, "budget", 0, budget),
-        whole(told, "denoising_steps", 1, spec.most_steps),
-        str(told.get("pose_from")),
+        whole(words, "history", 0, max(spec.histories)),
+        whole(words, "budget", 0, budget),
+        whole(words, "denoising_steps", 1, spec.most_steps),
+        str(words.get("pose_from")),
     )
     if found.pose_from not in ("dream", "true"):
         raise MessageError("expected a pose_from of dream or true")
@@ -137,38 +137,38 @@ def spec_words(spec: Spec) -> dict[str, Any]:
     return asdict(spec)
 
 
-def spec_from(told: Any) -> Spec:
+def spec_from(words: Any) -> Spec:
     """The other way.
 
     Raises:
         MessageError: a field is missing or impossible.
     """
-    if not isinstance(told, dict):
+    if not isinstance(words, dict):
         raise MessageError("expected a spec")
-    name, poseless = told.get("name", ""), told.get("poseless", "")
+    name, poseless = words.get("name", ""), words.get("poseless", "")
     if not all(isinstance(text, str) and len(text) <= 200 for text in (name, poseless)):
         raise MessageError("expected a name and a poseless of at most 200 letters")
     try:
-        check_spec(told.get("action_spec"))
+        check_spec(words.get("action_spec"))
     except ActionSpecDamaged as error:
         raise MessageError(str(error)) from None
     return Spec(
         name=name,
-        action_spec=told["action_spec"],
-        size=whole(told, "size", 1, MOST_SIDE),
-        histories=_ladder(told, "histories", 1, None),
-        window=whole(told, "window", 1, MOST_DIAL),
-        budgets=_ladder(told, "budgets", 0, [0]),
-        budget=whole({"budget": 0, **told}, "budget", 0, MOST_DIAL),
-        steps=whole({"steps": 1, **told}, "steps", 1, MOST_DIAL),
-        most_steps=whole({"most_steps": 1, **told}, "most_steps", 1, MOST_DIAL),
-        shortest=None if told.get("shortest") is None else whole(told, "shortest", 0, MOST_DIAL),
+        action_spec=words["action_spec"],
+        size=whole(words, "size", 1, MOST_SIDE),
+        histories=_ladder(words, "histories", 1, None),
+        window=whole(words, "window", 1, MOST_DIAL),
+        budgets=_ladder(words, "budgets", 0, [0]),
+        budget=whole({"budget": 0, **words}, "budget", 0, MOST_DIAL),
+        steps=whole({"steps": 1, **words}, "steps", 1, MOST_DIAL),
+        most_steps=whole({"most_steps": 1, **words}, "most_steps", 1, MOST_DIAL),
+        shortest=None if words.get("shortest") is None else whole(words, "shortest", 0, MOST_DIAL),
         poseless=poseless,
     )
 
 
-def _ladder(told: Mapping[str, Any], name: str, least: int, given: list[int] | None) -> tuple[int, ...]:
-    values = told.get(name, given)
+def _ladder(words: Mapping[str, Any], name: str, least: int, given: list[int] | None) -> tuple[int, ...]:
+    values = words.get(name, given)
     if not isinstance(values, list | tuple) or not 1 <= len(values) <= 32:
         raise MessageError(f"expected {name} to be 1 to 32 numbers")
     return tuple(whole({name: value}, name, least, MOST_DIAL) for value in values)
@@ -197,13 +197,13 @@ def snapshot_from(message: Mapping[str, Any]) -> Snapshot:
     return Snapshot(found, arrays)
 
 
-def numbers(told: Any) -> dict[str, Any]:
+def numbers(words: Any) -> dict[str, Any]:
     """What was said of a frame: numbers, None, and a pose (5,) by name; everything else is left out."""
-    if not isinstance(told, dict):
+    if not isinstance(words, dict):
         return {}
     return {
         name: value
-        for name, value in told.items()
+        for name, value in words.items()
         if value is None
         or (isinstance(value, int | float) and math.isfinite(value))
         or (name == "pose" and isinstance(value, np.ndarray) and value.shape == (5,))

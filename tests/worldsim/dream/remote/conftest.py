@@ -16,7 +16,7 @@ from tests.helpers.small_model import small_loaded
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.remote.server import About, DreamServer
 from worldsim.dream.world import WorldPredictor
-from worldsim.network import HOST, listen
+from worldsim.session.network import HOST, listen
 
 
 @pytest.fixture(scope="session")

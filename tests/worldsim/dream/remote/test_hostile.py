@@ -21,7 +21,8 @@ from tests.worldsim.dream.remote.conftest import serving
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.env import Dream
 from worldsim.dream.remote import protocol
-from worldsim.dream.remote.client import Link, RemotePredictor
+from worldsim.dream.remote.client import RemotePredictor
+from worldsim.dream.remote.link import Link
 from worldsim.dream.remote.protocol import MessageError, decode, encode
 from worldsim.dream.remote.server import SEATS
 from worldsim.dream.world import WorldPredictor

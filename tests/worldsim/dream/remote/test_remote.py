@@ -24,12 +24,13 @@ from worldsim.checkpoint import LoadedModel
 from worldsim.dream.context import DreamError
 from worldsim.dream.env import Dream
 from worldsim.dream.registry import Options, find
-from worldsim.dream.remote.client import Link, RemotePredictor
+from worldsim.dream.remote.client import RemotePredictor
+from worldsim.dream.remote.link import Link
 from worldsim.dream.world import WorldPredictor
-from worldsim.processes import environment
 from worldsim.session.interfaces import DreamLost
+from worldsim.session.processes import environment
 from worldsim.session.session import Session
-from worldsim.snapshot import SnapshotError
+from worldsim.session.snapshot import SnapshotError
 
 ROOT = Path(__file__).parents[4]
 PATIENCE = 240
