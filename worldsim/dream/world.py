@@ -190,7 +190,8 @@ class WorldPredictor(Predictor[DreamState]):
         if (kept_by := snapshot.tree.get("engine")) != type(backend).__name__:
             raise SnapshotError(f"this state was kept by the engine {kept_by}, not {type(backend).__name__}")
         state = unpack(snapshot, self._kinds(), self.device)
-        check_state(state, self.model, self.spec.size, max(self.spec.histories))
+        with torch.inference_mode():
+            check_state(state, backend, self.spec.size, max(self.spec.histories))
         state.past.kept.context = backend.attach(state.past.kept.context)
         return cast(DreamState, state)
 
