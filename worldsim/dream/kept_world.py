@@ -58,10 +58,12 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
     context = backend.detach(backend.commit(newest, past.control(model, n - 1), past.count - 1, False))
     evidence = np.zeros((SEEN, config.size, config.size), np.float32)
     memory = state.memory if isinstance(state.memory, list) else []
-    views = backend.compress(past, slice(n - 1, n), 1)
     fits = (
         all(_alike(kept, frame) for kept in (*past.kept.frames, *memory))
-        and (isinstance(state.memory, list | None) or _alike(state.memory, views, VIEWS))
+        and (
+            isinstance(state.memory, list | None)
+            or _alike(state.memory, backend.compress(past, slice(n - 1, n), 1), VIEWS)
+        )
         and all(d is None or _alike(d, depth) for d in past.depths)
         and (past.evidence is None or _alike(past.evidence, evidence))
         and (past.newest_control is None or _is(past.newest_control, (config.action_dim + 6,), dtype))
