@@ -18,6 +18,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from training.evaluation.card_tables import ahead_lines, cell, needle_lines
 from worldsim import checkpoint
 from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, Loaded
 from worldsim.cli.command import command
@@ -41,44 +42,6 @@ class Config:
     alone_seed: int = 985000
     imagination: str = ""
     mirror: str = ""
-
-
-def _cell(score: dict[str, Any]) -> str:
-    if score["mean"] is None:
-        return "-"
-    return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
-
-
-def _ahead(scores: dict[str, Any], default: str, against: dict[str, Any] | None) -> list[str]:
-    horizons = list(scores["dream"])
-    lines = [
-        "| SSIM, frames ahead | " + " | ".join(horizons) + " |",
-        "|---" * (len(horizons) + 1) + "|",
-    ]
-    rows = [("dream", scores["dream"])]
-    if against:
-        rows.append((f"the default, `{default}`", against["dream"]))
-    rows += [("copy of the last context frame", scores["copy"]), ("untrained model", scores["untrained"])]
-    for label, row in rows:
-        lines.append(f"| {label} | " + " | ".join(_cell(row[h]["ssim"]) for h in horizons) + " |")
-    counted = scores["dream"][horizons[0]]["ssim"]
-    return [*lines, "", f"n = {counted['n']} starts in {counted['episodes']} episodes."]
-
-
-def _needle(scores: dict[str, Any]) -> list[str]:
-    lines = [
-        "| SSIM of returning views, last seen | memory | forgetful twin | autoencoder alone | the view as it was "
-        "| n (episodes) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for ages, row in scores.items():
-        cells = [_cell(row[name]) for name in ("memory", "forgetful", "ceiling", "recall")]
-        lines.append(
-            f"| {ages} frames ago | "
-            + " | ".join(cells)
-            + f" | {row['memory']['n']} ({row['memory']['episodes']}) |"
-        )
-    return lines
 
 
 def _alone(scores: dict[str, Any]) -> list[str]:
@@ -148,7 +111,7 @@ def _mirror(found: dict[str, Any]) -> list[str]:
         "|---" * (len(rows) + 1) + "|",
     ]
     for steps, by_row in found["mirror"].items():
-        cells = [f"{_cell(by_row[row]['ssim'])}, {_cell(by_row[row]['lpips'])}" for row in rows]
+        cells = [f"{cell(by_row[row]['ssim'])}, {cell(by_row[row]['lpips'])}" for row in rows]
         lines.append(f"| {steps} | " + " | ".join(cells) + " |")
     return lines
 
@@ -160,8 +123,8 @@ def _methods(scores: dict[str, Any]) -> list[str]:
     lines = ["| SSIM, frames ahead | " + " | ".join(horizons) + " |", "|---" * (len(horizons) + 1) + "|"]
     for name, found in scores.items():
         row = found["ahead"]["dream"]
-        lines.append(f"| `{name}` | " + " | ".join(_cell(row[h]["ssim"]) for h in horizons) + " |")
-    copied = " | ".join(_cell(first["copy"][h]["ssim"]) for h in horizons)
+        lines.append(f"| `{name}` | " + " | ".join(cell(row[h]["ssim"]) for h in horizons) + " |")
+    copied = " | ".join(cell(first["copy"][h]["ssim"]) for h in horizons)
     counted = first["dream"][horizons[0]]["ssim"]
     return [
         *lines,
@@ -253,14 +216,14 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         lines += [
             "How far ahead the dream holds, blind, after 64 true frames:",
             "",
-            *_ahead(scores["ahead"], world, _compared(config, scores)),
+            *ahead_lines(scores["ahead"], world, _compared(config, scores)),
             "",
         ]
     if "needle" in scores:
         lines += [
             f"What it remembers (history from truth, {scores.get('blind', 16)} frames blind at a time):",
             "",
-            *_needle(scores["needle"]),
+            *needle_lines(scores["needle"]),
             "",
         ]
     if "alone" in scores:

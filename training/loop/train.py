@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from training.loop import resume as state
 from training.loop.claim import claim
+from training.loop.progress import tell
 
 
 @dataclass
@@ -140,6 +141,8 @@ def _train(
                 value_now = float(value.detach())
                 running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
             now = time.monotonic()
+            if main:
+                tell(progress, {"step": step + 1, **running})
             if writer and step % config.log_every == 0:
                 for name, mean in running.items():
                     writer.add_scalar(f"train/{name}", mean, step)
