@@ -8,6 +8,7 @@ python -m training.ship checkpoint=RUN/checkpoint name=blocks scores=scores.json
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -154,7 +155,7 @@ def _compared(config: Config, scores: dict[str, Any]) -> dict[str, Any] | None:
 def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
     """The card's Markdown."""
     world = config.name.split("_")[0]
-    collect, held = f"python -m training.collect env={world}", f"data/{world}_held"
+    collect, held = f"worldsim collect env={world}", f"data/{world}_held"
     d, training = loaded.description, loaded.description.training
     size = loaded.model.config.size
     play = {"video": " method=fifo", "ar_diffusion": " method=ar_diffusion"}.get(d.kind, "")
@@ -166,10 +167,11 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         f"# {config.name}",
         "",
         f"A dream of `{d.env_id}` (version {d.env_version}, {size}x{size}), "
-        f"{parameters:.1f} M parameters. Play it: `python run_demo.py --env {d.family}{play}`.",
+        f"{parameters:.1f} M parameters. Play it: `worldsim play --env {d.family}{play}`.",
         "",
         f"- Data: {config.data}",
         f"- Code: commit {_commit()}",
+        f"- Weights: SHA-256 {fingerprint(loaded.path / WEIGHTS)}",
         f"- {part}: {training.get('steps')} steps in {training.get('seconds')} s, held-out losses "
         f"`{json.dumps(training.get('held_out'))}`",
     ]
@@ -245,7 +247,7 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         f"{collect} policy=explore episodes=8 out={held}_explore seed={config.ahead_seed}",
         f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
         *([f"{collect} {alone}"] if "alone" in scores else []),
-        *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
+        *(f"worldsim evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
         *_imagining(config),
         "```",
     ]
@@ -299,6 +301,11 @@ def _dials(scores: dict[str, Any]) -> str:
     if scores["pose_from"] == "none":
         return f"{steps} denoising steps a frame, one frame after the other"
     return f"{steps} denoising steps, budget {budget}, pose from the {scores['pose_from']}"
+
+
+def fingerprint(weights: Path) -> str:
+    """The first 16 digits of a file's SHA-256: whoever changes the weights has to write the card anew."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
 
 
 def _commit() -> str:

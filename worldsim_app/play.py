@@ -8,6 +8,7 @@ from worldsim.cli.command import command, say
 from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
 from worldsim.cli.display import shown
 from worldsim.cli.options import Options, parse, usage
+from worldsim.kernel_cache import cold, temporary
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
@@ -26,6 +27,11 @@ def main(words: list[str]) -> None:
 
     from envs.worlds import World, compilers
 
+    if (folder := temporary()) and cold(ENGINE):
+        say(
+            f"Kernels are compiled, once, and kept in {folder}: neither the program's folder nor the user's "
+            "cache can be written."
+        )
     compiling = CompileAhead(compilers(options.env, options.backend) | {ENGINE: COMPILE_ENGINE})
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 

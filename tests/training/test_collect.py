@@ -127,3 +127,13 @@ def test_what_another_process_records_is_not_thrown_away(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="being recorded by another process"):
         collect.collect(replace(config, out=str(tmp_path / "other")))
     assert living.folder.is_dir()
+
+
+def test_no_episode_begins_after_its_time_but_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = _words(tmp_path, episodes=50, steps=5, seconds=1e-6)
+    assert collect.main(words) == 0
+    assert "1 episodes recorded, 0 were there already" in capsys.readouterr().out
+    assert collect.main(words) == 0
+    assert len(list(tmp_path.glob("*.zip"))) == 2
