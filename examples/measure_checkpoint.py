@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import worldsim
-import worldsim_app.worlds  # noqa: F401  (the true worlds; in a wheel it makes `training` importable too)
+import worldsim_app.worlds  # the true worlds; in a wheel it makes `training` importable too
 
 
 def measure(checkpoint: str, episodes: int = 4, steps: int = 300, seed: int = 5_000_000) -> dict:
