@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
@@ -171,10 +172,18 @@ def play(job: Job) -> Path:
 
 
 def _ignore_interrupt() -> None:
-    """Ctrl-C and the terminal's end reach every process of the terminal; the first one decides."""
+    """Ctrl-C and the terminal's end reach every process of the terminal; the first decides, and its end is theirs."""
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _end_with_the_first() -> None:
+    """A first process that was killed tells nobody; what goes on without it would write where the next one does."""
+    if (first := multiprocessing.parent_process()) is not None:
+        first.join()
+        os._exit(1)
 
 
 @command
