@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # whoever asks for help need not wait for it
 
 BLIND = 16  # frames dreamt between two looks at the true past (the paper's protocol)
 MAX_STEPS = 8  # denoising steps a player can turn up to
