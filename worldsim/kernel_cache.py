@@ -39,9 +39,9 @@ def temporary_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"worldsim-kernels-{user}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        told = folder.lstat()
-        own = not hasattr(os, "getuid") or (told.st_uid == os.getuid() and not told.st_mode & 0o077)
-        if stat.S_ISDIR(told.st_mode) and own and os.access(folder, os.W_OK):
+        status = folder.lstat()
+        private = not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o077)
+        if stat.S_ISDIR(status.st_mode) and private and os.access(folder, os.W_OK):
             return folder
     except OSError:
         pass

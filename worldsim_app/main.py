@@ -95,12 +95,17 @@ def version() -> str:
 def _version_option(name: str) -> click.Option:
     """``--version``, which asks for the version only when it is wanted."""
 
-    def show(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    def print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
         if asked:
             click.echo(f"{name}, version {version()}")
             ctx.exit()
 
-    words: dict[str, object] = {"is_flag": True, "is_eager": True, "expose_value": False, "callback": show}
+    words: dict[str, object] = {
+        "is_flag": True,
+        "is_eager": True,
+        "expose_value": False,
+        "callback": print_version,
+    }
     return click.Option(["--version"], help="Show the version and exit.", **words)  # type: ignore[arg-type]
 
 

@@ -27,15 +27,15 @@ STAGES = ("collect", "autoencoder", "memory", "odometry", "pixels", "walks", "ge
 
 def for_stages(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Words of the whole, and those of single stages without their names."""
-    own: list[str] = []
+    general: list[str] = []
     asked: dict[str, list[str]] = {}
     for word in words:
         name, dot, rest = word.partition(".")
         if dot and name in STAGES:
             asked.setdefault(name, []).append(rest)
         else:
-            own.append(word)
-    return own, asked
+            general.append(word)
+    return general, asked
 
 
 @command
@@ -44,9 +44,9 @@ def main(words: list[str]) -> int:
     if not words or words[0].startswith("-") or "=" in words[0]:
         raise ConfigError("expected a world first: worldsim train WORLD hours=H; see worldsim train --help")
     name, *rest = words
-    own, asked = for_stages(rest)
+    general, asked = for_stages(rest)
     world = find(name)
-    config = load(plan.Config, own)
+    config = load(plan.Config, general)
     out = Path(config.out or f"runs/{world.slug}")
     stages = plan.stages(world, config, out, asked)
     fixed = {"world": name, **vars(config), "stages": asked}

@@ -61,7 +61,7 @@ class Display:
     def stage(self, number: str, name: str) -> None:
         """What runs from now on."""
         self._head, self._reached, self._said = f"{number} {name}", "", time.monotonic()
-        self._show()
+        self._refresh()
 
     def reached(self, share: float, numbers: Mapping[str, float]) -> None:
         """What it has reached: the share of its work, and numbers by name."""
@@ -70,19 +70,19 @@ class Display:
 
     def _tick(self) -> None:
         while not self._ended.wait(0.5):
-            self._show()
+            self._refresh()
 
-    def _show(self) -> None:
+    def _refresh(self) -> None:
         spent = time.monotonic() - self.began
         left = (
             f"{clock(self.total - spent)} left" if spent < self.total else f"{clock(spent - self.total)} over"
         )
-        told = ", ".join(part for part in (self._reached, left) if part)
+        line = ", ".join(part for part in (self._reached, left) if part)
         if self.terminal:
             self.bar.n = min(spent, self.total)
             self.bar.set_description_str(self._head, refresh=False)
-            self.bar.set_postfix_str(told, refresh=False)
+            self.bar.set_postfix_str(line, refresh=False)
             self.bar.refresh()
         elif time.monotonic() - self._said >= EVERY:
             self._said = time.monotonic()
-            print(f"{self._head}: {told}", file=self.stream, flush=True)
+            print(f"{self._head}: {line}", file=self.stream, flush=True)

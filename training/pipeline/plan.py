@@ -75,7 +75,7 @@ class Stage:
     words: Callable[[float], list[str]]
     asked: tuple[str, ...] = ()
 
-    def told(self, seconds: float) -> list[str]:
+    def given(self, seconds: float) -> list[str]:
         """Its words, the user's last."""
         return [*self.words(seconds), *self.asked]
 
@@ -101,7 +101,7 @@ def stages(world: World, config: Config, out: Path, asked: dict[str, list[str]])
         raise ConfigError(f"no stage {strange[0]!r} here; the stages are {', '.join(known)}")
     found = [replace(stage, asked=tuple(asked.get(stage.name, ()))) for stage in found]
     for stage in found:
-        load(stage.config, stage.told(60.0))  # says now what is misspelt, and not after hours
+        load(stage.config, stage.given(60.0))  # says now what is misspelt, and not after hours
     return found
 
 
@@ -112,10 +112,10 @@ def data(world: World, out: Path) -> Path:
 
 def _common(config: Config, out: Path, name: str, seconds: float) -> list[str]:
     """What every trainer is told. Encoding, measuring and saving take a part of its time."""
-    own = max(0.6 * seconds, seconds - 15)
+    training = max(0.6 * seconds, seconds - 15)
     return [
         f"out={out / name}",
-        f"seconds={own:.1f}",
+        f"seconds={training:.1f}",
         f"seed={config.seed}",
         f"threads={config.threads}",
         f"precision={config.precision}",

@@ -19,12 +19,12 @@ def reached(name: str, out: Path, data: Path) -> str:
     if name == "walks":
         return f"{len(list(episodes(read(out / name))))} walks"
     if name == "autoencoder":
-        told = json.loads((out / name / "autoencoder.json").read_text("utf-8"))
-        return f"{told['steps']} steps, held-out PSNR {told['psnr']:.1f} dB, SSIM {told['ssim']:.3f} (n {told['n']})"
+        result = json.loads((out / name / "autoencoder.json").read_text("utf-8"))
+        return f"{result['steps']} steps, held-out PSNR {result['psnr']:.1f} dB, SSIM {result['ssim']:.3f} (n {result['n']})"
     training = checkpoint.describe(str(out / name / "checkpoint"))[1].training
-    told = training if name == "memory" else training[name]
-    words = [f"{told['steps']} steps"]
-    held = told.get("held_out", {})
+    result = training if name == "memory" else training[name]
+    words = [f"{result['steps']} steps"]
+    held = result.get("held_out", {})
     for key, what in (
         ("x0", "held-out error of latents"),
         ("shown", "SSIM of held-out frames"),
@@ -33,7 +33,7 @@ def reached(name: str, out: Path, data: Path) -> str:
         if key in held:
             words.append(f"{what} {held[key]:.3f}")
             break
-    if drift := told.get("drift", {}).get("16"):
+    if drift := result.get("drift", {}).get("16"):
         words.append(f"{drift['across']:.2f} off after 16 frames (n {drift['n']})")
     return ", ".join(words)
 

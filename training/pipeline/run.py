@@ -85,7 +85,7 @@ def _announce(work: Run, state: State, display: Display) -> None:
         told = (
             f"{clock(state.spent(name))} done: {done}" if done else f"{clock(seconds * share / every)} {line}"
         )
-        display.line(f"  {name:12} {told}")
+        display.line(f"  {name:12} {text}")
 
 
 def budget(work: Run, state: State, place: int) -> float:
@@ -102,7 +102,7 @@ def _stage(work: Run, state: State, display: Display, place: int, stage: Stage) 
     seconds = state.begin(stage.name, budget(work, state, place))
     if stage.name == "collect":  # it does not know how long it has collected before
         seconds = max(1.0, seconds - state.spent(stage.name))
-    words = stage.told(seconds)
+    words = stage.given(seconds)
     display.stage(f"{place + 1}/{len(work.stages) + 1}", stage.name)
     # Its own function, and not the command: what goes wrong is this command's to tell.
     main: Callable[[list[str]], object] = getattr(stage.main, "__wrapped__", stage.main)
@@ -126,11 +126,11 @@ def _score(work: Run, state: State, display: Display) -> None:
         episodes = scoring.held_out(plan.data(work.world, work.out), work.config.seconds / 60)
         scores = scoring.score(work.checkpoint, episodes)
         (work.out / SCORES).write_text(json.dumps(scores, indent=1) + "\n", "utf-8")
-        told = description(work.checkpoint)
+        about = description(work.checkpoint)
         facts = [
             f"{s.name}, {clock(state.spent(s.name))}: {state.stages[s.name]['reached']}" for s in work.stages
         ]
-        text = scoring.card(work.command, work.play, facts, told, told.model.size, scores)
+        text = scoring.card(work.command, work.play, facts, about, about.model.size, scores)
         (work.checkpoint / checkpoint.CARD).write_text(text, "utf-8")
     state.end(SCORE, f"{work.checkpoint / checkpoint.CARD}")
 

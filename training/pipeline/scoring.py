@@ -90,7 +90,7 @@ def card(
         description: what the checkpoint says of itself.
     """
     few = " So few episodes say little." if scores["episodes"] < 8 else ""
-    dials = f"{scores['denoising_steps']} denoising steps, budget {scores['budget']}"
+    settings = f"{scores['denoising_steps']} denoising steps, budget {scores['budget']}"
     return "\n".join(
         [
             f"# A dream of {description.env_id}",
@@ -103,7 +103,7 @@ def card(
             "",
             "## Scores",
             "",
-            f"On {scores['episodes']} of the episodes that no stage trained on; {dials}; brackets are 95% bootstrap "
+            f"On {scores['episodes']} of the episodes that no stage trained on; {settings}; brackets are 95% bootstrap "
             f"intervals over episodes; measured on {scores['hardware']}.{few}",
             "",
             f"How far ahead it holds, blind, after {scores['context']} true frames:",

@@ -29,8 +29,8 @@ class State:
             self.save()
             return
         try:
-            told = json.loads(self.path.read_text("utf-8"))
-            before, self.stages = dict(told["asked"]), dict(told["stages"])
+            found = json.loads(self.path.read_text("utf-8"))
+            before, self.stages = dict(found["asked"]), dict(found["stages"])
         except (ValueError, TypeError, KeyError):
             raise ConfigError(f"{self.path} is damaged; delete {out} or choose another out=") from None
         if before != asked:

@@ -155,6 +155,6 @@ def test_where_there_is_no_terminal_lines_say_what_is_left(monkeypatch: pytest.M
         display.reached(0.25, {"step": 12.0, "loss": 0.5})
         display.stage("2/3", "memory")
         display.reached(0.25, {"step": 12.0, "loss": 0.5})
-        display._show()
+        display._refresh()
     assert "2/3 memory: 25%, step 12, loss 0.500, 1h00 left" in stream.getvalue()
     assert [clock(x) for x in (5, 65, 3661)] == ["0:05", "1:05", "1h01"]
