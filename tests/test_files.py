@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.ship import fingerprint
+from training.cards.ship import fingerprint
 from worldsim.checkpoint import CARD, WEIGHTS
 
 ROOT = Path(__file__).parents[1]

@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training import (
-    collect,
-    collect_walks,
-    train_autoencoder,
-    train_denoiser,
-    train_generator,
-    train_odometry,
-    train_pixels,
-)
+from training import collect, collect_walks
 from training.pipeline.worlds import World
+from training.train import autoencoder as train_autoencoder
+from training.train import denoiser as train_denoiser
+from training.train import generator as train_generator
+from training.train import odometry as train_odometry
+from training.train import pixels as train_pixels
 from worldsim.config import ConfigError, load
 
 SHORT = 600.0

@@ -20,7 +20,8 @@ def reached(name: str, out: Path, data: Path) -> str:
         return f"{len(list(episodes(read(out / name))))} walks"
     if name == "autoencoder":
         result = json.loads((out / name / "autoencoder.json").read_text("utf-8"))
-        return f"{result['steps']} steps, held-out PSNR {result['psnr']:.1f} dB, SSIM {result['ssim']:.3f} (n {result['n']})"
+        scores = f"PSNR {result['psnr']:.1f} dB, SSIM {result['ssim']:.3f} (n {result['n']})"
+        return f"{result['steps']} steps, held-out {scores}"
     training = checkpoint.describe(str(out / name / "checkpoint"))[1].training
     result = training if name == "memory" else training[name]
     words = [f"{result['steps']} steps"]

@@ -82,7 +82,7 @@ def _announce(work: Run, state: State, display: Display) -> None:
     lines.append((SCORE, SCORE_SHARE, "scores, strips and a card"))
     for name, share, line in lines:
         done = state.stages.get(name, {}).get("reached")
-        told = (
+        text = (
             f"{clock(state.spent(name))} done: {done}" if done else f"{clock(seconds * share / every)} {line}"
         )
         display.line(f"  {name:12} {text}")

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from envs.episodes.episode import Episode
+from training.cards import tables
 from training.data.episodes import open_both
 from training.evaluation.ahead import HORIZONS, measure_ahead
-from training.evaluation.card_tables import ahead_lines, needle_lines
 from training.evaluation.config import Config, dream_of
 from training.evaluation.lockstep import Walk, replay
 from training.evaluation.needle import measure_needle
@@ -108,11 +108,9 @@ def card(
             "",
             f"How far ahead it holds, blind, after {scores['context']} true frames:",
             "",
-            *ahead_lines(scores["ahead"]),
+            *tables.ahead(scores["ahead"]),
             "",
-            f"What it remembers (history from truth, {scores['blind']} frames blind at a time):",
-            "",
-            *needle_lines(scores["needle"]),
+            *_remembered(scores),
             "",
             "True frames above dreamt ones, blind after the context:",
             "",
@@ -120,3 +118,11 @@ def card(
             "",
         ]
     )
+
+
+def _remembered(scores: dict[str, Any]) -> list[str]:
+    """The table of returning views, where one came back."""
+    if not any(row["memory"]["n"] for row in scores["needle"].values()):
+        return ["What it remembers was not measured: no view came back."]
+    title = f"What it remembers (history from truth, {scores['blind']} frames blind at a time):"
+    return [title, "", *tables.needle(scores["needle"])]

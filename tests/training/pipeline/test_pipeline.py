@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
-from training import train_autoencoder, train_denoiser
 from training.pipeline import plan
 from training.pipeline.__main__ import for_stages, main
 from training.pipeline.display import Display, clock
 from training.pipeline.run import Run, budget
 from training.pipeline.state import State
 from training.pipeline.worlds import find
+from training.train import autoencoder as train_autoencoder
+from training.train import denoiser as train_denoiser
 from worldsim import checkpoint
 from worldsim.config import ConfigError
 

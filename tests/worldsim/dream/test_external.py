@@ -19,7 +19,7 @@ from worldsim.dream import external, registry
 from worldsim.dream.context import DreamError
 from worldsim.dream.external import ModelFailed
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "last_frame.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "last_frame.py"
 
 
 @pytest.fixture
