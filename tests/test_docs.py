@@ -29,12 +29,14 @@ def commands(page: Path) -> list[list[str]]:
     ):
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.split("&&"):
+                if not part.strip().startswith(("worldsim ", "python ", ".venv/bin/python ")):
+                    continue
                 words = shlex.split(part, comments=True)
                 words = words[1:] if words[:1] == [".venv/bin/python"] else words
                 if words[:1] == ["worldsim"] or ("-m" in words[:2] and "training." in part):
                     found.append(words)
                 elif any(word.endswith("run_demo.py") for word in words[:2]):
-                    found.append(["worldsim", "play", *words[words.index("run_demo.py") + 1 :]])
+                    found.append(["worldsim", "play", *words[2:]])
     return [words for words in found if "..." not in words]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import command, say
-from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
+from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead, Jobs
 from worldsim.cli.display import shown
 from worldsim.cli.options import Options, parse, usage
 from worldsim.kernel_cache import cold, temporary
@@ -28,12 +28,7 @@ def main(words: list[str]) -> None:
 
     from envs.worlds import World, compilers
 
-    if (folder := temporary()) and cold(ENGINE):
-        say(
-            f"Kernels are compiled, once, and kept in {folder}: neither the program's folder nor the user's "
-            "cache can be written."
-        )
-    compiling = CompileAhead(compilers(options.env, options.backend) | {ENGINE: COMPILE_ENGINE})
+    compiling = _compiling(compilers(options.env, options.backend))
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
     from worldsim.cli.run import Played, run
@@ -89,6 +84,16 @@ def _networks() -> Perceptual:
     from worldsim.metrics.perceptual import Perceptual
 
     return Perceptual.load()
+
+
+def _compiling(world: Jobs) -> CompileAhead:
+    """The kernels of a world and of the engine, being compiled where that has not been done."""
+    if (folder := temporary()) and cold(ENGINE):
+        say(
+            f"Kernels are compiled, once, and kept in {folder}: neither the program's folder nor the user's "
+            "cache can be written."
+        )
+    return CompileAhead(world | {ENGINE: COMPILE_ENGINE})
 
 
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:

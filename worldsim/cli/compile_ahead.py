@@ -19,6 +19,10 @@ COMPILE_ENGINE = [
 ]
 
 
+Jobs = dict[Path, list[list[str]]]
+"""The words after ``python`` that compile the kernels of a folder of sources, job by job, by folder."""
+
+
 class CompileAhead:
     """Compilers that were started; what they leave on disk is used by whoever waited for them.
 
@@ -27,7 +31,7 @@ class CompileAhead:
             been compiled before is left alone.
     """
 
-    def __init__(self, jobs: dict[Path, list[list[str]]]) -> None:
+    def __init__(self, jobs: Jobs) -> None:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._running = [
             subprocess.Popen([sys.executable, *words], env=environment(), **quiet)  # type: ignore[call-overload]
