@@ -24,15 +24,17 @@ PLAYED = ("play", "record", "serve")
 def commands(page: Path) -> list[list[str]]:
     """The command lines of ours in the blocks of a page, as words without comments."""
     found = []
-    for block in re.findall(
-        r"^```(?:bash|sh)?\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    ):
+    parts = re.split(
+        r"^```(.*)\n", page.read_text("utf-8"), flags=re.MULTILINE
+    )  # text, language, block, "", ...
+    for language, block in zip(parts[1::4], parts[2::4], strict=True):
+        if language not in ("", "bash", "sh"):
+            continue
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.split("&&"):
                 if not part.strip().startswith(("worldsim ", "python ", ".venv/bin/python ")):
                     continue
                 words = shlex.split(part, comments=True)
-                words = words[1:] if words[:1] == [".venv/bin/python"] else words
                 if words[:1] == ["worldsim"] or ("-m" in words[:2] and "training." in part):
                     found.append(words)
                 elif any(word.endswith("run_demo.py") for word in words[:2]):

@@ -88,12 +88,13 @@ def _networks() -> Perceptual:
 
 def _compiling(world: Jobs) -> CompileAhead:
     """The kernels of a world and of the engine, being compiled where that has not been done."""
-    if (folder := temporary()) and cold(ENGINE):
+    jobs = world | {ENGINE: COMPILE_ENGINE}
+    if (folder := temporary()) and any(map(cold, jobs)):
         say(
             f"Kernels are compiled, once, and kept in {folder}: neither the program's folder nor the user's "
             "cache can be written."
         )
-    return CompileAhead(world | {ENGINE: COMPILE_ENGINE})
+    return CompileAhead(jobs)
 
 
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
