@@ -13,7 +13,7 @@ import torch
 from envs import actions
 from worldsim.testing import dream_contract
 
-EXAMPLES = Path(__file__).parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 SPEC = {family: actions.spec(actions.space(family), family) for family in ("minecraft", "dmlab")}
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import command, say
-from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
+from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead, Jobs
 from worldsim.cli.display import shown
 from worldsim.cli.options import Options, parse, usage
+from worldsim.kernel_cache import cold, temporary
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
@@ -30,7 +31,7 @@ def main(words: list[str]) -> None:
 
     from envs.worlds import World, compilers
 
-    compiling = CompileAhead(compilers(options.env, options.backend) | {ENGINE: COMPILE_ENGINE})
+    compiling = _compiling(compilers(options.env, options.backend))
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
     from worldsim.cli.run import Played, run
@@ -83,6 +84,17 @@ def _networks() -> Perceptual:
     from worldsim.metrics.perceptual import Perceptual
 
     return Perceptual.load()
+
+
+def _compiling(world: Jobs) -> CompileAhead:
+    """The kernels of a world and of the engine, being compiled where that has not been done."""
+    jobs = world | {ENGINE: COMPILE_ENGINE}
+    if (folder := temporary()) and any(map(cold, jobs)):
+        say(
+            f"Kernels are compiled, once, and kept in {folder}: neither the program's folder nor the user's "
+            "cache can be written."
+        )
+    return CompileAhead(jobs)
 
 
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:

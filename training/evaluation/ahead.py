@@ -20,7 +20,11 @@ HORIZONS = (1, 4, 16, 64)
 
 
 def measure_ahead(
-    source: Source, episodes: list[Episode], config: Config, networks: Perceptual | None = None
+    source: Source,
+    episodes: list[Episode],
+    config: Config,
+    networks: Perceptual | None = None,
+    horizons: tuple[int, ...] = HORIZONS,
 ) -> dict[str, Any]:
     """SSIM, PSNR and by ``networks`` LPIPS at each horizon: {who: {horizon: {"ssim", "psnr", "lpips"}}}.
 
@@ -31,18 +35,18 @@ def measure_ahead(
         dreams["untrained"] = dream_of(replace(source, loaded=untrained(source.loaded)), config, episodes)
     scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
     for episode in tqdm(episodes, "ahead", unit="episode"):
-        length = config.context + max(HORIZONS)
+        length = config.context + max(horizons)
         for start in range(0, len(episode) - length, length):
             walk, seed = Walk.of(episode, start, start + length), config.seed + start + config.context
             copy = walk.frames[config.context - 1]
             for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):
                 ahead = step.index - config.context + 1
-                if ahead in HORIZONS:
+                if ahead in horizons:
                     for name, frame in {"copy": copy, **step.frames}.items():
                         scores.add((name, ahead), step.true, frame)
         scores.end_episode()
     return {
-        name: {str(h): {k: scores.of((name, h), k) for k in scores.names} for h in HORIZONS}
+        name: {str(h): {k: scores.of((name, h), k) for k in scores.names} for h in horizons}
         for name in ("dream", "copy", "untrained")
         if name in dreams or name == "copy"
     }

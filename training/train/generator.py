@@ -31,6 +31,7 @@ from training.data.walks import read
 from training.loop import resume as state
 from training.loop.finetune import save_part
 from training.loop.launch import launch
+from training.loop.progress import tell
 from training.loop.train import LoopConfig
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
@@ -192,6 +193,8 @@ class Run:
                 for name, value in losses.items():
                     v = float(value.detach())
                     running[name] = 0.98 * running.get(name, v) + 0.02 * v
+                if main:
+                    tell(progress, {"step": step + 1, **running})
                 if writer and step % c.log_every == 0:
                     for name, mean in running.items():
                         writer.add_scalar(f"train/{name}", mean, step)
@@ -247,10 +250,8 @@ def main(args: list[str]) -> int:
     shards = read(Path(config.walks), latents_of(model.autoencoder))
     clips = Clips(shards, model, config.clip)
     others = Clips(shards, model, config.clip)
-    clips.episodes, others.episodes = (
-        clips.episodes[: -config.held_out_walks],
-        others.episodes[-config.held_out_walks :],
-    )
+    held = min(config.held_out_walks, max(1, len(clips) // 4))  # of a handful of walks most are to learn from
+    clips.episodes, others.episodes = clips.episodes[:-held] or clips.episodes, others.episodes[-held:]
     generator = model.generator.to(accelerator.device)
     run = Run(config, generator, accelerator, clips)
     # A run that is told to end saves what it has learned.

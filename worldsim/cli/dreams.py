@@ -9,7 +9,7 @@ import torch
 
 from worldsim import checkpoint
 from worldsim.actions import ActionSpec
-from worldsim.cli.options import GYM, Options
+from worldsim.cli.options import Options
 from worldsim.diffusion.methods import method
 from worldsim.dream import registry
 from worldsim.dream.context import check_size
@@ -26,11 +26,8 @@ SHARPER = 2  # times the model's picture is what a window shows, where what is r
 
 TRAINING = """\
 No dream of {env} is shipped, so the true world plays alone; to train one and play it:
-  python -m training.collect env={env} policy={policy} episodes=100 out=data/{slug}
-  python -m training.train_autoencoder data=data/{slug} out=runs/{slug}_ae seconds=900
-  python -m training.train_denoiser data=data/{slug} autoencoder=runs/{slug}_ae/autoencoder.safetensors \\
-      out=runs/{slug} seconds=3600
-  python run_demo.py --env {env} --checkpoint runs/{slug}/checkpoint"""
+  worldsim train {env} hours=3
+  worldsim play --env {env} --checkpoint runs/{slug}/checkpoint"""
 
 
 def load(
@@ -49,8 +46,7 @@ def load(
     """
     config = options.config
     if options.checkpoint is None and options.world not in SHIPPED:
-        policy = "random" if options.world == GYM else "mixed"
-        print(TRAINING.format(env=options.env, policy=policy, slug=options.slug))
+        print(TRAINING.format(env=options.env, slug=options.slug))
         return None
     if config.threads:
         torch.set_num_threads(config.threads)

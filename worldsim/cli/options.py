@@ -6,11 +6,13 @@ import argparse
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from worldsim.config import load
 from worldsim.session.interfaces import BLIND, MAX_STEPS
-from worldsim.session.tick import Source
+
+if TYPE_CHECKING:
+    from worldsim.session.tick import Source  # whoever asks for help need not wait for what it needs
 
 GYM = "gym"
 FAMILIES = ("minecraft", "dmlab", "doom", "gym:ENV_ID")

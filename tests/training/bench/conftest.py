@@ -13,7 +13,7 @@ from training.bench import suite as suites
 from training.bench.suite import Script, Suite
 from training.bench.truth import Worlds
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @pytest.fixture(scope="session")

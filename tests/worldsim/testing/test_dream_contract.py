@@ -49,8 +49,8 @@ def test_ar_diffusion_keeps_the_contract() -> None:
 
 
 def test_copying_the_last_frame_keeps_the_contract() -> None:
-    dream_contract("tests.examples.last_frame:LastFrame")
-    dream_contract("tests.examples.last_frame:LastFrame", action_spec=SPEC)
+    dream_contract("examples.last_frame:LastFrame")
+    dream_contract("examples.last_frame:LastFrame", action_spec=SPEC)
 
 
 class Copy:

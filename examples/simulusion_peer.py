@@ -24,7 +24,7 @@ from simulusion.models.diffusion.diamond_diffusion import DiffusionUNet, EDMPrec
 from torch import Tensor
 from torch.nn import functional as F
 
-import worldsim_app  # noqa: F401  (where a wheel was installed, it brings ``envs``)
+import worldsim_app
 from envs import actions
 from envs.episodes.episode import Episode
 
