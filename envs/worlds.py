@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.adapters.gym_world import PREFIX
+from envs.adapters.gym_make import PREFIX
 from envs.compile import jobs
 from envs.episodes.episode import Episode
 from envs.episodes.limits import SIDE
@@ -50,7 +50,8 @@ def _recorded(episode: Episode, asked: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{episode.path} says that it was recorded with a size of {size!r} pixels")
     if (world := told.get("world", asked.get("world"))) != asked.get("world"):
         raise ValueError(f"{episode.path} was recorded in {PREFIX}{world}; give it as --env")
-    return told | asked
+    pictures = {"version": 1} if "world" in asked and episode.meta["env_version"] == 1 else {}
+    return pictures | told | asked
 
 
 class World:
@@ -64,6 +65,7 @@ class World:
         episode: the recording to replay, whose world, seed and size then count instead.
         record: record everything into this folder.
         recordable: whether a recording may be started later, into ``recordings/``.
+        version: of a Gymnasium world, the one that a dream was trained in; None is the newest, or the episode's.
 
     Raises:
         OSError: nothing can be recorded into that folder.
@@ -80,8 +82,11 @@ class World:
         episode: Episode | None,
         record: Path | None,
         recordable: bool,
+        version: int | None = None,
     ) -> None:
         name, kwargs = identify(family, backend)
+        if version is not None and "world" in kwargs and episode is None:
+            kwargs["version"] = version
         kwargs = _recorded(episode, kwargs) if episode else {"size": size, **kwargs}
         if episode and (recorded := episode.meta.get("backend")) in BACKENDS and recorded != backend:
             raise ValueError(f"{episode.path} was recorded with --backend {recorded}, not {backend}; say so")

@@ -22,7 +22,7 @@ import numpy as np
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from envs.adapters.gym_world import PREFIX
+from envs.adapters.gym_make import PREFIX
 from envs.episodes.recorder import Recorder
 from envs.episodes.sealing import in_use
 from envs.policies import registry as policies

@@ -59,7 +59,7 @@ def main(args: list[str]) -> int:
     timesteps = Timesteps(config.timesteps, config.non_decreasing, config.length, config.model.timesteps)
     autoencoder, shape = load_ar_vae(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
-    sources, held = open_both(config.data, config.held_out, shape.size)
+    sources, held = open_both(config.data, config.held_out, shape.size, config.length + 1)
     meta = sources[0].meta
     out = Path(config.out)
     cache = Path(config.latents) if config.latents else out / "latents"

@@ -160,7 +160,7 @@ def main(args: list[str]) -> int:
         raise ConfigError(f"expected a batch of whole clips of {config.clip} frames, found {config.batch}")
     # The discriminator rests in the first stage.
     accelerator = launch(config, partial=True)
-    episodes, held = open_both(config.data, config.held_out)
+    episodes, held = open_both(config.data, config.held_out, frames=config.clip)
     shape = config.autoencoder
     shape.size = int(episodes[0].meta["size"])
     if not config.stages.causal:

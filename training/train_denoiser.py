@@ -91,7 +91,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     autoencoder, autoencoder_config = load_autoencoder(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
-    sources, held_sources = open_both(config.data, config.held_out)
+    sources, held_sources = open_both(config.data, config.held_out, frames=config.clip.length + 1)
     meta = sources[0].meta
     out = Path(config.out)
     episodes, held_out = encode_both((sources, held_sources), autoencoder, out / "latents", accelerator)

@@ -21,7 +21,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import RowNoise
-from training.data.episodes import DataError, LatentEpisode
+from training.data.episodes import LatentEpisode
 from training.loop.finetune import encoded, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -100,9 +100,7 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     out = Path(config.out)
-    episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator)
-    if any(len(e.latents) <= config.length for e in episodes + held_out):
-        raise DataError(f"{config.data}: expected episodes of more than {config.length} frames each")
+    episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator, config.length + 1)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

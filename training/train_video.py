@@ -86,7 +86,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     autoencoder, autoencoder_config = open_autoencoder(config.autoencoder)
     autoencoder.to(accelerator.device)
-    sources, held = open_both(config.data, config.held_out)
+    sources, held = open_both(config.data, config.held_out, frames=config.clip.length + 1)
     meta = sources[0].meta
     out = Path(config.out)
     episodes, held_out = encode_both((sources, held), autoencoder, out / "latents", accelerator)

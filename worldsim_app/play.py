@@ -50,7 +50,8 @@ def main(words: list[str]) -> None:
 
     def make() -> Played:
         keep = options.record, not options.headless
-        world = World(options.env, options.backend, size, options.seed, episode, *keep)
+        version = dreams.world_version(source)
+        world = World(options.env, options.backend, size, options.seed, episode, *keep, version)
         session = Session(
             world.env,
             {"memory": dream()} if dream else {},
@@ -88,7 +89,9 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.dream import external
+    from worldsim.runtime import pick_device
 
+    pick_device(options.device)
     spoken = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:

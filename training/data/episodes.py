@@ -71,17 +71,20 @@ def open_episodes(folder: Path) -> list[Episode]:
     return episodes
 
 
-def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[Episode], list[Episode]]:
+def open_both(
+    data: str, held_out: str, size: int | None = None, frames: int = 1
+) -> tuple[list[Episode], list[Episode]]:
     """Episodes to train on and held-out ones; without a folder these are the last twentieth, or a lone episode again.
 
     Args:
         size: side of the pictures that the model which is trained on already takes; None where there is none yet.
+        frames: what an episode has at least; shorter ones are left out, with a count on stderr.
 
     Raises:
-        DataError: as :func:`open_episodes`, or pictures of another size.
+        DataError: as :func:`open_episodes`, pictures of another size, or no episode of so many frames.
         ActionSpecMismatch: the two folders are of worlds with other actions.
     """
-    episodes = open_episodes(Path(data))
+    episodes = _long_enough(open_episodes(Path(data)), data, frames)
     if size is not None and (found := episodes[0].meta["size"]) != size:
         raise DataError(
             f"{data}: expected pictures of {size} pixels each way, which this model was trained on, found {found}; "
@@ -90,9 +93,22 @@ def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[E
     if not held_out:
         few = max(1, len(episodes) // 20)
         return episodes[:-few] or episodes, episodes[-few:]
-    others = open_episodes(Path(held_out))
+    others = _long_enough(open_episodes(Path(held_out)), held_out, frames)
     check_same(episodes[0].meta["action_spec"], others[0].meta["action_spec"], data, held_out)
     return episodes, others
+
+
+def _long_enough(episodes: list[Episode], folder: str, frames: int) -> list[Episode]:
+    enough = [episode for episode in episodes if len(episode) >= frames]
+    if not enough:
+        raise DataError(
+            f"{folder}: expected episodes of at least {frames} frames, the longest has {max(map(len, episodes))}; "
+            "record longer ones or train on shorter clips"
+        )
+    if short := len(episodes) - len(enough):
+        told = f"{short} of {len(episodes)} episodes in {folder} left out"
+        print(f"{told}: they have fewer than {frames} frames, which a clip takes", file=sys.stderr)
+    return enough
 
 
 class RandomFrames:

@@ -14,7 +14,7 @@ from worldsim.checkpoint import LoadedModel
 
 
 def encoded(
-    loaded: LoadedModel, data: str, held_out: str, out: Path, accelerator: Accelerator
+    loaded: LoadedModel, data: str, held_out: str, out: Path, accelerator: Accelerator, frames: int = 1
 ) -> tuple[list[LatentEpisode], list[LatentEpisode]]:
     """The episodes of :func:`training.data.episodes.open_both` in a checkpoint's latents.
 
@@ -23,7 +23,7 @@ def encoded(
         ActionSpecMismatch: of another world than the checkpoint's.
     """
 
-    both = open_both(data, held_out, loaded.model.config.size)
+    both = open_both(data, held_out, loaded.model.config.size, frames)
     check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), data)
     episodes = encode_both(both, loaded.model.autoencoder, out / "latents", accelerator)
     if any(episode.poses is None for some in episodes for episode in some):

@@ -40,6 +40,7 @@ def serve(options: Options, make: Callable[[], Played]) -> None:
             played.make_macro,
             played.seed,
             played.reset_options,
+            config.invert_y,
         )
 
     port = PORT if options.port is None else options.port

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import say
 from worldsim.cli.keymaps import keymap
-from worldsim.cli.options import Options
+from worldsim.cli.options import OptionError, Options
 from worldsim.player.keymap import Keymap
 from worldsim.session.session import Session
 from worldsim.session.sinks.replay_check import ReplayCheck
@@ -58,6 +59,10 @@ def run(
         OSError: the video or the report can not be written.
     """
     keys = keymap(options, session.env.unwrapped)
+    if keys.waits and options.from_keyboard and os.environ.get("SDL_VIDEODRIVER") == "dummy":
+        raise OptionError(
+            f"{options.env} waits for a key, and SDL_VIDEODRIVER=dummy has none; give --headless, or --policy random"
+        )
     rate = options.config.tick_rate or keys.tick_rate
     if networks is not None:
         about = about | {"perceptual": {"lpips": networks.origin["lpips_alex"]}}
@@ -115,6 +120,7 @@ def _play_in_window(
         tick_rate=config.tick_rate,
         turn_rate=config.turn_rate,
         mouse_degrees=config.mouse_degrees,
+        invert_y=config.invert_y,
         make_policy=make_policy,
         make_macro=make_macro,
         sinks=tuple(sinks),

@@ -36,6 +36,7 @@ class Game:
     make_macro: Callable[[], Macro] | None = None
     seed: int | None = None
     options: dict[str, Any] | None = None
+    invert_y: bool = False
 
 
 class HostedSession:
@@ -53,7 +54,7 @@ class HostedSession:
         self._game, self._lock = game, threading.RLock()
         self._clips = tempfile.TemporaryDirectory(prefix="worldsim-clips-", ignore_cleanup_errors=True)
         rate = game.tick_rate or game.keymap.tick_rate
-        self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees)
+        self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees, game.invert_y)
         self._stepper = Stepper(game.session, self._hands.act, rate, game.make_policy)
         self._stepper.paused.set()
         self._replay = InstantReplay(rate, Path(self._clips.name), game.session.controls.notices.put)

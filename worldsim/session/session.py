@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from worldsim.heap import Trim
 from worldsim.metrics.retrieval import SPAN, RevisitFinder, retrieved
 from worldsim.metrics.srr import View
 from worldsim.metrics.ssim import psnr, ssim
@@ -53,6 +54,7 @@ class Session:
         self.controls = Controls(self._dreams, recorder)
         self._finder, self._srr = RevisitFinder(), LiveSrr.of(env)
         self._index, self._over, self._seed = 0, False, 0
+        self._trim = Trim()
 
     @property
     def blind(self) -> int:
@@ -86,6 +88,7 @@ class Session:
             return self.reset()
         # What was done before for this step is part of it.
         started = time.perf_counter() - self._dreams.spent_ms / 1000
+        self._trim()
         self.apply()
         self._dreams.make_true()
         began = time.perf_counter()
