@@ -5,8 +5,10 @@ Deterministic: the same seed and actions give the same frames. The scenario is t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 from typing import Any, ClassVar
@@ -45,6 +47,7 @@ BUTTONS = {  # ours, in the order in which the engine is told
 }
 LOOKS = ("LOOK_UP_DOWN_DELTA", "TURN_LEFT_RIGHT_DELTA")  # degrees a tic, up and to the right
 PLACE = ("POSITION_X", "POSITION_Y", "CAMERA_POSITION_Z", "ANGLE", "PITCH")
+_ENGINE = threading.Lock()  # engines start one after another: the present folder is the whole process's
 Observation = dict[str, NDArray[np.uint8]]
 
 
@@ -169,7 +172,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
                 f"the doom world needs ViZDoom, which is not here ({error}): pip install 'worldsim[doom]' or vizdoom"
             ) from None
         shipped = Path(vizdoom.scenarios_path) / f"{scenario}.cfg"
-        config = shipped if shipped.is_file() else Path(scenario)
+        config = shipped if shipped.is_file() else Path(scenario).absolute()
         if not config.is_file():
             names = ", ".join(sorted(p.stem for p in Path(vizdoom.scenarios_path).glob("*.cfg")))
             raise ValueError(f"ViZDoom: expected a scenario of {names}, or a .cfg file, found {scenario!r}")
@@ -194,7 +197,8 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         game.set_mode(vizdoom.Mode.PLAYER)
         game.set_episode_timeout(0)
         game.set_living_reward(0)
-        game.init()
+        with _ENGINE, contextlib.chdir(self._own.name):  # it makes a folder of its own where it is started
+            game.init()
         return game
 
 
