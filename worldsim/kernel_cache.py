@@ -12,7 +12,7 @@ VARIABLE = "NUMBA_CACHE_DIR"
 
 
 def ensure(beside: Path = KERNELS) -> Path | None:
-    """Let numba keep compiled kernels somewhere; it refuses to compile what it cannot keep. Call it before kernels load.
+    """Let numba keep compiled kernels somewhere; it refuses to compile what it cannot keep. Call it before they load.
 
     That is beside their sources, or in the user's cache, as numba does by itself; where neither can be written it is a
     folder of this user alone among the temporary files, which is returned.

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envs.adapters.engine_seed import engine_seed
 from envs.adapters.gym_actions import ActionLanguage, ForeignActions
 from envs.adapters.gym_make import PREFIX, make, make_rendering
 from envs.adapters.gym_picture import (
@@ -27,7 +28,6 @@ from envs.adapters.gym_picture import (
 )
 
 FPS = 30  # of an environment that tells none
-OWN_SEEDS = 2**31  # an engine's seeds are smaller; ours may be any
 VERSIONS = (1, 2)
 # Key codes that environments give as numbers: of pygame 1, which old ones still use, and of SDL 2.
 _CODES = {273: "up", 274: "down", 275: "right", 276: "left"}
@@ -103,7 +103,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         super().reset(seed=seed)
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         with self._of_the_world("reset"):
-            found = self._env.reset(seed=_small(self.world_seed, self.version), options=options)
+            found = self._env.reset(seed=self._own_seed(), options=options)
         if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
             raise self._old("reset", "(observation, info)", found)
         self._steps, self._pictures = 0, Pictures()
@@ -159,6 +159,9 @@ class GymWorld(gymnasium.Env[Observation, Any]):
                 with suppress(ValueError):
                     found[tuple(str(n) for n in names)] = self._language.from_world(action)
         return found
+
+    def _own_seed(self) -> int:
+        return self.world_seed if self.version == 1 else engine_seed(self.world_seed)
 
     def _seen(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
         if self._seen_in is None:
@@ -241,13 +244,6 @@ def _language(space: spaces.Space[Any], family: str) -> ActionLanguage:
             f"{family}: expected actions that are Discrete, Box, MultiDiscrete, MultiBinary, or a Tuple or Dict of "
             f"those, found {error}; wrap the environment"
         ) from None
-
-
-def _small(seed: int, version: int) -> int:
-    """A seed that every engine takes, the same one for the same seed."""
-    if seed < OWN_SEEDS or version == 1:
-        return seed
-    return int(np.random.SeedSequence(seed).generate_state(1)[0]) % OWN_SEEDS
 
 
 def _of_the_interface(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.adapters.engine_seed import engine_seed
 from envs.adapters.picture import square
 
 SCENARIO = "my_way_home"
@@ -108,7 +109,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """Begin the scenario with this seed, which says where."""
         super().reset(seed=seed)
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self._game.set_seed(self.world_seed)
+        self._game.set_seed(engine_seed(self.world_seed))
         self._game.new_episode()
         self._steps, self._walkmap = 0, None
         self._look()

@@ -24,6 +24,7 @@ POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
 MOST_SESSIONS = 64
+LARGEST_SEED = 2**128  # that a recording tells
 
 
 class OptionError(ValueError):
@@ -163,8 +164,8 @@ def parse(words: list[str]) -> Options:
         raise OptionError("--replay plays what was recorded; leave out --policy")
     if found.steps is not None and found.steps < 1:
         raise OptionError(f"expected --steps of at least 1, found {found.steps}")
-    if found.seed < 0:
-        raise OptionError(f"expected a --seed of at least 0, found {found.seed}")
+    if not 0 <= found.seed <= LARGEST_SEED:
+        raise OptionError(f"expected a --seed from 0 to {LARGEST_SEED}, found {str(found.seed)[:60]}")
     _check_browser(found)
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS

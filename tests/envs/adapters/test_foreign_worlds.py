@@ -11,10 +11,12 @@ import pytest
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.adapters.engine_seed import engine_seed
 from envs.adapters.gym_make import parsed
 from envs.adapters.gym_picture import NoPicture, Pictures, letterboxed
 from envs.adapters.gym_world import GymWorld, GymWorldError, WorldFailed
 from envs.episodes.episode import Episode
+from envs.episodes.format import file_name
 from envs.episodes.recorder import Recorder
 from tests.helpers.odd_worlds import bright
 from worldsim.actions import space_from_spec
@@ -172,6 +174,32 @@ def test_seeds_of_any_size_are_taken_and_repeat() -> None:
     assert env.world_seed == seed
     np.testing.assert_array_equal(env.reset(seed=seed)[0]["pov"], first)
     assert not np.array_equal(env.reset(seed=seed + 1)[0]["pov"], first)
+
+
+def test_small_seeds_are_an_engines_own_and_large_ones_differ() -> None:
+    assert [engine_seed(s) for s in (0, 7, 2**31 - 1)] == [0, 7, 2**31 - 1]
+    large = [2**31, 2**64, 2**64 + 1, 10**38]
+    assert len({engine_seed(s) for s in large}) == 4 and all(0 <= engine_seed(s) < 2**31 for s in large)
+
+
+def test_a_seed_that_no_recording_can_tell_is_refused_before_it_is_recorded(tmp_path: Path) -> None:
+    env = Recorder(_world("Choosy"), tmp_path)
+    with pytest.raises(ValueError, match="expected a seed from 0 to"):
+        env.reset(seed=2**128 + 1)
+    env.reset(seed=2**128)
+    env.step(0)
+    path = env.stop()
+    assert path is not None and Episode(path).meta["seed"] == 2**128
+
+
+def test_worlds_with_long_names_are_recorded(tmp_path: Path) -> None:
+    text = "ß" * 300
+    env = Recorder(GymWorld(f"{HERE}:Choosy-v0,name={text}"), tmp_path)
+    env.reset(seed=2**128)
+    env.step(0)
+    path = env.stop()
+    assert path is not None and path.exists() and len(path.name.encode()) < 255
+    assert file_name("a" * 200) != file_name("a" * 201)
 
 
 def test_a_module_of_the_present_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
