@@ -26,6 +26,7 @@ from envs.adapters.gym_picture import (
     picture_in,
     squeezed,
 )
+from envs.asked import check
 
 FPS = 30  # of an environment that tells none
 VERSIONS = (1, 2)
@@ -74,14 +75,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         render_mode: str | None = None,
         version: int = 2,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"{PREFIX}{world}: expected size of at least 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"{PREFIX}{world}: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(
-                f"{PREFIX}{world}: expected render_mode None or 'rgb_array', found {render_mode!r}"
-            )
+        check(PREFIX + world, size, max_steps, render_mode)
         if version not in VERSIONS:
             raise ValueError(f"{PREFIX}{world}: expected version 1 or 2, found {version!r}")
         self.family = PREFIX + world
@@ -107,7 +101,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
             raise self._old("reset", "(observation, info)", found)
         self._steps, self._pictures = 0, Pictures()
-        return self._seen(found[0])
+        return self._observation(found[0])
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One step of the environment.
@@ -118,9 +112,9 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         """
         if self._pov is None:
             raise RuntimeError(f"{self.family}: there is no world yet; call reset() first")
-        told = self._language.to_world(action)
+        native = self._language.to_world(action)
         with self._of_the_world("step"):
-            found = self._env.step(told)
+            found = self._env.step(native)
         if not (isinstance(found, tuple) and len(found) == 5):
             raise self._old("step", "(observation, reward, terminated, truncated, info)", found)
         observation, reward, terminated, truncated, _ = found
@@ -133,8 +127,8 @@ class GymWorld(gymnasium.Env[Observation, Any]):
             ) from None
         self._steps += 1
         cut = self.max_steps is not None and self._steps >= self.max_steps
-        seen, info = self._seen(observation)
-        return seen, score, ended, stopped or cut, info
+        picture, info = self._observation(observation)
+        return picture, score, ended, stopped or cut, info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
@@ -163,7 +157,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
     def _own_seed(self) -> int:
         return self.world_seed if self.version == 1 else engine_seed(self.world_seed)
 
-    def _seen(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
+    def _observation(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
         if self._seen_in is None:
             with self._of_the_world("render"):
                 found: Any = self._env.render()
@@ -179,7 +173,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
             other = picture_in(self._env.observation_space) if self._seen_in is None else None
             if other is not None and self.version > 1 and self._steps == 0:
                 self._seen_in = other
-                return self._seen(observation)
+                return self._observation(observation)
             raise GymWorldError(
                 f"{self.family}: {what} {error}; expected one picture (height, width, 3) of 0 to 255 or 0.0 to 1.0"
             ) from None
