@@ -139,12 +139,16 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
                 self.start()  # in another file, with the actions up to here as its prelude
         return observation, reward, terminated, truncated, info
 
+    def seal(self) -> None:
+        """Seal the running recording, and wait until all are sealed."""
+        self.stop()
+        if self._sealer is not None:
+            self._sealer.wait()
+
     def close(self) -> None:
         """Seal the running recording and close the environment."""
         try:
-            self.stop()
-            if self._sealer is not None:
-                self._sealer.wait()
+            self.seal()
         finally:
             self._since_reset.clear()
             super().close()

@@ -74,11 +74,20 @@ def run(
         sinks = [sink for sink in (report, video, check) if sink is not None]
         if options.compare:
             session.controls.set_compare(True)
+
+        def finish() -> None:
+            try:
+                _finish(options, report, video, check)
+            finally:  # the world stays open: one that draws with SDL too would wait for the display
+                getattr(session.env, "seal", lambda: None)()
+
         try:
             if options.headless:
                 _play_headless(options, session, make_policy, sinks, seed, reset_options)
             else:
-                _play_in_window(options, session, keys, make_policy, make_macro, sinks, seed, reset_options)
+                _play_in_window(
+                    options, session, keys, make_policy, make_macro, sinks, seed, reset_options, finish
+                )
         finally:
             _finish(options, report, video, check)
     finally:
@@ -108,6 +117,7 @@ def _play_in_window(
     sinks: list[Any],
     seed: int | None,
     reset_options: dict[str, Any] | None,
+    finish: Callable[[], None],
 ) -> None:
     from worldsim.player.loop import Player
 
@@ -125,6 +135,7 @@ def _play_in_window(
         make_macro=make_macro,
         sinks=tuple(sinks),
         limit=options.steps,
+        finish=finish,
     )
     player.run(seed=seed, options=reset_options)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pygame
 
 from worldsim.player import hud
+from worldsim.player.display_loss import DisplayLoss
 from worldsim.player.gamepad import Gamepad
 from worldsim.player.instant_replay import InstantReplay
 from worldsim.player.keymap import MOUSE_DEGREES, MOVES, TURN_RATE, InputState, Intent, Keymap
@@ -63,6 +64,7 @@ class Player:
         sinks: take every tick.
         limit: stop after this many steps; a reset is none.
         clips: the folder that V saves videos to.
+        finish: ends what the caller would end after ``run``, where the display goes away and the process with it.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Player:
         sinks: tuple[Sink, ...] = (),
         limit: int | None = None,
         clips: Path = Path(),
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
+        self._finish = finish
         self.session, self.keymap = session, keymap
         self._title, self._size = title, size
         self._make_macro, self._sinks = make_macro, sinks
@@ -136,6 +140,7 @@ class Player:
             BaseException: whatever ended the stepping thread, KeyboardInterrupt included.
         """
         self._window = Window(self._title, self._size)
+        self._loss = DisplayLoss(self._display_lost)
         try:
             if self.keymap.keys:
                 self._held_keys = {named(name): name for name in self.keymap.keys}
@@ -157,6 +162,13 @@ class Player:
             self._instant_replay.wait()
         if self._stepper.error is not None:
             raise self._stepper.error
+
+    def _display_lost(self) -> None:
+        if self._stepper.is_alive():
+            self._stepper.stop()
+        self._take_all()
+        self._instant_replay.wait()
+        self._finish()
 
     def _frame(self) -> None:
         for event in pygame.event.get():
