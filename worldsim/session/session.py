@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worldsim.heap import Trim
 from worldsim.metrics.retrieval import SPAN, Revisit, RevisitFinder, band, retrieved
 from worldsim.metrics.srr import View
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.session.controls import Controls
 from worldsim.session.dreams import Dreams, Dreamt
+from worldsim.session.heap import Trim
 from worldsim.session.interfaces import BLIND, Dream, Recording
 from worldsim.session.live_srr import LiveSrr
 from worldsim.session.tick import DreamView, Source, Tick

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsim.heap import EVERY, Trim, give_back
+from worldsim.session.heap import EVERY, Trim, give_back
 
 GLIBC = sys.platform.startswith("linux") and "glibc" in (os.confstr("CS_GNU_LIBC_VERSION") or "")
 
