@@ -104,8 +104,11 @@ class Player:
         self._running = True
         self._drawn: tuple[Any, ...] = ()
         self._exposed = True  # the window was resized or uncovered and must be drawn again
-        say = session.controls
-        self._commands: dict[int, Callable[[], None]] = {
+        self._commands = self._keys_of_commands()
+
+    def _keys_of_commands(self) -> dict[int, Callable[[], None]]:
+        say = self.session.controls
+        return {
             pygame.KSCAN_P: self._pause,
             pygame.KSCAN_N: self._step_once,
             pygame.KSCAN_R: say.toggle_recording,
