@@ -45,7 +45,7 @@ COMMANDS = {
     "convert": Command("training.convert.__main__:main", "recordings of others into ours, and back"),
     "serve": Command("worldsim_app.serve:main", "play in a browser"),
     "doctor": Command("worldsim_app.doctor:main", "what this machine can do, in ten lines"),
-    "bench": Command("training.benchmark.__main__:main", "time a part of it on this machine"),
+    "bench": Command("training.bench.__main__:main", "measure the memory of any model, compare, gate"),
 }
 
 STAGES = {

@@ -15,6 +15,7 @@ from typing import Any
 
 import gymnasium
 
+from envs.adapters import old_gym
 from envs.adapters.engine_missing import EngineMissing
 
 PREFIX = "gym:"  # of the family's name; what follows is Gymnasium's own id and perhaps arguments
@@ -51,11 +52,12 @@ def make(name: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*render_mode.*")  # which is asked for to find out
             return gymnasium.make(id, disable_env_checker=True, **arguments, **kwargs)
-    except gymnasium.error.UnregisteredEnv as error:
-        hint = "" if ":" in id else "; one that a module of yours or of a package registers is gym:MODULE:ID"
-        raise EngineMissing(f"{PREFIX}{name} cannot be made: {_line(error)}{hint}") from error
     except (gymnasium.error.Error, ImportError) as error:
-        raise EngineMissing(f"{PREFIX}{name} cannot be made: {_line(error)}") from error
+        if not arguments and (older := old_gym.make(id, **kwargs)) is not None:
+            return older
+        unknown = isinstance(error, gymnasium.error.UnregisteredEnv) and ":" not in id
+        hint = "; one that a module of yours or of a package registers is gym:MODULE:ID" if unknown else ""
+        raise EngineMissing(f"{PREFIX}{name} cannot be made: {_line(error)}{hint}") from error
     except Exception as error:
         raise EngineMissing(
             f"{PREFIX}{name} cannot be made: {type(error).__name__}: {_line(error)} ({_place(error)})"

@@ -159,8 +159,13 @@ class GymWorld(gymnasium.Env[Observation, Any]):
 
     def _observation(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
         if self._seen_in is None:
-            with self._of_the_world("render"):
-                found: Any = self._env.render()
+            try:
+                with self._of_the_world("render"):
+                    found: Any = self._env.render()
+            except WorldFailed:
+                if not self._falls_back():
+                    raise
+                return self._observation(observation)
         else:
             found = look_up(observation, self._seen_in)
         try:
@@ -170,14 +175,19 @@ class GymWorld(gymnasium.Env[Observation, Any]):
                 self._pov = letterboxed(self._pictures.colour(found), self.size)
         except (NoPicture, TypeError, ValueError) as error:
             what = "render() returned" if self._seen_in is None else "it observes"
-            other = picture_in(self._env.observation_space) if self._seen_in is None else None
-            if other is not None and self.version > 1 and self._steps == 0:
-                self._seen_in = other
+            if self._falls_back():
                 return self._observation(observation)
             raise GymWorldError(
                 f"{self.family}: {what} {error}; expected one picture (height, width, 3) of 0 to 255 or 0.0 to 1.0"
             ) from None
         return {"pov": self._pov.copy()}, {"seed": self.world_seed}
+
+    def _falls_back(self) -> bool:
+        """Whether what is rendered is given up, at a first picture, for an observation that is one."""
+        if self._seen_in is not None or self.version == 1 or self._steps:
+            return False
+        self._seen_in = picture_in(self._env.observation_space)
+        return self._seen_in is not None
 
     @contextmanager
     def _of_the_world(self, what: str) -> Iterator[None]:

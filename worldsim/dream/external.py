@@ -213,7 +213,7 @@ class External(Predictor[ExternalState]):
         size = self.spec.size
         found = np.array(frame)
         if frame is None or found.shape != (size, size, 3) or found.dtype != np.uint8:
-            what = "nothing" if frame is None else f"{found.dtype} {found.shape}"
+            what = "nothing" if frame is None else f"{found.dtype} {found.shape}{_not_numbers(found)}"
             raise DreamError(
                 f"{self.spec.name}: expected step to give a frame uint8 ({size}, {size}, 3) of values 0 to 255, "
                 f"found {what}"
@@ -225,6 +225,12 @@ class External(Predictor[ExternalState]):
             raise DreamError(
                 f"{self.spec.name} plays one dream at a time; make another one for another dream"
             )
+
+
+def _not_numbers(found: np.ndarray) -> str:
+    """Words for a picture that holds NaN or infinity."""
+    broken = found.dtype.kind == "f" and not np.isfinite(found).all()
+    return ", some of it NaN or infinite" if broken else ""
 
 
 def _size(model: Any) -> int:
