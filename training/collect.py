@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import sys
@@ -25,7 +24,9 @@ import numpy as np
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from envs.adapters.gym_world import PREFIX
+from envs.adapters.gym_make import PREFIX
+from envs.episodes import limits
+from envs.episodes.format import file_name
 from envs.episodes.recorder import Recorder
 from envs.episodes.sealing import in_use
 from envs.policies import registry as policies
@@ -65,8 +66,8 @@ class CollectConfig:
         for name in ("episodes", "steps", "size", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, found {name}={getattr(self, name)}")
-        if self.seed < 0:
-            raise ValueError(f"expected a seed of at least 0, found seed={self.seed}")
+        if not 0 <= self.seed <= limits.SEED - self.episodes:
+            raise ValueError(f"expected a seed from 0 to {limits.SEED}, found seed={str(self.seed)[:60]}")
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,7 @@ class Job:
     @property
     def name(self) -> str:
         """The episode's name, by which a second run knows that it is there."""
-        env = re.sub(r"[^\w.-]+", "-", self.config.env)
-        return f"{env}-{self.config.policy}-{self.seed:06d}"
+        return f"{file_name(self.config.env)}-{self.config.policy}-{self.seed:06d}"
 
     @property
     def policy(self) -> str:

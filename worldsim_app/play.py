@@ -52,7 +52,8 @@ def main(words: list[str]) -> None:
 
     def make() -> Played:
         keep = options.record, not options.headless
-        world = World(options.env, options.backend, size, options.seed, episode, *keep)
+        version = dreams.world_version(source)
+        world = World(options.env, options.backend, size, options.seed, episode, *keep, version)
         session = Session(
             world.env,
             {"memory": dream()} if dream else {},
@@ -105,7 +106,9 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim.actions import check_same
     from worldsim.dream import external
     from worldsim.dream.registry import is_remote
+    from worldsim.runtime import pick_device
 
+    pick_device(options.device)
     action_spec = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:

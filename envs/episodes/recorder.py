@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 from envs.actions import spec
 from envs.episodes import limits
-from envs.episodes.format import POSE, action_to_json
+from envs.episodes.format import POSE, action_to_json, file_name
 from envs.episodes.sealer import Sealer
 from envs.episodes.sealing import seal_partials
 from envs.episodes.writer import EpisodeWriter
@@ -111,6 +110,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Seal the running recording, reset, and (with autostart) begin the next."""
         self.stop()
         self._seed = int(self.unwrapped.np_random.integers(2**31)) if seed is None else int(seed)
+        if not 0 <= self._seed <= limits.SEED:
+            raise ValueError(f"expected a seed from 0 to {limits.SEED}, found {self._seed}")
         self._options = deepcopy(options)
         observation, info = self.env.reset(seed=self._seed, options=options)
         self._since_reset.clear()
@@ -168,12 +169,16 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
             self.start()
         return observation, info
 
+    def seal(self) -> None:
+        """Seal the running recording, and wait until all are sealed."""
+        self.stop()
+        if self._sealer is not None:
+            self._sealer.wait()
+
     def close(self) -> None:
         """Seal the running recording and close the environment."""
         try:
-            self.stop()
-            if self._sealer is not None:
-                self._sealer.wait()
+            self.seal()
         finally:
             self._since_reset.clear()
             super().close()
@@ -246,5 +251,6 @@ def _jsonable(value: Any) -> Any:
 def _name_by_time(meta: dict[str, Any]) -> str:
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1000):03d}"
-    family = re.sub(r"[^\w.-]+", "-", meta["family"] or "world")  # gym:ALE/Pong-v5 is no file's name
-    return f"{family}-{meta['seed']}-{stamp}"
+    return (
+        f"{file_name(meta['family'] or 'world')}-{meta['seed']}-{stamp}"  # gym:ALE/Pong-v5 is no file's name
+    )

@@ -14,6 +14,7 @@ import json
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
 from training.data.walks import read
 from training.loop import resume as state
+from training.loop.claim import claim
 from training.loop.finetune import save_part
 from training.loop.launch import launch
 from training.loop.progress import tell
@@ -164,11 +166,11 @@ class Run:
         c, r, main = self.config, self.config.rates, self.accelerator.is_main_process
         wrapped = self.accelerator.prepare(self.objective)
         fast: nn.Module = torch.compile(wrapped, dynamic=False) if c.compile else wrapped  # type: ignore[assignment]
-        writer = SummaryWriter(str(self.out / "tensorboard")) if main else None
+        first = self.counters["step"]
+        writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=first or None) if main else None
         batches = self.clips.ahead(c.seed, self.counters["step"], self.accelerator.process_index)
         peak = {name: o.param_groups[0]["lr"] for name, o in optimizers(self.objective.generator, r).items()}
         saved = last = time.monotonic()
-        first = self.counters["step"]
         running: dict[str, float] = {}
         try:
             while True:
@@ -241,10 +243,19 @@ def held_out(run: Run, clips: Clips, batches: int = 8) -> dict[str, float]:
 
 @command
 def main(args: list[str]) -> int:
-    """Parse, train, publish."""
+    """Parse, train, publish.
+
+    Raises:
+        FolderInUse: another process trains in ``out``.
+    """
     config = load(Config, args)
     torch.set_flush_denormal(True)
     accelerator = launch(config)
+    with claim(Path(config.out)) if accelerator.is_main_process else nullcontext():
+        return _run(config, accelerator)
+
+
+def _run(config: Config, accelerator: Accelerator) -> int:
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model
     shards = read(Path(config.walks), latents_of(model.autoencoder))

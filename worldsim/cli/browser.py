@@ -52,6 +52,7 @@ def serve(options: Options, make: Callable[[], Played], sinks: Callable[[int, in
             left.all,
             left.finish,
             options.steps,
+            config.invert_y,
         )
 
     port = PORT if options.port is None else options.port

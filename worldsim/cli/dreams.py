@@ -15,7 +15,7 @@ from worldsim.dream import registry
 from worldsim.dream.context import check_size
 from worldsim.dream.registry import PAIR, Source
 from worldsim.engine.select import chosen
-from worldsim.runtime import hardware, pick_device, precision
+from worldsim.runtime import hardware, pick_device, precision, why_there
 from worldsim.session.interfaces import Dream
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
@@ -106,11 +106,18 @@ def _name(options: Options) -> str:
     return (FOR_METHODS if options.config.method else SHIPPED)[options.world]
 
 
+def world_version(source: Source | None) -> int | None:
+    """The version of the world that a checkpoint was trained in, where it says one."""
+    return (source.loaded.description.env_version or None) if source and source.loaded else None
+
+
 def where(options: Options, source: Source) -> str:
-    """One line: which dream, on which device, in what precision, by which engine."""
+    """One line: which dream, on which device and why there, in what precision, by which engine."""
     if source.link is not None:
         return f"{source.link.about['title']} at {source.name}, on {source.device}"
     line = f"dream: {source.name} on {source.device}, {hardware(source.device)}"
+    if options.device == "auto":
+        line += f" ({why_there(source.device)})"
     if source.loaded is None or source.loaded.description.kind != "world":
         return line
     products = precision(options.config.precision, source.device)

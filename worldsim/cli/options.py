@@ -26,6 +26,7 @@ POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
 MOST_SESSIONS = 64
+LARGEST_SEED = 2**128  # that a recording tells
 
 
 class OptionError(ValueError):
@@ -45,6 +46,7 @@ class PlayConfig:
     keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels:
     of what the dream was trained at, or a multiple of that where it has a memory of pixels; None is that side, 64 where
     there is no dream, and twice as much for a window that records nothing from the start.
+    ``invert_y`` turns the vertical axis of mouse, stick and touch round.
     ``perceptual`` adds LPIPS to the report, if the extra of that name is installed.
     ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
     """
@@ -57,6 +59,7 @@ class PlayConfig:
     tick_rate: int | None = None
     turn_rate: float = 120.0
     mouse_degrees: float = 0.15
+    invert_y: bool = False
     width: int = 1280
     height: int = 800
     threads: int = 1
@@ -115,7 +118,7 @@ class Options:
     @property
     def slug(self) -> str:
         """The world's name as a part of a file's name."""
-        return re.sub(r"[^\w.-]+", "-", self.env)
+        return slug(self.env)
 
     @property
     def single(self) -> bool:
@@ -138,6 +141,11 @@ class Options:
             video=self.video or Path(f"worldsim-{self.slug}.mp4"),
             report=self.report or Path(f"worldsim-{self.slug}.json"),
         )
+
+
+def slug(env: str) -> str:
+    """A world's name as a part of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", env)
 
 
 def parse(words: list[str]) -> Options:
@@ -166,8 +174,8 @@ def parse(words: list[str]) -> Options:
         raise OptionError("--replay plays what was recorded from its beginning; leave out --bookmark")
     if found.steps is not None and found.steps < 1:
         raise OptionError(f"expected --steps of at least 1, found {found.steps}")
-    if found.seed < 0:
-        raise OptionError(f"expected a --seed of at least 0, found {found.seed}")
+    if not 0 <= found.seed <= LARGEST_SEED:
+        raise OptionError(f"expected a --seed from 0 to {LARGEST_SEED}, found {str(found.seed)[:60]}")
     _check_browser(found)
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS
@@ -253,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="which world to make")
     what = "whose dream: a checkpoint's, another model's, MODULE:FACTORY, or a dream server's, ws://HOST:PORT"
     add("--checkpoint", metavar="NAME_OR_PATH", help=what)
-    add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
+    add("--device", default="auto", metavar="{cpu,cuda}", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")
     add("--steps", type=int, help="stop after this many")
     add("--video", type=Path, metavar="FILE.mp4", help="write a video")

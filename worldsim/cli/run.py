@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from worldsim.cli.keymaps import keymap
-from worldsim.cli.options import Options
+from worldsim.cli.options import OptionError, Options
 from worldsim.cli.sinks import Sinks
 from worldsim.player.keymap import Keymap
 from worldsim.session.headless import Sink
@@ -38,15 +39,26 @@ def run(options: Options, played: Played, make_sinks: Callable[[int, int], Sinks
     """
     session = played.session
     keys = keymap(options, session.env.unwrapped)
+    if keys.waits and options.from_keyboard and os.environ.get("SDL_VIDEODRIVER") == "dummy":
+        raise OptionError(
+            f"{options.env} waits for a key, and SDL_VIDEODRIVER=dummy has none; give --headless, or --policy random"
+        )
     try:
         sinks = make_sinks(1, options.config.tick_rate or keys.tick_rate)
         if options.compare:
             session.controls.set_compare(True)
+
+        def finish() -> None:
+            try:
+                sinks.finish()
+            finally:  # the world stays open: one that draws with SDL too would wait for the display
+                getattr(session.env, "seal", lambda: None)()
+
         try:
             if options.headless:
                 _play_headless(options, played, sinks.all)
             else:
-                _play_in_window(options, played, keys, sinks.all)
+                _play_in_window(options, played, keys, sinks.all, finish)
         finally:
             sinks.finish()
     finally:
@@ -61,7 +73,9 @@ def _play_headless(options: Options, played: Played, sinks: tuple[Sink, ...]) ->
     play(played.session, played.make_policy, sinks, seed=seed, options=reset_options, steps=options.steps)
 
 
-def _play_in_window(options: Options, played: Played, keys: Keymap, sinks: tuple[Sink, ...]) -> None:
+def _play_in_window(
+    options: Options, played: Played, keys: Keymap, sinks: tuple[Sink, ...], finish: Callable[[], None]
+) -> None:
     from worldsim.player.loop import Player
 
     config = options.config
@@ -73,9 +87,11 @@ def _play_in_window(options: Options, played: Played, keys: Keymap, sinks: tuple
         tick_rate=config.tick_rate,
         turn_rate=config.turn_rate,
         mouse_degrees=config.mouse_degrees,
+        invert_y=config.invert_y,
         make_policy=played.make_policy,
         make_macro=played.make_macro,
         sinks=sinks,
         limit=options.steps,
+        finish=finish,
     )
     player.run(seed=played.seed, options=played.reset_options)

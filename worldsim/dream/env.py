@@ -141,7 +141,8 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         super().reset(seed=seed)
         context = check_context(options or {}, self.size, self.action_space)
         self._pose, self._future = None, []
-        self.state = self.predictor.begin(context, self.settings, self._seed if seed is None else seed)
+        begun = _generator_seed(self._seed if seed is None else seed)
+        self.state = self.predictor.begin(context, self.settings, begun)
         self._count, self._frame = len(context.frames), context.frames[-1]
         return context.frames[-1], self._info({}, 0.0)
 
@@ -297,3 +298,10 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
     def _info(self, ms: dict[str, float], step_ms: float) -> dict[str, Any]:
         assert self.state is not None
         return {**self.predictor.about(self.state, self.settings), "ms": ms, "step_ms": step_ms}
+
+
+def _generator_seed(seed: int) -> int:
+    """A seed that torch takes; a larger one is folded."""
+    if seed < 2**63:
+        return seed
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])

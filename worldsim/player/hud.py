@@ -35,6 +35,8 @@ def draw(
     keys: tuple[str, ...] = (),
 ) -> None:
     """Draw the HUD of the tick that is on the screen; ``keys`` are those that play, a walker's where there are none."""
+    if not place.height:  # the window is too small
+        return
     left, room = float(place.left), place.width - GAP * (len(_SHARES) - 1)
     cards = []
     for share in _SHARES:

@@ -40,6 +40,7 @@ class Game:
     sinks: tuple[Sink, ...] = ()  # take every tick
     finish: Callable[[], None] | None = None  # called when all of them have come
     limit: int | None = None  # ends after this many ticks
+    invert_y: bool = False
 
 
 class HostedSession:
@@ -57,7 +58,7 @@ class HostedSession:
         self._game, self._lock = game, threading.RLock()
         self._clips = tempfile.TemporaryDirectory(prefix="worldsim-clips-", ignore_cleanup_errors=True)
         rate = game.tick_rate or game.keymap.tick_rate
-        self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees)
+        self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees, game.invert_y)
         self._stepper = Stepper(game.session, self._hands.act, rate, game.make_policy, game.limit)
         self._stepper.paused.set()
         self._replay = InstantReplay(rate, Path(self._clips.name), game.session.controls.notices.put)

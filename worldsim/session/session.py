@@ -14,6 +14,7 @@ from worldsim.session import world_state
 from worldsim.session.bookmarks import Bookmarks
 from worldsim.session.controls import Controls
 from worldsim.session.dreams import Dreams, Dreamt
+from worldsim.session.heap import Trim
 from worldsim.session.interfaces import BLIND, Dream, Recording
 from worldsim.session.live_srr import LiveSrr
 from worldsim.session.snapshot import Snapshot, SnapshotError, joined
@@ -66,6 +67,7 @@ class Session:
         self._index, self._over, self._seed = 0, False, 0
         self._opening = opening
         self._returned: Tick | None = None  # of the state that one went back to
+        self._trim = Trim()
 
     @property
     def blind(self) -> int:
@@ -158,6 +160,7 @@ class Session:
         started = time.perf_counter() - self._dreams.spent_ms / 1000
         if (returned := self.apply()) is not None:
             return returned
+        self._trim()
         self._dreams.make_true()
         began = time.perf_counter()
         self.observation, _, terminated, truncated, self.info = self.env.step(action)

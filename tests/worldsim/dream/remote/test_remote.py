@@ -222,7 +222,7 @@ def _free_port() -> int:
 
 def test_a_server_that_knows_only_the_protocol_plays() -> None:
     port = _free_port()
-    words = [sys.executable, str(ROOT / "tests" / "examples" / "remote_last_frame.py"), str(port)]
+    words = [sys.executable, str(ROOT / "examples" / "remote_last_frame.py"), str(port)]
     served = subprocess.Popen(words)
     try:
         deadline = time.monotonic() + PATIENCE
