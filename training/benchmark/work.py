@@ -12,9 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from worldsim.engine.timer import PhaseTimer
+
+
+@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+def _packed_product(rows: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Rows (n, inside) by a packed weight (outside, inside)."""
+    return 2 * rows.numel() * weight[0]
 
 
 @dataclass
