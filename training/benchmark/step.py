@@ -91,7 +91,7 @@ def run(args: list[str]) -> dict[str, Any]:
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
         "engine": config.engine,
-        "precision": runtime.precision(config.precision, device),
+        "precision": runtime.precision(config.precision, device, runtime.ENGINE_PRECISIONS),
         **found,
         "frames_s": round(1e3 / one["step"]["p50"], 1),
         "matrix_gflop_s": round(rates[0] / 1e9, 1),

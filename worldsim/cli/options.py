@@ -44,7 +44,8 @@ class PlayConfig:
     of what the dream was trained at, or a multiple of that where it has a memory of pixels; None is that side, 64 where
     there is no dream, and twice as much for a window that records nothing from the start.
     ``perceptual`` adds LPIPS to the report, if the extra of that name is installed.
-    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
+    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one;
+    ``engine`` is what computes, a name of docs/engines.md, or auto, the fastest of those that are there.
     """
 
     history: int | None = None
@@ -64,6 +65,7 @@ class PlayConfig:
     keys: str = ""
     size: int | None = None
     precision: str = "auto"
+    engine: str = "auto"
     perceptual: bool = False
 
     def __post_init__(self) -> None:

@@ -15,10 +15,10 @@ from tests.helpers.small_model import WINDOW, small_config, small_model
 from worldsim.config import GeneratorConfig
 from worldsim.engine.backend import EngineError
 from worldsim.engine.cpu.generator import FastGenerator
-from worldsim.engine.cpu.kv_ring import Ring
 from worldsim.engine.cpu.linear import Bf16Product
 from worldsim.engine.cpu.twins import TWINS, Build, twin
 from worldsim.engine.generation import Context, ModuleSampler, Target
+from worldsim.engine.kv_ring import Ring
 from worldsim.engine.past import DreamPast, Kept
 from worldsim.frames import to_uint8
 from worldsim.models.autoencoders.conv import ConvAutoencoder

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.engine.cpu.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.cpu.linear import Dense, Product, product
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
+from worldsim.engine.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.denoisers.generator import SEEN, Generator, GeneratorBlock, embed
