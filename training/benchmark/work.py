@@ -88,9 +88,9 @@ class Products(TorchDispatchMode):
         return {name: float(np.median(ms)) for name, ms in spent.items()}
 
 
-def matrix_rate(device: torch.device, size: int = 1024) -> float:
-    """Floating point operations a second of an fp32 matrix product, the best of five."""
-    a = torch.randn(size, size, device=device)
+def matrix_rate(device: torch.device, size: int = 1024, dtype: torch.dtype = torch.float32) -> float:
+    """Floating point operations a second of a matrix product, the best of five."""
+    a = torch.randn(size, size, device=device).to(dtype)
     return 2 * size**3 / _best(lambda: a @ a, device)
 
 

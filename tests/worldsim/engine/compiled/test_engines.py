@@ -180,14 +180,14 @@ def test_a_network_on_a_gpu_is_the_module(engine: str) -> None:
     """Runs only where there is a GPU (training/gpu_check.sh)."""
     if engine == "tensorrt" and not probe().tensorrt:
         pytest.skip("torch-tensorrt is not installed")
+    plain = small_generator()
     model = small_generator().cuda()
     backend = BACKENDS[engine].make(model, torch.float32)
-    backend.strict = True  # type: ignore[attr-defined]
+    assert isinstance(backend, Compiled)
+    backend.strict = True
     for name in ("look", "decode", "enter", "step", "measure", "mix"):
-        args = [x.cuda() for x in arguments(model.cpu(), name)]
-        model.cuda()
+        args = [x.cuda() for x in arguments(plain, name)]
         with torch.inference_mode():
-            found = backend.run(name, *args)  # type: ignore[attr-defined]
-            expected = outputs(networks(model)[name](*args))
+            found, expected = backend.run(name, *args), outputs(networks(model)[name](*args))
             for a, b in zip(found, expected, strict=True):
                 torch.testing.assert_close(a, b, atol=2e-3, rtol=2e-3)
