@@ -85,9 +85,9 @@ done
 data=$OUT/data
 step collect 60 "$PYTHON" -m training.collect env=blocks policy=mixed "episodes=$(scaled 60 2)" "out=$data" \
     "workers=$(nproc)" seed=0
-step train_autoencoder 60 "$PYTHON" -m training.train_autoencoder "data=$data" "out=$OUT/ae" \
+step train_autoencoder 60 "$PYTHON" -m training.train.autoencoder "data=$data" "out=$OUT/ae" \
     "seconds=$(scaled 40 2)" "batch=$(scaled 128 8)"
-step train_reader 60 "$PYTHON" -m training.train_reader "data=$data" checkpoint=blocks "out=$OUT/reader" \
+step train_reader 60 "$PYTHON" -m training.train.reader "data=$data" checkpoint=blocks "out=$OUT/reader" \
     "seconds=$(scaled 40 2)" "batch=$(scaled 128 4)"
 
 say "$([ "$failed" = 0 ] && echo 'all steps were done' || echo 'not all steps were done'), $(($(date +%s) - started)) s"

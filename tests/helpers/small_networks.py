@@ -34,7 +34,7 @@ def small_generator(stem: int = 0, seed: int = 0) -> WorldModel:
 
 def small_denoisers() -> WorldModel:
     """A model with two denoisers and a memory of pixels."""
-    return small_model(pixels=True, alone=True)
+    return small_model(pixels=True, free_running=True)
 
 
 def arguments(model: WorldModel, name: str, batch: int = 2, each: int = 1) -> tuple[Tensor, ...]:

@@ -20,13 +20,13 @@ Measure = Callable[[Tensor, Tensor], Tensor]
 
 def depths_of(past: DreamPast, places: Sequence[int], measure: Measure) -> list[Tensor]:
     """Log distances of the frames at these places of the past, each measured once."""
-    missing = [i for i in dict.fromkeys(places) if past.distances[i] is None]
+    missing = [i for i in dict.fromkeys(places) if past.depths[i] is None]
     if missing:
         pitch = torch.stack([past.poses[i][4] for i in missing])
         found = measure(torch.stack([past.latents[i] for i in missing]), pitch)
         for i, distance in zip(missing, found, strict=True):
-            past.distances[i] = distance
-    return [d for d in (past.distances[i] for i in places) if d is not None]
+            past.depths[i] = distance
+    return [d for d in (past.depths[i] for i in places) if d is not None]
 
 
 def gather_sources(
@@ -73,9 +73,7 @@ def recall_pixels(
     Returns:
         pictures (B, 3, ., .) of the size of those in the past, and log distances (B, ., .).
     """
-    distances = model.pixels.distances(latents, poses[:, 4])
+    depth = model.pixels.depth(latents, poses[:, 4])
     if (side := pasts[0].side) != drawn.shape[-1]:
         drawn = larger(drawn.clamp(-1, 1), side)
-    return model.pixels(
-        drawn, distances, poses, gather_sources(pasts, sources, model.pixels.distances)
-    ), distances
+    return model.pixels(drawn, depth, poses, gather_sources(pasts, sources, model.pixels.depth)), depth

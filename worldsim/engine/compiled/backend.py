@@ -166,7 +166,7 @@ class Compiled(Eager):
         mark: Callable[[str], None],
     ) -> Tensor:
         """See :class:`.Backend`."""
-        name = "alone" if pasts[0].free_running else "denoiser"
+        name = "free_running" if pasts[0].free_running else "denoiser"
         newest = torch.stack([past.latents[-1] for past in pasts])
         context = torch.full((len(pasts),), self.model.context_level, device=self.device)
         levels = path(next_frame(spacing), steps)[:, 0].to(self.device)

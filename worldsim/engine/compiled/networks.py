@@ -252,7 +252,7 @@ class NextPose(nn.Module):
         if net.still:
             return pose.clone(), torch.zeros_like(pose)
         motions = motion(line[:, 1:], line[:, :-1], net.scale)
-        made = net.reckon(looked, actions, motions, pose[:, 4], pose[:, 1] - ground)
+        made = net.estimate_motion(looked, actions, motions, pose[:, 4], pose[:, 1] - ground)
         same = (actions[:, 0] == actions[:, 1]).all(1)
         after = move(pose, apply_deadband(made, motions[:, 0], same, self.exact), net.scale)
         return after, motion(pose, after, net.scale)
@@ -263,7 +263,7 @@ class Measure(nn.Module):
 
     def __init__(self, pixels: PixelMemory, products: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.net = lowered(pixels.distances, products)
+        self.net = lowered(pixels.depth, products)
 
     def forward(self, latents: Tensor, pitch: Tensor) -> Tensor:
         return cast(Tensor, self.net(latents, pitch))
@@ -327,7 +327,7 @@ def networks(
         found["features"] = model.frame_encoder
         found["compress"] = Compress(model.compressor, max(config.memory.budgets))
         found["read"] = model.reader
-        for name in ("denoiser", "alone"):
+        for name in ("denoiser", "free_running"):
             if (dit := getattr(model, name, None)) is not None:
                 found[f"{name}_enter"] = DenoiserStep(dit, True, products)
                 found[f"{name}_step"] = DenoiserStep(dit, False, products)

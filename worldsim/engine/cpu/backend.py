@@ -164,4 +164,4 @@ class Cpu:
         return draw
 
     def _denoiser(self, free_running: bool) -> Denoiser:
-        return self.parts["alone" if free_running else "denoiser"]
+        return self.parts["free_running" if free_running else "denoiser"]

@@ -16,7 +16,8 @@ from worldsim.models.world_model import WorldModel
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 GENERATOR = ("encode", "decode", "look", "next_pose", "enter", "step", "measure", "mix")
-DENOISERS = ("features", "compress", "read", "denoiser_enter", "denoiser_step", "alone_enter", "alone_step")
+STEPS = tuple(f"{kind}_{step}" for kind in ("denoiser", "free_running") for step in ("enter", "step"))
+DENOISERS = ("features", "compress", "read", *STEPS)
 OF: dict[str, Callable[[], WorldModel]] = {
     **dict.fromkeys(GENERATOR, lambda: small_generator(stem=8)),
     **dict.fromkeys(DENOISERS, small_denoisers),
