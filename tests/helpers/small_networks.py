@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.helpers.small_model import small_config, small_model
 from worldsim.config import GeneratorConfig
-from worldsim.engine.compiled.networks import hidden_places
+from worldsim.engine.compiled.steps import hidden_places
 from worldsim.models.denoisers.generator import SEEN
 from worldsim.models.memory.variants.joint import POSE_FEATURES
 from worldsim.models.odometry import N_RECENT

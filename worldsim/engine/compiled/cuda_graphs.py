@@ -14,12 +14,12 @@ WARM = 3
 
 
 class CudaGraphs:
-    """A :class:`.backend.Compiler`."""
+    """A :class:`.calls.Compiler`."""
 
     name = "cudagraphs"
 
     def compile(self, network: nn.Module, args: Sequence[Tensor]) -> Call:
-        """See :class:`.backend.Compiler`; nothing is kept on disk, since recording takes no time."""
+        """See :class:`.calls.Compiler`; nothing is kept on disk, since recording takes no time."""
         return recorded(network, args)
 
 

@@ -102,7 +102,8 @@ def _source() -> str:
     """A hash of the networks' own code: what was compiled of older code is not theirs any more."""
     folder = Path(__file__).parent
     models = folder.parents[1] / "models"
-    files = [folder / "networks.py", *sorted(models.rglob("*.py"))]
+    ours = (folder / f"{name}.py" for name in ("networks", "steps", "lowering"))
+    files = [*ours, *sorted(models.rglob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -23,12 +23,12 @@ OPTIONS: dict[str, bool] = {"freezing": True}
 
 
 class Inductor:
-    """A :class:`.backend.Compiler`."""
+    """A :class:`.calls.Compiler`."""
 
     name = "compile"
 
     def compile(self, network: nn.Module, args: Sequence[Tensor]) -> Call:
-        """See :class:`.backend.Compiler`."""
+        """See :class:`.calls.Compiler`."""
         path = cache_folder(self.name) / f"{cache_key(network, args, [repr(OPTIONS)])}.pt2"
         if not path.exists():
             program = export(network, args)

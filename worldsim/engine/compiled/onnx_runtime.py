@@ -25,7 +25,7 @@ TYPES = {
 
 
 class OnnxRuntime:
-    """A :class:`.backend.Compiler`. ``threads``: of a CPU's; 0 takes torch's."""
+    """A :class:`.calls.Compiler`. ``threads``: of a CPU's; 0 takes torch's."""
 
     name = "onnx"
 
@@ -33,7 +33,7 @@ class OnnxRuntime:
         self.threads = threads or torch.get_num_threads()
 
     def compile(self, network: nn.Module, args: Sequence[Tensor]) -> Call:
-        """See :class:`.backend.Compiler`."""
+        """See :class:`.calls.Compiler`."""
         import onnxruntime
 
         versions = [f"opset {OPSET}", f"onnxruntime {onnxruntime.__version__}"]

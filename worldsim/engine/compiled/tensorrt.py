@@ -27,12 +27,12 @@ WORKSPACE = 1 << 30
 
 
 class TensorRt:
-    """A :class:`.backend.Compiler`."""
+    """A :class:`.calls.Compiler`."""
 
     name = "tensorrt"
 
     def compile(self, network: nn.Module, args: Sequence[Tensor]) -> Call:
-        """See :class:`.backend.Compiler`."""
+        """See :class:`.calls.Compiler`."""
         import torch_tensorrt
 
         path = engine_path(network, args, torch_tensorrt.__version__)

@@ -17,7 +17,8 @@ from worldsim import checkpoint
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.world import DreamEnv
-from worldsim.engine.compiled.backend import Compiled, EngineWarning
+from worldsim.engine.compiled.backend import Compiled
+from worldsim.engine.compiled.calls import EngineWarning
 from worldsim.engine.compiled.export import Call, outputs
 from worldsim.engine.step import Engine
 from worldsim.models.world_model import WorldModel

@@ -14,7 +14,8 @@ from tests.worldsim.engine.compiled.test_backend import compare, saved
 from worldsim.engine.backend import EngineError
 from worldsim.engine.capabilities import Capabilities, probe
 from worldsim.engine.compiled import tensorrt
-from worldsim.engine.compiled.backend import TOLERANCE, Compiled
+from worldsim.engine.compiled.backend import Compiled
+from worldsim.engine.compiled.calls import TOLERANCE
 from worldsim.engine.compiled.export import cache_folder, cache_key, fingerprint, outputs
 from worldsim.engine.compiled.inductor import Inductor
 from worldsim.engine.compiled.networks import networks
@@ -184,7 +185,7 @@ def test_a_network_on_a_gpu_is_the_module(engine: str) -> None:
     model = small_generator().cuda()
     backend = BACKENDS[engine].make(model, torch.float32)
     assert isinstance(backend, Compiled)
-    backend.strict = True
+    backend.run.strict = True
     for name in ("look", "decode", "enter", "step", "measure", "mix"):
         args = [x.cuda() for x in arguments(plain, name)]
         with torch.inference_mode():
