@@ -18,8 +18,9 @@ LIMIT=${LIMIT:-590}
 PYTHON=${PYTHON:-python}
 DRY=${DRY:-}
 mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
 : >"$OUT/summary.txt"
-export WORLDSIM_ENGINES=${WORLDSIM_ENGINES:-$PWD/$OUT/engines}
+export WORLDSIM_ENGINES=${WORLDSIM_ENGINES:-$OUT/engines}
 started=$(date +%s)
 failed=0
 
