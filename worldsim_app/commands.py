@@ -44,8 +44,9 @@ COMMANDS = {
     "report": Command("training.report.__main__:main", "tables and pictures of results"),
     "convert": Command("training.convert.__main__:main", "recordings of others into ours, and back"),
     "serve": Command("worldsim_app.serve:main", "play in a browser"),
+    "dream-server": Command("worldsim_app.dream_server:main", "a dream for worlds on other machines"),
     "doctor": Command("worldsim_app.doctor:main", "what this machine can do, in ten lines"),
-    "bench": Command("training.benchmark.__main__:main", "time a part of it on this machine"),
+    "bench": Command("training.bench.__main__:main", "measure the memory of any model, compare, gate"),
 }
 
 STAGES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import command, say
@@ -12,6 +13,8 @@ from worldsim.cli.options import Options, parse, usage
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
     from worldsim.metrics.perceptual import Perceptual
+
+BOOKMARKS = Path("bookmarks")  # where B keeps states
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
@@ -31,6 +34,7 @@ def main(words: list[str]) -> None:
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
     from worldsim.cli.run import Played, run
+    from worldsim.cli.sinks import Sinks
     from worldsim.session.sinks.replay_check import ReplayCheck
 
     action_spec, episode = _checked(options)
@@ -55,27 +59,23 @@ def main(words: list[str]) -> None:
             recorder=world.recorder,
             history_from=options.history_from,
             blind=options.config.blind,
+            bookmarks=None if options.headless else BOOKMARKS,
+            rewindable=episode is None,
+            opening=options.bookmark,
         )
         player = None if options.from_keyboard else lambda info: world.player(options.policy, info)
         return Played(session, player, lambda: world.needle(session.info), world.seed, world.options)
 
+    def sinks(number: int, rate: int) -> Sinks:
+        about = dreams.about(options, source, episode.meta["seed"] if episode else options.seed)
+        return Sinks(options, about, rate, ReplayCheck(episode) if episode else None, networks, number)
+
     if options.browser:
         from worldsim.cli.browser import serve
 
-        serve(options, make)
-        return
-    played = make()
-    run(
-        options,
-        played.session,
-        make_policy=played.make_policy,
-        make_macro=played.make_macro,
-        about=dreams.about(options, source, played.seed or 0),
-        seed=played.seed,
-        reset_options=played.reset_options,
-        check=ReplayCheck(episode) if episode else None,
-        networks=networks,
-    )
+        serve(options, make, sinks)
+    else:
+        run(options, make(), sinks)
 
 
 def _networks() -> Perceptual:
@@ -92,6 +92,7 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.dream import external
+    from worldsim.dream.registry import is_remote
 
     action_spec = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
@@ -99,7 +100,7 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
         check_same(
             episode.meta["action_spec"], action_spec, f"the episode {episode.path}", f"--env {options.env}"
         )
-    if options.checkpoint and not external.find(options.checkpoint):
+    if options.checkpoint and not is_remote(options.checkpoint) and not external.find(options.checkpoint):
         folder, description = checkpoint.describe(options.checkpoint)
         check_same(
             description.action_spec, action_spec, f"the checkpoint {folder.name}", f"--env {options.env}"

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from PIL import Image
 
+from envs.adapters import old_gym
 from envs.adapters.engine_missing import EngineMissing
 from envs.asked import check
 
@@ -200,6 +201,8 @@ def _made(id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     try:
         return gymnasium.make(id, disable_env_checker=True, **kwargs)
     except (gymnasium.error.Error, ImportError) as error:
+        if (older := old_gym.make(id, **kwargs)) is not None:
+            return older
         reason = " ".join(str(error).split())
         raise EngineMissing(f"{PREFIX}{id} cannot be made: {reason}") from None
 

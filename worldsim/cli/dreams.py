@@ -113,6 +113,8 @@ def _name(options: Options) -> str:
 
 def where(options: Options, source: Source) -> str:
     """One line: which dream, on which device, in what precision, by which engine."""
+    if source.link is not None:
+        return f"{source.link.about['title']} at {source.name}, on {source.device}"
     line = f"dream: {source.name} on {source.device}, {hardware(source.device)}"
     if source.loaded is None or source.loaded.description.kind != "world":
         return line
@@ -135,7 +137,9 @@ def about(options: Options, source: Source | None, seed: int) -> dict[str, Any]:
         "device": str(source.device if source and not loaded else weights.device),
         "threads": torch.get_num_threads(),
         "dtype": str(weights.dtype).removeprefix("torch."),
-        "checkpoint": options.checkpoint or (loaded.path.name if loaded else None),
+        "checkpoint": source.name
+        if source and source.link
+        else options.checkpoint or (loaded.path.name if loaded else None),
         **played,
         "context": 1,
     }

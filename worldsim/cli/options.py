@@ -99,6 +99,7 @@ class Options:
     steps: int | None = None
     video: Path | None = None
     report: Path | None = None
+    bookmark: Path | None = None
     browser: bool = False
     host: str | None = None  # None: this machine alone
     port: int | None = None
@@ -115,6 +116,11 @@ class Options:
     def slug(self) -> str:
         """The world's name as a part of a file's name."""
         return re.sub(r"[^\w.-]+", "-", self.env)
+
+    @property
+    def single(self) -> bool:
+        """Whether no second session may be played beside the first: they would write the same files, or read them."""
+        return any((self.replay, self.video, self.report))
 
     @property
     def from_keyboard(self) -> bool:
@@ -156,6 +162,8 @@ def parse(words: list[str]) -> Options:
         raise OptionError("--policy keyboard needs a window; leave out --headless or take another policy")
     if found.replay and found.policy:
         raise OptionError("--replay plays what was recorded; leave out --policy")
+    if found.replay and found.bookmark:
+        raise OptionError("--replay plays what was recorded from its beginning; leave out --bookmark")
     if found.steps is not None and found.steps < 1:
         raise OptionError(f"expected --steps of at least 1, found {found.steps}")
     if found.seed < 0:
@@ -178,6 +186,7 @@ def parse(words: list[str]) -> Options:
         steps=found.steps,
         video=found.video,
         report=found.report,
+        bookmark=found.bookmark,
         browser=found.browser,
         host=found.host,
         port=found.port,
@@ -199,18 +208,14 @@ def _check_browser(found: argparse.Namespace) -> None:
         "--public-name": found.public_name,
         "--sessions": found.sessions,
     }
-    never = {
-        "--headless": found.headless or None,
-        "--replay": found.replay,
-        "--video": found.video,
-        "--report": found.report,
-        "--steps": found.steps,
-    }
-    for name, value in (never if found.browser else only).items():
-        if value is not None:
-            raise OptionError(
-                f"{name} does not go with --browser" if found.browser else f"{name} needs --browser"
-            )
+    for name, value in only.items():
+        if value is not None and not found.browser:
+            raise OptionError(f"{name} needs --browser")
+    if found.browser and found.headless:
+        raise OptionError("--headless has no player, --browser is for one; leave one of them out")
+    for name in ("replay", "video", "report"):
+        if found.browser and getattr(found, name) is not None and (found.sessions or 1) > 1:
+            raise OptionError(f"--{name} is of one session at a time; leave --sessions {found.sessions} out")
     if found.sessions is not None and not 1 <= found.sessions <= MOST_SESSIONS:
         raise OptionError(f"expected --sessions from 1 to {MOST_SESSIONS}, found {found.sessions}")
     if found.port is not None and not 0 <= found.port < 2**16:
@@ -246,13 +251,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
     add("--policy", choices=POLICIES, help="who plays")
     add("--seed", type=int, default=0, help="which world to make")
-    what = "whose dream: a checkpoint's, or another model's, MODULE:FACTORY"
+    what = "whose dream: a checkpoint's, another model's, MODULE:FACTORY, or a dream server's, ws://HOST:PORT"
     add("--checkpoint", metavar="NAME_OR_PATH", help=what)
     add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")
     add("--steps", type=int, help="stop after this many")
     add("--video", type=Path, metavar="FILE.mp4", help="write a video")
     add("--report", type=Path, metavar="FILE.json", help="write the scores")
+    add("--bookmark", type=Path, metavar="FILE", help="begin at a state that B kept")
     add("--browser", action="store_true", help="play in a browser (docs/browser.md)")
     add(
         "--host",

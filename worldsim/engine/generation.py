@@ -101,10 +101,14 @@ def remembered(
     return stack(picture, mark)
 
 
+def novelty(evidence: NDArray[np.float32]) -> float:
+    """The share of a view that memory does not show, of its evidence (SEEN, H, W)."""
+    return 1 - float((evidence[3] > 0).mean())
+
+
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
     """Denoising steps of a frame with this evidence (SEEN, H, W): ``steps``, twice as many where something is new."""
-    new = 1 - float((evidence[3] > 0).mean())
-    return steps * (1 if new < SOMETHING_NEW else 2)
+    return steps * (1 if novelty(evidence) < SOMETHING_NEW else 2)
 
 
 def shown_again(past: DreamPast, random: torch.Generator, level: float) -> tuple[Tensor, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,22 @@ from worldsim.models.denoisers.layers import Cache
 
 if TYPE_CHECKING:
     from worldsim.engine.past import DreamPast
+
+
+@dataclass
+class RingRow:
+    """One dream's part of a ring, as it lies there: keys and values (depth, heads, 1 + window, S, head)."""
+
+    keys: Tensor
+    values: Tensor
+    count: int
+
+    def ring(self) -> Ring:
+        """A ring of this dream alone, with every frame in its place."""
+        depth, heads, places, tokens, head = self.keys.shape
+        made = Ring(depth, 1, heads, places - 1, tokens, head)
+        made.keys[:, 0], made.values[:, 0], made.count = self.keys, self.values, self.count
+        return made
 
 
 class Ring:
@@ -72,6 +89,11 @@ class Ring:
         """One ring of several dreams that have equally many frames, each given as a ring and its row there."""
         depth, _, heads, places, tokens, head = rows[0][0].keys.shape
         ring = cls(depth, len(rows), heads, places - 1, tokens, head, rows[0][0].keys.device)
+        if len({other.count for other, _ in rows}) == 1:  # as they lie: sums over places keep their order
+            for i, (other, row) in enumerate(rows):
+                ring.keys[:, i], ring.values[:, i] = other.keys[:, row], other.values[:, row]
+            ring.count = rows[0][0].count
+            return ring
         for i, (other, row) in enumerate(rows):
             frames = other.frames()
             ring.keys[:, i, :, 1 : 1 + len(frames)] = other.keys[:, row][:, :, frames]
@@ -108,6 +130,10 @@ class Ring:
             ring.keys[i, :, :, 1 : 1 + n] = keys.unflatten(2, (n, tokens))
             ring.values[i, :, :, 1 : 1 + n] = values.unflatten(2, (n, tokens))
         return ring
+
+    def row(self, row: int) -> RingRow:
+        """A copy of one dream's part."""
+        return RingRow(self.keys[:, row].clone(), self.values[:, row].clone(), self.count)
 
     def plain(self, row: int) -> Cache:
         """The clean frames of one dream, from the oldest to the newest, as the plain denoiser caches them."""

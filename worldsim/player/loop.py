@@ -110,6 +110,8 @@ class Player:
             pygame.K_PERIOD: lambda: say.turn("denoising_steps", +1),
             pygame.K_t: self._play_needle,
             pygame.K_v: self._instant_replay.save,
+            pygame.K_b: say.place_bookmark,
+            pygame.K_g: say.go_back,
             pygame.K_F1: self._toggle_help,
             pygame.K_TAB: lambda: self._window.capture_mouse(False),
             pygame.K_ESCAPE: self._leave,
@@ -141,6 +143,8 @@ class Player:
             self._take_all()
             self._window.close()
             self._instant_replay.wait()
+            if self.session.bookmarks is not None:
+                self.session.bookmarks.wait()
         if self._stepper.error is not None:
             raise self._stepper.error
 

@@ -89,7 +89,8 @@ class Stepper(threading.Thread):
             due = time.perf_counter()
             while not self._stop_now.is_set() and self._left != 0:
                 if self.paused.is_set() and not self._single.acquire(blocking=False):
-                    self.session.apply()
+                    if (returned := self.session.apply()) is not None:
+                        self._publish(returned)
                     self._stop_now.wait(1 / 60)
                     due = time.perf_counter()
                     continue
@@ -106,11 +107,16 @@ class Stepper(threading.Thread):
         except StopIteration:
             self._left = 0
             return
-        self.ticks.put(tick)
-        if tick.action is None:
-            self._policy = None
+        self._publish(tick)
         if self._left is not None:
             self._left -= 1
+
+    def _publish(self, tick: Tick) -> None:
+        self.ticks.put(tick)
+        if tick.action is None:  # another episode, or a bookmark: what was planned is for another place
+            self._policy = None
+            if self._macro is not None and tick.index:
+                self._end_macro()
 
     def _choose(self) -> Any:
         if not self._macros.empty() and self._macro is None:

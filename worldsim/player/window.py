@@ -47,6 +47,7 @@ HELP = (
     (", .", "denoising steps"),
     ("T", "needle: turn away, walk off, come back"),
     ("V", "save the last 20 seconds as a video"),
+    ("B, G", "bookmark this moment, go back to it"),
     ("F1, Esc", "this help, leave"),
 )
 WALKING = 4  # the first lines of it, which are for walkers only

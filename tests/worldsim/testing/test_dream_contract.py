@@ -38,7 +38,7 @@ def test_a_method_keeps_the_contract(name: str) -> None:
 
 def test_a_method_without_reference_frames_is_told_to_be_deaf_to_a_true_past() -> None:
     with pytest.raises(
-        DreamContractError, match=r"1 of 10 rules are broken\n- a true past reaches the next frame"
+        DreamContractError, match=r"1 of 11 rules are broken\n- a true past reaches the next frame"
     ):
         dream_contract(lambda: _played("fifo"))
 

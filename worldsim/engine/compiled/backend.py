@@ -20,10 +20,10 @@ from worldsim.engine.compiled.calls import Calls, Compiler
 from worldsim.engine.compiled.steps import hidden_places
 from worldsim.engine.eager import Eager
 from worldsim.engine.generation import Context, Target
-from worldsim.engine.kv_ring import Ring, rotary_turns
+from worldsim.engine.kv_ring import Ring, RingRow, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import gather_sources
-from worldsim.engine.viewpoints import most_relevant, viewpoints
+from worldsim.engine.viewpoints import Viewpoint, most_relevant, viewpoints
 from worldsim.models.odometry import N_RECENT, standing_height
 from worldsim.models.world_model import WorldModel
 
@@ -33,6 +33,8 @@ class Compiled(Eager):
 
     ``products``, ``strict``: as those of :class:`.calls.Calls`.
     """
+
+    keeps: tuple[type, ...] = (*Eager.keeps, Viewpoint, RingRow)
 
     def __init__(
         self,
@@ -234,6 +236,18 @@ class Compiled(Eager):
         net: Any = self.model.generator if self.model.config.generates else self._denoiser(free_running)
         head = net.position.shape[1] // net.heads
         ring = Ring.filled(cache, net.window, net.tokens, len(net.blocks), net.heads, head, self.device)
+        return ring, 0
+
+    def detach(self, context: Any) -> Any:
+        """See :class:`.Backend`."""
+        ring, row = context
+        return ring.row(row)
+
+    def attach(self, kept: Any) -> Any:
+        """See :class:`.Backend`."""
+        _, heads, places, tokens, head = kept.keys.shape
+        ring = Ring(len(kept.keys), 1, heads, places - 1, tokens, head, kept.keys.device)
+        ring.keys[:, 0], ring.values[:, 0], ring.count = kept.keys, kept.values, kept.count
         return ring, 0
 
 

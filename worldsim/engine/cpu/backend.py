@@ -11,9 +11,10 @@ from torch import Tensor
 
 from worldsim.engine.backend import Selection
 from worldsim.engine.cpu.denoiser import Denoiser
+from worldsim.engine.cpu.reader import PreparedView
 from worldsim.engine.cpu.twins import Build, twin
 from worldsim.engine.generation import Context, Target
-from worldsim.engine.kv_ring import Ring
+from worldsim.engine.kv_ring import Ring, RingRow
 from worldsim.engine.past import DreamPast
 from worldsim.engine.viewpoints import Viewpoint, most_relevant, viewpoints
 from worldsim.models.memory.variants.joint import place_features
@@ -30,6 +31,7 @@ class Cpu:
 
     memory_format = torch.channels_last
     flushes_denormals = True
+    keeps: tuple[type, ...] = (Viewpoint, PreparedView, RingRow)
 
     def __init__(self, model: WorldModel, products: torch.dtype = torch.float32) -> None:
         self.model, self.scale = model, model.scale
@@ -149,6 +151,15 @@ class Cpu:
             return self.parts["generator"].commit(latents, controls, first), 0
         denoiser = self._denoiser(free_running)
         return denoiser.commit(denoiser.patches(latents), controls, first), 0
+
+    def detach(self, context: tuple[Ring, int]) -> RingRow:
+        """See :class:`.Backend`."""
+        ring, row = context
+        return ring.row(row)
+
+    def attach(self, kept: RingRow) -> tuple[Ring, int]:
+        """See :class:`.Backend`."""
+        return kept.ring(), 0
 
     def drawer(self, past: DreamPast, part: slice, index: int) -> Callable[[Tensor], Tensor]:
         """See :class:`.Backend`."""
