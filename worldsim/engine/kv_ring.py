@@ -28,7 +28,7 @@ class RingRow:
     def ring(self) -> Ring:
         """A ring of this dream alone, with every frame in its place."""
         depth, heads, places, tokens, head = self.keys.shape
-        made = Ring(depth, 1, heads, places - 1, tokens, head)
+        made = Ring(depth, 1, heads, places - 1, tokens, head, self.keys.device)
         made.keys[:, 0], made.values[:, 0], made.count = self.keys, self.values, self.count
         return made
 

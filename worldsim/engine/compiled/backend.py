@@ -245,10 +245,7 @@ class Compiled(Eager):
 
     def attach(self, kept: Any) -> Any:
         """See :class:`.Backend`."""
-        _, heads, places, tokens, head = kept.keys.shape
-        ring = Ring(len(kept.keys), 1, heads, places - 1, tokens, head, kept.keys.device)
-        ring.keys[:, 0], ring.values[:, 0], ring.count = kept.keys, kept.values, kept.count
-        return ring, 0
+        return kept.ring(), 0
 
 
 def _ground(past: DreamPast) -> float:
