@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
+ENGINE_PRECISIONS = (*PRECISIONS, "fp16")
+"""What engines multiply in: half precision too, which nothing is trained in."""
 
 
 class DeviceError(ValueError):
@@ -49,15 +51,18 @@ def _no_cuda() -> str:
     return "this torch sees no CUDA device (nvidia-smi says whether there is a driver for one)"
 
 
-def precision(asked: str = "auto", device: torch.device | str = "cpu") -> str:
-    """In what a device is to multiply: ``fp32`` or ``bf16``; ``auto`` is the latter where the hardware is faster at it
-    (a GPU, AVX512-BF16, AMX).
+def precision(
+    asked: str = "auto", device: torch.device | str = "cpu", known: tuple[str, ...] = PRECISIONS
+) -> str:
+    """In what a device is to multiply: ``fp32``, ``bf16`` or what else is ``known``.
+
+    ``auto`` is bf16 where the hardware is faster at it (a GPU, AVX512-BF16, AMX), else fp32.
 
     Raises:
         DeviceError: something else was asked for.
     """
-    if asked not in PRECISIONS:
-        raise DeviceError(f"precision: expected one of {', '.join(PRECISIONS)}, found {asked!r}")
+    if asked not in known:
+        raise DeviceError(f"precision: expected one of {', '.join(known)}, found {asked!r}")
     if asked != "auto":
         return asked
     if torch.device(device).type == "cuda":

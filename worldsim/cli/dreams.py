@@ -15,7 +15,7 @@ from worldsim.dream import registry
 from worldsim.dream.context import check_size
 from worldsim.dream.registry import PAIR, Source
 from worldsim.engine.select import chosen
-from worldsim.runtime import hardware, pick_device, precision, why_there
+from worldsim.runtime import ENGINE_PRECISIONS, hardware, pick_device, precision, why_there
 from worldsim.session.interfaces import Dream
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
@@ -54,6 +54,7 @@ def load(
     video = source.loaded is not None and source.loaded.description.kind == "video"
     played = registry.Options(
         method=method(config.method) if video else None,
+        engine=config.engine,
         precision=config.precision,
         second=config.second,
         alone_after=config.alone_after,
@@ -120,8 +121,10 @@ def where(options: Options, source: Source) -> str:
         line += f" ({why_there(source.device)})"
     if source.loaded is None or source.loaded.description.kind != "world":
         return line
-    products = precision(options.config.precision, source.device)
-    return f"{line}; {products} products, engine {chosen(source.loaded.model)}"
+    products = precision(options.config.precision, source.device, ENGINE_PRECISIONS)
+    engine = options.config.engine
+    engine = chosen(source.loaded.model) if engine == "auto" else engine
+    return f"{line}; {products} products, engine {engine}"
 
 
 def about(options: Options, source: Source | None, seed: int) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class PlayConfig:
     there is no dream, and twice as much for a window that records nothing from the start.
     ``invert_y`` turns the vertical axis of mouse, stick and touch round.
     ``perceptual`` adds LPIPS to the report, if the extra of that name is installed.
-    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
+    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one;
+    ``engine`` is what computes, a name of docs/engines.md, or auto, the fastest of those that are there.
     """
 
     history: int | None = None
@@ -69,6 +70,7 @@ class PlayConfig:
     keys: str = ""
     size: int | None = None
     precision: str = "auto"
+    engine: str = "auto"
     perceptual: bool = False
 
     def __post_init__(self) -> None:

@@ -35,9 +35,9 @@ class WorldPredictor(Predictor[DreamState]):
 
     Args:
         loaded: the trained model.
-        engine: what computes: ``cpu``, ``eager`` or ``auto``, the fastest that can
-            (:mod:`worldsim.engine.select`).
-        precision: what the fast engine multiplies in where it makes pictures, ``fp32``, ``bf16`` or ``auto``.
+        engine: what computes: a name of :data:`worldsim.engine.select.BACKENDS`, or ``auto``, the fastest of those
+            that can.
+        precision: what the fast engine multiplies in where it makes pictures, ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         second: whether a second denoiser, where the checkpoint has one, ever takes over.
         alone_after: after how many frames without a true one among them; None is what the checkpoint says.
         size: side of the pictures that it takes and shows, the model's or, where it has a memory of pixels, a multiple

@@ -6,7 +6,7 @@ frame that was drawn is a memory like any other from then on: what was imagined 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -19,15 +19,12 @@ from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import depths_of
+from worldsim.engine.pixel_recall import Measure, depths_of
 from worldsim.frames import smaller
 from worldsim.models.denoisers.generator import SEEN, Generator
 
 SOMETHING_NEW = 0.03
 """Share of a view that memory does not show, from which a frame takes twice as many steps."""
-
-Measure = Callable[[Tensor, Tensor], Tensor]
-"""Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
 
 
 class Sampler(Protocol):
@@ -99,7 +96,8 @@ def remembered(
     far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
     pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
     marks = [OWN if i >= past.true_until else TRUE for i in sources]
-    picture, mark, _ = draw(pose, pictures, far, [past.poses[i].tolist() for i in places], marks)
+    poses = torch.stack([past.poses[i] for i in places]).tolist()  # one transfer where they lie on a GPU
+    picture, mark, _ = draw(pose, pictures, far, poses, marks)
     return stack(picture, mark)
 
 
