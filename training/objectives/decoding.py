@@ -127,6 +127,6 @@ def window(x: Tensor, side: int, corner: tuple[float, float]) -> Tensor:
 
 
 def pattern(wrong: Tensor, period: int) -> Tensor:
-    """The mean absolute value of what errors (N, 3, H, W) have in common over all squares of ``period`` pixels a side."""
+    """The mean absolute value of what errors (N, 3, H, W) have in common over all squares of ``period`` pixels."""
     squares = wrong.unflatten(-1, (-1, period)).unflatten(-3, (-1, period))
     return squares.mean((-4, -2)).abs().mean()
