@@ -55,7 +55,7 @@ class Config(Played):
     references: int = 0  # worlds that all others are compared to; 0: as many as seeds
     frames_each: int = 9
     clips_each: int = 2
-    neighbours: int = 5  # of other walks; as Naeem et al. (2020) have it
+    neighbours: int = 3  # of other walks
     cache: str = "runs/imagination"
     strips: str = ""
     strips_true: bool = False
