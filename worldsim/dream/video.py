@@ -136,7 +136,8 @@ class MethodPredictor(Predictor[MethodState]):
 
         def denoise(z: Tensor, level: Tensor, index: int, references: list[int]) -> Tensor:
             actions = torch.stack(coming[index - first : index - first + z.shape[1]])[None]
-            return self.model.clean(z, level, actions, self._references(state, settings, first, references))
+            past, way = self._references(state, settings, first, references), self.method.memory.way
+            return self.model.clean(z, level, actions, past, way if len(past) else "")
 
         process, random = self.model.process, state.random
         if state.carried is None:
@@ -162,16 +163,20 @@ class MethodPredictor(Predictor[MethodState]):
             noise = torch.randn(latents.shape, generator=state.random).to(self.device)
             shown = corrupt(self.model.process, latents, noise, level) if context_level else latents
             past = References(shown, actions[None], level, torch.ones_like(level, dtype=torch.bool))
-            state.past = indices, self.model.compress(past, settings.budget)
+            if self.model.travels and near:
+                past.travel = self.model.past_travel(torch.stack(state.actions[:first])[None])[:, near]
+            way = self.method.memory.way if near else ""
+            state.past = indices, self.model.compress(past, settings.budget, way)
         return state.past[1]
 
     def _check_memory(self) -> None:
-        wanted, have = self.method.memory, self.model.config.memory
-        fits = wanted.compressor in ("none", have.compressor)
-        if self.method.references.most and (wanted.way != have.way or not fits):
+        wanted, memories = self.method.memory, self.model.config.memories
+        fits = any(m.way == wanted.way and wanted.compressor in ("none", m.compressor) for m in memories)
+        if self.method.references.most and not fits:
+            have = ", ".join(f"{m.way} and {m.compressor}" for m in memories)
             raise DreamError(
                 f"the method {self.method.name} wants memory by {wanted.way} with {wanted.compressor} compression, the "
-                f"checkpoint {self.loaded.path.name} was trained with {have.way} and {have.compressor}; choose another"
+                f"checkpoint {self.loaded.path.name} was trained with {have}; choose another"
             )
 
 

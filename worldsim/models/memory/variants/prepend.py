@@ -26,13 +26,22 @@ class Prepend(nn.Module):
         self.norm = nn.LayerNorm(action_dim)
 
     def forward(
-        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References
+        self,
+        denoiser: Denoiser,
+        z: Tensor,
+        level: Tensor,
+        actions: Tensor,
+        past: References,
+        travel: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
         m = len(past)
+        told = {} if travel is None else {"travel": travel}
         if m == 0:
-            return cast(Tensor, denoiser(z, level, actions))
+            return cast(Tensor, denoiser(z, level, actions, **told))
+        if travel is not None and past.travel is not None:
+            told = {"travel": torch.cat([past.travel, travel], 1)}
         valid = None
         if not bool(past.valid.all()):
             valid = torch.cat([past.valid, torch.ones_like(level, dtype=torch.bool)], 1)
@@ -41,5 +50,6 @@ class Prepend(nn.Module):
             torch.cat([past.level, level], 1),
             torch.cat([self.norm(past.actions), actions], 1),
             valid=valid,
+            **told,
         )
         return out[:, m:]
