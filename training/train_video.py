@@ -3,10 +3,10 @@
     python -m training.train_video walks=runs/walks/labmaze checkpoint=labmaze out=RUN seconds=7200
     python -m training.train_video data=DIR held_out=DIR autoencoder=RUN/autoencoder.safetensors out=RUN seconds=3600
 
-The first is how the shipped ones are trained: diffusion forcing on latents of walks (`training.collect_walks`) for every
-method and every memory at once (:mod:`training.objectives.forcing`); autoencoder, statistics of actions and, for the
-parts that it shares, the weights of the generator come from ``checkpoint``, a world model. Of the walks only frames
-and actions are used. SIGTERM saves and ends; the same command goes on, with more ``seconds`` also a run that has ended.
+The first is diffusion forcing on latents of walks (`training.collect_walks`), for every method and every memory at once
+(:mod:`training.objectives.forcing`). Autoencoder, statistics of actions and, where both have the same part, the weights
+of the generator come from ``checkpoint``, a world model; of the walks only frames and actions are used. SIGTERM saves
+and ends; the same command goes on, with more ``seconds`` also a run that has ended.
 
 The second is on recorded episodes, for any denoiser and autoencoder, one memory at a time.
 
@@ -156,7 +156,8 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoMode
                 fitting[name][:, :count] = theirs[name][:, :count]
         if "level.2.bias" in fitting:
             with torch.no_grad():  # no step size is asked for, ever: what that adds is constant
-                fitting["level.2.bias"] += world.generator.stride(embed(torch.zeros(())))
+                constant = world.generator.stride(embed(torch.zeros(())))
+                fitting["level.2.bias"] = fitting["level.2.bias"] + constant
         mine |= fitting
         model.denoiser.load_state_dict(mine)
     return model
@@ -213,7 +214,9 @@ def on_walks(config: WalksConfig) -> int:
             for i in range(HELD_OUT_BATCHES):
                 for name, value in losses_of(drawn(held, HELD_OUT_SEED, i), objective).items():
                     found.setdefault(name, []).append(float(value))
-        result: dict[str, Any] = {k: round(v) for k, v in run.counters.items()} | {"walks": len(known)}
+        steps, spent = run.counters["step"], round(run.counters["seconds"])
+        result: dict[str, Any] = {"steps": steps, "seconds": spent, "walks": len(known)}
+        result["frames"] = run.counters["frames"]
         result["held_out"] = {k: round(sum(v) / len(v), 5) for k, v in found.items()}
         meta = {k: getattr(loaded.description, k) for k in FACTS}
         publish(config.out, model.cpu(), meta, result)

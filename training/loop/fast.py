@@ -1,4 +1,4 @@
-"""The loop of trainers over walks: Muon and AdamW, an average of the weights, a budget of seconds, resumed after a kill."""
+"""The loop of trainers over walks: Muon and AdamW, averaged weights, a budget of seconds, resumed after a kill."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ class Forcing(nn.Module):
         return (*some, *(k for k in KINDS[1:] if k in memories and k not in without))
 
     def forward(self, sequence: Sequence, setting: Setting, d: Draw) -> dict[str, Tensor]:
-        """The loss of one batch, and the mean squared error of clean latents at levels above 0.5, by the kind's name."""
+        """The loss of one batch, and by its kind the mean squared error of what is put out at levels above 0.5."""
         m, c, z0 = self.model, self.config, sequence.latents
         actions = m.normalise(sequence.actions)
         shown = torch.lerp(z0, blurred(z0), per_frame(d.soft, z0))

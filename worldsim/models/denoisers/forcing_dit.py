@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.models.denoisers.generator import MODULATIONS, GeneratorBlock, embed
-from worldsim.models.denoisers.layers import CrossAttention, frames_seen, rotary
+from worldsim.models.denoisers.layers import Cache, CrossAttention, frames_seen, rotary
 from worldsim.models.denoisers.protocol import DenoiserError, check_inputs
 
 
@@ -92,31 +92,63 @@ class ForcingDiT(nn.Module):
         valid: Tensor | None = None,
         memory_valid: Tensor | None = None,
         travel: Tensor | None = None,
+        before: Cache | None = None,
     ) -> Tensor:
         """The raw output (B, T, C, h, w) for all frames; see :meth:`.Denoiser.forward`.
 
         Args:
             travel: (B, T, K), sums of actions up to each frame from any common one; of ``control``, where not given.
+            before: what :meth:`remember` kept of the frames before these, which need not be put before them again.
         """
         check_inputs(self, z, level, control, beside, memory)
         b, t = z.shape[:2]
         if t == 0:
             return z
-        condition = F.silu(self.level(embed(level)) + self.control(control))  # (B, T, width)
-        modulation = self.modulate(condition).unflatten(2, (1, MODULATIONS, -1))
+        condition, modulation = self._steering(level, control)
         x = self._tokens_of(z, beside)
-        turn = self._turn(t, control.cumsum(1) if travel is None else travel)
-        seen = frames_seen(t, valid, True, z.device)
-        assert seen is not None
-        seen = seen.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)[:, None]
+        # Counted from the end of what comes before, so that a frame keeps its place whatever memory lies there.
+        turn = self._turn(torch.arange(t, device=z.device), control.cumsum(1) if travel is None else travel)
+        seen = self._seen(t, valid, z.device)
+        if before is not None:
+            seen = F.pad(seen, (before.keys[0].shape[2], 0), value=True)
         for i, block in enumerate(self.blocks):
-            x = self.run_block(block, x, modulation, turn, seen)
+            kept = None if before is None else (before.keys[i], before.values[i])
+            x = self.run_block(block, x, modulation, turn, seen, kept)
             if memory is not None and self.memory_width:
                 x = x + self.across[i](x.flatten(1, 2), memory, memory_valid).view_as(x)
         scale, shift = self.finish(condition)[:, :, None].chunk(2, -1)
         x = self.token_out(F.rms_norm(x, x.shape[-1:]) * (1 + scale) + shift).flatten(0, 1).transpose(1, 2)
         out = F.pixel_shuffle(x.unflatten(2, (self.grid[0] // self.config.patch, -1)), self.config.patch)
         return out.unflatten(0, (b, t))
+
+    def remember(self, z: Tensor, level: Tensor, control: Tensor, travel: Tensor | None = None) -> Cache:
+        """Keys and values of frames (B, M, C, h, w), for windows that come right after them; no frame sees those."""
+        m, cache = z.shape[1], Cache()
+        _, modulation = self._steering(level, control)
+        x = self._tokens_of(z, None)
+        turn = self._turn(
+            torch.arange(-m, 0, device=z.device), control.cumsum(1) if travel is None else travel
+        )
+        seen = self._seen(m, None, z.device)
+        for i, block in enumerate(self.blocks):
+
+            def attend(q: Tensor, k: Tensor, v: Tensor, i: int = i) -> Tensor:
+                cache.extend(i, k, v, k.shape[2])
+                return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+
+            x = block(x, modulation, turn, attend)
+        return cache
+
+    def _steering(self, level: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
+        """The condition (B, T, width) of frames and what it makes of the blocks, (B, T, 1, MODULATIONS, width)."""
+        condition = F.silu(self.level(embed(level)) + self.control(control))
+        return condition, self.modulate(condition).unflatten(2, (1, MODULATIONS, -1))
+
+    def _seen(self, count: int, valid: Tensor | None, device: torch.device) -> Tensor:
+        """Which tokens see which, (B or 1, 1, n, n)."""
+        seen = frames_seen(count, valid, True, device)
+        assert seen is not None
+        return seen.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)[:, None]
 
     def _tokens_of(self, z: Tensor, beside: Tensor | None) -> Tensor:
         """(B, T, C, h, w) and what stands beside it to (B, T, S, width)."""
@@ -126,10 +158,8 @@ class ForcingDiT(nn.Module):
         x = F.pixel_unshuffle(z.flatten(0, 1), self.config.patch).flatten(2).transpose(1, 2)
         return cast(Tensor, self.token_in(x)).unflatten(0, z.shape[:2]) + self.position
 
-    def _turn(self, count: int, travel: Tensor) -> tuple[Tensor, Tensor]:
+    def _turn(self, frames: Tensor, travel: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines of every token's angles: (n, head / 2), or (B, heads, n, head / 2) with sums of actions."""
-        # Counted from the end, so that a frame keeps its place whatever memory lies before it.
-        frames = torch.arange(-count, 0, device=travel.device)
         cos, sin = rotary(frames, self.config.width // self.config.heads)  # (T, head / 2)
         if self.config.travel:
             with torch.autocast(travel.device.type, enabled=False):  # sums over a walk need all their digits
@@ -140,11 +170,21 @@ class ForcingDiT(nn.Module):
 
 
 def run_block(
-    block: nn.Module, x: Tensor, modulation: Tensor, turn: tuple[Tensor, Tensor], seen: Tensor
+    block: nn.Module,
+    x: Tensor,
+    modulation: Tensor,
+    turn: tuple[Tensor, Tensor],
+    seen: Tensor,
+    before: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """One block of tokens (B, T, S, width) with who sees whom, (B or 1, 1, n, n): what a trainer compiles."""
+    """One block of tokens (B, T, S, width) with who sees whom, (B or 1, 1, n, n): what a trainer compiles.
+
+    ``before``: keys and values of tokens that come before these.
+    """
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if before is not None:
+            k, v = torch.cat([before[0], k], 2), torch.cat([before[1], v], 2)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
 
     return cast(Tensor, block(x, modulation, turn, attend))

@@ -40,6 +40,12 @@ class Prepend(nn.Module):
         told = {} if travel is None else {"travel": travel}
         if m == 0:
             return cast(Tensor, denoiser(z, level, actions, **told))
+        remember = getattr(denoiser, "remember", None)
+        if remember is not None and not torch.is_grad_enabled() and bool(past.valid.all()):
+            if past.cache is None:
+                before = {} if travel is None else {"travel": past.travel}
+                past.cache = remember(past.latents, past.level, self.norm(past.actions), **before)
+            return cast(Tensor, denoiser(z, level, actions, before=past.cache, **told))
         if travel is not None and past.travel is not None:
             told = {"travel": torch.cat([past.travel, travel], 1)}
         valid = None

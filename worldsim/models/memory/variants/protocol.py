@@ -7,7 +7,7 @@ A new variant is one file of this package with a class under :func:`way` or :fun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -57,6 +57,8 @@ class References:
     level: Tensor
     valid: Tensor
     travel: Tensor | None = None
+    cache: Any = field(default=None, repr=False, compare=False)
+    """What a denoiser keeps of them between the calls of a step, where no gradient is wanted."""
 
     def __len__(self) -> int:
         return self.latents.shape[1]
@@ -76,7 +78,8 @@ class References:
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> References:
         """The same change of every tensor."""
-        return References(*(x if x is None else change(x) for x in vars(self).values()))
+        tensors = (self.latents, self.actions, self.level, self.valid, self.travel)
+        return References(*(x if x is None else change(x) for x in tensors))  # type: ignore[arg-type]
 
     def packed(self) -> References:
         """The same past with the padding first, and none of it that every row of the batch has.
