@@ -157,16 +157,18 @@ def _methods(scores: dict[str, Any]) -> list[str]:
     """Every method with this one checkpoint."""
     first = next(iter(scores.values()))["ahead"]
     horizons = list(first["dream"])
-    lines = ["| SSIM, frames ahead | " + " | ".join(horizons) + " |", "|---" * (len(horizons) + 1) + "|"]
-    for name, found in scores.items():
-        row = found["ahead"]["dream"]
-        lines.append(f"| `{name}` | " + " | ".join(_cell(row[h]["ssim"]) for h in horizons) + " |")
-    copied = " | ".join(_cell(first["copy"][h]["ssim"]) for h in horizons)
+    rows = {f"`{name}`": found["ahead"]["dream"] for name, found in scores.items()}
+    rows["copy of the last context frame"] = first["copy"]
+    lines = []
+    for metric in [m for m in ("ssim", "lpips") if m in first["dream"][horizons[0]]]:
+        lines += [f"| {metric.upper()}, frames ahead | " + " | ".join(horizons) + " |"]
+        lines += ["|---" * (len(horizons) + 1) + "|"]
+        for name, row in rows.items():
+            lines.append(f"| {name} | " + " | ".join(_cell(row[h][metric]) for h in horizons) + " |")
+        lines += [""]
     counted = first["dream"][horizons[0]]["ssim"]
     return [
         *lines,
-        f"| copy of the last context frame | {copied} |",
-        "",
         f"n = {counted['n']} starts in {counted['episodes']} episodes. "
         "A method with a window may know the actions to come.",
     ]
@@ -307,7 +309,12 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
     if "methods" in scores:
         first = next(iter(scores["methods"].values()))["ahead"]["dream"]
         count = max(s["ssim"]["episodes"] for s in first.values())
-        return [f"method=all ahead={held}_explore episodes={count}"]
+        told = {key: scores[key] for key in ("farthest", "starts", "precision") if scores.get(key)}
+        return [
+            " ".join(
+                [f"method=all ahead={held}_explore episodes={count}", *(f"{k}={v}" for k, v in told.items())]
+            )
+        ]
     dials = f"denoising_steps={scores['denoising_steps']}"
     if scores.get("blind", 16) != 16:
         dials += f" blind={scores['blind']}"

@@ -29,20 +29,21 @@ def measure_ahead(
     dreams = {"dream": dream_of(source, config, episodes)}
     if source.loaded is not None and not config.method:
         dreams["untrained"] = dream_of(replace(source, loaded=untrained(source.loaded)), config, episodes)
+    horizons = [h for h in HORIZONS if h <= config.farthest]
     scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
     for episode in tqdm(episodes, "ahead", unit="episode"):
-        length = config.context + max(HORIZONS)
-        for start in range(0, len(episode) - length, length):
+        length = config.context + max(horizons)
+        for start in range(0, len(episode) - length, length)[: config.starts or None]:
             walk, seed = Walk.of(episode, start, start + length), config.seed + start + config.context
             copy = walk.frames[config.context - 1]
             for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):
                 ahead = step.index - config.context + 1
-                if ahead in HORIZONS:
+                if ahead in horizons:
                     for name, frame in {"copy": copy, **step.frames}.items():
                         scores.add((name, ahead), step.true, frame)
         scores.end_episode()
     return {
-        name: {str(h): {k: scores.of((name, h), k) for k in scores.names} for h in HORIZONS}
+        name: {str(h): {k: scores.of((name, h), k) for k in scores.names} for h in horizons}
         for name in ("dream", "copy", "untrained")
         if name in dreams or name == "copy"
     }
