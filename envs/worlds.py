@@ -44,13 +44,13 @@ def identify(family: str, backend: str) -> tuple[str, dict[str, Any]]:
 
 def _recorded(episode: Episode, asked: dict[str, Any]) -> dict[str, Any]:
     """The options that an episode was recorded with; which world is made says the player, and never the file."""
-    told = episode.meta["env_kwargs"]
-    size = told.get("size", episode.meta["size"])
+    kwargs = episode.meta["env_kwargs"]
+    size = kwargs.get("size", episode.meta["size"])
     if not isinstance(size, int) or not 1 <= size <= SIDE:
         raise ValueError(f"{episode.path} says that it was recorded with a size of {size!r} pixels")
-    if (world := told.get("world", asked.get("world"))) != asked.get("world"):
+    if (world := kwargs.get("world", asked.get("world"))) != asked.get("world"):
         raise ValueError(f"{episode.path} was recorded in {PREFIX}{world}; give it as --env")
-    return told | asked
+    return kwargs | asked
 
 
 class World:

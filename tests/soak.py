@@ -19,7 +19,7 @@ import numpy as np
 
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 SETTLED = 2_000
 """Steps after which nothing new is set up any more."""

@@ -11,7 +11,10 @@ import pytest
 import run_demo
 from envs.episodes.episode import Episode
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER
-from training import collect, train_autoencoder, train_denoiser, train_odometry
+from training import collect
+from training.train import autoencoder as train_autoencoder
+from training.train import denoiser as train_denoiser
+from training.train import odometry as train_odometry
 from worldsim import checkpoint
 from worldsim.dream.world import DreamEnv, DreamError
 

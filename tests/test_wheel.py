@@ -46,7 +46,7 @@ def test_a_wheel_has_two_names_and_the_shipped_files(tmp_path: Path) -> None:
     # Unpacked anywhere, `envs` and `training` are importable after `worldsim_app`, and nothing comes from a checkout.
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "import worldsim_app; from worldsim import shipped; import envs, training; "
+        "import worldsim_app; from worldsim.config import shipped; import envs, training; "
         "print(envs.__file__, training.__file__, shipped.ASSETS, sep='\\n')"
     )
     done = subprocess.run(

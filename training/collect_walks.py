@@ -86,15 +86,15 @@ def encode(loaded: Loaded, frames: np.ndarray, poses: np.ndarray) -> tuple[np.nd
     model = loaded.model
     device = next(model.parameters()).device
     frames = smaller(frames, model.config.size)
-    latents, distances = [], []
+    latents, depth = [], []
     for i in range(0, len(frames), 64):
         with torch.autocast(device.type, torch.bfloat16):
             z = model.autoencoder.encode(to_tensor(frames[i : i + 64], device)).float()
             pitch = torch.from_numpy(poses[i : i + 64, 4]).to(device)
-            far = model.pixels.distances(z, pitch) if model.config.pixels else z.new_zeros(len(z), 1, 1)
+            far = model.pixels.depth(z, pitch) if model.config.pixels else z.new_zeros(len(z), 1, 1)
         latents.append(z.half().cpu().numpy())
-        distances.append(far.half().cpu().numpy())
-    return np.concatenate(latents), np.concatenate(distances)
+        depth.append(far.half().cpu().numpy())
+    return np.concatenate(latents), np.concatenate(depth)
 
 
 def shard(config: Config, first: int) -> Path:

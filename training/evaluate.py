@@ -73,9 +73,9 @@ def main(args: list[str]) -> int:
         result["methods"] = {}
         for name in methods.names():
             print(name)
-            result["methods"][name] = _measured(replace(config, method=name), source, networks)
+            result["methods"][name] = _scores(replace(config, method=name), source, networks)
     else:
-        result |= _measured(config, source, networks)
+        result |= _scores(config, source, networks)
     if config.out:
         Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
@@ -84,8 +84,8 @@ def main(args: list[str]) -> int:
 
 def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[str, Any]:
     """What the numbers were measured with: the dials that this kind of dream has."""
-    told = ("checkpoint", "budget", "denoising_steps", "blind", "pose_from", "second", "alone_after", "seed")
-    head: dict[str, Any] = {word: getattr(config, word) for word in told}
+    words = ("checkpoint", "budget", "denoising_steps", "blind", "pose_from", "second", "alone_after", "seed")
+    head: dict[str, Any] = {word: getattr(config, word) for word in words}
     if networks:
         head["perceptual"] = {"lpips": networks.origin["lpips_alex"], "fvd": networks.origin["i3d"]}
         print("; ".join(f"{name.upper()}: {weights}" for name, weights in head["perceptual"].items()))
@@ -102,14 +102,14 @@ def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[s
     return {word: value for word, value in head.items() if word not in without} | {"pose_from": "none"}
 
 
-def _measured(config: Config, source: Source, networks: Perceptual | None) -> dict[str, Any]:
+def _scores(config: Config, source: Source, networks: Perceptual | None) -> dict[str, Any]:
     """What was asked for, printed as it is known."""
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(Path(folder))
         if source.loaded is not None:
-            spoken = source.loaded.action_spec
-            check_same(spoken, episodes[0].meta["action_spec"], config.checkpoint, folder)
+            action_spec = source.loaded.action_spec
+            check_same(action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)
         return episodes[: config.episodes or None]
 
     found: dict[str, Any] = {}
@@ -126,11 +126,11 @@ def _measured(config: Config, source: Source, networks: Perceptual | None) -> di
             print(f"{'LPIPS' if name.endswith('lpips') else 'SSIM'} of returning views, by age")
             print(table(rows_of.items()))
     if config.alone:
-        found["alone"] = _alone(config, source, held_out(config.alone), networks)
+        found["alone"] = _free_running(config, source, held_out(config.alone), networks)
     return found
 
 
-def _alone(
+def _free_running(
     config: Config, source: Source, episodes: list[Episode], networks: Perceptual | None
 ) -> dict[str, Any]:
     assert source.loaded is not None

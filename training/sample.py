@@ -82,11 +82,13 @@ def prompt_of(config: Config, episode: Episode) -> tuple[np.ndarray, np.ndarray,
             f"expected {stop} frames in {config.prompt}, found {len(episode)}; lower start, given or frames"
         )
     vectors = episode.action_vectors()
-    led = np.concatenate([np.zeros_like(vectors[:1]), vectors])[config.start : stop]  # nothing led to frame 0
+    actions_before = np.concatenate([np.zeros_like(vectors[:1]), vectors])[
+        config.start : stop
+    ]  # nothing led to frame 0
     shown = episode.frames(config.start, stop)
     if script is not None:
-        return shown, np.concatenate([led, script]), None
-    return shown[: config.given], led, shown
+        return shown, np.concatenate([actions_before, script]), None
+    return shown[: config.given], actions_before, shown
 
 
 def decode(autoencoder: ArVae, latents: Tensor) -> np.ndarray:
@@ -120,8 +122,8 @@ def main(args: list[str]) -> int:
         raise ConfigError(
             f"{config.prompt}: expected frames of {size} pixels, found {episode.meta['size']}; choose another"
         )
-    shown, led, truth = prompt_of(config, episode)
-    actions = model.normalise(torch.from_numpy(led).to(device)).expand(config.count, -1, -1)
+    shown, actions_before, truth = prompt_of(config, episode)
+    actions = model.normalise(torch.from_numpy(actions_before).to(device)).expand(config.count, -1, -1)
     sampling = Sampling(config.difference, config.steps, config.guidance, config.sampler, config.eta)
 
     def progress(calls: Iterable[slice]) -> Iterable[slice]:

@@ -49,16 +49,16 @@ COMMANDS = {
 }
 
 STAGES = {
-    "autoencoder": Command("training.train_autoencoder:main", "frames to latents and back"),
-    "denoiser": Command("training.train_denoiser:main", "memory, denoiser and odometry over an autoencoder"),
-    "odometry": Command("training.train_odometry:main", "dead reckoning alone"),
-    "pixels": Command("training.train_pixels:main", "the memory of pixels: distances and mixing"),
+    "autoencoder": Command("training.train.autoencoder:main", "frames to latents and back"),
+    "denoiser": Command("training.train.denoiser:main", "memory, denoiser and odometry over an autoencoder"),
+    "odometry": Command("training.train.odometry:main", "dead reckoning alone"),
+    "pixels": Command("training.train.pixels:main", "the memory of pixels: distances and mixing"),
     "walks": Command("training.collect_walks:main", "play and encode what a generator is trained on"),
-    "generator": Command("training.train_generator:main", "the generator, on walks"),
-    "decoder": Command("training.train_decoder:main", "a sharper decoder, on walks"),
-    "reader": Command("training.train_reader:main", "the reading of memory alone"),
-    "video": Command("training.train_video:main", "a video model that methods play"),
-    "ar-vae": Command("training.train_ar_vae:main", "the tokenizer of AR-Diffusion"),
-    "ar-diffusion": Command("training.train_ar_diffusion:main", "AR-Diffusion over its tokenizer"),
+    "generator": Command("training.train.generator:main", "the generator, on walks"),
+    "decoder": Command("training.train.decoder:main", "a sharper decoder, on walks"),
+    "reader": Command("training.train.reader:main", "the reading of memory alone"),
+    "video": Command("training.train.video:main", "a video model that methods play"),
+    "ar-vae": Command("training.train.ar_vae:main", "the tokenizer of AR-Diffusion"),
+    "ar-diffusion": Command("training.train.ar_diffusion:main", "AR-Diffusion over its tokenizer"),
 }
 """What ``worldsim train`` trains, in the order in which the first six make a dream."""

@@ -48,7 +48,7 @@ def main(words: list[str]) -> int:
         "display": _display,
     }
     for name, line in lines.items():
-        print(f"{name:10} {_told(line)}", flush=True)
+        print(f"{name:10} {_answer(line)}", flush=True)
     return 0 if worlds else NOTHING_TO_PLAY
 
 
@@ -94,7 +94,7 @@ def kernels() -> Path:
     return Path(layers.normalise.stats.cache_path)
 
 
-def _told(line: Callable[[], str]) -> str:
+def _answer(line: Callable[[], str]) -> str:
     """A line, or why there is none: one thing that is broken does not hide the others."""
     try:
         return line()
@@ -158,7 +158,7 @@ def _worlds(found: list[str]) -> str:
 
 
 def _dreams() -> str:
-    from worldsim import shipped
+    from worldsim.config import shipped
 
     return (
         ", ".join(sorted(p.parent.name for p in shipped.CHECKPOINTS.glob("*/config.yaml"))) or "none shipped"

@@ -10,7 +10,7 @@ import ast
 import importlib.util
 import sys
 from collections.abc import Mapping
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import click
@@ -80,7 +80,8 @@ def documentation(module: str, path: str) -> str:
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None, module
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
-    return text.replace(f"python -m {module.removesuffix('.__main__')}", path)
+    short = {of: name for name, of in import_module("training").COMMANDS.items()}
+    return text.replace(f"python -m {short.get(module, module).removesuffix('.__main__')}", path)
 
 
 def version() -> str:

@@ -11,6 +11,7 @@ from worldsim.cli.options import Options, parse, usage
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
+    from worldsim.metrics.perceptual import Perceptual
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
@@ -32,18 +33,14 @@ def main(words: list[str]) -> None:
     from worldsim.cli.run import Played, run
     from worldsim.session.sinks.replay_check import ReplayCheck
 
-    spoken, episode = _checked(options)
-    networks = None
-    if options.config.perceptual:
-        from worldsim.metrics.perceptual import Perceptual
-
-        networks = Perceptual.load()
+    action_spec, episode = _checked(options)
+    networks = _networks() if options.config.perceptual else None
     compiling.wait()
     from worldsim.cli import dreams
     from worldsim.session.session import Session
 
     recorded = episode.meta["size"] if episode else None
-    source, dream = dreams.load(options, recorded, spoken) or (None, None)
+    source, dream = dreams.load(options, recorded, action_spec) or (None, None)
     if source:
         say(dreams.where(options, source))
     size = dreams.side(options, source, recorded)
@@ -81,6 +78,13 @@ def main(words: list[str]) -> None:
     )
 
 
+def _networks() -> Perceptual:
+    """What LPIPS is read by; imported where it is asked for."""
+    from worldsim.metrics.perceptual import Perceptual
+
+    return Perceptual.load()
+
+
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     """The world's language and the episode; what was asked for in vain is refused before anybody waits for kernels."""
     from envs import actions
@@ -89,11 +93,15 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim.actions import check_same
     from worldsim.dream import external
 
-    spoken = actions.spec(actions.space(options.env), options.env)
+    action_spec = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:
-        check_same(episode.meta["action_spec"], spoken, f"the episode {episode.path}", f"--env {options.env}")
+        check_same(
+            episode.meta["action_spec"], action_spec, f"the episode {episode.path}", f"--env {options.env}"
+        )
     if options.checkpoint and not external.find(options.checkpoint):
-        folder, told = checkpoint.describe(options.checkpoint)
-        check_same(told.action_spec, spoken, f"the checkpoint {folder.name}", f"--env {options.env}")
-    return spoken, episode
+        folder, description = checkpoint.describe(options.checkpoint)
+        check_same(
+            description.action_spec, action_spec, f"the checkpoint {folder.name}", f"--env {options.env}"
+        )
+    return action_spec, episode

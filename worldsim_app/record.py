@@ -15,5 +15,5 @@ FOLDER = "recordings"
 @command
 def main(words: list[str]) -> int:
     """Play with ``--record``."""
-    told = any(word == "--record" or word.startswith("--record=") for word in words)
-    return play.main(words if told else ["--record", FOLDER, *words])
+    recording = any(word == "--record" or word.startswith("--record=") for word in words)
+    return play.main(words if recording else ["--record", FOLDER, *words])

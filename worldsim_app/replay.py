@@ -24,9 +24,9 @@ def main(words: list[str]) -> int:
     from envs.episodes.episode import Episode
 
     with Episode(Path(words[0])) as episode:
-        told = {"--env": episode.meta.get("family"), "--backend": episode.meta.get("backend")}
+        flags = {"--env": episode.meta.get("family"), "--backend": episode.meta.get("backend")}
     given = {word.partition("=")[0] for word in words}
     known = [
-        part for flag, value in told.items() if value and flag not in given for part in (flag, str(value))
+        part for flag, value in flags.items() if value and flag not in given for part in (flag, str(value))
     ]
     return play.main([*known, "--replay", *words])

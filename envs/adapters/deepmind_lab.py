@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.asked import check
 
 LEVEL = "contributed/dmlab30/explore_goal_locations_small"
 PICTURE, PLACE, ROTATION = "RGB_INTERLEAVED", "DEBUG.POS.TRANS", "DEBUG.POS.ROT"
@@ -58,11 +59,9 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
         num_steps: int = 4,
         renderer: str = "software",
     ) -> None:
-        for name, value in {"size": size, "max_steps": max_steps, "num_steps": num_steps}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"DeepMind Lab: expected {name} of at least 1, found {value}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"DeepMind Lab: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("DeepMind Lab", size, max_steps, render_mode)
+        if num_steps < 1:
+            raise ValueError(f"DeepMind Lab: expected num_steps of at least 1, found {num_steps}")
         try:
             engine = importlib.import_module("deepmind_lab")
         except ImportError as error:
@@ -88,7 +87,7 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
         self._lab.reset(seed=self.world_seed)
         self._steps = 0
         self._look()
-        return self._seen()
+        return self._observation()
 
     def step(self, action: NDArray[np.int32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the action for ``num_steps`` frames of the engine."""
@@ -97,14 +96,14 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
         asked = np.asarray(action)
         if asked.shape != (7,):
             raise ValueError(f"DeepMind Lab: expected an action of 7 integers, found shape {asked.shape}")
-        told = np.clip(asked, self._low, self._high).astype(np.intc)
-        reward = float(self._lab.step(told, num_steps=self.num_steps))
+        command = np.clip(asked, self._low, self._high).astype(np.intc)
+        reward = float(self._lab.step(command, num_steps=self.num_steps))
         self._steps += 1
         over = not self._lab.is_running()
         if not over:  # an ended episode has nothing to observe
             self._look()
         cut = self.max_steps is not None and self._steps >= self.max_steps
-        observation, info = self._seen()
+        observation, info = self._observation()
         return observation, reward, over, cut, info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
@@ -116,14 +115,16 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
         self._lab.close()
 
     def _look(self) -> None:
-        seen = self._lab.observations()
-        self._pov = np.array(seen[PICTURE], np.uint8)  # (H, W, 3), copied: the engine reuses its memory
-        ahead, aside, up = (float(v) / UNITS_PER_CELL for v in seen[PLACE])
+        observations = self._lab.observations()
+        self._pov = np.array(
+            observations[PICTURE], np.uint8
+        )  # (H, W, 3), copied: the engine reuses its memory
+        ahead, aside, up = (float(v) / UNITS_PER_CELL for v in observations[PLACE])
         pitch, left = (
-            float(v) for v in seen[ROTATION][:2]
+            float(v) for v in observations[ROTATION][:2]
         )  # degrees; pitch grows downwards, yaw to the left
         self._pose = np.array([aside, up, ahead, (180.0 - left) % 360.0 - 180.0, pitch])
 
-    def _seen(self) -> tuple[Observation, dict[str, Any]]:
+    def _observation(self) -> tuple[Observation, dict[str, Any]]:
         assert self._pov is not None
         return {"pov": self._pov.copy()}, {"pose": self._pose.copy(), "seed": self.world_seed}

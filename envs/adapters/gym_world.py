@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from envs.adapters.engine_missing import EngineMissing
+from envs.asked import check
 
 PREFIX = "gym:"  # of the family's name; what follows is Gymnasium's own id
 FPS = 30  # of an environment that tells none
@@ -53,14 +54,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
     def __init__(
         self, world: str, size: int = 64, max_steps: int | None = None, render_mode: str | None = None
     ) -> None:
-        if size < 1:
-            raise ValueError(f"{PREFIX}{world}: expected size of at least 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"{PREFIX}{world}: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(
-                f"{PREFIX}{world}: expected render_mode None or 'rgb_array', found {render_mode!r}"
-            )
+        check(PREFIX + world, size, max_steps, render_mode)
         self.family = PREFIX + world
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
         self._env = _made(world)
@@ -89,18 +83,18 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         observation, _ = self._env.reset(seed=self.world_seed, options=options)
         self._steps = 0
-        return self._seen(observation)
+        return self._observation(observation)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """One step of the environment."""
         if self._pov is None:
             raise RuntimeError(f"{self.family}: there is no world yet; call reset() first")
-        told = _told(self._env.action_space, action)
-        observation, reward, terminated, truncated, _ = self._env.step(told)
+        native = _native(self._env.action_space, action)
+        observation, reward, terminated, truncated, _ = self._env.step(native)
         self._steps += 1
         cut = self.max_steps is not None and self._steps >= self.max_steps
-        seen, info = self._seen(observation)
-        return seen, float(reward), bool(terminated), bool(truncated) or cut, info
+        picture, info = self._observation(observation)
+        return picture, float(reward), bool(terminated), bool(truncated) or cut, info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
@@ -126,7 +120,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
                 found[tuple(str(n) for n in names)] = action - start if start else action
         return found
 
-    def _seen(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
+    def _observation(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
         if self._seen_in is None:
             observation = self._env.render()
         elif self._seen_in:
@@ -180,10 +174,10 @@ def _picture_in(space: spaces.Space[Any]) -> str | None:
     return "" if picture and (len(deep) == 2 or (len(deep) == 3 and deep[2] in (1, 3))) else None
 
 
-def _told(space: spaces.Space[Any], action: Any) -> Any:
+def _native(space: spaces.Space[Any], action: Any) -> Any:
     """A plain action as the environment takes it."""
     if isinstance(space, spaces.Dict):
-        return {name: _told(part, action[name]) for name, part in space.spaces.items()}
+        return {name: _native(part, action[name]) for name, part in space.spaces.items()}
     if isinstance(space, spaces.Discrete):
         return int(action) + int(space.start)
     return np.asarray(action, space.dtype)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.adapters.picture import square
+from envs.asked import check
 
 TASKS = {"0": "MineRLNavigate-v0", "1": "MineRLBasaltFindCave-v0"}  # by major version
 EYE = 1.62
@@ -56,12 +57,7 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         task: str | None = None,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"MineRL: expected size of at least 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"MineRL: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"MineRL: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("MineRL", size, max_steps, render_mode)
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
         gym, self.engine_version = _gym_with_minerl()
         self._env = gym.make(task or TASKS.get(self.engine_version.split(".")[0], TASKS["1"]))
@@ -78,26 +74,26 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
         self._env.seed(self.world_seed)
         self._steps = 0
-        return self._seen(self._env.reset())
+        return self._observation(self._env.reset())
 
     def step(self, action: dict[str, Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Press the keys for one tick of Minecraft (1/20 s)."""
         if self._pov is None:
             raise RuntimeError("MineRL: there is no world yet; call reset() first")
-        told = self._env.action_space.noop()
+        command = self._env.action_space.noop()
         for name in actions.MINECRAFT_BUTTONS:
-            if name in told:
-                told[name] = int(action[name])
-        if "use" not in told and "place" in told and action["use"]:
-            told["place"] = "dirt"
-        told["camera"] = np.clip(
+            if name in command:
+                command[name] = int(action[name])
+        if "use" not in command and "place" in command and action["use"]:
+            command["place"] = "dirt"
+        command["camera"] = np.clip(
             np.asarray(action["camera"], np.float32), -180.0, 180.0
         )  # (pitch, yaw) degrees
-        raw, reward, done, info = self._env.step(told)
+        raw, reward, done, info = self._env.step(command)
         self._steps += 1
         limit = bool(info.get("TimeLimit.truncated", False))
         cut = self.max_steps is not None and self._steps >= self.max_steps
-        observation, ours = self._seen(raw)
+        observation, ours = self._observation(raw)
         return observation, float(reward), bool(done) and not limit, (bool(done) and limit) or cut, ours
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
@@ -108,7 +104,7 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """End Minecraft."""
         self._env.close()
 
-    def _seen(self, raw: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
+    def _observation(self, raw: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
         self._pov = square(np.asarray(raw["pov"], np.uint8), self.size)
         info: dict[str, Any] = {"seed": self.world_seed}
         if (where := raw.get("location_stats")) is not None:

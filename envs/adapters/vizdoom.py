@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.adapters.picture import square
+from envs.asked import check
 
 SCENARIO = "my_way_home"
 UNIT = 32.0  # Doom's map units in one of ours: the width of its player
@@ -79,14 +80,9 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         scenario: str = SCENARIO,
     ) -> None:
-        if not 1 <= size <= HEIGHTS[-1]:
-            raise ValueError(f"ViZDoom: expected size from 1 to {HEIGHTS[-1]} pixels, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"ViZDoom: expected max_steps of at least 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"ViZDoom: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("ViZDoom", size, max_steps, render_mode, (1, HEIGHTS[-1]))
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
-        self._own = tempfile.TemporaryDirectory(
+        self._folder = tempfile.TemporaryDirectory(
             prefix="worldsim-doom-"
         )  # the engine writes its settings somewhere
         self._game = self._started(scenario)
@@ -109,21 +105,21 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self._game.new_episode()
         self._steps, self._walkmap = 0, None
         self._look()
-        return self._seen()
+        return self._observation()
 
     def step(self, action: dict[str, Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the buttons for two tics and turn by ``camera`` degrees (pitch, yaw) in them."""
         if self._pov is None:
             raise RuntimeError("ViZDoom: there is no world yet; call reset() first")
         down, right = (float(v) for v in np.asarray(action["camera"], np.float64))
-        told = [float(action[name]) for name in BUTTONS] + [-down / TICS, right / TICS]
-        reward = float(self._game.make_action(told, TICS))
+        command = [float(action[name]) for name in BUTTONS] + [-down / TICS, right / TICS]
+        reward = float(self._game.make_action(command, TICS))
         self._steps += 1
         over = bool(self._game.is_episode_finished())
         if not over:  # an ended episode has nothing to observe
             self._look()
         cut = self.max_steps is not None and self._steps >= self.max_steps
-        observation, info = self._seen()
+        observation, info = self._observation()
         return observation, reward, over, cut, info
 
     def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
@@ -147,7 +143,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
     def close(self) -> None:
         """End the engine."""
         self._end()
-        self._own.cleanup()
+        self._folder.cleanup()
 
     def _look(self) -> None:
         state = self._game.get_state()
@@ -157,7 +153,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         if self._steps == 0:
             self._sectors = state.sectors
 
-    def _seen(self) -> tuple[Observation, dict[str, Any]]:
+    def _observation(self) -> tuple[Observation, dict[str, Any]]:
         assert self._pov is not None
         return {"pov": self._pov.copy()}, {"pose": self._pose.copy(), "seed": self.world_seed}
 
@@ -174,7 +170,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
             names = ", ".join(sorted(p.stem for p in Path(vizdoom.scenarios_path).glob("*.cfg")))
             raise ValueError(f"ViZDoom: expected a scenario of {names}, or a .cfg file, found {scenario!r}")
         game = vizdoom.DoomGame()
-        game.set_doom_config_path(str(Path(self._own.name) / "vizdoom.ini"))
+        game.set_doom_config_path(str(Path(self._folder.name) / "vizdoom.ini"))
         game.load_config(str(config))
         height = next(h for h in HEIGHTS if h >= self.size)
         game.set_screen_resolution(getattr(vizdoom.ScreenResolution, f"RES_{RESOLUTIONS[height]}"))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
+from envs.asked import check
 from envs.blocks.materials import BEDROCK, BLOCK, SOLID, TREE_BLOCKS, WATER
 from envs.blocks.player import Player
 from envs.blocks.renderer import draw
@@ -51,19 +52,7 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         smooth: bool = True,
     ) -> None:
-        if (
-            isinstance(size, bool)
-            or not isinstance(size, int | np.integer)
-            or not SIZES[0] <= size <= SIZES[1]
-        ):
-            raise ValueError(
-                f"Blocks: expected size to be an int from {SIZES[0]} to {SIZES[1]}, found {size!r}"
-            )
-        whole = isinstance(max_steps, int | np.integer) and not isinstance(max_steps, bool)
-        if max_steps is not None and not (whole and max_steps > 0):
-            raise ValueError(f"Blocks: expected max_steps to be None or an int above 0, found {max_steps!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"Blocks: expected render_mode to be None or 'rgb_array', found {render_mode!r}")
+        check("Blocks", size, max_steps, render_mode, SIZES)
         self.size = int(size)
         self.max_steps = None if max_steps is None else int(max_steps)
         self.render_mode = render_mode
@@ -85,7 +74,7 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self._ground, self._tint = world.ground, world.tint
         self._room, self._tops = room_field(self.grid), tops_of(self.grid)
         self.player = Player(self.grid, SOLID, WATER, BEDROCK, BLOCK["planks"], self._set, "Blocks")
-        self.player.stand(*world.spawn)
+        self.player.stand_at(*world.spawn)
         self._steps = 0
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])

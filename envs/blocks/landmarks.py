@@ -25,7 +25,7 @@ def build(world: World, rng: np.random.Generator) -> None:
     shares: tuple[tuple[Maker, int], ...] = (
         (house, 9), (tower, 7), (wall, 6), (signboard, 6), (pillar, 4), (arch, 2), (pyramid, 2), (mushroom, 2),
     )  # fmt: skip
-    makers = [maker for maker, share in shares for _ in range(share)]
+    makers = [function for function, share in shares for _ in range(share)]
     order = rng.permutation(len(makers))
     first, second = rng.permutation(len(WOOLS)), rng.permutation(len(WOOLS))
     for i, site in enumerate(sites):

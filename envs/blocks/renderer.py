@@ -21,6 +21,8 @@ CHUNK = 4608  # rays that are followed and painted by one call: eights, for one 
 
 TEXELS, LOOKS = palette(*atlas(), TINTED)
 
+Axis = tuple[float, float, float]
+
 
 class _Work:
     """Working memory for pictures of one size, kept from call to call: fresh memory costs more than the rays do."""
@@ -54,6 +56,12 @@ class _Works(threading.local):
 _works = _Works()
 
 
+def _axes(yaw: float, pitch: float) -> tuple[Axis, Axis, Axis]:
+    """The camera's directions forward, right and up, of angles in radians."""
+    sy, cy, sp, cp = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+    return (-sy * cp, -sp, cy * cp), (-cy, 0.0, -sy), (-sy * sp, cp, cy * sp)
+
+
 def draw(
     grid: NDArray[np.uint8],
     room: NDArray[np.uint8],
@@ -78,9 +86,7 @@ def draw(
         _works.by_size[size] = _Work(size)
     work = _works.by_size[size]
     eye = float(pose[0]), float(pose[1]), float(pose[2])
-    yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
-    sy, cy, sp, cp = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
-    forward, right, up = (-sy * cp, -sp, cy * cp), (-cy, 0.0, -sy), (-sy * sp, cp, cy * sp)
+    forward, right, up = _axes(math.radians(pose[3]), math.radians(pose[4]))
     view = (*forward, *right, *up)
     along = max(map(abs, forward)) > 1.0 - 1e-9 or any(part.is_integer() for part in eye)
     kind = CUBES if along else FLAT

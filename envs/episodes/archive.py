@@ -69,8 +69,8 @@ def _directory(path: Path, length: int) -> int:
     end = tail.rfind(_END)
     if end < 0 or len(tail) < end + 22:
         return 0
-    told, start = (int.from_bytes(tail[end + i : end + i + 4], "little") for i in (12, 16))
-    if told == 0xFFFFFFFF or start == 0xFFFFFFFF:  # the numbers that count stand in a record before this one
+    size, start = (int.from_bytes(tail[end + i : end + i + 4], "little") for i in (12, 16))
+    if size == 0xFFFFFFFF or start == 0xFFFFFFFF:  # the numbers that count stand in a record before this one
         before = tail.rfind(b"PK\x06\x06", 0, end)
         return int.from_bytes(tail[before + 40 : before + 48], "little") if before >= 0 else 0
-    return told
+    return size

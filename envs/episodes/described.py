@@ -42,13 +42,13 @@ def checked(meta: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: something is missing, of another type, or too large; the message says what.
     """
-    version = _told(meta, "format")
+    version = _described(meta, "format")
     if version != FORMAT:
         raise ValueError(
             f"has episode format {_brief(version)}, this program reads format {FORMAT}; update it"
         )
     _whole(meta, "frames", 1, limits.FRAMES)
-    check_spec(_told(meta, "action_spec"))
+    check_spec(_described(meta, "action_spec"))
     found = {**_DEFAULTS, "env_id": meta["action_spec"]["family"], **meta}
     found.setdefault("family", meta["action_spec"]["family"])
     for name, kinds in _OTHERS.items():
@@ -116,14 +116,14 @@ def _check_field(field: Mapping[str, Any]) -> None:
             raise ValueError(f"has an action field {name!r} whose {bound} does not fit its shape and type")
 
 
-def _told(meta: Mapping[str, Any], key: str) -> Any:
+def _described(meta: Mapping[str, Any], key: str) -> Any:
     if key not in meta:
         raise ValueError(f"lacks {key!r}")
     return meta[key]
 
 
-def _whole(told: Mapping[str, Any], key: str, least: int, most: int) -> None:
-    value = told.get(key)
+def _whole(fields: Mapping[str, Any], key: str, least: int, most: int) -> None:
+    value = fields.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(f"says {key} {_brief(value)}, expected a whole number from {least} to {most}")
 

@@ -174,10 +174,10 @@ class Episode:
 
     def _sums(self) -> dict[str, str] | None:
         """SHA-256 of every member by name; None in an episode that was sealed before there were checksums."""
-        if (told := self.meta.get("sha256")) is None:
+        if (checksum := self.meta.get("sha256")) is None:
             return None
         data = self._read(SUMS, limits.ARRAYS)
-        if hashlib.sha256(data).hexdigest() != told:
+        if hashlib.sha256(data).hexdigest() != checksum:
             raise EpisodeError(f"{self.path}: {SUMS} is not what {META} says it is")
         lines = (line.partition("  ") for line in data.decode("ascii", "replace").splitlines())
         return {name: digest for digest, _, name in lines}

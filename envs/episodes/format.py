@@ -109,9 +109,9 @@ def fitted(arrays: Mapping[str, np.ndarray], frames: int, spec: Mapping[str, Any
         if pose.shape != (frames, POSE) or pose.dtype.kind != "f" or not np.isfinite(pose).all():
             raise EpisodeError(f"expected poses ({frames}, {POSE}), found {pose.dtype} {pose.shape}")
     for name, dtype in (("reward", np.float64), ("terminated", np.bool_), ("truncated", np.bool_)):
-        told = found.setdefault(name, np.zeros(frames - 1, dtype))
-        if told.shape != (frames - 1,):
-            raise EpisodeError(f"expected {name} ({frames - 1},), found {told.shape}")
+        column = found.setdefault(name, np.zeros(frames - 1, dtype))
+        if column.shape != (frames - 1,):
+            raise EpisodeError(f"expected {name} ({frames - 1},), found {column.shape}")
     return found
 
 

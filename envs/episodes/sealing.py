@@ -100,13 +100,13 @@ def seal(folder: Path, path: Path, recovered: bool) -> Path | None:
                     frames += 1
                 packed = steps.pack(frames, folder / PRELUDE_LINES)
                 put(STEPS, packed)
-                told = "".join(sums).encode()
-                archive.writestr(_entry(SUMS), told)
+                digests = "".join(sums).encode()
+                archive.writestr(_entry(SUMS), digests)
                 meta |= {
                     "size": height,
                     "frames": frames,
                     "recovered": recovered,
-                    "sha256": hashlib.sha256(told).hexdigest(),
+                    "sha256": hashlib.sha256(digests).hexdigest(),
                 }
                 archive.writestr(_entry(META), json.dumps(meta, indent=1).encode())
             file.flush()
@@ -196,8 +196,8 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def disk_full(error: OSError, frames: int, folder: Path) -> OSError:
-    told = f"the disk is full; make room; {frames} recorded frames stay, to be sealed at the next start, in"
-    return OSError(errno.ENOSPC, told, str(folder))
+    notice = f"the disk is full; make room; {frames} recorded frames stay, to be sealed at the next start, in"
+    return OSError(errno.ENOSPC, notice, str(folder))
 
 
 def _plain(path: Path) -> bool:

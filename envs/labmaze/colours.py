@@ -23,7 +23,7 @@ def surface_colours() -> dict[str, NDArray[np.float64]]:
     return {kind: np.array(rows, float) for kind, rows in json.loads(TABLE.read_text()).items()}
 
 
-def measured() -> dict[str, NDArray[np.float64]]:
+def measure() -> dict[str, NDArray[np.float64]]:
     """What :func:`surface_colours` says, from the pictures themselves."""
     floors = sorted(i for family in textures.FLOOR_FAMILIES.values() for i in family)
     walls = sorted(i for family in textures.WALL_FAMILIES.values() for i in family)

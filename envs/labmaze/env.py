@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
+from envs.asked import check
 from envs.labmaze import colours, decals, ids, maze, renderer, scene
 
 DEGREES_PER_LOOK = 0.06  # 283 looks are one turn of TECO's data, 17 degrees
@@ -51,12 +52,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         render_mode: str | None = None,
         ids: bool = False,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"LabMaze: expected size >= 1 pixel, found {size}")
-        if max_steps is not None and max_steps < 1:
-            raise ValueError(f"LabMaze: expected max_steps >= 1 or None, found {max_steps}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"LabMaze: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("LabMaze", size, max_steps, render_mode)
         self.size, self.max_steps, self.render_mode, self.ids = size, max_steps, render_mode, ids
         parts: dict[str, spaces.Space[Any]] = {"pov": spaces.Box(0, 255, (size, size, 3), np.uint8)}
         if ids:
@@ -191,10 +187,12 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         return np.array([self._x, self._y, self._z, self._yaw, self._pitch])
 
     def _observe(self, pose: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        seen: dict[str, NDArray[Any]] = {"pov": renderer.picture(self._scene, pose, self.fov, self.size)}
+        observation: dict[str, NDArray[Any]] = {
+            "pov": renderer.picture(self._scene, pose, self.fov, self.size)
+        }
         if self.ids:
-            seen["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
-        return seen
+            observation["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
+        return observation
 
     def _info(self, pose: NDArray[np.float64]) -> dict[str, Any]:
         return {"pose": pose, "world_seed": self._expect_reset().seed}

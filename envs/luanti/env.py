@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
+from envs.asked import check
 from envs.blocks.player import Player
 from envs.luanti import saved_map
-from envs.luanti.game import FOV, EngineDied, Game, binary
+from envs.luanti.engine import FOV, EngineDied, binary
+from envs.luanti.game import Game
 from envs.luanti.saved_map import HEIGHT, LIQUID, LOWEST, SIDE
 
 SIZES = (16, 1024)  # smallest and largest picture
@@ -60,14 +62,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         map_seed: int = 42,
         game: Game | None = None,
     ) -> None:
-        if not isinstance(size, int | np.integer) or not SIZES[0] <= size <= SIZES[1]:
-            raise ValueError(
-                f"Luanti: expected size to be an int from {SIZES[0]} to {SIZES[1]}, found {size!r}"
-            )
-        if max_steps is not None and not (isinstance(max_steps, int | np.integer) and max_steps > 0):
-            raise ValueError(f"Luanti: expected max_steps to be None or an int above 0, found {max_steps!r}")
-        if render_mode not in (None, "rgb_array"):
-            raise ValueError(f"Luanti: expected render_mode None or 'rgb_array', found {render_mode!r}")
+        check("Luanti", size, max_steps, render_mode, SIZES)
         binary()
         self.size, self.map_seed = int(size), int(map_seed)
         self.max_steps = None if max_steps is None else int(max_steps)
@@ -97,7 +92,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         in_hand = self.map.names.index(saved_map.IN_HAND)
         self.player = Player(grid, self.map.solid, LIQUID, -1, in_hand, self._set, "Luanti")
         height = float(self.map.walkmap(grid)[column])
-        self.player.stand(column[0] + 0.5, height, column[1] + 0.5, yaw)
+        self.player.stand_at(column[0] + 0.5, height, column[1] + 0.5, yaw)
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
         self._steps = 0

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from envs.luanti.game import VIEW, Game
+from envs.luanti.engine import VIEW
+from envs.luanti.game import Game
 from envs.policies.navigation import Cell, WalkMap
 
 FORMAT = 1

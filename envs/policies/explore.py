@@ -30,12 +30,12 @@ class Explore(Walker):
     def _return(self) -> Script:
         """Back to a view of 10 to 150 frames ago, and look at it as it was then."""
         age = int(self.rng.integers(14, min(130, self.tick - 1) + 1))
-        seen = self.trail[-age]
+        earlier = self.trail[-age]
         arrived = yield from self.walk_to(
-            (float(seen[0]), float(seen[2])), ticks=80, sprint=self._sprints(), glance=0.01, down=2.0
+            (float(earlier[0]), float(earlier[2])), ticks=80, sprint=self._sprints(), glance=0.01, down=2.0
         )
         if arrived and self.rng.random() < 0.8:
-            yield from self.turn_to(float(seen[3]), float(seen[4]))
+            yield from self.turn_to(float(earlier[3]), float(earlier[4]))
             yield from self._scan()
         return arrived
 

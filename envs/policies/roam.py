@@ -139,15 +139,15 @@ class Roam(Body):
         """Turn all round, then to one of the open ways that were seen, the likelier the farther it goes."""
         began, last, left = self.tick, float(self.pose[3]), 360.0
         side = float(self.rng.choice([-1, 1]))
-        seen: list[tuple[float, float]] = []
+        visited: list[tuple[float, float]] = []
         while left > 2 and self.tick < began + 120:
-            seen.append((float(self.pose[3]), self.ahead))
+            visited.append((float(self.pose[3]), self.ahead))
             yield Move(turn=self._turn(side * left), tilt=self._tilt(self.level - self.pose[4]))
             left -= abs(wrap(float(self.pose[3]) - last))
             last = float(self.pose[3])
-        room = np.array([max(0.0, far - self.sight.near) for _, far in seen])
+        room = np.array([max(0.0, far - self.sight.near) for _, far in visited])
         if room.sum() > 0:
-            yaw = seen[int(self.rng.choice(len(seen), p=room / room.sum()))][0]
+            yaw = visited[int(self.rng.choice(len(visited), p=room / room.sum()))][0]
             yield from self.turn_to(yaw, near=4.0)
         return True
 

@@ -11,7 +11,8 @@ import pytest
 
 from envs.adapters.engine_missing import EngineMissing
 from envs.luanti import saved_map
-from envs.luanti.game import Game, binary
+from envs.luanti.engine import binary
+from envs.luanti.game import Game
 
 BUSY = 2.0  # processes a core that wait for it: with more, one frame takes seconds
 FORCE = "WORLDSIM_TEST_LUANTI"  # set it to test on a busy machine all the same

@@ -29,10 +29,10 @@ def small_config() -> ModelConfig:
     )
 
 
-def small_model(seed: int = 0, alone: bool = False, pixels: bool = False) -> WorldModel:
+def small_model(seed: int = 0, free_running: bool = False, pixels: bool = False) -> WorldModel:
     """Random weights everywhere, also where training starts from zero, so that every path matters."""
     torch.manual_seed(seed)
-    model = WorldModel(replace(small_config(), alone=alone, pixels=pixels))
+    model = WorldModel(replace(small_config(), free_running=free_running, pixels=pixels))
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():

@@ -13,7 +13,8 @@ from tests.helpers.small_ar_diffusion import small_ar_diffusion
 from tests.helpers.small_model import SPEC, small_checkpoint
 from tests.helpers.small_run import record
 from tests.helpers.small_video import small_video
-from training import evaluate, ship
+from training import evaluate
+from training.cards import ship
 from training.evaluation import ahead
 from training.evaluation import scores as networks
 from worldsim import checkpoint

@@ -164,10 +164,10 @@ def _bounds(
         with Products.counting() as products:
             dream.step(action)
         counted.append(products)
-    alone = [products.alone() for products in counted]
+    isolated = [products.isolated_ms() for products in counted]
     phases = dict(counted[1].phases)
     compress = max((0, 1), key=lambda i: counted[i].phases["compress"].operations)
-    products_ms = alone[1] | {"compress": alone[compress]["compress"]}
+    products_ms = isolated[1] | {"compress": isolated[compress]["compress"]}
     phases["compress"] = counted[compress].phases["compress"]
     rows = {}
     for name, phase in phases.items():

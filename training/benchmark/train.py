@@ -17,16 +17,17 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from training import collect_walks, train_generator
+from training import collect_walks
 from training.collect import CollectConfig, collect
 from training.data.clips import draw
 from training.data.episodes import latent_episodes, open_episodes
 from training.data.evidence_clips import Clips
 from training.data.returning_views import draw_reads, readable
 from training.data.walks import read
-from training.train_denoiser import Config as DenoiserRun
-from training.train_denoiser import Objective
-from training.train_generator import Run, with_generator
+from training.train import generator as train_generator
+from training.train.denoiser import Config as DenoiserRun
+from training.train.denoiser import Objective
+from training.train.generator import Run, with_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig, load
 from worldsim.models.world_model import WorldModel
@@ -98,11 +99,11 @@ def _generator(config: Config, folder: Path) -> dict[str, float]:
         collect_walks.shard(played, first)
     torch.set_num_threads(config.threads)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
-    told = train_generator.Config(
+    run = train_generator.Config(
         checkpoint=config.checkpoint, walks=played.out, out=str(folder / "run"), generator=config.generator
     )
-    clips = Clips(read(Path(played.out)), loaded.model, told.clip)
-    trained = Run(told, loaded.model.generator, Accelerator(mixed_precision="bf16"), clips)
+    clips = Clips(read(Path(played.out)), loaded.model, run.clip)
+    trained = Run(run, loaded.model.generator, Accelerator(mixed_precision="bf16"), clips)
     fast = torch.compile(trained.objective, dynamic=False) if config.compile else trained.objective
     batches = clips.ahead(0, 0)
 
@@ -110,7 +111,7 @@ def _generator(config: Config, folder: Path) -> dict[str, float]:
         losses = trained.losses(fast, next(batches), i, 0)  # type: ignore[arg-type]
         trained.update(losses["loss"], i)
 
-    found = _timed(step, config, told.clip.batch * told.clip.length)
+    found = _timed(step, config, run.clip.batch * run.clip.length)
     batches.close()  # type: ignore[attr-defined]
     weights = sum(p.numel() for n, p in trained.objective.named_parameters() if p.ndim == 2 and "blocks" in n)
     # Three products for each weight and token: forward, and two backward.
@@ -127,23 +128,23 @@ def _denoiser(config: Config, folder: Path) -> dict[str, float]:
         model.autoencoder.load_state_dict(loaded.model.autoencoder.state_dict())
     for parameter in model.autoencoder.parameters():
         parameter.requires_grad_(False)
-    told = DenoiserRun(data=str(data), out=str(folder / "old"), autoencoder="")
+    run = DenoiserRun(data=str(data), out=str(folder / "old"), autoencoder="")
     episodes = latent_episodes(
         open_episodes(data), model.autoencoder, folder / "latents", torch.device("cpu"), quiet=True
     )
-    objective = Objective(model, told.objective)
+    objective = Objective(model, run.objective)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-4)
 
     def step(i: int) -> None:
-        clip, noise = draw(episodes, told.clip, 0, i, 0, torch.device("cpu"))
-        reads = draw_reads(model, episodes, told.reads, 0, i, 0) if readable(episodes) else None
+        clip, noise = draw(episodes, run.clip, 0, i, 0, torch.device("cpu"))
+        reads = draw_reads(model, episodes, run.reads, 0, i, 0) if readable(episodes) else None
         with torch.autocast("cpu", torch.bfloat16):
             loss = objective(clip, noise, reads=reads)["loss"]
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    return _timed(step, config, told.clip.batch * told.clip.length)
+    return _timed(step, config, run.clip.batch * run.clip.length)
 
 
 def matrix_rate(side: int = 1024, repeats: int = 20) -> float:

@@ -70,7 +70,7 @@ class Products(TorchDispatchMode):
         self.phases[phase], self._open = self._open, Phase()
 
     @torch.inference_mode()
-    def alone(self, repeats: int = 30) -> dict[str, float]:
+    def isolated_ms(self, repeats: int = 30) -> dict[str, float]:
         """Median milliseconds of each phase's calls and nothing else, in the order of a step."""
         spent: dict[str, list[float]] = {name: [] for name in self.phases}
         for _ in range(repeats):

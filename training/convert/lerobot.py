@@ -46,8 +46,8 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
         PyarrowMissing: the library is not installed.
     """
     pa, pq = _pyarrow()
-    told = info(episode)
-    begin(folder, told, episode)
+    summary = info(episode)
+    begin(folder, summary, episode)
     before = _newest(folder, pq)
     if (
         before is not None and before["worldsim/name"] == name
@@ -56,7 +56,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     index = 0 if before is None else int(before["episode_index"]) + 1
     first = 0 if before is None else int(before["dataset_to_index"])
     place = {"chunk_index": index // FILES_A_CHUNK, "file_index": index % FILES_A_CHUNK}
-    columns, frames, fps = _columns(episode), episode.frames(), int(told["fps"])
+    columns, frames, fps = _columns(episode), episode.frames(), int(summary["fps"])
     n = len(frames)
     rows = {key: _list(pa, value) for key, value in columns.items()}
     rows |= {

@@ -60,8 +60,8 @@ def info(episode: Episode) -> dict[str, Any]:
     }
     if episode.poses is not None:
         features[STATE] = {"dtype": "float32", "shape": [5], "names": ["x", "y", "z", "yaw", "pitch"]}
-    own = {"alignment": ALIGNMENT, "lossless": False}
-    own |= {
+    facts = {"alignment": ALIGNMENT, "lossless": False}
+    facts |= {
         key: meta.get(key) for key in ("env_id", "env_version", "backend", "family", "fov", "action_spec")
     }
     return {
@@ -78,11 +78,11 @@ def info(episode: Episode) -> dict[str, Any]:
         "data_path": DATA,
         "video_path": VIDEO,
         "features": features,
-        "worldsim": own,
+        "worldsim": facts,
     }
 
 
-def begin(folder: Path, told: dict[str, Any], episode: Episode) -> None:
+def begin(folder: Path, summary: dict[str, Any], episode: Episode) -> None:
     """Write info.json with the first episode; the others must fit it.
 
     Raises:
@@ -92,10 +92,10 @@ def begin(folder: Path, told: dict[str, Any], episode: Episode) -> None:
     if size % 2:
         raise BadFile(f"expected an even size for H.264, found {size} pixels")
     if not path.is_file():
-        put_json(path, told)
+        put_json(path, summary)
     there = json.loads(path.read_text())
     for key in ("features", "worldsim"):
-        if there[key] != json.loads(json.dumps(told[key])):
+        if there[key] != json.loads(json.dumps(summary[key])):
             raise BadFile(
                 f"{episode.path} is of another world, size or action language than those in {folder}"
             )
@@ -110,7 +110,7 @@ def tasks(pa: Any, task: str) -> Any:
         {**column, "name": None, "field_name": index, "pandas_type": "unicode", "numpy_type": "object"},
     ]
     heads = {"name": None, "field_name": None, "pandas_type": "unicode", "numpy_type": "object"}
-    told = {
+    summary = {
         "index_columns": [index],
         "column_indexes": [{**heads, "metadata": {"encoding": "UTF-8"}}],
         "columns": columns,
@@ -118,7 +118,7 @@ def tasks(pa: Any, task: str) -> Any:
         "pandas_version": "2.0.0",
     }
     table = pa.table({"task_index": pa.array([0], pa.int64()), index: pa.array([task])})
-    return table.replace_schema_metadata({"pandas": json.dumps(told)})
+    return table.replace_schema_metadata({"pandas": json.dumps(summary)})
 
 
 def put_json(path: Path, content: dict[str, Any]) -> None:

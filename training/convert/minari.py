@@ -74,9 +74,9 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
 
 def _ended(terminated: np.ndarray, truncated: np.ndarray) -> list[bool]:
     """An episode of Minari ends somehow: one that was only cut short is truncated at its last step."""
-    told: list[bool] = truncated.tolist()
-    told[-1] = told[-1] or not bool(terminated[-1])
-    return told
+    truncations: list[bool] = truncated.tolist()
+    truncations[-1] = truncations[-1] or not bool(terminated[-1])
+    return truncations
 
 
 @contextmanager

@@ -77,10 +77,10 @@ def read_minecraft(path: Path, size: int) -> list[Recording]:
     arrays = _arrays(beside)
     if "actions" not in arrays:
         raise BadFile(f"expected the array actions in {beside.name}, found {sorted(arrays)}")
-    frames, led = video_frames(path, size), arrays["actions"]
-    if led.shape != (len(frames),) or led.dtype.kind not in "iu":
-        raise BadFile(f"expected one action a frame, found {led.shape} for {len(frames)} frames")
-    moves = [minecraft_action(int(number)) for number in led[1:]]
+    frames, actions = video_frames(path, size), arrays["actions"]
+    if actions.shape != (len(frames),) or actions.dtype.kind not in "iu":
+        raise BadFile(f"expected one action a frame, found {actions.shape} for {len(frames)} frames")
+    moves = [minecraft_action(int(number)) for number in actions[1:]]
     return [Recording("minecraft", frames, moves, lossless=False)]
 
 

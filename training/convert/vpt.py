@@ -47,8 +47,8 @@ def read(path: Path, size: int) -> list[Recording]:
     frames = video_frames(path, size)
     count = min(len(frames), len(lines))
     if abs(len(frames) - len(lines)) > 1:  # the recorder may stop between the two
-        told = f"{len(lines)} lines for {len(frames)} frames, the first {count} are taken"
-        print(f"{path}: {told}", file=sys.stderr)
+        notice = f"{len(lines)} lines for {len(frames)} frames, the first {count} are taken"
+        print(f"{path}: {notice}", file=sys.stderr)
     if count < 2:
         raise BadFile(
             f"expected one line a frame and at least two, found {len(lines)} lines for {len(frames)} frames"
@@ -72,8 +72,8 @@ def read(path: Path, size: int) -> list[Recording]:
 def _stretch(
     frames: list[NDArray[np.uint8]], moves: list[Any], poses: list[list[float] | None], first: int, end: int
 ) -> Recording:
-    told = [pose for pose in poses[first:end] if pose is not None]
-    whole = told if len(told) == end - first else None
+    known = [pose for pose in poses[first:end] if pose is not None]
+    whole = known if len(known) == end - first else None
     extra = {"first_frame": first}
     return Recording("minecraft", frames[first:end], moves[first : end - 1], whole, False, extra)
 
@@ -126,7 +126,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                told = json.loads(line)
+                record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 if not found:
                     raise BadFile(f"{path.name} is damaged: {error}") from None
@@ -134,7 +134,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
                     f"{path}: damaged from line {len(found) + 1} on, what is before counts", file=sys.stderr
                 )
                 break
-            found.append(told if isinstance(told, dict) else {})
+            found.append(record if isinstance(record, dict) else {})
             if len(found) > LINES:
                 raise BadFile(f"{path.name} has more than {LINES} lines")
     return found

@@ -46,16 +46,16 @@ def actions_of(script: str, family: str) -> np.ndarray:
 def _action(what: str, family: str, word: str) -> Any:
     action = noop(family)
     for part in what.split(",") if what != "noop" else []:
-        name, equals, told = part.partition("=")
+        name, equals, given = part.partition("=")
         names = DMLAB if family == "dmlab" else tuple(action)
         if name not in names:
             raise ScriptError(
                 f"{word!r}: no field {name!r} of {family} actions; they are noop, {', '.join(names)}"
             )
         try:
-            values = [float(v) for v in told.split(":")] if equals else [1.0]
+            values = [float(v) for v in given.split(":")] if equals else [1.0]
         except ValueError:
-            raise ScriptError(f"{word!r}: expected numbers after =, found {told!r}") from None
+            raise ScriptError(f"{word!r}: expected numbers after =, found {given!r}") from None
         whole = family == "dmlab" or name != "camera"
         if len(values) != (1 if whole else 2) or (whole and not values[0].is_integer()):
             wanted = "one whole number" if whole else "two numbers, pitch:yaw in degrees"

@@ -150,7 +150,7 @@ def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str
     z, stop = episode.latents, start + length
     poses = episode.poses if episode.poses is not None else torch.zeros(len(z), 5)
     # Row i of ``led`` is the action that led to frame i; nothing led to the first.
-    led = torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions])
+    actions = torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions])
     first = max(0, start - past)
     missing = past - (start - first)
 
@@ -161,14 +161,14 @@ def _row(episode: LatentEpisode, start: int, length: int, past: int) -> dict[str
     valid = torch.arange(past) >= missing
     return {
         "latents": z[start:stop].float(),
-        "actions": led[start:stop],
+        "actions": actions[start:stop],
         "poses": poses[start:stop],
         "earlier_poses": before(poses, start, N_RECENT + 1),
-        "earlier_actions": before(led, start, N_RECENT + 1),
+        "earlier_actions": before(actions, start, N_RECENT + 1),
         "ground": grounds(poses[:, 1])[start - 1 : stop - 1],
         "before_latents": z[start - 1].float(),
         "past_latents": padded(z).float(),
-        "past_actions": padded(led),
+        "past_actions": padded(actions),
         "past_poses": padded(poses),
         "past_valid": valid,
     }

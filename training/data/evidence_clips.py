@@ -21,7 +21,7 @@ from torch import Tensor
 
 from training.data.walks import Walks, episodes
 from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
-from worldsim.engine.kernels.poses import relevant, stand
+from worldsim.engine.kernels.poses import relevant, viewpoint
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.world_model import WorldModel
 
@@ -35,8 +35,9 @@ BLUR = 3.0
 class ClipConfig:
     """``odds``: of what is remembered, in the order of ``REMEMBERED``.
 
-    ``own``: share of clips with evidence whose evidence is degraded as a dream's own is; ``shaken``: share whose pose
-    is a little off; ``dropped``: share of single frames without evidence, as frames have that were given and not drawn.
+    ``generated``: share of clips with evidence whose evidence is degraded as a dream's own is; ``shaken``: share whose
+    pose is a little off; ``dropped``: share of single frames without evidence, as frames have that were given and not
+    drawn.
     """
 
     length: int = 16
@@ -44,7 +45,7 @@ class ClipConfig:
     window: int = 8
     reads: int = 4
     odds: list[float] = field(default_factory=lambda: [0.3, 0.25, 0.2, 0.25])
-    own: float = 0.4
+    generated: float = 0.4
     shaken: float = 0.3
     dropped: float = 0.1
 
@@ -92,13 +93,13 @@ class Clips:
         walks = self.shards[shard]
         start = int(rng.integers(1, walks.steps - c.length + 1))
         part = slice(start, start + c.length)
-        control, stands = self._of_episode(shard, episode)
+        control, viewpoints = self._of_episode(shard, episode)
         latents = torch.from_numpy(np.asarray(walks.latents[episode, part], np.float32))
-        seen = self._evidence(rng, walks, episode, start, stands)
-        cells = seen.shape[-1] // DOWNSAMPLING
-        marks = (seen[:, 3] > 0).reshape(c.length, cells, DOWNSAMPLING, cells, DOWNSAMPLING)
+        drawn = self._evidence(rng, walks, episode, start, viewpoints)
+        cells = drawn.shape[-1] // DOWNSAMPLING
+        marks = (drawn[:, 3] > 0).reshape(c.length, cells, DOWNSAMPLING, cells, DOWNSAMPLING)
         covered = marks.mean((2, 4), dtype=np.float32)
-        return latents, control[part], torch.from_numpy(seen), torch.from_numpy(covered)
+        return latents, control[part], torch.from_numpy(drawn), torch.from_numpy(covered)
 
     def _of_episode(self, shard: int, episode: int) -> tuple[Tensor, list[NDArray[np.float64]]]:
         """What steers every frame (T, K), and where each is seen from."""
@@ -110,7 +111,7 @@ class Clips:
             with torch.no_grad():
                 moved = m.motion(torch.cat([poses[:1], poses[:-1]]), poses)
                 control = m.control(m.normalise(actions), moved, poses[:, 4])
-            self._known[key] = control, [stand(p, m.scale) for p in poses.double().tolist()]
+            self._known[key] = control, [viewpoint(p, m.scale) for p in poses.double().tolist()]
         return self._known[key]
 
     def _evidence(
@@ -119,7 +120,7 @@ class Clips:
         walks: Walks,
         episode: int,
         start: int,
-        stands: list[NDArray[np.float64]],
+        viewpoints: list[NDArray[np.float64]],
     ) -> NDArray[np.float32]:
         """(L, SEEN, H, W)."""
         c, side = self.config, self.model.config.size
@@ -130,7 +131,7 @@ class Clips:
         history = c.window if kind == "window" else int(rng.choice(HISTORIES))
         kept = rng.random(walks.steps) < (1.0 if rng.random() < 0.5 else rng.uniform(0.2, 0.9))
         kept[start:] = True
-        own, shaken = rng.random() < c.own, rng.random() < c.shaken
+        generated, shaken = rng.random() < c.generated, rng.random() < c.shaken
         poses = walks.poses[episode].astype(np.float64)
         for k, i in enumerate(range(start, start + c.length)):
             if rng.random() < c.dropped:
@@ -143,23 +144,26 @@ class Clips:
             if shaken:
                 pose[:3] += rng.normal(0, 0.01 * self.model.scale, 3)
                 pose[3:] += rng.normal(0, 0.4, 2)
-            best = [some[j] for j in relevant([stands[j] for j in some], stands[i], min(c.reads, len(some)))]
-            far = np.asarray(walks.distances[episode, best], np.float32)
-            marks = [OWN if own else TRUE] * len(best)
+            best = [
+                some[j]
+                for j in relevant([viewpoints[j] for j in some], viewpoints[i], min(c.reads, len(some)))
+            ]
+            far = np.asarray(walks.depth[episode, best], np.float32)
+            marks = [OWN if generated else TRUE] * len(best)
             picture, mark, _ = self.draw_evidence(
                 pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks
             )
             out[k] = stack(picture, mark)
-        return degraded(out, rng) if own else out
+        return degraded(out, rng) if generated else out
 
 
-def degraded(seen: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def degraded(drawn: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Evidence (L, SEEN, H, W) as a dream's own frames give it: colours that drifted, blurred, with a little noise.
 
     What was imagined is blurred at first; a generator that takes a blur for what it is draws it sharper, and what is
     sharp stays so.
     """
-    colours, known = seen[:, :3], (seen[:, 3:] > 0).astype(np.float32)
+    colours, known = drawn[:, :3], (drawn[:, 3:] > 0).astype(np.float32)
     gain = 1 + rng.normal(0, 0.08, (1, 3, 1, 1)).astype(np.float32)
     shift = rng.normal(0, 0.06, (1, 3, 1, 1)).astype(np.float32)
     x = colours * gain + shift
@@ -168,7 +172,7 @@ def degraded(seen: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
         weight = gaussian_filter(known, width, truncate=2.5)
         x = gaussian_filter(x * known, width, truncate=2.5) / np.maximum(weight, 1e-3)
     x = x + rng.normal(0, rng.uniform(0, 0.08), x.shape)
-    return np.concatenate([(x.clip(-1, 1) * known), seen[:, 3:]], 1).astype(np.float32)
+    return np.concatenate([(x.clip(-1, 1) * known), drawn[:, 3:]], 1).astype(np.float32)
 
 
 def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Iterator[Any]:

@@ -32,7 +32,7 @@ class ReadsConfig:
 
 
 @dataclass
-class Reads:
+class ReturningViews:
     """B new views, each with R older frames: latents (B, R, C, h, w), poses (B, R, 5), ages and validity (B, R);
     the pose (B, 5) and latents (B, C, h, w) of the new one."""
 
@@ -43,9 +43,9 @@ class Reads:
     target: Tensor
     true: Tensor
 
-    def to(self, device: torch.device) -> Reads:
+    def to(self, device: torch.device) -> ReturningViews:
         """Every tensor on the device."""
-        return Reads(*(x.to(device) for x in self.__dict__.values()))
+        return ReturningViews(*(x.to(device) for x in self.__dict__.values()))
 
 
 def readable(episodes: list[LatentEpisode]) -> bool:
@@ -72,7 +72,7 @@ def gather(
     chosen: list[tuple[LatentEpisode, int]],
     config: ReadsConfig,
     rngs: list[np.random.Generator],
-) -> Reads:
+) -> ReturningViews:
     """What views of episodes are drawn from: each the most relevant of ``candidates`` older frames."""
     count, room = model.config.memory.reads, config.candidates
     rows = []
@@ -85,7 +85,7 @@ def gather(
         best, valid = relevant_views(poses[None], known[None], episode.poses[at][None], count, model.scale)
         frames = torch.from_numpy(np.resize(some, room))[best[0]]  # what is not valid is not read
         rows.append(
-            Reads(
+            ReturningViews(
                 episode.latents[frames].float(),
                 poses[best[0]],
                 (at - frames).float(),
@@ -94,20 +94,20 @@ def gather(
                 episode.latents[at].float(),
             )
         )
-    names = Reads.__dataclass_fields__
-    return Reads(*(torch.stack([getattr(row, name) for row in rows]) for name in names))
+    names = ReturningViews.__dataclass_fields__
+    return ReturningViews(*(torch.stack([getattr(row, name) for row in rows]) for name in names))
 
 
 def draw_reads(
     model: WorldModel, episodes: list[LatentEpisode], config: ReadsConfig, seed: int, step: int, process: int
-) -> Reads:
+) -> ReturningViews:
     """This process's share of the views of a step, the same however they are divided over processes."""
     rows = range(process * config.batch, (process + 1) * config.batch)
     rngs = [np.random.default_rng((seed, step, row)) for row in rows]
     return gather(model, [choose(episodes, config, rng) for rng in rngs], config, rngs)
 
 
-def reading_loss(encoder: FrameEncoder, reader: RayReader, reads: Reads) -> Tensor:
+def reading_loss(encoder: FrameEncoder, reader: RayReader, reads: ReturningViews) -> Tensor:
     """Mean squared error of what is drawn (unit-variance latents)."""
     features = encoder(reads.latents.flatten(0, 1)).unflatten(0, reads.ages.shape)
     points = reader.points(features, reads.poses)

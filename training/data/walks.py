@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from training.data.episodes import DataError
 
-FIELDS = ("frames", "latents", "distances", "actions", "poses")
+FILES = {name: name for name in ("frames", "latents", "actions", "poses")} | {"depth": "distances"}
+"""The file of each field of :class:`Walks`."""
 META = "meta.json"
 
 
@@ -24,14 +25,14 @@ META = "meta.json"
 class Walks:
     """Episodes of equal length, side by side.
 
-    frames uint8 (E, T, H, W, 3); latents float16 (E, T, C, h, w); distances float16 (E, T, ., .), logarithms in units
-    of the scene's scale; actions float32 (E, T, A), raw, row i led to frame i and row 0 to nothing; poses float32
+    frames uint8 (E, T, H, W, 3); latents float16 (E, T, C, h, w); depth float16 (E, T, ., .), logarithms in units of
+    the scene's scale; actions float32 (E, T, A), raw, row i led to frame i and row 0 to nothing; poses float32
     (E, T, 5).
     """
 
     frames: NDArray[np.uint8]
     latents: NDArray[np.float16]
-    distances: NDArray[np.float16]
+    depth: NDArray[np.float16]
     actions: NDArray[np.float32]
     poses: NDArray[np.float32]
 
@@ -48,20 +49,10 @@ def write(folder: Path, walks: Walks, meta: dict[str, Any]) -> None:
     """Write one shard; it is there whole or not at all."""
     new = folder.with_name(folder.name + ".new")
     new.mkdir(parents=True, exist_ok=True)
-    for field in FIELDS:
-        np.save(new / f"{field}.npy", getattr(walks, field))
+    for field, file in FILES.items():
+        np.save(new / f"{file}.npy", getattr(walks, field))
     (new / META).write_text(json.dumps(meta))
     new.rename(folder)
-
-
-def read_meta(folder: Path) -> dict[str, Any]:
-    """What is known of the walks of a folder, from its first shard.
-
-    Raises:
-        DataError: no shard there.
-    """
-    meta: dict[str, Any] = json.loads((_shards(folder)[0] / META).read_text())
-    return meta
 
 
 def read(folder: Path, autoencoder: str = "") -> list[Walks]:
@@ -81,7 +72,9 @@ def read(folder: Path, autoencoder: str = "") -> list[Walks]:
                 f"{shard} holds latents of another autoencoder ({meta['autoencoder']}, expected {autoencoder}); "
                 "collect walks again for this checkpoint"
             )
-        found.append(Walks(**{field: np.load(shard / f"{field}.npy", mmap_mode="r") for field in FIELDS}))
+        found.append(
+            Walks(**{field: np.load(shard / f"{file}.npy", mmap_mode="r") for field, file in FILES.items()})
+        )
     return found
 
 

@@ -12,6 +12,7 @@ from worldsim.config import ConfigError
 from worldsim.diffusion.methods import method
 from worldsim.dream.env import Dream
 from worldsim.dream.registry import Options, Source
+from worldsim.session.interfaces import BLIND
 
 ALL = "all"  # every preset, one after the other
 
@@ -31,7 +32,7 @@ class Config:
     context: int = 64
     farthest: int = 64
     starts: int = 0
-    blind: int = 16
+    blind: int = BLIND
     budget: int = 16
     denoising_steps: int = 2
     pose_from: str = "dream"

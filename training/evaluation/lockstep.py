@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from envs.episodes.episode import Episode
 from worldsim.dream.env import Dream
-from worldsim.metrics.retrieval import RevisitFinder
+from worldsim.metrics.retrieval import Revisit, RevisitFinder
 from worldsim.session.interfaces import BLIND
-from worldsim.tick import Revisit
 
 PLANNED = 64  # actions to come that a method with a long window may know
 

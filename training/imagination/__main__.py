@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from training.imagination import features as seen
+from training.imagination import features
 from training.imagination.config import Config
 from training.imagination.gate import judged
 from training.imagination.play import Frames, Walk, world_of
@@ -52,12 +52,12 @@ def motion(walks: list[Walk]) -> dict[str, float]:
     return {"ground": round(float(np.mean(ground)), 2), "turned": round(float(np.mean(turns)), 2)}
 
 
-def table(score: str, told: dict[str, Any], verdict: dict[str, Any]) -> str:
+def table(score: str, statistics: dict[str, Any], verdict: dict[str, Any]) -> str:
     """One score in words, a line a row."""
     lines = [
         f"{score}  usable" if verdict["usable"] else f"{score}  NOT USABLE: {'; '.join(verdict['wrong'])}"
     ]
-    for name, row in told.items():
+    for name, row in statistics.items():
         parts = "  ".join(f"{k} {v:9.3f}" for k, v in row.items() if "-" in k)
         ends = "  ".join(
             f"{k} {row[k]['value']:.3f} [{row[k]['low']:.3f}, {row[k]['high']:.3f}]"
@@ -92,7 +92,7 @@ def main(args: list[str]) -> int:
     device = pick_device(config.device)
     loaded = checkpoint.load(config.checkpoint, device)
     world_of(loaded).close()
-    eyes = seen.networks()
+    eyes = features.networks()
     walked: dict[str, list[Walk]] = {}
     contexts, true = true_worlds(loaded, config, config.first_seed, config.seeds)
     if config.memory:
@@ -114,7 +114,7 @@ def main(args: list[str]) -> int:
     }
     count = config.references or config.seeds
     _, reference = true_worlds(loaded, config, config.first_seed + REFERENCES, count)
-    found = scores(rows, reference, seen.Features(eyes, config), config)
+    found = scores(rows, reference, features.Features(eyes, config), config)
     result: dict[str, Any] = {
         "settings": {
             k: v for k, v in vars(config).items() if k not in ("out", "cache", "strips", "strips_true")
@@ -125,10 +125,10 @@ def main(args: list[str]) -> int:
         "scores": {},
     }
     for score, by_row in found.items():
-        told = summary(score, by_row, config)
-        verdict = judged({name: row["all"]["value"] for name, row in told.items()}, HIGHER[score])
-        print(table(score, told, verdict))
-        result["scores"][score] = verdict | {"rows": told}
+        statistics = summary(score, by_row, config)
+        verdict = judged({name: row["all"]["value"] for name, row in statistics.items()}, HIGHER[score])
+        print(table(score, statistics, verdict))
+        result["scores"][score] = verdict | {"rows": statistics}
     if config.out:
         Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))

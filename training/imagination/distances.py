@@ -41,9 +41,9 @@ class Frechet:
         def score(kept: Kept) -> float:
             k, s = inner[np.ix_(kept, kept)], across[np.ix_(kept, kept)]
             n = len(k)
-            own = (np.trace(k) - k.mean() * n) / (n - 1)
+            spread_within = (np.trace(k) - k.mean() * n) / (n - 1)
             values = np.linalg.eigvalsh(_centred(s)) / (n - 1)
-            return max(0.0, float(k.mean() + own + spread - 2 * np.sqrt(values.clip(0)).sum()))
+            return max(0.0, float(k.mean() + spread_within + spread - 2 * np.sqrt(values.clip(0)).sum()))
 
         return score
 

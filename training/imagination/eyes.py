@@ -24,22 +24,22 @@ FEW = 3
 
 
 def in_picture(
-    distances: Array, fov: float, pitch: float, band: tuple[float, float], width: float, most: float
+    depth: Array, fov: float, pitch: float, band: tuple[float, float], width: float, most: float
 ) -> Array:
     """The free way at each of :data:`envs.policies.clearance.HEADINGS` in a picture whose distances are known.
 
     A place of the picture stands in the way where it lies within the body's heights and its width of the line.
 
     Args:
-        distances: (h, w), from the eye to what is seen there, in the world's units; fov: degrees, both ways.
+        depth: (h, w), from the eye to what is seen there, in the world's units; fov: degrees, both ways.
         pitch: of the camera, degrees downwards; band: heights from the eye; width: half of the body's.
         most: how far to look.
 
     Returns:
         (11,), at most ``most``.
     """
-    h, w = distances.shape
-    right, up, forward = (distances.reshape(-1, 1) * cell_rays(h, w, fov).double().numpy()).T
+    h, w = depth.shape
+    right, up, forward = (depth.reshape(-1, 1) * cell_rays(h, w, fov).double().numpy()).T
     tilt = math.radians(pitch)
     height, ahead = (
         math.cos(tilt) * up - math.sin(tilt) * forward,
@@ -68,6 +68,6 @@ def in_dream(dream: DreamEnv, family: str) -> Clearance:
     most, width = sight_of(family).most, ROOM * GAITS[family].width
 
     def clearance(pose: Array) -> Array:
-        return in_picture(dream.distances, dream.model.config.fov, float(pose[4]), BANDS[family], width, most)
+        return in_picture(dream.depth_map, dream.model.config.fov, float(pose[4]), BANDS[family], width, most)
 
     return clearance

@@ -54,7 +54,7 @@ class Features:
         c = self._config
         at = [np.linspace(a, b - 1, c.frames_each).round().astype(int) for a, b in c.stretches]
         return np.stack(
-            [self._seen("frames", walk[np.concatenate(at)]) for walk in self._each(walks, "frames")]
+            [self._features_of("frames", walk[np.concatenate(at)]) for walk in self._each(walks, "frames")]
         )
 
     def clips(self, walks: Frames) -> Array:
@@ -64,12 +64,12 @@ class Features:
             [np.linspace(a, b - CLIP, c.clips_each).round().astype(int) for a, b in c.stretches]
         )
         at = starts[:, None] + np.arange(CLIP)
-        return np.stack([self._seen("clips", walk[at]) for walk in self._each(walks, "clips")])
+        return np.stack([self._features_of("clips", walk[at]) for walk in self._each(walks, "clips")])
 
     def _each(self, walks: Frames, what: str) -> tqdm[Frames]:
         return tqdm(walks, f"features of {what}", unit="walk")
 
-    def _seen(self, kind: str, pictures: Frames) -> Array:
+    def _features_of(self, kind: str, pictures: Frames) -> Array:
         name = hashlib.blake2b(
             f"{kind} {pictures.shape} {self._whose}".encode() + np.ascontiguousarray(pictures).tobytes(),
             digest_size=16,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from envs.policies.retrace import PATIENCE, Retrace
-from training.imagination import features as seen
+from training.imagination import features
 from training.imagination.config import MirrorConfig
 from training.imagination.play import (
     Frames,
@@ -71,7 +71,7 @@ def there_and_back(stage: Stage, player: Any, family: str, steps: int, scale: fl
     return Mirrored(out.frames[:-1], back.frames[nearest], gaps)
 
 
-def compared(paths: list[Mirrored], eyes: seen.Networks) -> dict[str, Any]:
+def compared(paths: list[Mirrored], eyes: features.Networks) -> dict[str, Any]:
     """Likeness of all pairs, with 95% bootstrap intervals over paths, and the median gaps of their poses."""
     alike: dict[str, list[list[float]]] = {"ssim": [], "lpips": [], "chance_ssim": [], "chance_lpips": []}
     for path in paths:
@@ -91,7 +91,7 @@ def main(args: list[str]) -> int:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
     loaded = checkpoint.load(config.checkpoint, device)
-    env, eyes = world_of(loaded), seen.networks()
+    env, eyes = world_of(loaded), features.networks()
     family, scale = loaded.description.family, float(loaded.model.scale)
     actors = {"dream": dream_of(loaded, config), "twin": dream_of(loaded, config, memory=False)}
     result: dict[str, Any] = {

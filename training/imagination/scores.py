@@ -98,19 +98,21 @@ def summary(score: str, rows: dict[str, Scored], config: Config) -> dict[str, An
     """
     higher, names = HIGHER[score], [f"{a}-{b}" for a, b in config.stretches]
     true = rows["true"]
-    told: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     for name, row in rows.items():
-        told[name] = {k: round(float(v), 4) for k, v in zip(names, row.values[:-1], strict=True)}
-        told[name]["all"] = row.interval(lambda v: float(v[-1]))
-        told[name]["mean"] = row.interval(lambda v: float(v[:-1].mean()))
-        told[name]["worst"] = row.interval(lambda v: worst(v, higher)) | {
+        statistics[name] = {k: round(float(v), 4) for k, v in zip(names, row.values[:-1], strict=True)}
+        statistics[name]["all"] = row.interval(lambda v: float(v[-1]))
+        statistics[name]["mean"] = row.interval(lambda v: float(v[:-1].mean()))
+        statistics[name]["worst"] = row.interval(lambda v: worst(v, higher)) | {
             "stretch": names[int((row.values if higher else -row.values)[:-1].argmin())]
         }
         both = Scored(
             np.concatenate([row.values, true.values]), np.concatenate([row.without, true.without], 1)
         )
-        told[name]["ratio"] = both.interval(lambda v: _ratio(v[: len(v) // 2], v[len(v) // 2 :], higher))
-    return told
+        statistics[name]["ratio"] = both.interval(
+            lambda v: _ratio(v[: len(v) // 2], v[len(v) // 2 :], higher)
+        )
+    return statistics
 
 
 def _ratio(values: Array, true: Array, higher: bool) -> float:

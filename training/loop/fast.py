@@ -76,7 +76,7 @@ class Weights(nn.Module):
 
 
 @contextmanager
-def told_to_end() -> Iterator[None]:
+def saving_on_sigterm() -> Iterator[None]:
     """While it lasts, SIGTERM ends a run as Ctrl-C does, so that what was learned is saved."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -176,8 +176,8 @@ class FastRun:
                 if writer and step % c.log_every == 0:
                     for name, mean in running.items():
                         writer.add_scalar(f"train/{name}", mean, step)
-                    told = {k: round(v) for k, v in self.counters.items()}
-                    print(json.dumps(told | {k: round(v, 4) for k, v in running.items()}), flush=True)
+                    line = {k: round(v) for k, v in self.counters.items()}
+                    print(json.dumps(line | {k: round(v, 4) for k, v in running.items()}), flush=True)
                 if now - saved > c.save_every:
                     self.save()
                     saved = time.monotonic()

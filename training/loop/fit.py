@@ -35,26 +35,26 @@ def fit(
     optimizer: OptimizerConfig,
     accelerator: Accelerator,
     batches: int = 16,
-    show: Callable[[O, SummaryWriter, int], None] | None = None,
+    log_images: Callable[[O, SummaryWriter, int], None] | None = None,
 ) -> tuple[O, dict[str, Any]]:
     """Train on the first episodes; the EMA of ``objective``, and steps, seconds and losses on the second.
 
     Args:
         batches: held-out batches that are averaged over.
-        show: what else is written to tensorboard from time to time.
+        log_images: what else is written to tensorboard from time to time.
     """
     known, held_out = episodes
 
     @torch.no_grad()
-    def measured(module: nn.Module) -> dict[str, float]:
+    def evaluate(module: nn.Module) -> dict[str, float]:
         return mean_losses([losses_on(held_out, module, HELD_OUT_SEED, i) for i in range(batches)])
 
     def sample(module: nn.Module, writer: SummaryWriter, step: int) -> None:
-        for name, value in measured(module).items():
+        for name, value in evaluate(module).items():
             writer.add_scalar(f"held_out/{name}", value, step)
-        if show is not None:
+        if log_images is not None:
             assert isinstance(module, type(objective))
-            show(module, writer, step)
+            log_images(module, writer, step)
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         return losses_on(known, wrapped, config.seed, step)
@@ -63,7 +63,7 @@ def fit(
     assert isinstance(ema, type(objective))
     result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
     if accelerator.is_main_process:
-        result["held_out"] = {k: round(v, 5) for k, v in measured(ema).items()}
+        result["held_out"] = {k: round(v, 5) for k, v in evaluate(ema).items()}
     return ema, result
 
 

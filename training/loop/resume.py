@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from worldsim import tensor_file
+from worldsim.checkpoint import tensor_file
+from worldsim.checkpoint.formats import renamed
 
 FILE = "state.safetensors"
 Optimizers = torch.optim.Optimizer | dict[str, torch.optim.Optimizer]
@@ -48,13 +49,13 @@ def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) ->
         return None
     try:
         with safe_open(path, "pt") as f:
-            told = f.metadata()
-            counters: dict[str, Any] = json.loads(told["counters"])
+            metadata = f.metadata()
+            counters: dict[str, Any] = json.loads(metadata["counters"])
             tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
-        tensor_file.check(tensors, told)
+        tensor_file.check(tensors, metadata)
         for name, part in parts.items():
             part.load_state_dict(
-                {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(name + "/")}
+                {renamed(k[len(name) + 1 :]): v for k, v in tensors.items() if k.startswith(name + "/")}
             )
         for name, one in _by_name(optimizer).items():
             slots: dict[int, dict[str, Tensor]] = {}

@@ -85,82 +85,97 @@ def _train(
     loss_of: Callable[[nn.Module, int], dict[str, Tensor]],
     out: Path,
     accelerator: Accelerator,
-    optimizer_config: OptimizerConfig,
+    o: OptimizerConfig,
     config: LoopConfig,
     sample: Callable[[nn.Module, SummaryWriter, int], None] | None,
     rates: dict[str, float] | None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
     torch.set_flush_denormal(True)
-    o = optimizer_config
-    optimizer = torch.optim.AdamW(
-        _groups(model, rates or {}), o.lr, betas=o.betas, weight_decay=o.weight_decay
-    )
+    groups = _groups(model, rates or {})
+    optimizer = torch.optim.AdamW(groups, o.lr, betas=o.betas, weight_decay=o.weight_decay)
     ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True)
     counters = state.restore(out, {"model": model, "ema": ema}, optimizer) or {"step": 0, "seconds": 0.0}
     ema.to(accelerator.device)
     wrapped, fast = accelerator.prepare(model, optimizer)
     main = accelerator.is_main_process
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=counters["step"] or None) if main else None
-    bar = tqdm(total=round(config.seconds), unit="s", disable=not main, mininterval=2.0)
-    bar.update(round(counters["seconds"]))
-    began = time.monotonic() - counters["seconds"]
+    done, total = round(counters["seconds"]), round(config.seconds)
+    bar = tqdm(total=total, initial=done, unit="s", disable=not main, mininterval=2.0)
     saved = sampled = time.monotonic()
-    running: dict[str, float] = {}
+    began, running = saved - counters["seconds"], dict[str, float]()
 
     def save() -> None:
         if main:
+            counters["losses"] = dict(running)
             state.save(out, {"model": accelerator.unwrap_model(wrapped), "ema": ema}, optimizer, counters)
 
     try:
         while True:
-            elapsed = time.monotonic() - began
-            progress = elapsed / config.seconds
-            if config.steps:
-                progress = max(progress, counters["step"] / config.steps)
-            # Every process must stop at the same step, so the first one decides for all.
-            progress = float(broadcast(torch.tensor([progress], device=accelerator.device)).item())
-            if progress >= 1:
-                break
             step = counters["step"]
-            for group in optimizer.param_groups:
-                rate = o.lr * group["rate"]
-                group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
+            if (progress := _progress(config, time.monotonic() - began, step, accelerator)) >= 1:
+                break
+            _set_rates(optimizer, o, step, progress)
             losses = loss_of(wrapped, step)
             accelerator.backward(losses["loss"])
             accelerator.clip_grad_norm_(wrapped.parameters(), o.clip)
             fast.step()
             fast.zero_grad(set_to_none=True)
-            if step >= o.warmup:
-                ema.update_parameters(accelerator.unwrap_model(wrapped))
-            else:
-                ema.module.load_state_dict(accelerator.unwrap_model(wrapped).state_dict())
+            _follow(ema, accelerator.unwrap_model(wrapped), step >= o.warmup)
             counters["step"], counters["seconds"] = step + 1, time.monotonic() - began
-            for name, value in losses.items():
-                value_now = float(value.detach())
-                running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
+            _average(running, losses)
             now = time.monotonic()
             if writer and step % config.log_every == 0:
-                for name, mean in running.items():
-                    writer.add_scalar(f"train/{name}", mean, step)
-                bar.set_postfix({"step": step, **{k: f"{v:.4f}" for k, v in running.items()}}, refresh=False)
-                bar.update(round(min(counters["seconds"], config.seconds)) - bar.n)
+                _log(writer, bar, running, step, min(counters["seconds"], config.seconds))
             if now - saved > config.save_every:
-                counters["losses"] = dict(running)
                 save()
                 saved = now
             if writer and sample and now - sampled > config.sample_every:
                 sample(ema.module, writer, step)
                 sampled = now
     finally:
-        # Also on Ctrl-C: what was learned since the last save is kept.
-        counters["losses"] = dict(running)
-        save()
+        save()  # also on Ctrl-C: what was learned since the last save is kept
         bar.close()
         if writer:
             writer.close()
     accelerator.wait_for_everyone()
     return ema.module, counters
+
+
+def _progress(config: LoopConfig, elapsed: float, step: int, accelerator: Accelerator) -> float:
+    """How much of the time or of the steps is over, from 0; the first process decides, so that all stop at one step."""
+    progress = max(elapsed / config.seconds, step / config.steps if config.steps else 0.0)
+    return float(broadcast(torch.tensor([progress], device=accelerator.device)).item())
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, o: OptimizerConfig, step: int, progress: float) -> None:
+    """A linear rise over the warmup, then a linear fall to the final share."""
+    for group in optimizer.param_groups:
+        rate = o.lr * group["rate"]
+        group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
+
+
+def _average(running: dict[str, float], losses: dict[str, Tensor]) -> None:
+    """Running means of the losses, over about fifty steps."""
+    for name, value in losses.items():
+        value_now = float(value.detach())
+        running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
+
+
+def _follow(ema: AveragedModel, model: nn.Module, averaging: bool) -> None:
+    """The average after a step; what was learnt during the warmup is not averaged."""
+    if averaging:
+        ema.update_parameters(model)
+    else:
+        ema.module.load_state_dict(model.state_dict())
+
+
+def _log(writer: SummaryWriter, bar: Any, running: dict[str, float], step: int, seconds: float) -> None:
+    """The running means to TensorBoard and to the bar."""
+    for name, mean in running.items():
+        writer.add_scalar(f"train/{name}", mean, step)
+    bar.set_postfix({"step": step, **{k: f"{v:.4f}" for k, v in running.items()}}, refresh=False)
+    bar.update(round(seconds) - bar.n)
 
 
 def _groups(model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:

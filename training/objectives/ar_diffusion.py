@@ -44,8 +44,8 @@ class ArDiffusionObjective(nn.Module):
         level = self.timesteps.draw(noise.uniform(2), noise.uniform(f)) / m.config.timesteps  # (B, F)
         eps = clip_noise(noise.normal(*x.shape[1:]), self.noise_clip)
         z = corrupt(m.process, x, eps, level)
-        told = (noise.uniform(1) >= self.drop_actions).expand(b, f)
-        raw = m(z, level, m.normalise(actions), told).float()
+        known_mask = (noise.uniform(1) >= self.drop_actions).expand(b, f)
+        raw = m(z, level, m.normalise(actions), known_mask).float()
         target = x
         if kind == "eps":
             target = eps

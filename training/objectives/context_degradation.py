@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from training.data.clips import RowNoise
 
 
-def faded(latents: Tensor, noise: RowNoise, fade: float, odds: float = 1.0) -> Tensor:
+def degrade_context(latents: Tensor, noise: RowNoise, fade: float, odds: float = 1.0) -> Tensor:
     """Frames (B, N, C, h, w) faded, all frames of a row alike.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.objectives.generation import blurred
-from training.objectives.image_loss import picture_loss
+from training.objectives.image_loss import image_loss
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from worldsim.metrics.networks.lpips import Lpips
 from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
@@ -83,7 +83,7 @@ class Decoding(nn.Module):
     ) -> dict[str, Tensor]:
         """Of drawn and true frames (N, 3, H, W)."""
         c = self.config
-        loss, pixels, similar = picture_loss(y, x, c.ssim)
+        loss, pixels, similar = image_loss(y, x, c.ssim)
         losses = {"l1": pixels, "ssim": similar}
         if perceptual is not None:
             top, left = corner

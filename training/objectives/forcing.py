@@ -79,10 +79,10 @@ def draw_setting(config: ForcingConfig, kinds: tuple[str, ...], seed: int, step:
     budget = min(history, int(rng.choice(config.budgets, p=config.budget_odds)))
     if kind == "cross_attention" or (kind == "channel" and rng.random() >= config.compressed):
         budget = 0
-    seen = config.window + (
+    on_axis = config.window + (
         budget if kind == "prepend" else 4
     )  # a past outside of the axis costs something too
-    return Setting(kind, max(1, config.frames // seen), history + config.window, history, budget)
+    return Setting(kind, max(1, config.frames // on_axis), history + config.window, history, budget)
 
 
 @dataclass
@@ -188,16 +188,16 @@ class Forcing(nn.Module):
         weight = torch.where(d.soft[:, h:] > 0, 0.2 * weight, weight)  # what is lost nobody asks back
         error = (raw - self._target(x0, d.noise[:, h:], level)).square().mean((2, 3, 4))
         high = level > 0.5
-        measured = error.detach()[high].mean() if bool(high.any()) else error.detach().mean()
-        return {"loss": (weight * error).mean(), setting.kind: measured}
+        at_noise = error.detach()[high].mean() if bool(high.any()) else error.detach().mean()
+        return {"loss": (weight * error).mean(), setting.kind: at_noise}
 
     def _sequence(self, z: Tensor, d: Draw, actions: Tensor) -> Tensor:
         """Every frame of a stretch at once, its clean frames controlled as prepended ones are."""
         m = self.model
         way = m.memory("prepend")[0]
         control = torch.where(d.context[..., None], way.norm(actions), actions)  # type: ignore[attr-defined]
-        told = {"travel": m.travel(actions)} if m.travels else {}
-        out: Tensor = m.denoiser(z, d.level, control, **told)
+        extra = {"travel": m.travel(actions)} if m.travels else {}
+        out: Tensor = m.denoiser(z, d.level, control, **extra)
         return out
 
     def _target(self, x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:

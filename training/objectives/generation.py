@@ -166,10 +166,10 @@ class Generation(nn.Module):
         z, t, d = noisy[:rows], level[:rows], stride[:rows]
         control, evidence = clips.control[:rows], clips.evidence[:rows]
         half = d / 2
-        told = torch.where(half < min(STRIDES), 0.0, half)
-        first = self.generator(z, t, control, evidence, told).float()
+        step_size = torch.where(half < min(STRIDES), 0.0, half)
+        first = self.generator(z, t, control, evidence, step_size).float()
         middle = torch.where(diffusion.per_frame(d > 0, z), diffusion.reverse(z, first, t, t - half), z)
-        second = self.generator(middle, t - half, control, evidence, told).float()
+        second = self.generator(middle, t - half, control, evidence, step_size).float()
         end = diffusion.reverse(middle, second, t - half, (t - d).clamp_min(0))
         pace = diffusion.per_frame(t / d.clamp_min(diffusion.TINY), z)
         return torch.where(diffusion.per_frame(d > 0, z), z + (end - z) * pace, clips.latents[:rows])

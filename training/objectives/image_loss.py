@@ -9,7 +9,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from worldsim.metrics.ssim import WINDOW
 
 
-def picture_loss(found: Tensor, true: Tensor, ssim_weight: float) -> tuple[Tensor, Tensor, Tensor]:
+def image_loss(found: Tensor, true: Tensor, ssim_weight: float) -> tuple[Tensor, Tensor, Tensor]:
     """L1 + ``ssim_weight`` (1 - SSIM) of frames (N, 3, H, W) in [-1, 1], and both parts: loss, L1, SSIM."""
     l1 = F.l1_loss(found, true)
     # From 0 to 1: around a grey of 0 the similarity of brightness would be a comparison of signs.

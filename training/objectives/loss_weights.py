@@ -51,8 +51,8 @@ def fused_snr(
     around = _shown_before(clipped, decay)
     if not causal:
         around = (around + _shown_before(clipped.flip(1), decay).flip(1)) / 2
-    doubt = 1 - decay * around
-    fused_clipped, fused = 1 - doubt * (1 - clipped), 1 - doubt * (1 - ratio)
+    uncertainty = 1 - decay * around
+    fused_clipped, fused = 1 - uncertainty * (1 - clipped), 1 - uncertainty * (1 - ratio)
     return _for_kind(process, cap * fused_clipped, cap * fused, kind)
 
 

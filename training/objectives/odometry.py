@@ -40,22 +40,24 @@ class Walk:
 def walk_from(model: WorldModel, episode: LatentEpisode, start: int, length: int) -> Walk:
     """The walk of ``length`` actions from frame ``start`` of an episode with poses; one row."""
     assert episode.poses is not None
-    led = model.normalise(torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions]))
+    actions_before = model.normalise(torch.cat([torch.zeros_like(episode.actions[:1]), episode.actions]))
     stop = start + length
     poses = torch.cat([before(episode.poses, start + 1, N_RECENT + 1), episode.poses[start + 1 : stop + 1]])
-    actions = torch.cat([before(led, start + 1, N_RECENT - 1), led[start + 1 : stop + 1]])
+    actions = torch.cat(
+        [before(actions_before, start + 1, N_RECENT - 1), actions_before[start + 1 : stop + 1]]
+    )
     ground = grounds(episode.poses[:, 1])[start:stop]
     return Walk(episode.latents[None, start:stop].float(), actions[None], poses[None], ground[None])
 
 
-def reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> Tensor:
+def dead_reckon(odometry: Odometry, walk: Walk, start: Tensor, motions: Tensor) -> Tensor:
     """Poses (B, L, 5) reckoned from ``start`` (B, 5) and the last ``motions`` (B, N_RECENT, 5), newest first."""
     b, length = walk.latents.shape[:2]
-    seen = odometry.look(walk.latents.flatten(0, 1)).unflatten(0, (b, length))
+    looks = odometry.look(walk.latents.flatten(0, 1)).unflatten(0, (b, length))
     newest_first, ground, pose, poses = walk.actions.flip(1), walk.ground[:, 0], start, []
     for i in range(length):
         actions = newest_first[:, length - 1 - i :][:, :N_RECENT]
-        pose, moved = odometry.next_pose(pose, seen[:, i], actions, motions, ground)
+        pose, moved = odometry.next_pose(pose, looks[:, i], actions, motions, ground)
         motions = torch.cat([moved[:, None], motions[:, :-1]], 1)
         level = (odometry.scale * motions[:, :STANDING_MOTIONS, 1].abs() < STANDING).all(1)
         ground = torch.where(level, pose[:, 1], ground)
@@ -89,7 +91,9 @@ def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
     for episode in episodes:
         if episode.poses is not None and len(episode.latents) > AFTER + 1:
             walk = walk_from(model, episode, 0, len(episode.latents) - 1)
-            found = reckon(model.odometry, walk, walk.poses[:, N_RECENT], last_motions(model.odometry, walk))
+            found = dead_reckon(
+                model.odometry, walk, walk.poses[:, N_RECENT], last_motions(model.odometry, walk)
+            )
             true = walk.poses[0, N_RECENT:]
             found = torch.cat([true[:1], found[0]])
             made, was = (motion(p[:-AFTER], p[AFTER:], model.scale) for p in (found, true))
@@ -113,20 +117,20 @@ def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
 
 def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     b, length = walk.latents.shape[:2]
-    seen = odometry.look(walk.latents.flatten(0, 1))
+    looks = odometry.look(walk.latents.flatten(0, 1))
     poses, rows = walk.poses, b * length
     moved = motion(poses[:, :-1], poses[:, 1:], odometry.scale)  # (B, N_RECENT + L, 5)
-    lately = moved.unfold(1, N_RECENT, 1)[:, :length].flip(-1).transpose(2, 3)  # (B, L, N_RECENT, 5)
+    recent = moved.unfold(1, N_RECENT, 1)[:, :length].flip(-1).transpose(2, 3)  # (B, L, N_RECENT, 5)
     shaken = SHAKEN * noise.normal(1, 1, 1).sign().clamp_min(0) * noise.normal(length, N_RECENT, 3)
-    lately = torch.cat([lately[..., :3] + shaken, lately[..., 3:]], -1)
+    recent = torch.cat([recent[..., :3] + shaken, recent[..., 3:]], -1)
     actions = walk.actions.unfold(1, N_RECENT, 1).flip(-1).transpose(2, 3)  # (B, L, N_RECENT, A)
     wrong = PITCH_NOISE * noise.normal(length)
     before, after = poses[:, N_RECENT:-1], moved[:, N_RECENT:]
     asked = torch.cat([after[..., :4], after[..., 4:] - wrong[..., None] / TURN_UNIT], -1)
-    made = odometry.reckon(
-        seen,
+    made = odometry.estimate_motion(
+        looks,
         actions.reshape(rows, N_RECENT, -1),
-        lately.reshape(rows, N_RECENT, -1),
+        recent.reshape(rows, N_RECENT, -1),
         (before[..., 4] + wrong).flatten(),
         (before[..., 1] - walk.ground).flatten(),
     )
@@ -135,5 +139,5 @@ def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
         odometry.exact.bool(), torch.cat([asked[..., :3], made.view_as(asked)[..., 3:]], -1), asked
     )
     off = (made.float() - asked.reshape(rows, -1)).abs().sum(-1).mean()
-    looked = odometry.pitch_of(seen)
+    looked = odometry.pitch_of(looks)
     return TOLD * off + 0.05 * F.smooth_l1_loss(looked.float() / 10, before[..., 4].flatten() / 10)

@@ -44,7 +44,7 @@ def hinge(
     """
     held = {name: p.detach() for name, p in discriminator.named_parameters()}
     scores: Tensor = functional_call(discriminator, held, (fake,))
-    maker = -(scores if where is None else scores * where).mean()
+    generator_loss = -(scores if where is None else scores * where).mean()
     real_score, fake_score = discriminator(torch.cat([real, fake.detach()])).chunk(2)
-    judge = F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
-    return maker, judge
+    discriminator_loss = F.relu(1 - real_score).mean() + F.relu(1 + fake_score).mean()
+    return generator_loss, discriminator_loss

@@ -96,14 +96,12 @@ def photometric_loss(memory: PixelMemory, walks: Walks, noise: Tensor) -> tuple[
 
     ``noise`` is normal, of the latents' shape.
     """
-    distances = memory.distances(walks.latents + NOISE * noise, walks.poses[:, 4])
-    loss = error = distances.new_zeros(())
+    depth = memory.depth(walks.latents + NOISE * noise, walks.poses[:, 4])
+    loss = error = depth.new_zeros(())
     pictures, others = walks.pictures / 2 + 0.5, walks.others / 2 + 0.5
     for level in range(LEVELS):
         size = pictures.shape[-1]
-        fine = F.interpolate(distances[:, None], size=(size, size), mode="bilinear", align_corners=False)[
-            :, 0
-        ]
+        fine = F.interpolate(depth[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
         rays = memory.rays if not level else cell_rays(size, size, memory.fov).to(fine)
         where = fine.exp() * memory.scale
         places, _, inside = project(where, rays, walks.poses, walks.other_poses, memory.fov)
@@ -117,7 +115,7 @@ def photometric_loss(memory: PixelMemory, walks: Walks, noise: Tensor) -> tuple[
             F.avg_pool2d(pictures, 2),
             F.avg_pool2d(others.flatten(0, 1), 2).unflatten(0, others.shape[:2]),
         )
-    return loss + SMOOTH * _rough(distances, walks.pictures), error
+    return loss + SMOOTH * _rough(depth, walks.pictures), error
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
@@ -134,11 +132,11 @@ def _mean(x: Tensor) -> Tensor:
     return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 1)
 
 
-def _rough(distances: Tensor, pictures: Tensor) -> Tensor:
+def _rough(depth: Tensor, pictures: Tensor) -> Tensor:
     """How much inverse distances (B, h, w) change where the picture (B, 3, H, W) does not."""
-    near = (-distances).exp()
+    near = (-depth).exp()
     near = near / near.mean((1, 2), keepdim=True)
-    small = F.interpolate(pictures, size=distances.shape[1:], mode="area") / 2
+    small = F.interpolate(pictures, size=depth.shape[1:], mode="area") / 2
     total = near.new_zeros(())
     for axis in (1, 2):
         edge = small.diff(dim=axis + 1).abs().mean(1)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.clips import Clip, RowNoise
-from training.data.returning_views import Reads, reading_loss
-from training.objectives.context_degradation import faded
-from training.objectives.image_loss import picture_loss
+from training.data.returning_views import ReturningViews, reading_loss
+from training.objectives.context_degradation import degrade_context
+from training.objectives.image_loss import image_loss
 from training.objectives.odometry import Walk, reckoning_loss
 from worldsim.diffusion import process as diffusion
-from worldsim.models.world_model import Past, Views, WorldModel
+from worldsim.models.world_model import MemoryViews, Past, WorldModel
 
 Seen = tuple[Tensor, Tensor]
 """What was drawn from memory for every frame (B, L, C, h, w), and that with its features (B, L, extra, h, w)."""
@@ -62,7 +62,7 @@ class Objective(nn.Module):
         self.model, self.config = model, config
 
     def forward(
-        self, clip: Clip, noise: RowNoise, level: float | None = None, reads: Reads | None = None
+        self, clip: Clip, noise: RowNoise, level: float | None = None, reads: ReturningViews | None = None
     ) -> dict[str, Tensor]:
         """Losses of one batch, all means over its rows; ``level`` puts every frame at one noise level."""
         m, c = self.model, self.config
@@ -73,7 +73,7 @@ class Objective(nn.Module):
         if level is not None:
             noisy_level = torch.full_like(noisy_level, level)
         if clip.dreamt and c.fade:
-            clip = replace(clip, past_latents=faded(clip.past_latents, noise, c.fade, PAST_FADES))
+            clip = replace(clip, past_latents=degrade_context(clip.past_latents, noise, c.fade, PAST_FADES))
         clean, look, predict = self.context(clip, noise)
         noisy = diffusion.corrupt(z, noise.normal(length, *size), noisy_level)
         context = clean
@@ -82,7 +82,7 @@ class Objective(nn.Module):
             # before, and fade as a dream of its own past does: so the model meets its own errors, and as the frame
             # asked for stays the true one it learns to take them back.
             first = (length * noise.uniform(1)).long()
-            own = (torch.arange(length, device=device)[None] >= first)[
+            dreamt_mask = (torch.arange(length, device=device)[None] >= first)[
                 ..., None, None, None
             ]  # (B, L, 1, 1, 1)
             with torch.no_grad():
@@ -90,17 +90,17 @@ class Objective(nn.Module):
                     hint = 1 - (1 - LEAST_LEVEL) * noise.uniform(1).expand(-1, length)
                     start = diffusion.corrupt(z, noise.normal(length, *size), hint)
                     dreamt = predict(context, look(context), start, hint)
-                    context = torch.where(own, dreamt.to(clean.dtype), clean)
+                    context = torch.where(dreamt_mask, dreamt.to(clean.dtype), clean)
                 if c.fade:
-                    context = torch.where(own, faded(context, noise, c.fade), clean)
-        seen = look(context)
-        guess, x0 = seen[0], predict(context, seen, noisy, noisy_level)
+                    context = torch.where(dreamt_mask, degrade_context(context, noise, c.fade), clean)
+        views = look(context)
+        guess, x0 = views[0], predict(context, views, noisy, noisy_level)
         error = (x0.float() - z).square().mean((2, 3, 4))
         denoise = (diffusion.loss_weight(noisy_level) * error).mean()
         drawn = F.mse_loss(guess.float(), z)
         acted = torch.cat([clip.before_latents[:, None], context[:, :-1]], 1).detach()
-        led = m.normalise(torch.cat([clip.earlier_actions[:, 2:], clip.actions], 1))
-        walk = Walk(acted, led, torch.cat([clip.earlier_poses, clip.poses], 1), clip.ground)
+        actions = m.normalise(torch.cat([clip.earlier_actions[:, 2:], clip.actions], 1))
+        walk = Walk(acted, actions, torch.cat([clip.earlier_poses, clip.poses], 1), clip.ground)
         reckoning = reckoning_loss(m.odometry, walk, noise)
         loss = denoise + c.guess * drawn + c.odometry * reckoning
         losses = {"denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
@@ -140,28 +140,30 @@ class Objective(nn.Module):
         def look(context: Tensor) -> Seen:
             return self._read(memory, context, clip.poses, c.pose_noise * jitter)
 
-        def predict(context: Tensor, seen: Seen, noisy: Tensor, noisy_level: Tensor) -> Tensor:
-            guess, read = seen
+        def predict(context: Tensor, views: Seen, noisy: Tensor, noisy_level: Tensor) -> Tensor:
+            guess, read = views
             return guess + m.denoiser.clip(context, noisy, clean_level, noisy_level, control, read)
 
         return clean, look, predict
 
     def _looks(self, x0: Tensor, true: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """:func:`picture_loss` of latents (N, C, h, w): the mean squared error blurs, and weighs all of them alike."""
+        """:func:`image_loss` of latents (N, C, h, w): the mean squared error blurs, and weighs all of them alike."""
         decode = self.model.autoencoder.decode
         with torch.no_grad():
             picture = decode(true).float()
-        return picture_loss(decode(x0).float(), picture, SSIM_WEIGHT)
+        return image_loss(decode(x0).float(), picture, SSIM_WEIGHT)
 
-    def _read(self, memory: Views, context: Tensor, poses: Tensor, jitter: Tensor) -> Seen:
+    def _read(self, memory: MemoryViews, context: Tensor, poses: Tensor, jitter: Tensor) -> Seen:
         """What every frame of a clip draws from memory and from the ``window`` frames before it."""
         m = self.model
         b, length = context.shape[:2]
         index = torch.arange(length, device=context.device)
-        own = m.views(context, poses, index, torch.ones(b, length, dtype=torch.bool, device=context.device))
+        dreamt_mask = m.views(
+            context, poses, index, torch.ones(b, length, dtype=torch.bool, device=context.device)
+        )
         lag = index[:, None] - index[None]
         recent = (lag > 0) & (lag <= m.denoiser.window)  # (L, L)
         visible = torch.cat(
             [memory.valid[:, None].expand(b, length, -1), recent[None].expand(b, length, length)], 2
         )
-        return m.read(memory + own, poses + jitter, index, visible)
+        return m.read(memory + dreamt_mask, poses + jitter, index, visible)

@@ -38,7 +38,7 @@ from worldsim.checkpoint import Loaded
 from worldsim.config import load
 from worldsim.dream.world import DreamEnv
 from worldsim.metrics.bootstrap import interval
-from worldsim.metrics.srr import View, judge, successes
+from worldsim.metrics.srr import View, retrieval, successes
 
 # of the sheet's pairs: half dreams, and half that a judge should find easy or be caught by
 SHEET = {"memory": 14, "forgetful": 14, "autoencoder": 10, "another maze": 10, "another view": 8}
@@ -93,7 +93,7 @@ def _acceptance(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
                 "noise": rng.integers(0, 256, true.frame.shape, np.uint8),
             }
             for name, frame in candidates.items():
-                marks.setdefault(name, []).extend(successes([judge(true, frame, rivals())]))
+                marks.setdefault(name, []).extend(successes([retrieval(true, frame, rivals())]))
         for name, values in marks.items():
             groups.setdefault(name, []).append(values)
     return {name: interval(values) for name, values in groups.items()}
@@ -181,7 +181,7 @@ def _sheet(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
         raise ValueError(f"expected a reading true or false of all {len(pairs)} pairs in {file}; fill it in")
     marks = []
     for entry, (kind, true, candidate) in zip(read, pairs, strict=True):
-        verdict = judge(true, candidate, rivals())
+        verdict = retrieval(true, candidate, rivals())
         entry |= {"kind": kind, "program": verdict.retrieved, "trial": verdict.trial}
         entry |= {"floor": verdict.floor, "wall": verdict.wall, "decals": verdict.decals}
         marks.append(" ".join("yes" if entry[who] else "no" for who in ("person", "program")))
@@ -209,9 +209,9 @@ def _draw(pairs: list[tuple[str, View, np.ndarray]], marks: list[str]) -> Canvas
     wide, high = 2 * TILE + GAP, TILE + 18
     rows = -(-len(pairs) // ACROSS)
     canvas = Canvas(ACROSS * wide + GAP, rows * high + 34)
-    told = " person's reading, then program's; colour: they agree, they differ" if any(marks) else ""
+    legend = " person's reading, then program's; colour: they agree, they differ" if any(marks) else ""
     canvas.text(
-        (GAP, 12), f"true frame | candidate: are floor, wall and decals all retrieved?{told}", size=11
+        (GAP, 12), f"true frame | candidate: are floor, wall and decals all retrieved?{legend}", size=11
     )
     for i, ((_, true, candidate), mark) in enumerate(zip(pairs, marks, strict=True)):
         x, y = GAP + i % ACROSS * wide, 28 + i // ACROSS * high

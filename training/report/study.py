@@ -137,11 +137,11 @@ def _plots(
     rows = [row for row in result["rows"] if "scores" in row]
     if number == 1:
         for structure, name in STRUCTURES.items():
-            own = [row for row in rows if row["backbone"] == structure and not row["plays"]]
+            structure_rows = [row for row in rows if row["backbone"] == structure and not row["plays"]]
             for metric in dict.fromkeys((METRIC[env], "ssim")):
-                if any(metric in row["scores"] for row in own):
+                if any(metric in row["scores"] for row in structure_rows):
                     page.picture(
-                        retrieval_plot(own, metric).png(),
+                        retrieval_plot(structure_rows, metric).png(),
                         f"{name}: {metric.upper()} of views that come back, by how long ago they were last seen.",
                     )
         _strips(page, sorted(units.glob("needle-world/*.json"))[: config.strips], result["rows"], PICTURED)

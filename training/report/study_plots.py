@@ -148,8 +148,10 @@ def title(row: dict[str, Any]) -> str:
     """A row in few words."""
     budget = "" if row["budget"] is None else f", budget {row['budget']}"
     history = row["history"]
-    told = f"history {history}" if isinstance(history, int) else f"short {history} alone"
-    return f"{row['label']}: {told}{budget}" if row["label"].count(":") == 0 else row["label"].split(": ")[1]
+    caption = f"history {history}" if isinstance(history, int) else f"short {history} alone"
+    return (
+        f"{row['label']}: {caption}{budget}" if row["label"].count(":") == 0 else row["label"].split(": ")[1]
+    )
 
 
 def span(values: Sequence[float]) -> tuple[float, float]:

@@ -37,9 +37,9 @@ class Config:
 
 def run(args: list[str]) -> dict[str, Any]:
     """Print the budget; draw the levels where ``out`` says so."""
-    own = {f.name for f in fields(Config)}
-    config = load(Config, [word for word in args if word.partition("=")[0] in own])
-    chosen = method(config.method, [word for word in args if word.partition("=")[0] not in own])
+    known = {f.name for f in fields(Config)}
+    config = load(Config, [word for word in args if word.partition("=")[0] in known])
+    chosen = method(config.method, [word for word in args if word.partition("=")[0] not in known])
     constants = Constants(config.dimension, config.horizon, config.bound, config.lipschitz, config.eps_est)
     losses = read_losses(Path(config.losses)) if config.losses else None
     budget = method_budget(chosen, constants, losses)

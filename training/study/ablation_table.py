@@ -23,36 +23,37 @@ COLUMNS = ("ssim_1", "ssim_4", "ssim_16", "psnr_1", "psnr_16", "lfd")
 HEAD = ("SSIM, 1 ahead", "4 ahead", "16 ahead", "PSNR, 1 ahead", "16 ahead", "LFD")
 
 
-def markdown(told: dict[str, Any]) -> str:
+def markdown(summary: dict[str, Any]) -> str:
     """The page for what :mod:`training.ablate_ar_diffusion` found."""
-    results: list[dict[str, Any]] = told["results"]
+    results: list[dict[str, Any]] = summary["results"]
     by_row: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         by_row.setdefault(result["row"], []).append(result)
     cumulative = [name for name in by_row if name == "whole" or name.startswith("-")]
-    alone = [name for name in by_row if name not in cumulative]
+    single = [name for name in by_row if name not in cumulative]
     lines = [
         "# AR-Diffusion's ablation at a small size",
         "",
-        f"{told['steps']} training steps a row over one AR-VAE, {told['clips']} held-out clips of {told['episodes']} "
-        f"episodes: {told['given']} true frames, then {told['frames']} new ones in {told['denoising_steps']} DDIM "
-        f"steps, s = {told['difference']:g} of them. Each cell is the mean over seeds, in brackets the widest of the "
-        "seeds' 95% intervals over episodes (SSIM, PSNR: bootstrap; LFD: jackknife), behind it the seeds' own values. "
-        f"LFD is the Frechet distance in the latents of the checkpoint `{told['features']}`; it is not FVD and has "
+        f"{summary['steps']} training steps a row over one AR-VAE, {summary['clips']} held-out clips of "
+        f"{summary['episodes']} episodes: {summary['given']} true frames, then {summary['frames']} new ones in "
+        f"{summary['denoising_steps']} DDIM steps, s = {summary['difference']:g} of them. Each cell is the mean over "
+        "seeds, in brackets the widest of the seeds' 95% intervals over episodes (SSIM, PSNR: bootstrap; LFD: "
+        "jackknife), behind it the seeds' own values. "
+        f"LFD is the Frechet distance in the latents of the checkpoint `{summary['features']}`; it is not FVD and has "
         "another scale. Less is better for LFD, FID and FVD.",
         "",
     ]
     if cumulative:
         lines += ["Each row takes one more thing away, as in table 3 of the paper:", ""]
         lines += _table(cumulative, by_row, paper=True)
-    if alone:
-        lines += ["", "One change alone:", "", *_table(alone, by_row, paper=False)]
+    if single:
+        lines += ["", "One change alone:", "", *_table(single, by_row, paper=False)]
     rebuilt = results[0]["autoencoder"]
-    lines += ["", "The AR-VAE alone, the ceiling of every row: " + _alone(rebuilt) + "."]
+    lines += ["", "The AR-VAE alone, the ceiling of every row: " + _ceiling(rebuilt) + "."]
     missing = [LABELS[name][0] for name in LABELS if name not in by_row]
     if missing:
         lines += ["", f"Rows not run: {', '.join(missing)}."]
-    lines += ["", "```", told["command"], "```", "", f"Measured on {told['hardware']}."]
+    lines += ["", "```", summary["command"], "```", "", f"Measured on {summary['hardware']}."]
     return "\n".join(lines) + "\n"
 
 
@@ -83,5 +84,5 @@ def _cell(scores: list[dict[str, Any]]) -> str:
     return f"{mean(means):.3g}{spread}{each}"
 
 
-def _alone(scores: dict[str, Any]) -> str:
+def _ceiling(scores: dict[str, Any]) -> str:
     return ", ".join(f"{HEAD[i]} {scores[c]['mean']:.3g}" for i, c in enumerate(COLUMNS) if c in scores)

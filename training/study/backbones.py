@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from training import train_video
 from training.data.episodes import fingerprint
 from training.study.config import StudyConfig
 from training.study.rows import BACKBONES, CHANNEL, PREPEND, WORLD
+from training.train import video as train_video
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError, Description, Loaded, save_autoencoder
 
@@ -125,14 +125,14 @@ def _find(config: StudyConfig, name: str) -> Backbone:
         )
     model = loaded.model
     # Two checkpoints of the same weights play otherwise where the second denoiser takes over at another time.
-    after = f"-{description.model.alone_after}" if name == WORLD and description.model.alone else ""
+    after = f"-{description.model.handover_after}" if name == WORLD and description.model.free_running else ""
     mark, space_mark, one_mark = (
         fingerprint(model) + after,
         fingerprint(model.autoencoder),
-        fingerprint(model, without=("alone.",)),
+        fingerprint(model, without=("free_running.",)),
     )
-    told = description.training
+    facts = description.training
     trained_for = (
-        f"{told['steps']} steps in {told['seconds']} s" if "seconds" in told else "no word of its training"
+        f"{facts['steps']} steps in {facts['seconds']} s" if "seconds" in facts else "no word of its training"
     )
     return Backbone(str(folder), place, mark, space_mark, one_mark, trained_for, about=description)

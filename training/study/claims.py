@@ -26,7 +26,7 @@ class Claim:
 
 
 def _of(structure: str) -> list[Claim]:
-    a, b, c, small = (f"{structure}-{dials}" for dials in ("16-all", "48-all", "112-all", "48-16"))
+    a, b, c, small = (f"{structure}-{settings}" for settings in ("16-all", "48-all", "112-all", "48-16"))
     return [
         Claim("history 48 retrieves what history 16 cannot", b, a, "16-48"),
         Claim("history 112 retrieves what history 48 cannot", c, b, "48-112"),
@@ -85,12 +85,12 @@ def retrieval_claims(
     return found
 
 
-def separation_claims(records: Records, measured: Sequence[str], seed: int) -> list[dict[str, Any]]:
+def separation_claims(records: Records, names: Sequence[str], seed: int) -> list[dict[str, Any]]:
     """Whether the metrics of Table 2 tell history 112 from history 16, for each structure measured."""
     found = []
     for structure in (WORLD, PREPEND, CHANNEL):
         more, less = f"{structure}-112-all", f"{structure}-16-all"
-        if more not in measured or less not in measured:
+        if more not in names or less not in names:
             continue
         for metric in SEPARATED:
             difference = quality_difference(records(more), records(less), (more, less), metric, seed)

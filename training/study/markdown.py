@@ -140,36 +140,36 @@ def claims(found: Sequence[dict[str, Any]]) -> Grid:
 
 def remarks(result: dict[str, Any]) -> list[str]:
     """What the reader has to know: notes of rows, models, commit, hardware."""
-    told = [f"{row['label']} ({row['name']}): {row['note']}." for row in result["rows"] if row["note"]]
+    notes = [f"{row['label']} ({row['name']}): {row['note']}." for row in result["rows"] if row["note"]]
     lacking = Counter((row["label"], row["missing"]) for row in result["rows"] if "missing" in row)
     for (label, reason), count in lacking.items():
-        told.append(f"Missing: {label}" + (f" ({count} rows)" if count > 1 else "") + f": {reason}.")
+        notes.append(f"Missing: {label}" + (f" ({count} rows)" if count > 1 else "") + f": {reason}.")
     for name, b in result["backbones"].items():
         said = (
             f"{b['path']}, {b['training']}, weights {b['weights']}"
             if b["path"]
             else f"missing: {b['missing']}"
         )
-        told.append(f"Backbone {name}: {said}.")
-    dials = ", ".join(f"{key} {value}" for key, value in result["dials"].items())
-    told.append(f"Dials: {dials}. Episodes: {result['episodes']}; seed {result['seed']}.")
+        notes.append(f"Backbone {name}: {said}.")
+    settings = ", ".join(f"{key} {value}" for key, value in result["dials"].items())
+    notes.append(f"Dials: {settings}. Episodes: {result['episodes']}; seed {result['seed']}.")
     if result["table"] in (2, FIGURE):
-        told.append(
+        notes.append(
             "LFD is a Fréchet distance in our autoencoder's feature space, neither FID nor FVD. Flickering and "
             "smoothness are VBench's without its networks; flickering counts all neighbours, motion included."
         )
     if "losses" in result:
-        told.append(
+        notes.append(
             f"Loss curve: mean squared error of the predicted latent at {len(result['losses']['levels'])} levels, over "
             f"n = {result['losses']['clips']} clips of 16 frames after true ones, the same at every level."
         )
     if "rollout" in result:
         r = result["rollout"]
-        told.append(
+        notes.append(
             f"Rollouts: {r['length']} blind frames after {r['context']} true ones, {r['seeds']} seeds."
         )
-    told.append(f"Commit {result['commit']}; {result['hardware']}; `{result.get('command', '')}`.")
-    return told
+    notes.append(f"Commit {result['commit']}; {result['hardware']}; `{result.get('command', '')}`.")
+    return notes
 
 
 def interval(score: dict[str, Any] | None, n: bool = True, digits: int = 3) -> str:
@@ -183,8 +183,8 @@ def interval(score: dict[str, Any] | None, n: bool = True, digits: int = 3) -> s
 
 
 def _retrieval(result: dict[str, Any], metric: str, columns: Sequence[str], with_paper: bool) -> Grid | None:
-    measured = [row["scores"] for row in _played(result)]
-    if measured and not any(metric in s for s in measured):
+    found = [row["scores"] for row in _played(result)]
+    if found and not any(metric in s for s in found):
         return None
     digits = 2 if metric == "psnr" else 3
     theirs = [f"paper {c}" for c in columns] if with_paper else []
@@ -217,8 +217,8 @@ def _quality(result: dict[str, Any]) -> Grid:
 
 
 def _degradation(result: dict[str, Any]) -> Grid:
-    measured = [row["scores"] for row in _played(result)]
-    segments = measured[0]["segments"] if measured else list(paper.COLUMNS_4)
+    scores = [row["scores"] for row in _played(result)]
+    segments = scores[0]["segments"] if scores else list(paper.COLUMNS_4)
     heads = [
         "method",
         "history",
@@ -274,9 +274,9 @@ def _paper(result: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     if number == 3:
         columns, found = paper.COLUMNS_3, paper.TABLE_3.get(row.preset, {}).get(env)
     elif number == 2:
-        columns, found = paper.COLUMNS_2[env], paper.TABLE_2.get(row.dials, {}).get(env)
+        columns, found = paper.COLUMNS_2[env], paper.TABLE_2.get(row.settings, {}).get(env)
     else:
-        columns, found = paper.COLUMNS_1, paper.TABLE_1.get(row.dials, {}).get(env)
+        columns, found = paper.COLUMNS_1, paper.TABLE_1.get(row.settings, {}).get(env)
     if found is None:
         return [DASH] * len(columns)
     places = [3 if number == 3 or c in ("TF", "MS") else 2 for c in columns]  # as they are printed

@@ -21,7 +21,7 @@ from training.evaluation.maze_views import MazeViews, rivals
 from worldsim.dream.env import Dream
 from worldsim.metrics.frechet import Encode, clip_features, frame_features
 from worldsim.metrics.motion import motion_smoothness, temporal_flickering
-from worldsim.metrics.srr import View, judge
+from worldsim.metrics.srr import View, retrieval
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.session.interfaces import BLIND
 
@@ -65,7 +65,7 @@ def maze_judge(episode: Episode, views: MazeViews | None = None) -> Judge:
                     f"{episode.path.name}: frame {index} was recorded otherwise than its maze is drawn now; "
                     "record the episode again"
                 )
-        verdict = judge(known[index], dreamt, colours)
+        verdict = retrieval(known[index], dreamt, colours)
         return float(verdict.retrieved) if verdict.trial else None
 
     return of
@@ -91,13 +91,13 @@ def play_needle(
     walk = Walk.of(episode)
     true = walk.frames
     shown = {name: np.empty_like(true) for name in dreams}
-    trials, seen = list[tuple[int, int]](), list[Frames]()
+    trials, views = list[tuple[int, int]](), list[Frames]()
     for step in replay(dreams, walk, BLIND, seed=seed):
         for name, frame in step.frames.items():
             shown[name][step.index] = frame
         if step.revisit is not None:
             trials.append((step.index, step.revisit.age))
-            seen.append(step.revisit.thumbnail)
+            views.append(step.revisit.thumbnail)
     at = [i for i, _ in trials]
     stretches = [(first, first + BLIND) for first in range(1, len(true) - BLIND + 1, BLIND)]
     rows = {TRUE: {"clip": _motion(true, stretches), "features": features(encode, true, stretches)}}
@@ -108,7 +108,7 @@ def play_needle(
             "features": features(encode, frames, stretches),
         }
     if decode is not None and at:
-        for name, frames in (("ceiling", decode(true[at])), ("recall", np.stack(seen))):
+        for name, frames in (("ceiling", decode(true[at])), ("recall", np.stack(views))):
             rows[name] = {"trial": _trial(true[at], frames, at, judged)}
     strip, columns = _strip(true, shown, trials)
     return Played({"trials": trials, "rows": rows, "strip": columns}, strip)

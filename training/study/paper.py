@@ -5,10 +5,10 @@ Worlds are keyed as ours are: ``labmaze`` stands beside DMLab (SRR), ``blocks`` 
 
 from __future__ import annotations
 
-Dials = tuple[str, int, int | None]  # structure, history, budget (None: not compressed)
+Settings = tuple[str, int, int | None]  # structure, history, budget (None: not compressed)
 
 COLUMNS_1 = ("0-16", "16-48", "48-112", "avg")
-TABLE_1: dict[Dials, dict[str, tuple[float, float, float, float]]] = {
+TABLE_1: dict[Settings, dict[str, tuple[float, float, float, float]]] = {
     ("prepend", 16, None): {"labmaze": (0.52, 0.03, 0.00, 0.18), "blocks": (0.75, 0.39, 0.37, 0.50)},
     ("prepend", 48, None): {"labmaze": (0.44, 0.32, 0.00, 0.25), "blocks": (0.74, 0.62, 0.35, 0.57)},
     ("prepend", 112, None): {"labmaze": (0.48, 0.28, 0.23, 0.33), "blocks": (0.72, 0.60, 0.55, 0.62)},
@@ -26,7 +26,7 @@ TABLE_1: dict[Dials, dict[str, tuple[float, float, float, float]]] = {
 }
 
 COLUMNS_2 = {"labmaze": ("FVD", "FID"), "blocks": ("FVD", "FID", "TF", "MS")}
-TABLE_2: dict[Dials, dict[str, tuple[float | None, ...]]] = {
+TABLE_2: dict[Settings, dict[str, tuple[float | None, ...]]] = {
     ("prepend", 16, None): {"labmaze": (302.59, 80.27), "blocks": (224.30, 75.74, 0.750, 0.853)},
     ("prepend", 48, None): {"labmaze": (308.92, 78.44), "blocks": (222.78, 73.96, 0.754, 0.853)},
     ("prepend", 112, None): {"labmaze": (308.81, 80.45), "blocks": (226.49, 75.78, 0.751, 0.867)},

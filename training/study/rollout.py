@@ -60,7 +60,7 @@ def play_rollout(
             shown[key][step.index - context] = frame
     parts = segments(length)
 
-    def measured(frames: Frames) -> dict[str, Any]:
+    def scores_of(frames: Frames) -> dict[str, Any]:
         return {
             "ssim": [round(ssim(a, b), 5) for a, b in zip(truth, frames, strict=True)],
             "psnr": [round(psnr(a, b), 5) for a, b in zip(truth, frames, strict=True)],
@@ -69,7 +69,7 @@ def play_rollout(
 
     rows: dict[str, Any] = {TRUE: {"features": features(encode, truth, parts)}}
     for name in names:
-        rows[name] = {str(seed): measured(shown[f"{name}/{seed}"]) for seed in seeds}
+        rows[name] = {str(seed): scores_of(shown[f"{name}/{seed}"]) for seed in seeds}
     pictured = [k for k in PICTURED if k <= length]
     at = [k - 1 for k in pictured]
     strip = np.stack([truth[at], *(shown[f"{name}/{seeds[0]}"][at] for name in names)])

@@ -47,7 +47,7 @@ class Row:
         return self.plays or self.name
 
     @property
-    def dials(self) -> paper.Dials:
+    def settings(self) -> paper.Settings:
         """Where the paper has its counterpart, if it has one; the world model stands beside prepending."""
         return ("channel" if self.backbone == CHANNEL else "prepend", self.history, self.budget)
 
@@ -83,14 +83,14 @@ def _structure(backbone: str, label: str, history: int, budget: int | None) -> R
 
 
 WORLD_ROWS = (
-    *(_world(*dials) for dials in DIALS),
+    *(_world(*settings) for settings in DIALS),
     _world(112, 16, "Ray memory, as it is played"),
     _world(TWIN, None, "Forgetful twin"),
 )
 TABLE_1 = (
     *WORLD_ROWS,
-    *(_structure(PREPEND, "Prepending", *dials) for dials in DIALS),
-    *(_structure(CHANNEL, "Channel concat", *dials) for dials in DIALS),
+    *(_structure(PREPEND, "Prepending", *settings) for settings in DIALS),
+    *(_structure(CHANNEL, "Channel concat", *settings) for settings in DIALS),
 )
 TABLE_2 = TABLE_1
 

@@ -145,10 +145,7 @@ def gathered(
             "pose_from": config.pose_from,
             "second": config.second,
         },
-        "backbones": {
-            name: {"path": b.name, "weights": b.mark, "training": b.training, "missing": b.missing}
-            for name, b in found.items()
-        },
+        "backbones": {name: _described(backbone) for name, backbone in found.items()},
         "rows": [],
     }
     for row in rows:
@@ -166,28 +163,40 @@ def gathered(
         result["bounds"] = _bounds(config, records[WORLD])
     if config.rolls:
         result["rollout"] = {"context": config.context, "length": config.rollout, "seeds": config.seeds}
-    measured = {row["name"]: row["scores"] for row in result["rows"] if "scores" in row}
+    scores_by_row = {row["name"]: row["scores"] for row in result["rows"] if "scores" in row}
     group_by_row = {row.name: group_of(row) for row in (*TABLES[1], *rows)}
 
     def of(name: str) -> list[dict[str, Any]]:
         return records.get(group_by_row[name], [])
 
     if config.table == 1:
-        judged: dict[str, Any] = next(iter(measured.values()), {})
+        judged: dict[str, Any] = next(iter(scores_by_row.values()), {})
         for metric in [m for m in ("srr", "ssim") if m in judged]:
-            result.setdefault("claims", []).extend(claims.retrieval_claims(of, measured, metric, config.seed))
+            result.setdefault("claims", []).extend(
+                claims.retrieval_claims(of, scores_by_row, metric, config.seed)
+            )
     if config.figure:
         for entry, name in zip(result["rows"], timesteps.ROW, strict=True):
             entry["timestep_set"] = name
         sets = {name: of(row) for name, row in timesteps.ROW.items()}
-        result["measured"] = timesteps.measured(sets)
+        result["measured"] = timesteps.degradation(sets)
         result["claims"] = timesteps.claims(sets, config.seed)
         if found[WORLD].path:
             result["losses"] = losses.by_level(config, found[WORLD])
             result["predicted"] = timesteps.predictions(result["losses"], config.timesteps)
     if config.table == 2:
-        result["claims"] = claims.separation_claims(of, list(measured), config.seed)
+        result["claims"] = claims.separation_claims(of, list(scores_by_row), config.seed)
     return result
+
+
+def _described(backbone: Backbone) -> dict[str, Any]:
+    """A backbone as a table names it."""
+    return {
+        "path": backbone.name,
+        "weights": backbone.mark,
+        "training": backbone.training,
+        "missing": backbone.missing,
+    }
 
 
 def described(row: Row) -> dict[str, Any]:

@@ -110,17 +110,20 @@ def degradation(records: Sequence[Record], row: str) -> dict[str, Any]:
             [[r["rows"][row][s][metric] for r in records] for s in seeds]
         )  # (seeds, episodes, frames)
         by = by_segment(runs).mean(1)  # (seeds, segments)
-        told = over_seeds(by)
-        found[metric] = {"mean": _list(told.mean), "spread": _list(told.spread) if told.n > 1 else None}
-        found[metric]["percent"] = _list(normalised(told.mean))
+        statistics = over_seeds(by)
+        found[metric] = {
+            "mean": _list(statistics.mean),
+            "spread": _list(statistics.spread) if statistics.n > 1 else None,
+        }
+        found[metric]["percent"] = _list(normalised(statistics.mean))
         if metric == "psnr":
-            found["decay"] = {"mean": float(np.round(maximum_decay(told.mean), 4))}
+            found["decay"] = {"mean": float(np.round(maximum_decay(statistics.mean), 4))}
             found["decay"]["spread"] = (
                 float(np.round(maximum_decay(by).std(ddof=1), 4)) if len(seeds) > 1 else None
             )
     for kind in ("frames", "clips"):
-        distances = lfd_by_segment(records, row, kind)
-        found[f"lfd_{kind}"] = {"mean": _list(distances), "percent": _list(normalised(distances))}
+        lfd = lfd_by_segment(records, row, kind)
+        found[f"lfd_{kind}"] = {"mean": _list(lfd), "percent": _list(normalised(lfd))}
     return found
 
 

@@ -37,13 +37,13 @@ def predictions(losses: Mapping[str, Any], calls: int) -> list[dict[str, Any]]:
     for loss in LOSSES:
         curve = LossCurve(tuple(t), tuple(float(x) for x in curves[loss]))
         for end in ENDS:
-            told = predict(curve, calls + 1, end=end)
-            see = {name: round(x, 1) for name, x in told.see.items()}
-            found.append({"loss": loss, "end": end, "see": see, "order": list(told.order)})
+            prediction = predict(curve, calls + 1, end=end)
+            see = {name: round(x, 1) for name, x in prediction.see.items()}
+            found.append({"loss": loss, "end": end, "see": see, "order": list(prediction.order)})
     return found
 
 
-def measured(records: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
+def degradation(records: Mapping[str, Sequence[Record]]) -> dict[str, Any]:
     """Mean LFD of frames over all segments of every set with its interval, and the order from the least.
 
     Args:

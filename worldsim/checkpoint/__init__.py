@@ -1,7 +1,8 @@
 """Trained models on disk: safetensors, the configuration beside them, a card; nothing pickled, ever."""
 
 from worldsim.checkpoint.folders import CARD, CONFIG, SHIPPED, WEIGHTS, CheckpointError, resolve
-from worldsim.checkpoint.kinds import FORMAT, KINDS, Description, Kind
+from worldsim.checkpoint.formats import FORMAT
+from worldsim.checkpoint.kinds import KINDS, Description, Kind
 from worldsim.checkpoint.loaded import Loaded, LoadedModel, M
 from worldsim.checkpoint.reading import (
     describe,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldsim import hub, shipped
+from worldsim.checkpoint import hub
+from worldsim.config import shipped
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")

@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from worldsim.checkpoint.formats import FORMAT
 from worldsim.config import ModelConfig
 from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig
 from worldsim.models.video_model import VideoModel, VideoModelConfig
 from worldsim.models.world_model import WorldModel
-
-FORMAT = 1
 
 
 @dataclass

@@ -12,10 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from worldsim import building, tensor_file
 from worldsim.actions import ActionSpecDamaged
+from worldsim.checkpoint import building, tensor_file
 from worldsim.checkpoint.folders import CONFIG, WEIGHTS, CheckpointError, resolve
-from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
+from worldsim.checkpoint.formats import FORMAT, KEYS, renamed
+from worldsim.checkpoint.kinds import KINDS, Description
 from worldsim.checkpoint.loaded import Loaded, LoadedModel
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError
 from worldsim.config import load as load_config
@@ -80,7 +81,7 @@ def describe(name_or_path: str) -> tuple[Path, Description]:
     """
     folder = resolve(name_or_path)
     try:
-        description = load_config(Description, [], folder / CONFIG)
+        description = load_config(Description, [], folder / CONFIG, KEYS)
         fields = {name: kind.field for name, kind in KINDS.items()}
         building.check_described(asdict(description), fields, folder / CONFIG)
     except (ConfigError, building.TooLarge, ActionSpecDamaged) as error:
@@ -93,7 +94,7 @@ def describe(name_or_path: str) -> tuple[Path, Description]:
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint folder by name, in single precision.
+    """The tensors of a checkpoint folder by name, as it is now, in single precision.
 
     Raises:
         CheckpointError: there are none, the file is truncated, or they are not those that were saved.
@@ -103,7 +104,7 @@ def weights(folder: Path) -> dict[str, Tensor]:
             tensors: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
             metadata = f.metadata()
         tensor_file.check(tensors, metadata)
-        return {k: v.float() for k, v in tensors.items()}
+        return {renamed(k): v.float() for k, v in tensors.items()}
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; fetch the checkpoint again") from None
     except DAMAGE as error:

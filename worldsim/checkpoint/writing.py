@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from worldsim import tensor_file
+from worldsim.checkpoint import tensor_file
 from worldsim.checkpoint.folders import CONFIG, WEIGHTS
-from worldsim.checkpoint.kinds import FORMAT, KINDS, Description
+from worldsim.checkpoint.formats import FORMAT
+from worldsim.checkpoint.kinds import KINDS, Description
 from worldsim.checkpoint.reading import owned
 from worldsim.config import ArVaeConfig, AutoencoderConfig
 from worldsim.models.ar_diffusion import ArDiffusion
@@ -40,7 +41,7 @@ def save(folder: Path, model: WorldModel | VideoModel | ArDiffusion, facts: dict
     tensors = {k: _compact(v.detach().cpu()).contiguous() for k, v in owned(model).items()}
     name, kind = next((name, kind) for name, kind in KINDS.items() if kind.model is type(model))
     shape: dict[str, Any] = {kind.field: model.config} | ({} if name == "world" else {"kind": name})
-    description = OmegaConf.structured(Description(**facts, **shape))
+    description = OmegaConf.structured(Description(**{**facts, **shape, "format": FORMAT}))
     others = [other.field for other in KINDS.values() if other is not kind]
     written = OmegaConf.masked_copy(description, [k for k in description if k not in others])
     new = folder / (CONFIG + ".new")

@@ -31,7 +31,7 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
     def run(args: list[str] | None = None) -> int:
         _open_streams()
         words = sys.argv[1:] if args is None else args
-        with told_to_end() as told:
+        with told_to_end() as ending:
             try:
                 if words and words[0] in ("-h", "--help"):
                     print((sys.modules[main.__module__].__doc__ or "").strip(), flush=True)
@@ -41,7 +41,7 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
                 return code
             except KeyboardInterrupt:
                 _complain("interrupted")
-                return 128 + told[0] if told else INTERRUPTED
+                return 128 + ending[0] if ending else INTERRUPTED
             except (ValueError, OSError) as error:
                 if _gone(error):
                     return NOBODY_READS

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worldsim.processes import environment
+from worldsim.session.processes import environment
 
 ENGINE = Path(__file__).parents[1] / "engine" / "kernels"
 COMPILE_ENGINE = [

@@ -8,8 +8,8 @@ from typing import Any
 
 from gymnasium import spaces
 
-from worldsim import shipped
 from worldsim.cli.options import GYM, OptionError, Options
+from worldsim.config import shipped
 from worldsim.player import key_bindings as key_file
 from worldsim.player.keymap import KEYMAPS, Keymap
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from worldsim.config import load
 from worldsim.session.interfaces import BLIND, MAX_STEPS
-from worldsim.tick import Source
+from worldsim.session.tick import Source
 
 GYM = "gym"
 FAMILIES = ("minecraft", "dmlab", "doom", "gym:ENV_ID")

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldsim import shipped
-from worldsim.config import load
+from worldsim.config import load, shipped
 from worldsim.diffusion.references import ReferencePolicy
 from worldsim.diffusion.requirements import require_causal
 from worldsim.diffusion.samplers import NAMES

@@ -15,14 +15,14 @@ class DreamError(ValueError):
     """A dream was asked for something that its model or its method cannot do."""
 
 
-def check_size(size: int, own: int, remembers_pixels: bool) -> None:
+def check_size(size: int, side: int, remembers_pixels: bool) -> None:
     """Whether a dream can show pictures of ``size`` pixels each way: its model's own or, remembered, multiples of them.
 
     Raises:
         DreamError: it cannot.
     """
-    if size % own or size < own or (size > own and not remembers_pixels):
-        able = f"{own} or a multiple of it" if remembers_pixels else f"{own}"
+    if size % side or size < side or (size > side and not remembers_pixels):
+        able = f"{side} or a multiple of it" if remembers_pixels else f"{side}"
         raise DreamError(f"size: expected {able}, which this dream can show, found {size}")
 
 

@@ -124,16 +124,16 @@ def wrapped(
             f"{name} makes a {type(model).__name__} without {' and '.join(missing)}; a model needs "
             "begin(frames, actions) and step(action)"
         )
-    own = size or _size(factory) if "size" in _parameters(factory) else _size(model)
-    spoken = getattr(model, "action_spec", None) or action_spec
-    if spoken is None:
+    side = size or _size(factory) if "size" in _parameters(factory) else _size(model)
+    spec = getattr(model, "action_spec", None) or action_spec
+    if spec is None:
         raise DreamError(
             f"{name} says no action_spec, and there is no world here whose actions it could take"
         )
     if action_spec is not None:
-        check_same(spoken, action_spec, f"the model {name}", "this world")
-    check_size(size or own, own, False)
-    return External(model, name, spoken, own)
+        check_same(spec, action_spec, f"the model {name}", "this world")
+    check_size(size or side, side, False)
+    return External(model, name, spec, side)
 
 
 @dataclass

@@ -126,8 +126,8 @@ class MethodPredictor(Predictor[MethodState]):
 
     def about(self, state: MethodState, settings: Settings) -> dict[str, Any]:
         """References within reach, and the latents that they are compressed to."""
-        seen = min(settings.history, self.method.references.most, state.shown)
-        return {"memory_frames": seen, "memory_latents": min(settings.budget, seen)}
+        n_context = min(settings.history, self.method.references.most, state.shown)
+        return {"memory_frames": n_context, "memory_latents": min(settings.budget, n_context)}
 
     def _normalised(self, action: np.ndarray) -> Tensor:
         return self.model.normalise(torch.as_tensor(action, device=self.device))

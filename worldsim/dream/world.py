@@ -77,8 +77,8 @@ class WorldPredictor(Predictor[DreamState]):
         )
         self._engine_words, self._spacing = (engine, precision), spacing
         self.engine = engine_for(loaded, *self._engine_words)
-        after = config.alone_after if alone_after is None else alone_after
-        self._alone_after = after if config.alone and second else None
+        after = config.handover_after if alone_after is None else alone_after
+        self._alone_after = after if config.free_running and second else None
 
     @torch.inference_mode()
     def begin(self, context: Context, settings: Settings, seed: int) -> DreamState:
@@ -96,11 +96,11 @@ class WorldPredictor(Predictor[DreamState]):
             actions=actions,
             handover_after=self._alone_after,
         )
-        past.pictures, past.distances = list(frames), [None] * len(past)
+        past.pictures, past.depths = list(frames), [None] * len(past)
         state = DreamState(past, settings.history, settings.budget, settings.denoising_steps, self._spacing)
         state.random = torch.Generator().manual_seed(seed)
         self.engine = engine_for(self.loaded, *self._engine_words)
-        self._reckon(past, 0, None if context.poses is None else context.poses[start:], settings)
+        self._integrate_pose(past, 0, None if context.poses is None else context.poses[start:], settings)
         self.engine.encode_features(past)
         self.engine.replay(past)
         return state
@@ -125,9 +125,9 @@ class WorldPredictor(Predictor[DreamState]):
         frames, n = frames[known], len(known)
         poses = None if poses is None else poses[known]
         past.latents[-n:] = list(self.loaded.encode(frames))
-        past.show(frames)
+        past.replace_pictures(frames)
         past.true_until = past.count
-        self._reckon(past, len(past) - n, poses, settings)
+        self._integrate_pose(past, len(past) - n, poses, settings)
         if self.spec.poseless or settings.pose_from == "dream":
             if self.model.config.pixels:
                 self.engine.refine_poses(past, len(past) - n, settings.history)
@@ -172,7 +172,9 @@ class WorldPredictor(Predictor[DreamState]):
         row = torch.as_tensor(pose, device=self.device)
         return torch.cat([row[:3], wrap(row[3:4]), row[4:]])
 
-    def _reckon(self, past: DreamPast, first: int, true: np.ndarray | None, settings: Settings) -> None:
+    def _integrate_pose(
+        self, past: DreamPast, first: int, true: np.ndarray | None, settings: Settings
+    ) -> None:
         """Poses of the frames from ``first`` on: true ones where they are to be used, else dead reckoning."""
         odometry = self.model.odometry
         if true is not None and not self.spec.poseless and settings.pose_from == "true":
@@ -182,7 +184,7 @@ class WorldPredictor(Predictor[DreamState]):
             pitch = odometry.pitch_of(odometry.look(past.latents[0][None])).clamp(-90, 90)
             past.poses, first = [torch.cat([torch.zeros(4, device=self.device), pitch])], 1
         del past.poses[first:]
-        self.engine.reckon(past)
+        self.engine.integrate_pose(past)
 
     def _relocalise(self, past: DreamPast, n: int, history: int) -> None:
         """Take back what the newest ``n`` frames, true ones, have drifted, if memory knows the place they show."""
@@ -244,7 +246,7 @@ class DreamEnv(Dream[DreamState]):
 
     @property
     @torch.inference_mode()
-    def distances(self) -> np.ndarray:
+    def depth_map(self) -> np.ndarray:
         """How far away what the newest frame shows is, float64 (h, w) in the world's units.
 
         Raises:
@@ -254,10 +256,10 @@ class DreamEnv(Dream[DreamState]):
             raise DreamError(
                 "distances: this dream has no memory of pixels; train one with training.train_pixels"
             )
-        logs = depths_of(self.past, [len(self.past) - 1], self.model.pixels.distances)[0]
+        logs = depths_of(self.past, [len(self.past) - 1], self.model.pixels.depth)[0]
         return (logs.double().exp() * self.model.scale).cpu().numpy()
 
     @property
-    def own(self) -> int:
+    def n_generated(self) -> int:
         """How many of the newest frames are dreamt, with no true one among them."""
-        return self.past.own
+        return self.past.n_generated

@@ -19,7 +19,7 @@ from worldsim.engine.pixel_recall import recall_pixels
 from worldsim.frames import to_uint8
 from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.layers import Cache
-from worldsim.models.world_model import Past, Views, WorldModel, together
+from worldsim.models.world_model import MemoryViews, Past, WorldModel, together
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Eager:
     def __init__(self, model: WorldModel) -> None:
         self.model = model
 
-    def compress(self, past: DreamPast, part: slice, budget: int) -> Views:
+    def compress(self, past: DreamPast, part: slice, budget: int) -> MemoryViews:
         """See :class:`.Backend`."""
         views = self._views(past, part)
         actions = _stacked(past.actions, part)
@@ -139,7 +139,7 @@ class Eager:
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
         """See :class:`.Backend`."""
-        return self.model.pixels.distances(latents, pitch)
+        return self.model.pixels.depth(latents, pitch)
 
     def keep(self, latents: Tensor, poses: Tensor, indices: Sequence[int]) -> list[KeptFrame]:
         """See :class:`.Backend`."""
@@ -168,12 +168,12 @@ class Eager:
         return draw
 
     def _denoiser(self, free_running: bool) -> CausalDiT:
-        return self.model.alone if free_running else self.model.denoiser
+        return self.model.free_running if free_running else self.model.denoiser
 
-    def _views(self, past: DreamPast, part: slice) -> Views:
+    def _views(self, past: DreamPast, part: slice) -> MemoryViews:
         """The frames in this part, as they are; there may be none."""
         frames, device = past.kept.frames, past.latents[-1].device
-        return Views(
+        return MemoryViews(
             _stacked([frame.features for frame in frames], part),
             _stacked([frame.points for frame in frames], part),
             _stacked(past.poses, part),

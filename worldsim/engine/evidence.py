@@ -29,7 +29,7 @@ class Evidence:
         self,
         pose: Pose,
         pictures: NDArray[np.uint8],
-        distances: NDArray[np.float32],
+        log_depth: NDArray[np.float32],
         poses: Sequence[Pose],
         marks: Sequence[float],
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
@@ -37,7 +37,7 @@ class Evidence:
 
         Args:
             pose: (5,), of the new view; pictures: (R, H, W, 3), the best first, R may be 0.
-            distances: (R, h, w), their log distances; poses: R of (5,); marks: R, TRUE or OWN.
+            log_depth: (R, h, w), their log distances; poses: R of (5,); marks: R, TRUE or OWN.
 
         Returns:
             the picture (H, W, 3), grey where nothing is known; its marks (H, W), 0 where nothing is known; and how far
@@ -50,7 +50,7 @@ class Evidence:
             turns = np.array([mine.T @ np.array(rotation(p)) for p in poses], np.float32)
             steps = np.array([mine.T @ (np.array(p[:3], np.float64) - here) for p in poses], np.float32)
             splat(
-                np.ascontiguousarray(pictures), np.ascontiguousarray(distances, np.float32), self.rays, turns, steps,
+                np.ascontiguousarray(pictures), np.ascontiguousarray(log_depth, np.float32), self.rays, turns, steps,
                 np.array(marks, np.float32), self.scale, self.reach, BEHIND, EDGE, MARGIN, WIDEST, shown, depth, mark,
             )  # fmt: skip
         return shown, mark, depth

@@ -147,7 +147,7 @@ def generate(
         for p, now in zip(pasts, evidence, strict=True)
     ]
     device = shown[0].device
-    seen, seen_before = (torch.from_numpy(np.stack(x)).to(device) for x in (evidence, before))
+    evidence_now, seen_before = (torch.from_numpy(np.stack(x)).to(device) for x in (evidence, before))
     rows: dict[int, list[int]] = {}
     for i, count in enumerate(steps):
         rows.setdefault(count, []).append(i)
@@ -160,7 +160,7 @@ def generate(
             seen_before[some],
         )
         stride = 1 / count if spacing == "even" and 1 / count in strides else 0.0
-        target = Target(index, controls[1][some], seen[some], stride)
+        target = Target(index, controls[1][some], evidence_now[some], stride)
         levels = path(next_frame(spacing), count)[:, 0].to(device)
         drawn = sampler.sample(
             [pasts[i] for i in some], newest, torch.stack([noise[i] for i in some]), target, levels

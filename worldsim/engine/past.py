@@ -34,11 +34,11 @@ class DreamPast:
     A frame of its own that was seen from where the one before it was shows nothing more, and is forgotten once it has
     settled: whoever stands still would otherwise lose all that is true to copies of it. ``indices`` are of those kept.
 
-    latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``distances`` (., .) where they have been asked
+    latents (C, h, w), ``pictures`` uint8 (H, W, 3) as they were shown, ``depths`` (., .) where they have been asked
     for (:mod:`worldsim.engine.pixel_recall`), ``actions`` (A,), normalised, that led to each, poses (5,). Frames from
-    index ``true_until`` on are dreamt, ``own`` of those kept; a second denoiser takes over after ``handover_after`` of
-    them, or never, and ``cache_is_free_running`` is whether it made the keys and values. ``pending``: the newest
-    frame's keys and values are not in the context yet; they are computed together with the frame after it.
+    index ``true_until`` on are dreamt, ``n_generated`` of those kept; a second denoiser takes over after
+    ``handover_after`` of them, or never, and ``cache_is_free_running`` is whether it made the keys and values.
+    ``pending``: the newest frame's keys and values are not in the context yet; they come with those of the next.
     ``newest_control`` (A + 6,) is what steered the newest frame, where it is known; ``evidence`` (SEEN, H, W) what a
     generator drew it from, where one did.
     """
@@ -47,7 +47,7 @@ class DreamPast:
     config: DreamConfig = field(default_factory=DreamConfig)
     latents: list[Tensor] = field(default_factory=list)
     pictures: list[np.ndarray] = field(default_factory=list)
-    distances: list[Tensor | None] = field(default_factory=list)
+    depths: list[Tensor | None] = field(default_factory=list)
     actions: list[Tensor] = field(default_factory=list)
     poses: list[Tensor] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
@@ -100,11 +100,11 @@ class DreamPast:
     @property
     def _lists(self) -> tuple[list[Any], ...]:
         """Everything of which there is one for each frame."""
-        frames = self.indices, self.latents, self.pictures, self.distances, self.actions, self.poses
+        frames = self.indices, self.latents, self.pictures, self.depths, self.actions, self.poses
         return *frames, self.kept.frames
 
     @property
-    def own(self) -> int:
+    def n_generated(self) -> int:
         """How many of the newest frames that are kept are dreamt, with no true one among them."""
         return len(self) - bisect_left(self.indices, self.true_until)
 
@@ -117,20 +117,20 @@ class DreamPast:
         """Pixels of its pictures each way; 0 of a past without any."""
         return len(self.pictures[-1]) if self.pictures else 0
 
-    def show(self, pictures: np.ndarray) -> None:
+    def replace_pictures(self, pictures: np.ndarray) -> None:
         """The newest frames are these, uint8 (n, H, W, 3), whatever they were."""
         n = len(pictures)
         self.pictures[len(self.pictures) - n :] = list(pictures)
-        self.distances[len(self.distances) - n :] = [None] * n
+        self.depths[len(self.depths) - n :] = [None] * n
 
-    def recallable(self, index: int, own: int) -> bool:
-        """Whether pixels are taken from a frame: a true one, or one of the first ``own`` that were dreamt since."""
-        return index < self.true_until + own
+    def recallable(self, index: int, n_generated: int) -> bool:
+        """Whether pixels are taken from a frame: a true one, or one of the ``n_generated`` first dreamt since."""
+        return index < self.true_until + n_generated
 
     @property
     def free_running(self) -> bool:
         """Whether the next frame is the second denoiser's."""
-        return self.handover_after is not None and self.own >= self.handover_after
+        return self.handover_after is not None and self.n_generated >= self.handover_after
 
     @property
     def needs_replay(self) -> bool:

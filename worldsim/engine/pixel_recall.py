@@ -22,13 +22,13 @@ def depths_of(
 
     ``measure`` takes latents (n, C, h, w) and pitches (n,) to log distances (n, ., .).
     """
-    missing = [i for i in dict.fromkeys(places) if past.distances[i] is None]
+    missing = [i for i in dict.fromkeys(places) if past.depths[i] is None]
     if missing:
         pitch = torch.stack([past.poses[i][4] for i in missing])
         found = measure(torch.stack([past.latents[i] for i in missing]), pitch)
         for i, distance in zip(missing, found, strict=True):
-            past.distances[i] = distance
-    return [d for d in (past.distances[i] for i in places) if d is not None]
+            past.depths[i] = distance
+    return [d for d in (past.depths[i] for i in places) if d is not None]
 
 
 def gather_sources(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequence[int]]) -> Seen:
@@ -46,7 +46,7 @@ def gather_sources(model: WorldModel, pasts: Sequence[DreamPast], sources: Seque
         rows.append(
             Seen(
                 to_tensor(np.stack([past.pictures[i] for i in known]), device),
-                torch.stack(depths_of(past, known, model.pixels.distances)),
+                torch.stack(depths_of(past, known, model.pixels.depth)),
                 torch.stack([past.poses[i] for i in known]),
                 torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
                 torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),
@@ -73,7 +73,7 @@ def recall_pixels(
     Returns:
         pictures (B, 3, ., .) of the size of those in the past, and log distances (B, ., .).
     """
-    distances = model.pixels.distances(latents, poses[:, 4])
+    depth = model.pixels.depth(latents, poses[:, 4])
     if (side := pasts[0].side) != drawn.shape[-1]:
         drawn = larger(drawn.clamp(-1, 1), side)
-    return model.pixels(drawn, distances, poses, gather_sources(model, pasts, sources)), distances
+    return model.pixels(drawn, depth, poses, gather_sources(model, pasts, sources)), depth

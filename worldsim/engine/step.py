@@ -61,7 +61,7 @@ class Engine:
         self._lock = threading.Lock()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         if self.backend.flushes_denormals:
             # Sharp attention fills its weights with denormal numbers, which cost a processor ten times as much.
             torch.set_flush_denormal(True)
@@ -79,7 +79,7 @@ class Engine:
         Returns:
             frames uint8 (H, W, 3), and the milliseconds of each phase.
         """
-        with self._alone():
+        with self._exclusive():
             return self._imagine(states, action, true_poses)
 
     def _imagine(
@@ -106,17 +106,17 @@ class Engine:
         drawn = backend.decode(latents, pasts[0].side)
         mark("decode")
         latents = latents.contiguous()
-        distances: Tensor | list[None] = [None] * len(pasts)
+        depths: Tensor | list[None] = [None] * len(pasts)
         if model.config.pixels:
-            own, rows = model.config.own_pixels, zip(pasts, selection.indices, strict=True)
-            sources = [[i for i in row if past.recallable(i, own)] for past, row in rows]
-            drawn, distances = backend.recall(pasts, sources, latents, poses, drawn)
+            horizon, rows = model.config.recall_horizon, zip(pasts, selection.indices, strict=True)
+            sources = [[i for i in row if past.recallable(i, horizon)] for past, row in rows]
+            drawn, depths = backend.recall(pasts, sources, latents, poses, drawn)
             mark("pixels")
         frames = backend.shown(drawn)
         kept = backend.keep(latents, poses, [past.count for past in pasts])
         for i, (state, past) in enumerate(zip(states, pasts, strict=True)):
             pose = poses[i].to(past.poses[-1].dtype)
-            past.append(latents[i], action, pose, frames[i], distances[i], kept[i])
+            past.append(latents[i], action, pose, frames[i], depths[i], kept[i])
             past.drop_redundant(model.scale)
             past.newest_control = now[i]
             state.age += 1
@@ -138,13 +138,16 @@ class Engine:
             for past, row, pose in zip(pasts, selection.indices, poses.tolist(), strict=True)
         ]
         mark("read")
-        steps = [steps_by_novelty(seen, state.steps) for seen, state in zip(evidence, states, strict=True)]
+        steps = [
+            steps_by_novelty(drawn_evidence, state.steps)
+            for drawn_evidence, state in zip(evidence, states, strict=True)
+        ]
         randoms, spacing = [state.random for state in states], states[0].spacing
         strides, level = self.model.config.generator.strides, self.model.context_level
         latents = generate(self.backend, pasts, randoms, controls, evidence, steps, spacing, strides, level)
         mark("denoise")
-        for past, seen in zip(pasts, evidence, strict=True):
-            past.evidence, past.pending = seen, False
+        for past, drawn_evidence in zip(pasts, evidence, strict=True):
+            past.evidence, past.pending = drawn_evidence, False
         return latents
 
     def _denoise(
@@ -172,9 +175,9 @@ class Engine:
             past.newest_control = past.control(self.model, len(past) - 1)[0]
         return past.newest_control
 
-    def reckon(self, past: DreamPast) -> None:
+    def integrate_pose(self, past: DreamPast) -> None:
         """Poses of the newest frames, those that have none yet, by dead reckoning from the last one that has."""
-        with self._alone():
+        with self._exclusive():
             first = len(past.poses)
             looked = self.backend.look(torch.stack(past.latents[first - 1 :]))
             for row, action in zip(looked[:-1, None], past.actions[first:], strict=True):
@@ -189,18 +192,18 @@ class Engine:
         part = past.behind(newest, history)
         if part.start == part.stop:
             return past.poses[-1]
-        with self._alone():
+        with self._exclusive():
             draw = self.backend.drawer(past, part, past.count - 1)
             return relocalise(self.model, draw, past.latents[-1], past.poses[-1])
 
     def refine_poses(self, past: DreamPast, first: int, history: int) -> None:
         """Correct the poses of the frames from place ``first`` on, true ones; see :mod:`.visual_odometry`."""
-        with self._alone():
+        with self._exclusive():
             refine_poses(self.model, past, first, history, self.backend.measure)
 
     def replay(self, past: DreamPast) -> None:
         """Compute what the newest frames left behind again, as if they had come one by one."""
-        with self._alone():
+        with self._exclusive():
             self._replay(past)
 
     def _replay(self, past: DreamPast) -> None:
@@ -214,7 +217,7 @@ class Engine:
 
     def encode_features(self, past: DreamPast) -> None:
         """Compute what every frame shows to the reader again."""
-        with self._alone():
+        with self._exclusive():
             self._keep(past, 0)
 
     def _keep(self, past: DreamPast, first: int) -> None:
@@ -223,7 +226,7 @@ class Engine:
 
     def prepare(self, state: DreamState) -> None:
         """Compress what lies behind the short window, where it is time, before the next frame is asked for."""
-        with self._alone():
+        with self._exclusive():
             self._refresh(state)
 
     def _refresh(self, state: DreamState) -> None:

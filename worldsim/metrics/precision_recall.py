@@ -70,7 +70,7 @@ def _squared_radii(x: Tensor, k: int) -> Tensor:
     found = []
     for i in range(0, len(x), CHUNK):
         away, _ = _squared_distances(x[i : i + CHUNK], x)
-        own = torch.arange(len(away))
-        away[own, own + i] = torch.inf
+        diagonal = torch.arange(len(away))
+        away[diagonal, diagonal + i] = torch.inf
         found.append(away.kthvalue(k, dim=1).values)
     return torch.cat(found)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from worldsim.tick import FORGOTTEN_BELOW, Revisit
+Band = Literal["forgotten", "resembling", "same"]
+
+FORGOTTEN_BELOW = 0.4  # SSIM; the paper's "failed to retrieve"
+SAME_FROM = 0.9
 
 SPAN = 112  # frames looked back: the longest history
 RANGES = ((0, 16), (16, 48), (48, 112))  # ages, half open: (low, high], as in the paper's tables
@@ -36,9 +41,26 @@ def range_of(age: int) -> str:
     raise ValueError(f"expected an age of 1 to {SPAN} frames, found {age}")
 
 
+def band(ssim: float) -> Band:
+    """The paper's reading of an SSIM: below 0.4 forgotten, from 0.9 the same, resembling in between."""
+    if ssim < FORGOTTEN_BELOW:
+        return "forgotten"
+    return "same" if ssim >= SAME_FROM else "resembling"
+
+
 def retrieved(ssim: float) -> bool:
     """Whether a dreamt revisit counts as retrieved: not forgotten, SSIM at least 0.4."""
     return ssim >= FORGOTTEN_BELOW
+
+
+@dataclass(frozen=True)
+class Revisit:
+    """The true world shows a view again that it showed ``age`` frames ago, with other views in between."""
+
+    age: int  # frames since the view was last seen
+    seen_index: int  # its index, in ticks
+    range: str  # "0-16", "16-48" or "48-112"
+    thumbnail: np.ndarray  # the true frame as it was then, uint8 (H, W, 3)
 
 
 class RevisitFinder:

@@ -118,7 +118,7 @@ def view(frame: NDArray[np.uint8], ids: NDArray[np.integer], kinds: NDArray[np.i
     return View(frame, masks("floor"), masks("wall"), masks("decal"))
 
 
-def judge(true: View, dreamt: NDArray[np.uint8], rivals: Rivals) -> Verdict:
+def retrieval(true: View, dreamt: NDArray[np.uint8], rivals: Rivals) -> Verdict:
     """Whether a dreamt frame (H, W, 3) retrieves floor, wall and decals of the true one.
 
     Raises:
@@ -182,9 +182,9 @@ def _wall_around(true: View, decal: Mask) -> Mask:
 
 def _decal_matches(true: View, mask: Mask, dreamt: NDArray[np.uint8], rivals: Colours) -> bool:
     wall = true.frame[_wall_around(true, mask)].mean(0)
-    own = true.frame[mask].mean(0)
-    others = rivals[np.linalg.norm(_lab(rivals) - _lab(own), axis=1) > OFF_MIXTURE]
-    mixed = np.concatenate([own[None], others])
+    colours = true.frame[mask].mean(0)
+    others = rivals[np.linalg.norm(_lab(rivals) - _lab(colours), axis=1) > OFF_MIXTURE]
+    mixed = np.concatenate([colours[None], others])
     off, share = _unmix(_shifted_means(dreamt, mask), wall, mixed)
     _, around = _unmix(_shifted_means(dreamt, _wall_around(true, mask)), wall, mixed[:1])
     nearest = off[:, 0] <= off.min(1).clip(ON_MIXTURE)

@@ -73,10 +73,10 @@ def seen_from(step: Tensor, degrees: Tensor) -> Tensor:
 
 def view_distance(a: Tensor, b: Tensor, scale: float) -> Tensor:
     """How far two views are apart: the angle between headings in radians plus the distance over ``scale``."""
-    return stand_distance(stand(a, scale), stand(b, scale))
+    return stand_distance(viewpoint(a, scale), viewpoint(b, scale))
 
 
-def stand(poses: Tensor, scale: float) -> Tensor:
+def viewpoint(poses: Tensor, scale: float) -> Tensor:
     """Where a view is taken and where it looks: poses (..., 5) to position over ``scale`` and heading (..., 6)."""
     return torch.cat([poses[..., :3] / scale, rotation(poses)[..., 2]], -1)
 

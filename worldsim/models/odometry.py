@@ -91,24 +91,26 @@ class Odometry(nn.Module):
         """What the picture tells: latents (N, C, h, w) to features (N, D)."""
         return cast(Tensor, self.see(latents))
 
-    def pitch_of(self, seen: Tensor) -> Tensor:
+    def pitch_of(self, features: Tensor) -> Tensor:
         """The pitch (N,) in degrees that the pictures suggest; from :meth:`look`."""
         if self.still:
-            return torch.zeros_like(seen[:, 0])
-        return cast(Tensor, self.pitch(seen)[:, 0] * PITCH_UNIT)
+            return torch.zeros_like(features[:, 0])
+        return cast(Tensor, self.pitch(features)[:, 0] * PITCH_UNIT)
 
-    def reckon(self, seen: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor) -> Tensor:
+    def estimate_motion(
+        self, features: Tensor, actions: Tensor, motions: Tensor, pitch: Tensor, height: Tensor
+    ) -> Tensor:
         """The motion (N, 5) that the newest action makes, as :func:`worldsim.models.geometry.motion` defines it.
 
         Args:
-            seen: (N, D), from :meth:`look` at the frame acted in.
+            features: (N, D), from :meth:`look` at the frame acted in.
             actions: (N, N_RECENT, A), normalised, the newest (whose motion is asked) first.
             motions: (N, N_RECENT, 5), the last ones, newest first; pitch: (N,) in degrees, reckoned so far.
             height: (N,), of the eye above where it last stood (:func:`standing_height`), in the world's units.
         """
         turned = F.linear(actions[:, 0], self.turns[:, :-1], self.turns[:, -1])
         known = odometry_features(turned, actions, motions, pitch, height)
-        made = STRIDE * cast(Tensor, self.direct(known) + self.correct(torch.cat([seen, known], -1)))
+        made = STRIDE * cast(Tensor, self.direct(known) + self.correct(torch.cat([features, known], -1)))
         step = seen_from(made[:, :3], -TURN_UNIT * turned[:, 0])
         return torch.cat([step, torch.lerp(made[:, 3:], turned, self.exact)], -1)
 
@@ -130,12 +132,12 @@ class Odometry(nn.Module):
         return bool(self.exact)
 
     def next_pose(
-        self, pose: Tensor, seen: Tensor, actions: Tensor, motions: Tensor, ground: Tensor
+        self, pose: Tensor, features: Tensor, actions: Tensor, motions: Tensor, ground: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The next pose (N, 5) and the motion made (N, 5); ``ground`` (N,) is :func:`standing_height`."""
         if self.still:
             return pose, torch.zeros_like(pose)
-        delta = self.reckon(seen, actions, motions, pose[:, 4], pose[:, 1] - ground)
+        delta = self.estimate_motion(features, actions, motions, pose[:, 4], pose[:, 1] - ground)
         delta = apply_deadband(
             delta, motions[:, 0], (actions[:, 0] == actions[:, 1]).all(1), bool(self.exact)
         )
@@ -164,14 +166,14 @@ def standing_height(heights: Iterable[float]) -> float:
 
     It stands after STANDING_MOTIONS motions that lead neither up nor down; before the first frame nothing moved.
     """
-    seen: list[float] = []
+    levels: list[float] = []
     level = 0
     for height in heights:
-        level = level + 1 if seen and abs(seen[-1] - height) < STANDING else 0
-        seen.append(height)
+        level = level + 1 if levels and abs(levels[-1] - height) < STANDING else 0
+        levels.append(height)
         if level == STANDING_MOTIONS:
             break
-    return seen[-1 - level]
+    return levels[-1 - level]
 
 
 def apply_deadband(made: Tensor, last: Tensor, same: Tensor, exact: bool) -> Tensor:

@@ -171,8 +171,8 @@ class VideoModel(nn.Module):
 
     def forward(self, z: Tensor, level: Tensor, actions: Tensor, past: References, way: str = "") -> Tensor:
         """The raw prediction for a window (B, w, C, h, w) at levels (B, w), with normalised actions (B, w, A)."""
-        told = {"travel": self.travel(actions)} if self.travels else {}
-        return cast(Tensor, self.memory(way)[0](self.denoiser, z, level, actions, past, **told))
+        extra = {"travel": self.travel(actions)} if self.travels else {}
+        return cast(Tensor, self.memory(way)[0](self.denoiser, z, level, actions, past, **extra))
 
     def clean(self, z: Tensor, level: Tensor, actions: Tensor, past: References, way: str = "") -> Tensor:
         """The clean latents (B, w, C, h, w) that the prediction implies."""

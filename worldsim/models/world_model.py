@@ -36,7 +36,7 @@ class Past:
 
 
 @dataclass
-class Views:
+class MemoryViews:
     """Frames ready to be read.
 
     features (B, N, S, width), points (B, N, P, 3), poses (B, N, 5), index (B, N), valid (B, N).
@@ -48,8 +48,8 @@ class Views:
     index: Tensor
     valid: Tensor
 
-    def __add__(self, other: Views) -> Views:
-        return Views(
+    def __add__(self, other: MemoryViews) -> MemoryViews:
+        return MemoryViews(
             torch.cat([self.features, other.features], 1),
             torch.cat([self.points, other.points], 1),
             torch.cat([self.poses, other.poses], 1),
@@ -61,14 +61,14 @@ class Views:
         return self.features.shape[1]
 
 
-def together(rows: list[Views]) -> Views:
+def together(rows: list[MemoryViews]) -> MemoryViews:
     """Views of several dreams as one batch; shorter rows are filled up with invalid frames, which nobody reads."""
     longest = max(len(row) for row in rows)
 
     def filled(values: list[Tensor]) -> Tensor:
         return torch.cat([F.pad(x, (0, 0) * (x.dim() - 2) + (0, longest - x.shape[1])) for x in values])
 
-    return Views(
+    return MemoryViews(
         filled([row.features for row in rows]),
         filled([row.points for row in rows]),
         filled([row.poses for row in rows]),
@@ -97,8 +97,10 @@ class WorldModel(nn.Module):
         self.reader = RayReader(channels, m.width, m.heads, self.grid, config.fov, m.scene_scale)
         if not config.generates:
             self.denoiser = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
-        if config.alone:
-            self.alone = CausalDiT(config.denoiser, channels, channels + m.width // 2, self.grid, action)
+        if config.free_running:
+            self.free_running = CausalDiT(
+                config.denoiser, channels, channels + m.width // 2, self.grid, action
+            )
         if config.generates:
             control = action + MOTION_FEATURES
             self.generator = Generator(config.generator, channels, self.grid, control)
@@ -133,20 +135,20 @@ class WorldModel(nn.Module):
         b, n = latents.shape[:2]
         return cast(Tensor, self.frame_encoder(latents.flatten(0, 1))).unflatten(0, (b, n))
 
-    def views(self, latents: Tensor, poses: Tensor, index: Tensor, valid: Tensor) -> Views:
+    def views(self, latents: Tensor, poses: Tensor, index: Tensor, valid: Tensor) -> MemoryViews:
         """Frames as they are, uncompressed: latents (B, N, C, h, w), poses (B, N, 5), index (N,), valid (B, N)."""
         features = self.features(latents)
-        return Views(
+        return MemoryViews(
             features, self.reader.points(features, poses), poses, index.expand(len(latents), -1), valid
         )
 
-    def remember(self, past: Past, now: Tensor, now_index: int, budget: int) -> Views:
+    def remember(self, past: Past, now: Tensor, now_index: int, budget: int) -> MemoryViews:
         """Compress the past jointly to ``budget`` latents, the ones that matter for the pose ``now`` (B, 5)."""
         b, m = past.features.shape[:2]
         if m == 0:
             empty = past.features
             points = self.reader.points(empty, past.poses)
-            return Views(empty, points, past.poses, past.index.expand(b, -1), past.valid)
+            return MemoryViews(empty, points, past.poses, past.index.expand(b, -1), past.valid)
         keep = min(budget, m)
         ages = (now_index - past.index).expand(b, -1)
         places = place_features(past.poses, now, ages.float(), self.scale)
@@ -160,10 +162,10 @@ class WorldModel(nn.Module):
             _take(past.features, order), _take(past.actions, order), _take(places, order), valid, keep
         )
         poses, index = poses[:, m - keep :], past.index.expand(b, -1).gather(1, order)[:, m - keep :]
-        return Views(kept, self.reader.points(kept, poses), poses, index, valid[:, m - keep :])
+        return MemoryViews(kept, self.reader.points(kept, poses), poses, index, valid[:, m - keep :])
 
     def read(
-        self, views: Views, target: Tensor, index: Tensor, visible: Tensor | None = None
+        self, views: MemoryViews, target: Tensor, index: Tensor, visible: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Draw new frames from remembered ones.
 
@@ -190,7 +192,9 @@ class WorldModel(nn.Module):
         guess = guess.unflatten(0, (b, t))
         return guess, torch.cat([guess, extra.unflatten(0, (b, t))], 2)
 
-    def choose(self, views: Views, target: Tensor, visible: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def choose(
+        self, views: MemoryViews, target: Tensor, visible: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Which views are read for new frames, as :meth:`read` takes them: (B T, R), and whether each is valid."""
         (b, t), n = target.shape[:2], len(views)
         if visible is None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pygame
 
-from worldsim.metrics.retrieval import RANGE_NAMES
+from worldsim.metrics.retrieval import FORGOTTEN_BELOW, RANGE_NAMES, SAME_FROM, band
 from worldsim.player.keymap import Intent
 from worldsim.player.scoreboard import TRACE, Scoreboard
 from worldsim.player.window import GAP, measure, picture, text
 from worldsim.session.sinks.palette import ACCENT, BANDS, CARD, FAINT, LINE, TEXT
-from worldsim.tick import FORGOTTEN_BELOW, SAME_FROM, band
 
 _PAD = 12
 _SHARES = (0.24, 0.31, 0.24, 0.21)  # widths of the four cards

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldsim.session.sinks.video import VideoWriter
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 SECONDS = 20
 MOST_FRAMES_A_SECOND = 60

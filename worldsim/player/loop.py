@@ -17,7 +17,7 @@ from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Macro, MakePolicy, Stepper
 from worldsim.player.window import HELP, SIZE, WALKING, Window, layout
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 DRAW_RATE = 60
 NOTICE_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from worldsim.metrics.retrieval import Tally
-from worldsim.tick import DreamView, Tick
+from worldsim.session.tick import DreamView, Tick
 
 TRACE = 240  # ticks of SSIM shown
 BADGE = 60  # ticks that a revisit stays on its badge

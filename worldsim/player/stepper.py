@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 Policy = Callable[[Any, dict[str, Any]], Any]
 MakePolicy = Callable[[dict[str, Any]], Policy]

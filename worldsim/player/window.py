@@ -21,7 +21,7 @@ from worldsim.session.sinks.palette import (
     TEXT,
     Colour,
 )
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 SIZE = (1280, 800)
 GAP = 16

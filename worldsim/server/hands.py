@@ -8,7 +8,7 @@ from typing import Any
 
 from worldsim.player.keymap import MOVES, TURNS, InputState, Intent, Keymap
 from worldsim.server.messages import Hands
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 UNANSWERED = 256  # actions that are remembered until their ticks come
 

@@ -7,7 +7,7 @@ from typing import Any
 from worldsim.metrics.retrieval import RANGE_NAMES
 from worldsim.player.keymap import Intent
 from worldsim.player.scoreboard import Scoreboard
-from worldsim.tick import DreamView, Tick
+from worldsim.session.tick import DreamView, Tick
 
 
 def of_tick(board: Scoreboard, intent: Intent | None) -> dict[str, Any]:

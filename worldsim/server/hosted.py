@@ -131,7 +131,7 @@ class HostedSession:
                     controls.turn(dial, by)
                 case Put(dial, value):
                     put = {"history": controls.set_history, "budget": controls.set_budget}
-                    if value in controls.dials().get(dial, (0, []))[1]:
+                    if value in controls.settings().get(dial, (0, []))[1]:
                         put.get(dial, controls.set_denoising_steps)(value)
                 case Hidden(hidden):
                     self._hidden = hidden

@@ -135,8 +135,8 @@ def pack(header: dict[str, Any], pictures: Mapping[str, bytes]) -> bytes:
 
     The header's ``pictures`` are ``[name, bytes]`` of each, in the order in which they follow.
     """
-    told = {**header, "pictures": [[name, len(data)] for name, data in pictures.items()]}
-    head = json.dumps(told, allow_nan=False, separators=(",", ":")).encode()
+    fields = {**header, "pictures": [[name, len(data)] for name, data in pictures.items()]}
+    head = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode()
     return b"".join((struct.pack("<I", len(head)), head, *pictures.values()))
 
 

@@ -17,7 +17,7 @@ from worldsim.player.stepper import Stepper
 from worldsim.server import header, messages
 from worldsim.server.hands import RemoteHands
 from worldsim.server.viewer import Viewer
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 POLL = 0.05  # seconds between two looks at a session that does not step
 MOST_FILES = 16  # clips and recordings offered; the oldest are offered no more
@@ -124,15 +124,23 @@ class Publisher(threading.Thread):
         self._answered = self._answered if answered is None else answered
 
     def _greet(self, viewer: Viewer, about: dict[str, Any]) -> None:
-        told = {"type": "welcome", "version": messages.VERSION, "plays": viewer.plays, **self.about, **about}
-        viewer.tell(told | {"rate": self._stepper.rate, "trace": header.of_trace(self._board, self._number)})
+        welcome = {
+            "type": "welcome",
+            "version": messages.VERSION,
+            "plays": viewer.plays,
+            **self.about,
+            **about,
+        }
+        viewer.tell(
+            welcome | {"rate": self._stepper.rate, "trace": header.of_trace(self._board, self._number)}
+        )
         if self._state:
             viewer.tell(self._state)
         viewer.offer(self._number, self._frame())
 
     def _frame(self) -> bytes:
         """The binary message of the board's present tick."""
-        told = header.of_tick(self._board, self._hands.intent(self._board.tick))
+        head = header.of_tick(self._board, self._hands.intent(self._board.tick))
         pictures = {"true world": messages.png(self._board.tick.true_frame)}
         for name, view in self._board.tick.dreams.items():
             pictures[f"dream: {name}"] = messages.png(view.frame)
@@ -141,13 +149,13 @@ class Publisher(threading.Thread):
             if self._thumbnail is None or self._thumbnail[0] is not back:
                 self._thumbnail = back, messages.png(back.revisit.thumbnail)
             pictures["remembered"] = self._thumbnail[1]
-        return messages.pack({**told, "number": self._number, "hands": self._answered}, pictures)
+        return messages.pack({**head, "number": self._number, "hands": self._answered}, pictures)
 
     def _tell_state(self, viewers: list[Viewer], playing: bool) -> None:
         while not self._controls.notices.empty():
             self._hear(self._controls.notices.get())
         paused = self._stepper.paused.is_set()
-        dials = {name: [value, choices] for name, (value, choices) in self._controls.dials().items()}
+        settings = {name: [value, choices] for name, (value, choices) in self._controls.settings().items()}
         state: dict[str, Any] = {
             "type": "state",
             "paused": paused,
@@ -155,7 +163,7 @@ class Publisher(threading.Thread):
             "macro": self._stepper.macro_name,
             "notice": self._notice,
             "notices": self._notices,
-            "dials": dials,
+            "dials": settings,
             "playing": playing,
             "spectators": len(viewers) - playing,
             "files": list(self.files),

@@ -8,7 +8,7 @@ from typing import Any
 
 from worldsim.session.dreams import FORGETFUL, Dreams
 from worldsim.session.interfaces import MAX_STEPS, Recording
-from worldsim.tick import Source
+from worldsim.session.tick import Source
 
 
 class Controls:
@@ -97,9 +97,9 @@ class Controls:
         """Start or stop recording."""
         self._commands.put(lambda: self._record(not self.recording))
 
-    def dials(self) -> dict[str, tuple[int, list[int]]]:
+    def settings(self) -> dict[str, tuple[int, list[int]]]:
         """Where "history", "budget" and "denoising_steps" stand, and their choices; empty without a dream."""
-        return self._dreams.dials()
+        return self._dreams.settings()
 
     @property
     def recording(self) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from worldsim.session.interfaces import BLIND, MAX_STEPS, Dream
+from worldsim.session.tick import Source
 from worldsim.session.true_past import TrueHistory
-from worldsim.tick import Source
 
 NO_DREAM = "no dream plays here; give --checkpoint one of this world"
 MEMORY, FORGETFUL = "memory", "forgetful"  # the names of the dream and of its twin
@@ -138,11 +138,11 @@ class Dreams:
         """A dial by so many choices of its ladder."""
         if not self.by_name:
             return NO_DREAM
-        now, ladder = self.dials()[dial]
+        now, ladder = self.settings()[dial]
         nearest = min(range(len(ladder)), key=lambda i: abs(ladder[i] - now))
         return self.set(dial, ladder[min(len(ladder) - 1, max(0, nearest + by))])
 
-    def dials(self) -> dict[str, tuple[int, list[int]]]:
+    def settings(self) -> dict[str, tuple[int, list[int]]]:
         """Where each dial of the first dream stands, and its choices, upwards; empty without a dream."""
         if not self.by_name:
             return {}

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 
 class Sink(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.metrics.srr import Rivals, View, judge, view
+from worldsim.metrics.srr import Rivals, View, retrieval, view
 from worldsim.session.interfaces import Surfaces
 
 
@@ -30,7 +30,7 @@ class LiveSrr:
         """The present true frame, uint8 (H, W, 3), taken apart; before the world's next step."""
         return view(true, *self._world.surfaces())
 
-    def retrieved(self, seen: View, dreamt: np.ndarray) -> bool | None:
+    def retrieved(self, labelled: View, dreamt: np.ndarray) -> bool | None:
         """Whether floor, wall and decals are all retrieved; None where the true frame shows too little to judge."""
-        verdict = judge(seen, dreamt, self._rivals)
+        verdict = retrieval(labelled, dreamt, self._rivals)
         return verdict.retrieved if verdict.trial else None

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from worldsim.metrics.retrieval import SPAN, RevisitFinder, retrieved
+from worldsim.metrics.retrieval import SPAN, Revisit, RevisitFinder, band, retrieved
 from worldsim.metrics.srr import View
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.session.controls import Controls
 from worldsim.session.dreams import Dreams, Dreamt
 from worldsim.session.interfaces import BLIND, Dream, Recording
 from worldsim.session.live_srr import LiveSrr
+from worldsim.session.tick import DreamView, Source, Tick
 from worldsim.session.true_past import TrueHistory
-from worldsim.tick import DreamView, Revisit, Source, Tick, band
 
 
 class Session:
@@ -108,12 +108,12 @@ class Session:
     def _tick(self, action: Any, dreamt: dict[str, Dreamt], true_ms: float, started: float) -> Tick:
         frame, pose = self._past.frame, self._past.pose
         revisit = self._finder.add(frame, pose, self._index)
-        seen = None if revisit is None or self._srr is None else self._srr.look(frame)
-        views = {name: self._view(name, result, revisit, seen) for name, result in dreamt.items()}
+        labelled = None if revisit is None or self._srr is None else self._srr.look(frame)
+        views = {name: self._view(name, result, revisit, labelled) for name, result in dreamt.items()}
         total_ms, recording = _ms_since(started), self.controls.recording
         return Tick(self._index, action, frame, pose, revisit, views, true_ms, total_ms, recording, started)
 
-    def _view(self, name: str, dreamt: Dreamt, revisit: Revisit | None, seen: View | None) -> DreamView:
+    def _view(self, name: str, dreamt: Dreamt, revisit: Revisit | None, labelled: View | None) -> DreamView:
         dream, true = self._dreams.by_name[name], self._past.frame
         likeness = ssim(dreamt.frame, true)
         return DreamView(
@@ -123,7 +123,9 @@ class Session:
             psnr=psnr(dreamt.frame, true),
             band=band(likeness),
             retrieved=None if revisit is None else retrieved(likeness),
-            srr=None if seen is None or self._srr is None else self._srr.retrieved(seen, dreamt.frame),
+            srr=None
+            if labelled is None or self._srr is None
+            else self._srr.retrieved(labelled, dreamt.frame),
             history=dream.history,
             budget=dream.budget,
             steps=dream.denoising_steps,

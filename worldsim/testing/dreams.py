@@ -49,7 +49,7 @@ def dream_contract(model: str | Callable[..., Any], *, action_spec: ActionSpec |
         ModelFailed: it raised, which is the cause.
     """
     broken = []
-    make = _maker(model, action_spec or ACTIONS)
+    make = _factory(model, action_spec or ACTIONS)
     for rule in RULES:
         try:
             rule(make)
@@ -159,14 +159,14 @@ def every_setting_of_its_ladders_plays_and_none_beyond(make: Make) -> None:
 
 
 def dreams_stepped_together_dream_what_each_would_alone(make: Make) -> None:
-    pair, alone = (make(), make()), (make(), make())
-    for dreams in (pair, alone):
+    pair, single = (make(), make()), (make(), make())
+    for dreams in (pair, single):
         dreams[1].history = dreams[1].window
         for dream in dreams:
             dream.reset(seed=2, options=_context(dream, 8))
     for action in _actions(pair[0]):
         steps = pair[0].together(pair, action)
-        for (frame, *_), dream in zip(steps, alone, strict=True):
+        for (frame, *_), dream in zip(steps, single, strict=True):
             off = np.abs(frame.astype(int) - dream.step(action)[0]).max()
             assert off <= 1, f"a frame of two dreams stepped together is {off} levels off"
 
@@ -190,7 +190,7 @@ RULES = [
 ]
 
 
-def _maker(model: str | Callable[..., Any], action_spec: ActionSpec) -> Make:
+def _factory(model: str | Callable[..., Any], action_spec: ActionSpec) -> Make:
     factory: Any = external.find(model) if isinstance(model, str) else model
     name = model if isinstance(model, str) else getattr(model, "__name__", "the model")
     if factory is None:

@@ -261,7 +261,7 @@ def test_packed_sums_do_not_overflow() -> None:
 
 
 def test_the_table_of_surface_colours_is_what_the_pictures_say() -> None:
-    table, pictures = colours.surface_colours(), colours.measured()
+    table, pictures = colours.surface_colours(), colours.measure()
     assert table.keys() == pictures.keys()
     for kind, rows in pictures.items():
         np.testing.assert_allclose(table[kind], rows, atol=1e-3)

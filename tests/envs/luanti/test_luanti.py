@@ -18,9 +18,9 @@ import pytest
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.blocks import physics
-from envs.luanti import game as engine
+from envs.luanti import engine
+from envs.luanti.engine import FOV, EngineDied
 from envs.luanti.env import LuantiEnv
-from envs.luanti.game import FOV, EngineDied
 from envs.luanti.processes import Guarded
 
 ROOT = Path(__file__).resolve().parents[3]

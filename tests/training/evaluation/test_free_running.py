@@ -12,7 +12,8 @@ from PIL import Image
 from envs.episodes.episode import Episode
 from tests.helpers.small_model import small_checkpoint
 from tests.helpers.small_run import SIZE, record
-from training import evaluate, ship
+from training import evaluate
+from training.cards import ship
 from training.data.episodes import open_episodes
 from training.evaluation.free_running import CLIP, FRAMES, SEGMENTS, elsewhere, held, strips, videos
 from worldsim import checkpoint

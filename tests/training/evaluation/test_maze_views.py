@@ -9,9 +9,9 @@ from envs.labmaze import ids
 from envs.labmaze.env import LabMazeEnv
 from tests.helpers.small_world import Drum, LastFrameDream, act
 from training.evaluation.maze_views import MazeViews, rivals
-from worldsim.metrics.srr import KINDS, judge
+from worldsim.metrics.srr import KINDS, retrieval
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 ROUND_AND_BACK = [np.array([look, 0, 0, 0, 0, 0, 0]) for look in [400] * 4 + [-400] * 4]
 
@@ -53,9 +53,9 @@ def test_true_views_are_retrieved_and_those_of_another_maze_are_not() -> None:
     for seed in (3, 4, 5):
         pose = world.reset(seed=seed)[1]["pose"]
         true = views.at(seed, pose)
-        assert judge(true, true.frame, rivals()).retrieved
+        assert retrieval(true, true.frame, rivals()).retrieved
     other = world.reset(seed=100)[1]["pose"]
-    assert not judge(true, views.at(100, other).frame, rivals()).retrieved
+    assert not retrieval(true, views.at(100, other).frame, rivals()).retrieved
 
 
 def test_a_pose_in_a_wall_has_no_view() -> None:
@@ -72,7 +72,7 @@ def test_srr_is_judged_live_on_returning_views_as_the_study_judges_them() -> Non
                 assert found.srr is None
                 continue
             assert tick.pose is not None
-            verdict = judge(views.at(seed, tick.pose), found.frame, rivals())
+            verdict = retrieval(views.at(seed, tick.pose), found.frame, rivals())
             assert found.srr is (verdict.retrieved if verdict.trial else None)
             assert found.srr is not False or seed != other
 

@@ -155,10 +155,10 @@ def test_a_dream_is_roamed_by_its_own_distances(loaded: LoadedModel) -> None:
         stage = begin_in_dream(dream, context, 5)
         walks.append(stage.walk(player_in_dream(dream, config, 6), 12))
     np.testing.assert_array_equal(walks[0].frames, walks[1].frames)
-    assert dream.distances.shape == (16, 16) and dream.distances.min() > 0
-    newest = loaded.model.pixels.distances(dream.latents[-1][None], dream.poses[-1][4:])[0]
+    assert dream.depth_map.shape == (16, 16) and dream.depth_map.min() > 0
+    newest = loaded.model.pixels.depth(dream.latents[-1][None], dream.poses[-1][4:])[0]
     expected = newest.detach().double().exp().numpy() * loaded.model.scale
-    np.testing.assert_allclose(dream.distances, expected, rtol=1e-3)
+    np.testing.assert_allclose(dream.depth_map, expected, rtol=1e-3)
 
 
 def test_a_dream_without_distances_is_not_roamed(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_dream_without_distances_is_not_roamed(tmp_path: Path) -> None:
     with pytest.raises(DreamError, match=r"needs the distances of a memory of pixels.*policy=look_around"):
         in_dream(dream, "minecraft")
     with pytest.raises(DreamError, match="no memory of pixels"):
-        _ = dream.distances
+        _ = dream.depth_map
 
 
 # Scores

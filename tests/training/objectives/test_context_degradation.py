@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.data.clips import RowNoise
-from training.objectives.context_degradation import faded
+from training.objectives.context_degradation import degrade_context
 
 CPU = torch.device("cpu")
 
@@ -17,8 +17,8 @@ def rows(count: int) -> RowNoise:
 
 def test_nothing_fades_at_zero_and_no_row_gains_contrast() -> None:
     latents = torch.randn(64, 3, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(faded(latents, rows(64), 0.0), latents)
-    contrast = faded(latents, rows(64), 0.4).std((1, 3, 4)).mean(1) / latents.std((1, 3, 4)).mean(1)
+    assert torch.equal(degrade_context(latents, rows(64), 0.0), latents)
+    contrast = degrade_context(latents, rows(64), 0.4).std((1, 3, 4)).mean(1) / latents.std((1, 3, 4)).mean(1)
     assert (contrast <= 1.001).all() and contrast.min() < 0.5 and contrast.max() > 0.8
 
 
@@ -26,7 +26,7 @@ def test_half_the_rows_fade_where_half_are_to_and_frames_of_a_row_alike() -> Non
     latents = torch.randn(200, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1)).expand(
         -1, 3, -1, -1, -1
     )
-    some = faded(latents, rows(200), 0.4, odds=0.5)
+    some = degrade_context(latents, rows(200), 0.4, odds=0.5)
     touched = (some != latents).flatten(1).any(1)
     assert float(touched.float().mean()) == pytest.approx(0.5, abs=0.1)
     assert torch.equal(some[:, 0], some[:, 2])
@@ -34,4 +34,6 @@ def test_half_the_rows_fade_where_half_are_to_and_frames_of_a_row_alike() -> Non
 
 def test_a_row_fades_alike_in_any_batch() -> None:
     latents = torch.randn(4, 2, 4, 8, 8, generator=torch.Generator().manual_seed(2))
-    assert torch.allclose(faded(latents, rows(4), 0.4)[:2], faded(latents[:2], rows(2), 0.4))
+    assert torch.allclose(
+        degrade_context(latents, rows(4), 0.4)[:2], degrade_context(latents[:2], rows(2), 0.4)
+    )

@@ -9,7 +9,7 @@ import torch
 from tests.helpers.small_model import small_model
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode
-from training.objectives.image_loss import picture_loss
+from training.objectives.image_loss import image_loss
 from training.objectives.world_model import SSIM_WEIGHT, Objective, ObjectiveConfig
 from worldsim.frames import to_tensor
 from worldsim.metrics.ssim import ssim
@@ -19,12 +19,12 @@ def test_it_is_the_measured_similarity() -> None:
     rng = np.random.default_rng(0)
     a = rng.integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
     b = np.clip(a + rng.normal(0, 40, a.shape), 0, 255).astype(np.uint8)
-    loss, l1, similar = picture_loss(to_tensor(b), to_tensor(a), 0.5)
+    loss, l1, similar = image_loss(to_tensor(b), to_tensor(a), 0.5)
     # The trainer's window slides over the borders too, scikit-image's stays inside.
     assert float(similar) == pytest.approx(np.mean([ssim(x, y) for x, y in zip(a, b, strict=True)]), abs=0.02)
     assert float(l1) == pytest.approx(np.abs(a.astype(float) - b).mean() / 127.5, abs=1e-5)
     assert float(loss) == pytest.approx(float(l1) + 0.5 * (1 - float(similar)))
-    assert float(picture_loss(to_tensor(a), to_tensor(a), 0.5)[0]) == pytest.approx(0, abs=1e-5)
+    assert float(image_loss(to_tensor(a), to_tensor(a), 0.5)[0]) == pytest.approx(0, abs=1e-5)
 
 
 def test_the_objective_shows_what_it_denoised() -> None:

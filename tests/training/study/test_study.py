@@ -204,10 +204,12 @@ def test_a_second_denoiser_changes_no_number_unless_it_is_asked_for(
     place: Path, results: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
 ) -> None:
     model = checkpoint.load(str(place / "model")).model
-    two = WorldModel(replace(model.config, alone=True))
+    two = WorldModel(replace(model.config, free_running=True))
     state = model.state_dict()
     second = {
-        k.replace("denoiser.", "alone.", 1): 0.9 * v for k, v in state.items() if k.startswith("denoiser.")
+        k.replace("denoiser.", "free_running.", 1): 0.9 * v
+        for k, v in state.items()
+        if k.startswith("denoiser.")
     }
     two.load_state_dict(state | second)
     checkpoint.save(tmp_path, two, {"family": "dmlab", "action_spec": MAZE})
@@ -220,8 +222,10 @@ def test_a_second_denoiser_changes_no_number_unless_it_is_asked_for(
     for row in measured(place, tmp_path / "results", 4, *asked)["rows"]:
         assert row["name"] not in kept or row["scores"] != kept[row["name"]]
     config = tmp_path / checkpoint.CONFIG
-    assert "alone: true" in config.read_text()
-    config.write_text(config.read_text().replace("  alone: true", "  alone: true\n  alone_after: 24"))
+    assert "free_running: true" in config.read_text()
+    config.write_text(
+        config.read_text().replace("  free_running: true", "  free_running: true\n  handover_after: 24")
+    )
     assert (
         evaluate.main(words(place, tmp_path / "results", 4, *asked)) == 2
     )  # the same weights play otherwise
@@ -283,7 +287,7 @@ def test_rows_that_name_another_row_as_theirs_would_dream_the_same() -> None:
 
 
 def test_every_row_of_the_papers_tables_is_in_the_study() -> None:
-    assert {row.dials for row in rows.TABLE_1} >= set(paper.TABLE_1) == set(paper.TABLE_2)
+    assert {row.settings for row in rows.TABLE_1} >= set(paper.TABLE_1) == set(paper.TABLE_2)
     assert {row.preset for row in rows.TABLE_3} >= set(paper.TABLE_3)
     assert [row.budget for row in rows.TABLE_4] == list(paper.TABLE_4)
     for cells in paper.TABLE_1.values():  # the paper's average is the mean of its ranges, as ours is

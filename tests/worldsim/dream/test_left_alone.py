@@ -14,13 +14,13 @@ from worldsim.checkpoint import LoadedModel
 from worldsim.dream.world import DreamEnv, DreamError
 
 CONTEXT = 5
-ON_ITS_OWN = small_config().alone_after
+ON_ITS_OWN = small_config().handover_after
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp("alone")
-    checkpoint.save(folder, small_model(alone=True), {"family": "minecraft", "action_spec": SPEC})
+    checkpoint.save(folder, small_model(free_running=True), {"family": "minecraft", "action_spec": SPEC})
     return checkpoint.load(str(folder))
 
 
@@ -28,7 +28,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 def without(loaded: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """The same weights and no second denoiser."""
     folder, model = tmp_path_factory.mktemp("one"), small_model()
-    kept = {k: w for k, w in loaded.model.state_dict().items() if not k.startswith("alone.")}
+    kept = {k: w for k, w in loaded.model.state_dict().items() if not k.startswith("free_running.")}
     model.load_state_dict(kept)
     checkpoint.save(folder, model, {"family": "minecraft", "action_spec": SPEC})
     return checkpoint.load(str(folder))
@@ -96,7 +96,7 @@ def test_what_it_makes_is_what_it_would_make_of_that_past(loaded: LoadedModel, w
     kept = {k: w.clone() for k, w in without.model.denoiser.state_dict().items()}
     latents(only, ON_ITS_OWN)
     try:
-        without.model.denoiser.load_state_dict(loaded.model.alone.state_dict())
+        without.model.denoiser.load_state_dict(loaded.model.free_running.state_dict())
         only.predictor.engine.replay(only.past)
         torch.testing.assert_close(latents(both, 3), latents(only, 3))
     finally:
@@ -126,6 +126,6 @@ def test_two_dreams_of_which_one_is_left_alone_are_no_batch(loaded: LoadedModel)
 def test_a_checkpoint_without_one_says_so_and_one_with_it_comes_back_whole(
     loaded: LoadedModel, without: LoadedModel, tmp_path: Path
 ) -> None:
-    assert loaded.description.model.alone and not without.description.model.alone
-    assert any(k.startswith("alone.") for k in loaded.model.state_dict())
-    assert not any(k.startswith("alone.") for k in without.model.state_dict())
+    assert loaded.description.model.free_running and not without.description.model.free_running
+    assert any(k.startswith("free_running.") for k in loaded.model.state_dict())
+    assert not any(k.startswith("free_running.") for k in without.model.state_dict())

@@ -50,8 +50,8 @@ def test_smaller_is_the_mean_of_squares_and_larger_lies_between() -> None:
 def test_a_view_from_the_same_place_comes_back_pixel_by_pixel() -> None:
     """Where the judge believes it, at any size."""
     memory = small_model(pixels=True).pixels
-    memory.judge.weight.zero_()
-    memory.judge.bias.fill_(20.0)
+    memory.logits.weight.zero_()
+    memory.logits.bias.fill_(20.0)
     pose, far = torch.tensor([[1.0, 2.0, 3.0, 40.0, -10.0]]), torch.zeros(1, 16, 16)
     for side in (SIZE, 3 * SIZE):
         picture = torch.rand(1, 1, 3, side, side) * 2 - 1
@@ -68,7 +68,7 @@ def test_enlarged_pictures_are_judged_as_they_were() -> None:
     picture, drawn = torch.rand(1, 1, 3, SIZE, SIZE), torch.rand(1, 3, SIZE, SIZE)
     yes = torch.ones(1, 1, dtype=torch.bool)
     heard: list[torch.Tensor] = []
-    memory.cues.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
+    memory.features.register_forward_pre_hook(lambda _, given: heard.append(given[0]))
     for each in (1, 2):
         enlarge = [x.repeat_interleave(each, -1).repeat_interleave(each, -2) for x in (picture, drawn)]
         seen = Seen(enlarge[0], far[:, None], pose[:, None], torch.ones(1, 1), ~yes, yes)

@@ -90,10 +90,10 @@ def test_true_frames_stay_however_long_one_stands(loaded: LoadedModel, engine: s
         *range(67 - SETTLED, 66),
     ]  # 6 is where it came to stand
     assert all(torch.equal(a, b) for a, b in zip(dream.latents[:6], true, strict=True))
-    assert dream.own == SETTLED
+    assert dream.n_generated == SETTLED
     if engine == "fast":
         assert [view.index for view in past.kept.frames] == past.indices
-    for kept in (past.pictures, past.distances, past.kept.frames, past.actions, past.poses):
+    for kept in (past.pictures, past.depths, past.kept.frames, past.actions, past.poses):
         assert len(kept) == len(past)
 
 
@@ -128,7 +128,7 @@ def test_a_correction_of_more_than_was_kept_puts_every_true_frame_in_its_place(l
     true = np.random.default_rng(1).integers(0, 256, (40, SIZE, SIZE, 3), np.uint8)
     dream.correct(true, np.zeros((40, 5), np.float32))
     past = dream.past
-    assert past.indices == kept and dream.own == 0
+    assert past.indices == kept and dream.n_generated == 0
     for index, picture in zip(past.indices[6:], past.pictures[6:], strict=True):
         assert np.array_equal(picture, true[index - 6])
     assert dream.step(dream.action_space.sample())[0].shape == (SIZE, SIZE, 3)

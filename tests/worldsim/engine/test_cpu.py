@@ -91,8 +91,8 @@ def test_the_same_views_are_relevant() -> None:
         torch.manual_seed(seed)
         poses, target = _poses(20), _poses(1)
         expected, _ = relevant_views(poses[None], torch.ones(1, 20, dtype=torch.bool), target, 6, 4.0)
-        stands = [camera.stand(pose.tolist(), 4.0) for pose in poses]
-        found = camera.relevant(stands, camera.stand(target[0].tolist(), 4.0), 6)
+        stands = [camera.viewpoint(pose.tolist(), 4.0) for pose in poses]
+        found = camera.relevant(stands, camera.viewpoint(target[0].tolist(), 4.0), 6)
         assert found == expected[0].flip(0).tolist()
 
 
@@ -102,7 +102,7 @@ def test_fast_reckoning_along_true_frames_is_reckoning(loaded: LoadedModel) -> N
         torch.manual_seed(1)
         past = DreamPast(30, latents=list(torch.randn(9, 8, 4, 4)), actions=list(torch.randn(9, 20)), count=9)
         past.poses = [torch.randn(5)]
-        engine.reckon(past)
+        engine.integrate_pose(past)
         pasts.append(past)
     for a, b in zip(pasts[0].poses, pasts[1].poses, strict=True):
         torch.testing.assert_close(a, b, **CLOSE)

@@ -99,10 +99,12 @@ def test_turns_that_follow_from_the_action_are_exact_and_others_are_left_to_the_
     seen = torch.randn(200, odometry.pitch.in_features, generator=g)
     lately, zeros = torch.stack([actions] * 3, 1), torch.zeros(200)
     with torch.no_grad():
-        made = odometry.reckon(seen, lately, torch.zeros(200, 3, 5), zeros, zeros)
+        made = odometry.estimate_motion(seen, lately, torch.zeros(200, 3, 5), zeros, zeros)
     torch.testing.assert_close(made[6:, 3:], motions[6:, 3:], atol=1e-4, rtol=1e-4)
     assert made[:, :3].abs().max() > 1
     motions[:, 3] += 0.1 * torch.randn(200, generator=g)
     assert not odometry.fit_turns(actions, motions)
     with torch.no_grad():
-        assert (odometry.reckon(seen, lately, torch.zeros(200, 3, 5), zeros, zeros) - made).abs().max() > 1
+        assert (
+            odometry.estimate_motion(seen, lately, torch.zeros(200, 3, 5), zeros, zeros) - made
+        ).abs().max() > 1

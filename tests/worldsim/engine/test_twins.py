@@ -199,7 +199,7 @@ def measuring(module: PixelMemory) -> None:
     """Distances; what is shown with them is compared over whole dreams in ``models/test_pixel_memory.py``."""
     latents, pitch = torch.randn(2, CHANNELS, *GRID), torch.tensor([20.0, -5.0])
     found = twin(module, BUILD).measure(latents, pitch)
-    torch.testing.assert_close(found, module.distances(latents, pitch), **CLOSE)
+    torch.testing.assert_close(found, module.depth(latents, pitch), **CLOSE)
 
 
 CHECKS: dict[type[nn.Module], Callable[..., None]] = {

@@ -16,7 +16,7 @@ from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.engine.kernels.layers import stand_distance
 from worldsim.engine.kernels.photometric import MOVES, disagreement
-from worldsim.engine.kernels.poses import rotation, stand
+from worldsim.engine.kernels.poses import rotation, viewpoint
 from worldsim.engine.localisation.visual_odometry import NEAR, OLDER, _steady, refine_poses
 from worldsim.engine.past import DreamPast
 from worldsim.models.geometry import cell_rays
@@ -110,7 +110,7 @@ def test_drift_is_taken_back_where_a_place_comes_back(shipped: LoadedModel) -> N
     model, n = shipped.model, 150
     assert model.config.pixels
     frames, poses = _walk("Blocks" if model.config.action_dim == 20 else "LabMaze", n - 1)
-    stands = [stand(pose, model.scale) for pose in poses.tolist()]
+    stands = [viewpoint(pose, model.scale) for pose in poses.tolist()]
     rng, before, after = np.random.default_rng(0), [], []
     for first in range(OLDER + 16, n - 8, 8):
         last = first + 7
@@ -126,8 +126,8 @@ def test_drift_is_taken_back_where_a_place_comes_back(shipped: LoadedModel) -> N
                 poses=list(drifted),
                 count=first + 8,
             )
-            past.pictures, past.distances = list(frames[: first + 8]), [None] * (first + 8)
-            refine_poses(model, past, first, n, model.pixels.distances)
+            past.pictures, past.depths = list(frames[: first + 8]), [None] * (first + 8)
+            refine_poses(model, past, first, n, model.pixels.depth)
         found = torch.stack(past.poses).numpy()
         assert np.array_equal(found[:first], drifted[:first].numpy())
         assert np.allclose(found[:, 4], poses[: first + 8, 4], atol=1e-4)
@@ -143,8 +143,8 @@ def test_a_forgetful_dream_cannot_find_back(shipped: LoadedModel) -> None:
     drifted = torch.tensor(poses, dtype=torch.float32) + torch.tensor([0.02, 0.0, 0.02, 0.0, 0.0])
     with torch.inference_mode():
         past = DreamPast(keep=n, latents=list(shipped.encode(frames)), poses=list(drifted), count=n)
-        past.pictures, past.distances = list(frames), [None] * n
-        refine_poses(model, past, first, model.config.denoiser.window, model.pixels.distances)
+        past.pictures, past.depths = list(frames), [None] * n
+        refine_poses(model, past, first, model.config.denoiser.window, model.pixels.depth)
     assert torch.allclose(torch.stack(past.poses), drifted, atol=1e-5)
 
 
@@ -156,9 +156,9 @@ def test_what_is_known_of_nothing_corrects_nothing() -> None:
     past.poses = list(
         torch.tensor(poses, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1])
     )  # far apart
-    past.pictures, past.distances = list(frames), [None] * 41
+    past.pictures, past.depths = list(frames), [None] * 41
     with torch.inference_mode():
-        refine_poses(model, past, 25, 112, model.pixels.distances)
+        refine_poses(model, past, 25, 112, model.pixels.depth)
     for found, pose in zip(past.poses, poses, strict=True):
         assert torch.allclose(
             found, torch.tensor(pose, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1]), atol=1e-3

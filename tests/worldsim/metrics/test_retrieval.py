@@ -5,8 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from worldsim.metrics.retrieval import RANGE_NAMES, RevisitFinder, Tally, range_of
-from worldsim.tick import Revisit
+from worldsim.metrics.retrieval import RANGE_NAMES, Revisit, RevisitFinder, Tally, range_of
 
 
 def _frame(value: int = 0) -> np.ndarray:

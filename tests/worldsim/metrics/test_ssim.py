@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from worldsim.metrics.retrieval import band
 from worldsim.metrics.ssim import PSNR_CEILING, psnr, ssim
-from worldsim.tick import band
 
 
 def _noise(seed: int = 0) -> np.ndarray:

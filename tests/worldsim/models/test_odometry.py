@@ -57,7 +57,7 @@ def test_a_body_that_slides_and_is_pushed_where_it_looks_is_a_linear_map() -> No
     padded = torch.cat([torch.zeros(N_RECENT - 1, 2), actions])
     for i in range(STEPS):
         lately = padded[i : i + N_RECENT].flip(0)[None]
-        delta = odometry.reckon(seen, lately, motions, pose[:, 4], torch.zeros(1))
+        delta = odometry.estimate_motion(seen, lately, motions, pose[:, 4], torch.zeros(1))
         after = move(pose, delta, SCALE)
         motions = torch.cat([motion(pose, after, SCALE)[:, None], motions[:, :-1]], 1)
         pose = after

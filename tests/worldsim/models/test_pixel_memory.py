@@ -111,7 +111,7 @@ def test_what_was_not_seen_is_what_was_drawn() -> None:
 
 def test_it_shows_no_colour_that_was_neither_drawn_nor_seen() -> None:
     memory, seen, drawn = _memory(), _seen(), torch.full((2, 3, SIZE, SIZE), 0.25)
-    memory.judge.bias.fill_(2.0)
+    memory.logits.bias.fill_(2.0)
     seen.pictures = seen.pictures.abs() * 0.1 + 0.5  # 0.5 to 0.6
     shown = memory(drawn, torch.zeros(2, 16, 16), torch.zeros(2, 5), seen)
     assert shown.min() >= 0.25 - 1e-5 and shown.max() <= 0.6 + 1e-5
@@ -119,7 +119,7 @@ def test_it_shows_no_colour_that_was_neither_drawn_nor_seen() -> None:
 
 
 def test_distances_take_the_pitch_into_account_and_stay_within_reach() -> None:
-    net = _memory().distances
+    net = _memory().depth
     latents = torch.randn(1, 8, 4, 4).expand(2, -1, -1, -1) * 50
     down, up = net(latents, torch.tensor([60.0, -60.0]))
     assert not torch.allclose(down, up)
@@ -163,15 +163,15 @@ def test_a_dream_keeps_what_it_showed_and_what_it_was_corrected_to(loaded: Loade
     dream = DreamEnv(loaded)
     dream.reset(options=context)
     frames: np.ndarray = context["frames"]  # type: ignore[assignment]
-    assert np.array_equal(dream.pictures, frames) and dream.own == 0
+    assert np.array_equal(dream.pictures, frames) and dream.n_generated == 0
     first = dream.step(dream.action_space.sample())[0]
     second = dream.step(dream.action_space.sample())[0]
     assert np.array_equal(dream.pictures[-2:], [first, second])
     dream.correct(frames[:3])
-    assert np.array_equal(dream.pictures[-3:], frames[:3]) and dream.own == 0
+    assert np.array_equal(dream.pictures[-3:], frames[:3]) and dream.n_generated == 0
     assert len(dream.pictures) == len(dream.latents) == len(dream.poses) == 12
     dream.step(dream.action_space.sample())
-    assert dream.own == 1
+    assert dream.n_generated == 1
 
 
 def test_pixels_come_from_true_frames_and_the_first_ones_dreamt_after_them(loaded: LoadedModel) -> None:
@@ -184,10 +184,10 @@ def test_pixels_come_from_true_frames_and_the_first_ones_dreamt_after_them(loade
 def test_what_is_made_up_is_not_recalled(loaded: LoadedModel, engine: str) -> None:
     """When nothing true is left of its past, a dream shows what it draws."""
     config, steps = loaded.model.config, 12
-    keep, longest = config.own_pixels, max(config.memory.histories)
+    keep, longest = config.recall_horizon, max(config.memory.histories)
     try:
         for own, mixed in ((1, False), (10_000, True)):
-            config.own_pixels = own
+            config.recall_horizon = own
             dream = DreamEnv(loaded, engine=engine)
             dream.reset(seed=2, options=_context(6))
             dream.action_space.seed(2)
@@ -197,7 +197,7 @@ def test_what_is_made_up_is_not_recalled(loaded: LoadedModel, engine: str) -> No
             apart = np.abs(np.stack(dream.pictures[-steps:]).astype(int) - drawn).max()
             assert (apart > 1) == mixed
     finally:
-        config.own_pixels = keep
+        config.recall_horizon = keep
 
 
 def test_a_dream_without_it_is_what_it_was(loaded: LoadedModel, tmp_path: Path) -> None:

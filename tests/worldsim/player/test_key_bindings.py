@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from worldsim import shipped
 from worldsim.cli import keymaps
 from worldsim.cli.options import parse
+from worldsim.config import shipped
 from worldsim.player.key_bindings import KeyFile, KeysError, read
 from worldsim.player.keymap import Intent
 

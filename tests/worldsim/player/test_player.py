@@ -26,7 +26,7 @@ from worldsim.player.stepper import Stepper
 from worldsim.player.window import HUD_HEIGHT, SIZE, Window, layout
 from worldsim.session.dreams import NO_DREAM
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 
 def _session(**options: Any) -> Session:

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.small_world import Drum, LastFrameDream, NoteRecorder, act
 from worldsim.session.dreams import NO_DREAM
 from worldsim.session.session import Session
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 
 def _session(dream: LastFrameDream | None = None, env: Drum | None = None, **options: Any) -> Session:

@@ -9,7 +9,7 @@ from tests.helpers.small_world import Drum, LastFrameDream, act
 from worldsim.session.session import Session
 from worldsim.session.sinks.video import VideoWriter
 from worldsim.session.sinks.video_encoder import compose
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 
 def _ticks(count: int) -> list[Tick]:

@@ -15,7 +15,7 @@ from worldsim.engine.cpu.kv_ring import Ring
 from worldsim.engine.cpu.reader import Viewpoint
 from worldsim.engine.cpu.twins import Build, twin
 from worldsim.engine.generation import Context, Target
-from worldsim.engine.kernels.poses import relevant, stand
+from worldsim.engine.kernels.poses import relevant, viewpoint
 from worldsim.engine.past import DreamPast
 from worldsim.models.memory.variants.joint import place_features
 from worldsim.models.world_model import WorldModel
@@ -139,7 +139,7 @@ class Cpu:
         """See :class:`.Backend`."""
         at = poses.tolist()
         if self.model.config.generates:
-            return [Viewpoint(p, stand(p, self.scale), i) for p, i in zip(at, indices, strict=True)]
+            return [Viewpoint(p, viewpoint(p, self.scale), i) for p, i in zip(at, indices, strict=True)]
         features = self.parts["frame_encoder"](latents.permute(0, 2, 3, 1))
         return self.parts["reader"].prepare_views(features, at, indices)
 
@@ -164,8 +164,8 @@ class Cpu:
 
     def _relevant(self, views: list[Viewpoint], pose: Sequence[float], count: int) -> list[int]:
         """Which ``count`` views (or all, where there are fewer) matter most at a pose (5,), the best first."""
-        stands = [view.stand for view in views]
-        return relevant(stands, stand(pose, self.scale), min(count, len(views)))
+        viewpoints = [view.viewpoint for view in views]
+        return relevant(viewpoints, viewpoint(pose, self.scale), min(count, len(views)))
 
     def _denoiser(self, free_running: bool) -> Denoiser:
-        return self.parts["alone" if free_running else "denoiser"]
+        return self.parts["free_running" if free_running else "denoiser"]

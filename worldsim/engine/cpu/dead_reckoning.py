@@ -26,10 +26,10 @@ class PoseIntegrator:
         halve = see[4]
         assert isinstance(halve, torch.nn.Conv2d)
         self.halve = Dense(halve.weight.permute(2, 3, 1, 0).flatten(0, 2), halve.bias)
-        self.seen = Dense.of(see[6])
+        self.features = Dense.of(see[6])
         first = correct[0]
         assert isinstance(first, torch.nn.Linear)
-        channels, cells = self.seen.weight.shape[1], (grid[0] // 2) * (grid[1] // 2)
+        channels, cells = self.features.weight.shape[1], (grid[0] // 2) * (grid[1] // 2)
         weight = first.weight.detach()
         looked = weight[:, : channels * cells].view(-1, channels, cells).permute(2, 1, 0).flatten(0, 1)
         known = weight[:, channels * cells :].t()
@@ -71,7 +71,7 @@ class PoseIntegrator:
         x = F.silu(x, inplace=True)
         b, h, w, c = x.shape
         x = x.view(b, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 4 * c)
-        x = self.seen(F.silu(self.halve(x), inplace=True))
+        x = self.features(F.silu(self.halve(x), inplace=True))
         return F.silu(x, inplace=True).view(b, -1)
 
     def _line(self, past: DreamPast) -> tuple[list[list[float]], float, float]:

@@ -136,13 +136,13 @@ class Denoiser:
         modulation = self.modulate(F.silu(conditions).transpose(0, 1).flatten(0, 1)).numpy()
         turns = rotary_turns(np.array([frame - 1, frame]), self.frequencies)
         place = ring.take()
-        both, alone = self._workspace(b, 2), self._workspace(b, 1)
+        both, half = self._workspace(b, 2), self._workspace(b, 1)
         base = self.inside_read(read)
         base.view(b, self.tokens, -1).add_(self.noisy)
         count, z, mark = b * self.tokens, noise, mark or _untimed
         mark("conditions")
         for i in range(steps):
-            room = alone if i else both
+            room = half if i else both
             torch.addmm(base, z, self.inside.weight, out=room.x[-count:])
             if i == 0:
                 torch.mm(newest, self.inside.weight, out=room.x[:count])
@@ -179,10 +179,10 @@ class Denoiser:
             self._project_qkv(room, block, modulation, a, turns, *ring.arrays[i], places)
             if i == len(self.blocks) - 1 and room.frames == 2:
                 # Of the clean frame nothing is wanted any more but its keys and values.
-                alone = self._workspace(ring.batch, 1)
-                alone.x.copy_(room.x[len(alone.x) :])
-                alone.queries.copy_(room.queries[:, s:])
-                room, modulation, mask = alone, modulation[ring.batch :], ring_mask(1, s, self.window, count)
+                half = self._workspace(ring.batch, 1)
+                half.x.copy_(room.x[len(half.x) :])
+                half.queries.copy_(room.queries[:, s:])
+                room, modulation, mask = half, modulation[ring.batch :], ring_mask(1, s, self.window, count)
             self._attend_mlp(room, block, modulation, a, *ring.flat[i], mask)
         a = 6 * w * len(self.blocks)
         normalise(room.x_array, room.h_array, modulation, a, a + w, s)

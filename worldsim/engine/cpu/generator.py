@@ -58,8 +58,8 @@ class _Room:
         self.queries = queries.view(b * heads, t * tokens, head)
         self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
         self.found = torch.zeros_like(self.logits)
-        self.heard = torch.zeros(b * heads, t * tokens, head)
-        self.heard_by_row = self.heard.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
+        self.attended = torch.zeros(b * heads, t * tokens, head)
+        self.heard_by_row = self.attended.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
         self.h_by_head = self.h.view(t, b, tokens, heads, head)
         self.x_array, self.h_array, self.queries_array = self.x.numpy(), self.h.numpy(), queries.numpy()
 
@@ -114,20 +114,20 @@ class FastGenerator:
         kept, head = min(n, self.window), self.width // self.heads
         room = self._room(1, n, n)
         cells = latents.permute(0, 2, 3, 1).contiguous()
-        seen = self._seen(torch.zeros(n, SEEN, *(DOWNSAMPLING * side for side in self.grid)))
-        room.x.copy_(self._tokens(cells, seen)[0])
+        features = self._evidence_features(torch.zeros(n, SEEN, *(DOWNSAMPLING * side for side in self.grid)))
+        room.x.copy_(self._tokens(cells, features)[0])
         keys, values = (torch.empty(1, self.heads, n, s, head) for _ in range(2))
         flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
         mask = causal_mask(n, s, self.window)
         modulation = self.modulate(self._conditions(controls, torch.zeros(n), torch.zeros(n)))
         turns = rotary_turns(np.arange(first, first + n), self.frequencies)
         for i, block in enumerate(self.blocks):
-            told = (modulation + block.bias).numpy()
-            self._ask(room, block, told, turns, keys.numpy(), values.numpy(), np.arange(n))
+            shift_scale = (modulation + block.bias).numpy()
+            self._ask(room, block, shift_scale, turns, keys.numpy(), values.numpy(), np.arange(n))
             ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
             ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
             if i < len(self.blocks) - 1:
-                self._answer(room, block, told, *flat, mask)
+                self._answer(room, block, shift_scale, *flat, mask)
         ring.count = kept
         return ring
 
@@ -138,12 +138,12 @@ class FastGenerator:
         b, steps = len(pasts), len(levels) - 1
         ring = Ring.of(pasts)
         enters = pasts[0].pending
-        seen = self._seen(target.evidence)
+        features = self._evidence_features(target.evidence)
         # The conditions of the frame that enters, and of the noisy one at each step; rows by frame and dream.
-        told = torch.cat([newest.control, target.control.repeat(steps, 1)])
+        controls = torch.cat([newest.control, target.control.repeat(steps, 1)])
         at = torch.cat([newest.level, levels[:-1].repeat_interleave(b)])
         size = torch.cat([torch.zeros(b), torch.full((steps * b,), target.stride)])
-        conditions = self._conditions(told, at, size)
+        conditions = self._conditions(controls, at, size)
         modulation, finish = self.modulate(conditions), self.finish(conditions).numpy()
         turns = rotary_turns(np.array([target.index - 1, target.index]), self.frequencies)
         place = ring.take() if enters else 0
@@ -151,11 +151,11 @@ class FastGenerator:
         for i in range(steps):
             first = i == 0 and enters
             part = slice(0 if first else (1 + i) * b, (2 + i) * b)
-            x, maps = self._tokens(z, seen)
+            x, maps = self._tokens(z, features)
             room = self._room(b, 2 if first else 1, 1 + self.window)
             if first:
                 earlier, _ = self._tokens(
-                    newest.latents.permute(0, 2, 3, 1).contiguous(), self._seen(newest.evidence)
+                    newest.latents.permute(0, 2, 3, 1).contiguous(), self._evidence_features(newest.evidence)
                 )
                 room.x[: len(earlier)].copy_(earlier)
             room.x[-len(x) :].copy_(x)
@@ -178,55 +178,55 @@ class FastGenerator:
         b, s, count = ring.batch, self.tokens, min(ring.count, self.window)
         mask = ring_mask(room.frames, s, self.window, count)
         for i, block in enumerate(self.blocks):
-            told = (modulation + block.bias).numpy()
-            self._ask(room, block, told, turns, *ring.arrays[i], places)
+            shift_scale = (modulation + block.bias).numpy()
+            self._ask(room, block, shift_scale, turns, *ring.arrays[i], places)
             if i == len(self.blocks) - 1 and room.frames == 2:
                 # Of the frame that enters nothing is wanted any more but its keys and values.
-                alone = self._room(b, 1, 1 + self.window)
-                alone.x.copy_(room.x[len(alone.x) :])
-                alone.queries.copy_(room.queries[:, s:])
-                room, told, mask = alone, told[b:], ring_mask(1, s, self.window, count)
-            self._answer(room, block, told, *ring.flat[i], mask)
+                noisy = self._room(b, 1, 1 + self.window)
+                noisy.x.copy_(room.x[len(noisy.x) :])
+                noisy.queries.copy_(room.queries[:, s:])
+                room, shift_scale, mask = noisy, shift_scale[b:], ring_mask(1, s, self.window, count)
+            self._answer(room, block, shift_scale, *ring.flat[i], mask)
         return room
 
     def _ask(
         self,
         room: _Room,
         block: _Block,
-        told: np.ndarray,
+        shift_scale: np.ndarray,
         turns: tuple[np.ndarray, ...],
         keys: np.ndarray,
         values: np.ndarray,
         places: np.ndarray,
     ) -> None:
         """A block's first half: queries into the room, keys and values into their places of a ring."""
-        normalise_rms(room.x_array, room.h_array, told, 0, self.width, self.tokens)
+        normalise_rms(room.x_array, room.h_array, shift_scale, 0, self.width, self.tokens)
         qkv = self._product(room.h, block.qkv)
         split_heads_rms(
             qkv.numpy(), block.query_norm, block.key_norm, *turns, room.queries_array, keys, values, places
         )
 
     def _answer(
-        self, room: _Room, block: _Block, told: np.ndarray, keys: Tensor, values: Tensor, mask: Tensor
+        self, room: _Room, block: _Block, shift_scale: np.ndarray, keys: Tensor, values: Tensor, mask: Tensor
     ) -> None:
         """A block's second half: attention and perceptron, added to the tokens."""
         s, w = self.tokens, self.width
         torch.baddbmm(mask, room.queries, keys, out=room.logits)
         torch.softmax(room.logits, -1, out=room.found)
-        torch.bmm(room.found, values, out=room.heard)
+        torch.bmm(room.found, values, out=room.attended)
         room.h_by_head.copy_(room.heard_by_row)
-        add_gated(room.x_array, self._product(room.h, block.out).numpy(), self.nothing, told, 2 * w, s)
-        normalise_rms(room.x_array, room.h_array, told, 3 * w, 4 * w, s)
+        add_gated(room.x_array, self._product(room.h, block.out).numpy(), self.nothing, shift_scale, 2 * w, s)
+        normalise_rms(room.x_array, room.h_array, shift_scale, 3 * w, 4 * w, s)
         up = self._product(room.h, block.up)
         silu(up.numpy())
-        add_gated(room.x_array, self._product(up, block.down).numpy(), self.nothing, told, 5 * w, s)
+        add_gated(room.x_array, self._product(up, block.down).numpy(), self.nothing, shift_scale, 5 * w, s)
 
     def _product(self, rows: Tensor, weight: Tensor) -> Tensor:
         if self.products is torch.float32:
             return rows @ weight
         return (rows.to(self.products) @ weight).float()
 
-    def _seen(self, evidence: Tensor) -> Tensor:
+    def _evidence_features(self, evidence: Tensor) -> Tensor:
         """What evidence (B, SEEN, H, W) adds to cells: (B, h, w, .)."""
         cells = F.pixel_unshuffle(evidence, DOWNSAMPLING).permute(0, 2, 3, 1)
         b, h, w, c = cells.shape
@@ -234,16 +234,16 @@ class FastGenerator:
             return cells
         return self.evidence_in(cells.reshape(-1, c)).view(b, h, w, -1)
 
-    def _tokens(self, cells: Tensor, seen: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _tokens(self, cells: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None]:
         """Latents (B, h, w, C) and what evidence adds to tokens (B S, width) and the stem's maps (B, h, w, .)."""
         maps: Tensor | None = None
         if self.stem:
-            x = self.latents_in(cells) + seen
+            x = self.latents_in(cells) + features
             for first, second in self.before:
                 x = x + second(first(x, silu=True), silu=True)
             maps = x
         else:
-            x = torch.cat([cells, seen], 3)
+            x = torch.cat([cells, features], 3)
         (h, w), p = self.grid, self.patch
         y = x.reshape(len(x), h // p, p, w // p, p, -1).permute(0, 1, 3, 2, 4, 5)
         tokens = self.token_in(y.reshape(len(x) * self.tokens, -1))
@@ -264,8 +264,8 @@ class FastGenerator:
 
     def _conditions(self, controls: Tensor, levels: Tensor, strides: Tensor) -> Tensor:
         """Controls (n, K), levels (n,) and step sizes (n,) to (n, width)."""
-        told = self.control[1](F.silu(self.control[0](controls)))
-        return F.silu(told + self.level(embed(levels)) + self.stride(embed(strides)))
+        conditioning = self.control[1](F.silu(self.control[0](controls)))
+        return F.silu(conditioning + self.level(embed(levels)) + self.stride(embed(strides)))
 
     def _room(self, b: int, t: int, places: int) -> _Room:
         key = b, t, places

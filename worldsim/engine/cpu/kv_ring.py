@@ -97,8 +97,8 @@ def ring_mask(t: int, tokens: int, window: int, count: int) -> Tensor:
 def causal_mask(n: int, tokens: int, window: int) -> Tensor:
     """Added to attention (n S, n S) among n frames, each of which sees itself and the ``window`` - 1 before it."""
     ago = torch.arange(n)[:, None] - torch.arange(n)
-    seen = ((ago >= 0) & (ago < window)).repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
-    return torch.zeros(n * tokens, n * tokens).masked_fill(~seen, -torch.inf)
+    mask = ((ago >= 0) & (ago < window)).repeat_interleave(tokens, 0).repeat_interleave(tokens, 1)
+    return torch.zeros(n * tokens, n * tokens).masked_fill(~mask, -torch.inf)
 
 
 def rotary_turns(frames: np.ndarray, frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

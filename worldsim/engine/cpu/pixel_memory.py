@@ -28,7 +28,7 @@ class Pixels:
     def __init__(self, memory: PixelMemory, products: torch.dtype = torch.float32) -> None:
         self.plain = memory
         self.size, self.fov, self.scale = memory.size, memory.fov, memory.scale
-        net, (h, w) = memory.distances, memory.distances.grid
+        net, (h, w) = memory.depth, memory.depth.grid
         self.rays = net.rays.view(h, w, 3).clone()
         self._rays: dict[int, np.ndarray] = {}
         self.begin = Conv3x3.of(net.begin, (h, w), products)
@@ -41,12 +41,12 @@ class Pixels:
         self.finest = _shuffled(net.finest, (2 * h, 2 * w), products)
         self.end = Conv3x3.of(net.end, (4 * h, 4 * w), products)
         places = (self.size // HALF, self.size // HALF)
-        self.cues, self.weigh, self.judge = (
-            Conv3x3.of(layer, places, products) for layer in (memory.cues, memory.weigh, memory.judge)
+        self.features, self.fusion, self.logits = (
+            Conv3x3.of(layer, places, products) for layer in (memory.features, memory.fusion, memory.logits)
         )
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
-        """:class:`worldsim.models.memory.rays.pixel_memory.Distances`: (n, C, h, w) and (n,) to (n, ., .)."""
+        """:class:`worldsim.models.memory.rays.pixel_memory.DepthNet`: (n, C, h, w) and (n,) to (n, ., .)."""
         x = self.begin(torch.cat([latents.permute(0, 2, 3, 1), self._planes(pitch)], 3))
         for first, second in self.blocks:
             x = x + second(first(x, silu=True), silu=True)
@@ -56,7 +56,7 @@ class Pixels:
         return self.end(x, silu=True)[..., 0].clamp(-FARTHEST, FARTHEST)
 
     def _planes(self, pitch: Tensor) -> Tensor:
-        """:meth:`.Distances.planes`, channels last: pitch (n,) to (n, h, w, PLANES)."""
+        """:meth:`.DepthNet.planes`, channels last: pitch (n,) to (n, h, w, PLANES)."""
         radians = torch.deg2rad(pitch)[:, None, None]
         right, up, forward = self.rays.unbind(2)
         rise = radians.cos() * up - radians.sin() * forward
@@ -74,9 +74,9 @@ class Pixels:
         """As :func:`worldsim.engine.pixel_recall.recall_pixels`, of pictures uint8 (H, W, 3)."""
         if (side := pasts[0].side) != len(drawn[0]):
             drawn = list(to_uint8(larger(to_tensor(np.stack(drawn)), side)))
-        distances = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
-        rows = zip(pasts, sources, poses, drawn, distances, strict=True)
-        return [self._one(*row) for row in rows], distances
+        depth = self.measure(latents, torch.tensor([pose[4] for pose in poses]))
+        rows = zip(pasts, sources, poses, drawn, depth, strict=True)
+        return [self._one(*row) for row in rows], depth
 
     def _one(
         self, past: DreamPast, sources: Sequence[int], pose: Pose, drawn: np.ndarray, distance: Tensor
@@ -96,7 +96,7 @@ class Pixels:
             [np.array(rotation(other)).T @ (np.array(pose[:3]) - np.array(other[:3])) for other in theirs],
             np.float32,
         )
-        cues = np.empty((r, grid, grid, CUES), np.float32)
+        fits = np.empty((r, grid, grid, CUES), np.float32)
         found = np.empty((r, side, side, 3), np.float32)
         inside = np.empty((r, side, side), np.float32)
         reach = math.tan(math.radians(self.fov) / 2)
@@ -105,15 +105,15 @@ class Pixels:
         rays = self._rays[side]
         warp(
             drawn, distance.contiguous().numpy(), rays, pictures, far, turns, steps,
-            self.scale, reach, BEHIND, side // self.size, found, inside, cues,
+            self.scale, reach, BEHIND, side // self.size, found, inside, fits,
         )  # fmt: skip
         for k, (i, other) in enumerate(zip(sources, theirs, strict=True)):
             moved = math.dist(other[:3], pose[:3]) / self.scale
             turn = (abs(wrap(other[3] - pose[3])) + abs(other[4] - pose[4])) / TURN
-            own = float(i >= past.true_until)
-            cues[k, ..., -N_VIEW_FEATURES:] = moved, turn, own, (past.count - i) / AGE
-        x = self.weigh(self.cues(torch.from_numpy(cues)), silu=True)
-        logits = self.judge(x, silu=True).numpy().reshape(r, grid, grid)
+            generated = float(i >= past.true_until)
+            fits[k, ..., -N_VIEW_FEATURES:] = moved, turn, generated, (past.count - i) / AGE
+        x = self.fusion(self.features(torch.from_numpy(fits)), silu=True)
+        logits = self.logits(x, silu=True).numpy().reshape(r, grid, grid)
         shown = np.empty_like(drawn)
         mix(drawn, found, inside, logits, UNSEEN, shown)
         return shown

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.layers import look
-from worldsim.engine.kernels.poses import Pose, rotation, stand
+from worldsim.engine.kernels.poses import Pose, rotation, viewpoint
 from worldsim.models.memory.rays.reader import ASIDE, FINE, GEOMETRY, HEAD, FrameEncoder, RayReader
 
 REACH = 60.0
@@ -23,10 +23,10 @@ REACH = 60.0
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Where a remembered frame was seen from: its pose, ``stand`` (6,) of it, and its index."""
+    """Where a remembered frame was seen from: its pose, ``viewpoint`` (6,) of it, and its index."""
 
     pose: Pose
-    stand: np.ndarray
+    viewpoint: np.ndarray
     index: int
 
 
@@ -121,7 +121,7 @@ class Reader:
         at = torch.tensor([list(pose[:3]) for pose in poses])[:, None]
         points = at + depth * (self.rays @ turned)
         return [
-            PreparedView(pose, stand(pose, self.scale), index, f, v, b, p)
+            PreparedView(pose, viewpoint(pose, self.scale), index, f, v, b, p)
             for f, v, b, p, pose, index in zip(features, values, bias, points, poses, indices, strict=True)
         ]
 
@@ -151,10 +151,10 @@ class Reader:
         torch.cat([view.values for view in views], 1, out=room.values)  # (heads, R P, .)
         turned = torch.tensor(rotation(pose))
         here = torch.tensor(list(pose[:3]))
-        seen = (torch.cat([view.points for view in views]) - here) @ turned
-        distance = seen.norm(dim=1, keepdim=True).clamp_min_(1e-3)
+        local = (torch.cat([view.points for view in views]) - here) @ turned
+        distance = local.norm(dim=1, keepdim=True).clamp_min_(1e-3)
         near = (distance / self.scale).add_(0.1).log_()
-        geometry = torch.cat([seen.div_(distance), near, torch.ones_like(near)], 1)  # (R P, GEOMETRY)
+        geometry = torch.cat([local.div_(distance), near, torch.ones_like(near)], 1)  # (R P, GEOMETRY)
         room.values[..., HEAD:] = geometry
         room.directions.copy_(geometry[:, :3].t())
         moved = [math.dist(view.pose[:3], pose[:3]) / self.scale for view in views]

@@ -39,16 +39,18 @@ def _moments(row: np.ndarray) -> tuple[Any, Any]:
 
 
 @_compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
-def normalise(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift: int, each: int) -> None:
+def normalise(
+    x: np.ndarray, h: np.ndarray, modulation: np.ndarray, scale: int, shift: int, each: int
+) -> None:
     """h = layer norm of the rows of x (n, w), scaled and shifted.
 
-    Row i takes them from row i // each of ``told``, where they begin at columns ``scale`` and ``shift``.
+    Row i takes them from row i // each of ``modulation``, where they begin at columns ``scale`` and ``shift``.
     """
     n, w = x.shape
     for i in range(n):
         row, to = x[i], h[i]
         # Slices, not sums of indices: those would be checked one by one.
-        scales, shifts = told[i // each, scale : scale + w], told[i // each, shift : shift + w]
+        scales, shifts = modulation[i // each, scale : scale + w], modulation[i // each, shift : shift + w]
         mean, root = _moments(row)
         for j in range(w):
             to[j] = (row[j] - mean) * root * scales[j] + shifts[j]
@@ -64,12 +66,14 @@ def _root(row: np.ndarray) -> Any:
 
 
 @_compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
-def normalise_rms(x: np.ndarray, h: np.ndarray, told: np.ndarray, scale: int, shift: int, each: int) -> None:
+def normalise_rms(
+    x: np.ndarray, h: np.ndarray, modulation: np.ndarray, scale: int, shift: int, each: int
+) -> None:
     """As :func:`normalise`, with an RMS norm."""
     n, w = x.shape
     for i in range(n):
         row, to = x[i], h[i]
-        scales, shifts = told[i // each, scale : scale + w], told[i // each, shift : shift + w]
+        scales, shifts = modulation[i // each, scale : scale + w], modulation[i // each, shift : shift + w]
         root = _root(row)
         for j in range(w):
             to[j] = row[j] * root * scales[j] + shifts[j]
@@ -85,11 +89,13 @@ def silu(h: np.ndarray) -> None:
 
 
 @_compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, {_ROWS}, i8, i8)")
-def add_gated(x: np.ndarray, y: np.ndarray, bias: np.ndarray, told: np.ndarray, gate: int, each: int) -> None:
+def add_gated(
+    x: np.ndarray, y: np.ndarray, bias: np.ndarray, modulation: np.ndarray, gate: int, each: int
+) -> None:
     """x += gate (y + bias), rows as in :func:`normalise`; bias (w,)."""
     n, w = x.shape
     for i in range(n):
-        row, update, gates = x[i], y[i], told[i // each, gate : gate + w]
+        row, update, gates = x[i], y[i], modulation[i // each, gate : gate + w]
         for j in range(w):
             row[j] += gates[j] * (update[j] + bias[j])
 
@@ -256,18 +262,18 @@ def stand_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 @njit("i8[::1](f8[:,::1], f8[::1], i8, f8, f8)", cache=True, nogil=True, error_model="numpy")
 def most_relevant(
-    stands: np.ndarray, target: np.ndarray, count: int, crowding: float, reach: float
+    viewpoints: np.ndarray, target: np.ndarray, count: int, crowding: float, reach: float
 ) -> np.ndarray:
     """:func:`.selection.relevant_views` of one dream: which ``count`` of stands (N, 6), best first."""
-    n = len(stands)
+    n = len(viewpoints)
     cost = np.empty(n)
     for i in range(n):
-        cost[i] = stand_distance(stands[i], target)
+        cost[i] = stand_distance(viewpoints[i], target)
     chosen = np.empty(count, np.int64)
     for k in range(count):
         best = cost.argmin()
         chosen[k] = best
         for i in range(n):
-            cost[i] += crowding * np.exp(-stand_distance(stands[i], stands[best]) / reach)
+            cost[i] += crowding * np.exp(-stand_distance(viewpoints[i], viewpoints[best]) / reach)
         cost[best] = np.inf
     return chosen

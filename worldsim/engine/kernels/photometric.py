@@ -21,7 +21,7 @@ MOVES = 4
 )  # fmt: skip
 def disagreement(
     picture: np.ndarray,
-    distances: np.ndarray,
+    depth: np.ndarray,
     rays: np.ndarray,
     turned: np.ndarray,
     here: np.ndarray,
@@ -37,7 +37,7 @@ def disagreement(
     """How far a picture and what others show of it are apart, and how that would change with its camera's pose.
 
     Args:
-        picture: (H, W, 3); distances: (H, W) in the world's units; rays: (H W, 3) in the camera's axes; turned: (3, 3),
+        picture: (H, W, 3); depth: (H, W) in the world's units; rays: (H W, 3) in the camera's axes; turned: (3, 3),
             camera to world; here: (3,), where it stands.
         others: (R, H, W, 3); turns: (R, 3, 3), camera to world; places: (R, 3); reach: half a picture's width one away;
             behind: what is nearer than that along the axis is not seen.
@@ -47,7 +47,7 @@ def disagreement(
     Returns:
         the mean of what differences count, and the share of pixels that others show.
     """
-    height, width = distances.shape
+    height, width = depth.shape
     curve[:, :] = 0.0
     slope[:] = 0.0
     total = count = 0.0
@@ -59,7 +59,7 @@ def disagreement(
         off_x, off_y, off_z = here[0] - places[r, 0], here[1] - places[r, 1], here[2] - places[r, 2]
         for row in range(height):
             for column in range(width):
-                ray, far = rays[row * width + column], distances[row, column]
+                ray, far = rays[row * width + column], depth[row, column]
                 wx = far * (turned[0, 0] * ray[0] + turned[0, 1] * ray[1] + turned[0, 2] * ray[2])
                 wy = far * (turned[1, 0] * ray[0] + turned[1, 1] * ray[1] + turned[1, 2] * ray[2])
                 wz = far * (turned[2, 0] * ray[0] + turned[2, 1] * ray[1] + turned[2, 2] * ray[2])

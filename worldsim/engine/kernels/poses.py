@@ -55,7 +55,7 @@ def move(before: Pose, delta: Sequence[float], scale: float) -> list[float]:
     ]
 
 
-def stand(pose: Pose, scale: float) -> np.ndarray:
+def viewpoint(pose: Pose, scale: float) -> np.ndarray:
     """:func:`worldsim.models.geometry.stand` of one pose: float64 (6,)."""
     yaw, pitch = math.radians(pose[3]), math.radians(pose[4])
     cp = math.cos(pitch)
@@ -63,7 +63,7 @@ def stand(pose: Pose, scale: float) -> np.ndarray:
     return np.array((pose[0] / scale, pose[1] / scale, pose[2] / scale, *heading))
 
 
-def relevant(stands: list[np.ndarray], target: np.ndarray, count: int) -> list[int]:
+def relevant(viewpoints: list[np.ndarray], target: np.ndarray, count: int) -> list[int]:
     """:func:`.selection.relevant_views` of one dream: the best of N (6,) for a target, best first."""
-    chosen: list[int] = most_relevant(np.array(stands), target, count, CROWDING, REACH).tolist()
+    chosen: list[int] = most_relevant(np.array(viewpoints), target, count, CROWDING, REACH).tolist()
     return chosen

@@ -29,7 +29,7 @@ WIDEST = 4.0
 )  # fmt: skip
 def splat(
     pictures: np.ndarray,
-    distances: np.ndarray,
+    log_depth: np.ndarray,
     rays: np.ndarray,
     turns: np.ndarray,
     steps: np.ndarray,
@@ -47,14 +47,14 @@ def splat(
     """Draw R remembered pictures, the best first, as they are seen from a new pose.
 
     Args:
-        pictures: (R, H, W, 3); distances: (R, h, w), log distances in units of ``scale``; rays: (H W, 3), unit vectors.
+        pictures: (R, H, W, 3); log_depth: (R, h, w), log distances in units of ``scale``; rays: (H W, 3), unit vectors.
         turns: (R, 3, 3), from the axes of a remembered camera to the new one's; steps: (R, 3), where the remembered
             camera is in the new one's axes; marks: (R,), what ``mark`` says of a pixel that comes from a view.
         reach: half a picture's width one away; behind: what is nearer than that along the axis is not drawn.
         shown: (H, W, 3), depth: (H, W) and mark: (H, W) are written; where nothing is seen they are grey, 0 and 0.
     """
     height, width = shown.shape[0], shown.shape[1]
-    h, w = distances.shape[1], distances.shape[2]
+    h, w = log_depth.shape[1], log_depth.shape[2]
     high, wide = _F(h) / _F(height), _F(w) / _F(width)
     aside = np.empty((height, width), _F)
     whose = np.full((height, width), -1, np.int64)
@@ -64,7 +64,7 @@ def splat(
     half_w, half_h = _F(0.5) * _F(width), _F(0.5) * _F(height)
     log = np.empty((height, width), _F)
     for r in range(len(pictures)):
-        t, s, far_map = turns[r], steps[r], distances[r]
+        t, s, far_map = turns[r], steps[r], log_depth[r]
         for i in range(height):
             y = min(max((_F(i) + _F(0.5)) * high - _F(0.5), _F(0.0)), _F(h - 1))
             y0 = int(y)

@@ -39,7 +39,7 @@ def taps(x: np.floating[Any], width: int, places: np.ndarray, weights: np.ndarra
 )  # fmt: skip
 def warp(
     drawn: np.ndarray,
-    distances: np.ndarray,
+    log_depth: np.ndarray,
     rays: np.ndarray,
     pictures: np.ndarray,
     theirs: np.ndarray,
@@ -51,12 +51,12 @@ def warp(
     each: int,
     found: np.ndarray,
     inside: np.ndarray,
-    cues: np.ndarray,
+    fits: np.ndarray,
 ) -> None:
     """Look every pixel of a drawing up in R pictures; :func:`.warp.project` and ``sample`` in one.
 
     Args:
-        drawn: (H, W, 3); distances: (h, w), its log distances in units of ``scale``; rays: (H W, 3).
+        drawn: (H, W, 3); log_depth: (h, w), its log distances in units of ``scale``; rays: (H W, 3).
         pictures: (R, H, W, 3); theirs: (R, h, w), their log distances; turns: (R, 3, 3) from the drawing's axes to the
             pictures'; steps: (R, 3), where the drawing's camera is in theirs; reach: half a picture's width one away;
             behind: what is nearer than that along the axis is not seen; each: pixels along one of the model's.
@@ -64,8 +64,8 @@ def warp(
             cues (R, ., ., CUES), but for what is told of a picture as a whole.
     """
     height, width = drawn.shape[0], drawn.shape[1]
-    half = height // cues.shape[1]
-    h, w = distances.shape
+    half = height // fits.shape[1]
+    h, w = log_depth.shape
     cells_high, cells_wide = _F(h) / _F(height), _F(w) / _F(width)
     unit = _F(np.log(scale))
     share, byte = _F(1.0) / _F(half * half), _F(1.0) / _F(127.5)
@@ -80,12 +80,12 @@ def warp(
             x = min(max((_F(j) + _F(0.5)) * cells_wide - _F(0.5), _F(0.0)), _F(w - 1))
             x0 = int(x)
             x1, fx = min(x0 + 1, w - 1), x - _F(x0)
-            top = distances[y0, x0] + (distances[y0, x1] - distances[y0, x0]) * fx
-            low = distances[y1, x0] + (distances[y1, x1] - distances[y1, x0]) * fx
+            top = log_depth[y0, x0] + (log_depth[y0, x1] - log_depth[y0, x0]) * fx
+            low = log_depth[y1, x0] + (log_depth[y1, x1] - log_depth[y1, x0]) * fx
             distance[i, j] = exponential(top + (low - top) * fy) * scale
     for r in range(len(pictures)):
         t, s, picture, depth = turns[r], steps[r], pictures[r], theirs[r]
-        cues[r, :, :, :] = _F(0.0)
+        fits[r, :, :, :] = _F(0.0)
         for row in range(0, height, each):
             for column in range(0, width, each):
                 apart[:] = _F(0.0)
@@ -105,7 +105,7 @@ def warp(
                         u, v = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
                         taps(x, width, columns, wide)
                         taps(y, height, rows, high)
-                        cue = cues[r, i // half, j // half]
+                        cue = fits[r, i // half, j // half]
                         for k in range(3):
                             value = _F(0.0)
                             for m in range(4):
@@ -136,7 +136,7 @@ def warp(
                             cue[8] += abs(hidden) * share
                             cue[9] += share
                 far_apart = abs(apart[0]) + abs(apart[1]) + abs(apart[2])
-                cues[r, row // half, column // half, 6] += far_apart * share / _F(3.0)
+                fits[r, row // half, column // half, 6] += far_apart * share / _F(3.0)
 
 
 @njit(

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from worldsim.engine.kernels.layers import stand_distance
 from worldsim.engine.kernels.photometric import MOVES, disagreement
-from worldsim.engine.kernels.poses import relevant, rotation, stand
+from worldsim.engine.kernels.poses import relevant, rotation, viewpoint
 from worldsim.engine.localisation.relocalise import LEAST, heights_to_try
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import depths_of
@@ -72,17 +72,19 @@ def refine_poses(
     camera, start = _Camera(model), max(1, first)
     reckoned = torch.stack(past.poses[start:]).cpu().numpy().astype(np.float64)
     far = depths_of(past, list(range(start, len(past))), measure)
-    stands = [stand(pose.tolist(), model.scale) for pose in past.poses[:start]]
+    viewpoints = [viewpoint(pose.tolist(), model.scale) for pose in past.poses[:start]]
     off, known, lift = np.zeros((len(reckoned), MOVES)), np.zeros((len(reckoned), MOVES, MOVES)), 0.0
     for i, pose in enumerate(reckoned):
         pose[1] += lift
         pose[:MOVES] += off[i - 1] if i else 0.0
-        now = stand(pose.tolist(), model.scale)
+        now = viewpoint(pose.tolist(), model.scale)
         remembered = range(max(0, start + i - history), start + i - OLDER)
-        old = [k for k in remembered if stand_distance(stands[k], now) < NEAR]
+        old = [k for k in remembered if stand_distance(viewpoints[k], now) < NEAR]
         off[i] = off[i - 1] if i else 0.0
         if old:
-            chosen = [old[k] for k in relevant([stands[k] for k in old], now, min(VIEWS_COMPARED, len(old)))]
+            chosen = [
+                old[k] for k in relevant([viewpoints[k] for k in old], now, min(VIEWS_COMPARED, len(old)))
+            ]
             others = [past.pictures[k] for k in chosen]
             theirs = [past.poses[k].tolist() for k in chosen]
             found = camera.find(past.pictures[start + i], far[i], pose.tolist(), others, theirs)
@@ -92,7 +94,7 @@ def refine_poses(
                 pose[1] += step
                 off[i] += moved
         pose[:MOVES] -= off[i - 1] if i else 0.0  # reckoned again, but for whole steps
-        stands.append(now)
+        viewpoints.append(now)
     reckoned[:, :MOVES] += _steady(off, known, camera.drift)
     past.poses[start:] = list(past.poses[start].new_tensor(reckoned))
 
@@ -175,7 +177,7 @@ class _Camera:
         log = F.interpolate(
             far.float().cpu()[None, None], size=(side, side), mode="bilinear", align_corners=False
         )
-        distances = (log[0, 0].exp() * self.scale).numpy()
+        depth = (log[0, 0].exp() * self.scale).numpy()
         mine = averaged(picture[None], side)[0]
         shown = averaged(np.stack(others), side)
         turns = np.array([rotation(pose) for pose in theirs], np.float32)
@@ -185,7 +187,7 @@ class _Camera:
             curve, slope = np.empty((MOVES, MOVES)), np.empty(MOVES)
             here, turned = np.array(pose[:3], np.float32), np.array(rotation(pose), np.float32)
             error, share = disagreement(
-                mine, distances, self.rays[each], turned, here, shown, turns, places,
+                mine, depth, self.rays[each], turned, here, shown, turns, places,
                 self.reach, BEHIND, OUTLIER, curve, slope,
             )  # fmt: skip
             return error, share, curve, slope

@@ -64,14 +64,14 @@ def sequences(world: HiddenWorld, length: int) -> dict[tuple[int, ...], float]:
     messages: dict[tuple[int, ...], NDArray[np.float64]] = {(): world.initial}
     for i in range(length):
         longer: dict[tuple[int, ...], NDArray[np.float64]] = {}
-        for seen, message in messages.items():
+        for observed, message in messages.items():
             arrived = message if i == 0 else message @ world.moves
             for o in range(world.shows.shape[1]):
                 joint = arrived * world.shows[:, o]
                 if joint.sum() > 0:
-                    longer[(*seen, o)] = joint
+                    longer[(*observed, o)] = joint
         messages = longer
-    return {seen: float(message.sum()) for seen, message in messages.items()}
+    return {observed: float(message.sum()) for observed, message in messages.items()}
 
 
 def history_forgetting(world: HiddenWorld, length: int) -> list[float]:
@@ -91,8 +91,8 @@ def history_forgetting(world: HiddenWorld, length: int) -> list[float]:
         """H(Output | the last ``given`` frames)."""
         tails: dict[tuple[int, ...], float] = {}
         inputs: dict[tuple[int, ...], float] = {}
-        for seen, p in joint.items():
-            tail = seen[length - 1 - given :]
+        for observed, p in joint.items():
+            tail = observed[length - 1 - given :]
             tails[tail] = tails.get(tail, 0.0) + p
             inputs[tail[:-1]] = inputs.get(tail[:-1], 0.0) + p
         return entropy(list(tails.values())) - entropy(list(inputs.values()))

@@ -88,10 +88,10 @@ def entropy(p: ArrayLike) -> float:
 def kl(p: ArrayLike, q: ArrayLike) -> float:
     """KL(p || q) in bits; infinite where q misses something that p has."""
     a, b = np.asarray(p, float).ravel(), np.asarray(q, float).ravel()
-    seen = a > 0
-    if (b[seen] == 0).any():
+    support = a > 0
+    if (b[support] == 0).any():
         return float("inf")
-    return float((a[seen] * np.log2(a[seen] / b[seen])).sum())
+    return float((a[support] * np.log2(a[support] / b[support])).sum())
 
 
 def total_variation(p: ArrayLike, q: ArrayLike) -> float:

@@ -166,8 +166,8 @@ class ArVae(nn.Module):
         before = torch.arange(t, device=device)[:, None] >= torch.arange(
             back, 0, -1, device=device
         )  # (T, back)
-        own = torch.ones(t, n + self.side**2, dtype=torch.bool, device=device)
-        seen = torch.cat([before.repeat_interleave(n, 1), own], 1).repeat(b, 1)[:, None, None]
+        each = torch.ones(t, n + self.side**2, dtype=torch.bool, device=device)
+        mask = torch.cat([before.repeat_interleave(n, 1), each], 1).repeat(b, 1)[:, None, None]
 
         def with_earlier(x: Tensor) -> Tensor:
             """(B, T, heads, S, head) to (B T, heads, back L + S, head), the oldest frame's tokens first."""
@@ -178,7 +178,7 @@ class ArVae(nn.Module):
             q, k, v = (x.unflatten(0, (b, t)) for x in (q, k, v))
             q, k = rotate(q, *turn), rotate(k, *turn)
             return F.scaled_dot_product_attention(
-                q.flatten(0, 1), with_earlier(k), with_earlier(v), attn_mask=seen
+                q.flatten(0, 1), with_earlier(k), with_earlier(v), attn_mask=mask
             )
 
         return attend

@@ -113,8 +113,8 @@ class ArDiT(nn.Module):
         if held + count <= window and (count == 1 or not causal):
             return None
         back = held + torch.arange(count, device=device)[:, None] - torch.arange(held + count, device=device)
-        seen = (back.abs() < window) & (back >= 0) if causal else back.abs() < window
-        return seen.repeat_interleave(self.tokens, 0).repeat_interleave(self.tokens, 1)
+        mask = (back.abs() < window) & (back >= 0) if causal else back.abs() < window
+        return mask.repeat_interleave(self.tokens, 0).repeat_interleave(self.tokens, 1)
 
     def _check(self, z: Tensor, level: Tensor, control: Tensor, cache: Cache | None) -> None:
         if z.dim() != 4 or z.shape[2:] != (self.tokens, self.dim):

@@ -128,8 +128,8 @@ class CausalDiT(nn.Module):
             clean = torch.cat([exists & (back > -w), no], 1)
             noisy = torch.cat([exists & (back < 0), ~no], 1)
             frames = torch.stack([clean, noisy], 1)  # (L, 2, w + 2)
-            seen = frames.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)
-            self._masks[key] = seen[:, None].to(device)
+            mask = frames.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)
+            self._masks[key] = mask[:, None].to(device)
         return self._masks[key]
 
     def _attend_in_clip(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -179,12 +179,12 @@ class CausalDiT(nn.Module):
         condition = self._condition(level, control)
         # Counted from the window's end, so that a frame keeps its place whatever memory lies before it.
         turn = self._turn(torch.arange(-count, 0, device=z.device))
-        seen = frames_seen(count, valid, self.causal, z.device)
-        if seen is not None:
-            seen = seen.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)[:, None]
+        mask = frames_seen(count, valid, self.causal, z.device)
+        if mask is not None:
+            mask = mask.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)[:, None]
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
         for i, block in enumerate(self.blocks):
             x = block(x, condition, turn, attend)

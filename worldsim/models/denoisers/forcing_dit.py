@@ -3,7 +3,7 @@
 The blocks are the generator's (:mod:`worldsim.models.denoisers.generator`), so that its weights can be gone on from;
 what it does not have is any picture, pose or limit to how far back a frame may look. Time is told by rotary angles,
 and with ``travel`` so is how far the actions between two frames add up to: a learned angle per head, zero at first, by
-which attention can find what was seen before one turned away, whenever that was.
+which attention can find what was mask before one turned away, whenever that was.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ class ForcingDiT(nn.Module):
         x = self._tokens_of(z, beside)
         # Counted from the end of what comes before, so that a frame keeps its place whatever memory lies there.
         turn = self._turn(torch.arange(t, device=z.device), control.cumsum(1) if travel is None else travel)
-        seen = self._seen(t, valid, z.device)
+        mask = self._mask(t, valid, z.device)
         if before is not None:
-            seen = F.pad(seen, (before.keys[0].shape[2], 0), value=True)
+            mask = F.pad(mask, (before.keys[0].shape[2], 0), value=True)
         for i, block in enumerate(self.blocks):
             kept = None if before is None else (before.keys[i], before.values[i])
-            x = self.run_block(block, x, modulation, turn, seen, kept)
+            x = self.run_block(block, x, modulation, turn, mask, kept)
             if memory is not None and self.memory_width:
                 x = x + self.across[i](x.flatten(1, 2), memory, memory_valid).view_as(x)
         scale, shift = self.finish(condition)[:, :, None].chunk(2, -1)
@@ -129,12 +129,12 @@ class ForcingDiT(nn.Module):
         turn = self._turn(
             torch.arange(-m, 0, device=z.device), control.cumsum(1) if travel is None else travel
         )
-        seen = self._seen(m, None, z.device)
+        mask = self._mask(m, None, z.device)
         for i, block in enumerate(self.blocks):
 
             def attend(q: Tensor, k: Tensor, v: Tensor, i: int = i) -> Tensor:
                 cache.extend(i, k, v, k.shape[2])
-                return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+                return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
             x = block(x, modulation, turn, attend)
         return cache
@@ -144,11 +144,11 @@ class ForcingDiT(nn.Module):
         condition = F.silu(self.level(embed(level)) + self.control(control))
         return condition, self.modulate(condition).unflatten(2, (1, MODULATIONS, -1))
 
-    def _seen(self, count: int, valid: Tensor | None, device: torch.device) -> Tensor:
+    def _mask(self, count: int, valid: Tensor | None, device: torch.device) -> Tensor:
         """Which tokens see which, (B or 1, 1, n, n)."""
-        seen = frames_seen(count, valid, True, device)
-        assert seen is not None
-        return seen.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)[:, None]
+        mask = frames_seen(count, valid, True, device)
+        assert mask is not None
+        return mask.repeat_interleave(self.tokens, 1).repeat_interleave(self.tokens, 2)[:, None]
 
     def _tokens_of(self, z: Tensor, beside: Tensor | None) -> Tensor:
         """(B, T, C, h, w) and what stands beside it to (B, T, S, width)."""
@@ -174,7 +174,7 @@ def run_block(
     x: Tensor,
     modulation: Tensor,
     turn: tuple[Tensor, Tensor],
-    seen: Tensor,
+    mask: Tensor,
     before: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """One block of tokens (B, T, S, width) with who sees whom, (B or 1, 1, n, n): what a trainer compiles.
@@ -185,6 +185,6 @@ def run_block(
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if before is not None:
             k, v = torch.cat([before[0], k], 2), torch.cat([before[1], v], 2)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
     return cast(Tensor, block(x, modulation, turn, attend))

@@ -120,15 +120,15 @@ class Generator(nn.Module):
     def tokens_of(self, z: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor | None]:
         """Latents (B, T, C, h, w) and evidence (B, T, SEEN, H, W) to tokens (B, T, S, width) and the stem's maps."""
         b, t = z.shape[:2]
-        seen = F.pixel_unshuffle(evidence.flatten(0, 1), DOWNSAMPLING)  # (B T, SEEN 64, h, w)
+        features = F.pixel_unshuffle(evidence.flatten(0, 1), DOWNSAMPLING)  # (B T, SEEN 64, h, w)
         x, maps = z.flatten(0, 1), None
         if self.stem:
-            x = self.latents_in(x) + self.evidence_in(seen)
+            x = self.latents_in(x) + self.evidence_in(features)
             for block in self.before:
                 x = block(x)
             maps = x
         else:
-            x = torch.cat([x, seen.to(x.dtype)], 1)
+            x = torch.cat([x, features.to(x.dtype)], 1)
         x = F.pixel_unshuffle(x, self.patch).flatten(2).transpose(1, 2)  # (B T, S, C p p)
         return cast(Tensor, self.token_in(x)).unflatten(0, (b, t)) + self.position, maps
 
@@ -148,8 +148,8 @@ class Generator(nn.Module):
     def condition(self, level: Tensor, control: Tensor, stride: Tensor | None = None) -> Tensor:
         """Levels (B, T), controls (B, T, K) and step sizes (B, T), 0 where none is told, to (B, T, width)."""
         size = torch.zeros_like(level) if stride is None else stride
-        told = self.level(embed(level)) + self.control(control) + self.stride(embed(size))
-        return F.silu(told)
+        conditioning = self.level(embed(level)) + self.control(control) + self.stride(embed(size))
+        return F.silu(conditioning)
 
     def modulation(self, condition: Tensor) -> Tensor:
         """(B, T, 1, MODULATIONS, width) of a condition (B, T, width)."""
@@ -171,10 +171,10 @@ class Generator(nn.Module):
         turn = rotary(torch.arange(t, device=z.device).repeat_interleave(s), self.config.width // self.heads)
         frame = torch.arange(t, device=z.device).repeat_interleave(s)
         back = frame[:, None] - frame[None]
-        seen = (back >= 0) & (back <= self.window)
+        mask = (back >= 0) & (back <= self.window)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
         for block in self.blocks:
             x = block(x, modulation, turn, attend)
@@ -207,14 +207,14 @@ class Generator(nn.Module):
         there = torch.cat([torch.arange(frame - cached, frame, device=z.device).repeat_interleave(s), index])
         back = index[:, None] - there[None]
         enters = index < frame + commit
-        seen = (back >= 0) & (back <= self.window - enters[:, None].long())
+        mask = (back >= 0) & (back <= self.window - enters[:, None].long())
         for i, block in enumerate(self.blocks):
 
             def attend(q: Tensor, k: Tensor, v: Tensor, i: int = i) -> Tensor:
                 keys, values = cache.before(i, k, v)
                 if commit:
                     cache.extend(i, k[:, :, : commit * s], v[:, :, : commit * s], self.window * s)
-                return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen)
+                return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
 
             x = block(x, modulation, turn, attend)
         return self.latents_of(x, condition, maps)
@@ -223,5 +223,5 @@ class Generator(nn.Module):
         """Add true frames (B, n, C, h, w), the first of index ``frame``, to the context, clean and without evidence."""
         n = z.shape[1]
         if n:
-            seen = z.new_zeros(len(z), n, SEEN, *(DOWNSAMPLING * side for side in z.shape[3:]))
-            self.extend(z, z.new_zeros(len(z), n), control, seen, cache, frame, commit=n)
+            blank = z.new_zeros(len(z), n, SEEN, *(DOWNSAMPLING * side for side in z.shape[3:]))
+            self.extend(z, z.new_zeros(len(z), n), control, blank, cache, frame, commit=n)

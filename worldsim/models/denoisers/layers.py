@@ -130,10 +130,10 @@ def frames_seen(count: int, valid: Tensor | None, causal: bool, device: torch.de
     """
     if valid is None and not causal:
         return None
-    seen = torch.ones(1, count, count, dtype=torch.bool, device=device)
+    mask = torch.ones(1, count, count, dtype=torch.bool, device=device)
     if causal:
-        seen = seen.tril()
+        mask = mask.tril()
     if valid is not None:
         itself = torch.eye(count, dtype=torch.bool, device=device)
-        seen = seen & (valid[:, None] | itself)
-    return seen
+        mask = mask & (valid[:, None] | itself)
+    return mask

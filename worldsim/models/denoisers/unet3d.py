@@ -58,7 +58,7 @@ class Around:
 
     batch: int
     turns: dict[int, tuple[Tensor, Tensor]]  # by width, (T, head / 2) each
-    seen: Tensor | None  # (B or 1, 1, T, T) bool
+    mask: Tensor | None  # (B or 1, 1, T, T) bool
     memory: Tensor | None  # (B, N, D)
     memory_valid: Tensor | None  # (B, N) bool
 
@@ -96,16 +96,16 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(
-        self, x: Tensor, turn: tuple[Tensor, Tensor] | None = None, seen: Tensor | None = None
+        self, x: Tensor, turn: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """The update of x (B, R, L, width); ``seen`` (B or 1, 1, L, L) is the same for all rows."""
+        """The update of x (B, R, L, width); ``mask`` (B or 1, 1, L, L) is the same for all rows."""
         b, r, length, width = x.shape
         qkv = self.qkv(self.norm(x)).view(b, r, length, 3, self.heads, -1)
         # Rows and heads share one axis, so that one mask serves all rows of a clip.
         q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)  # (B, R heads, L, head) each
         if turn is not None:
             q, k = rotate(q, *turn), rotate(k, *turn)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         y = y.view(b, r, self.heads, length, -1).transpose(2, 3).reshape(b, r, length, width)
         return cast(Tensor, self.out(y))
 
@@ -130,7 +130,7 @@ class Stage(nn.Module):
         tokens = x.view(around.batch, -1, c, h * w).transpose(2, 3)  # (B, T, S, c)
         tokens = tokens + self.spatial(tokens)
         over_time = tokens.transpose(1, 2)  # (B, S, T, c)
-        update = self.temporal(over_time, around.turns[c], around.seen)
+        update = self.temporal(over_time, around.turns[c], around.mask)
         tokens = tokens + update.transpose(1, 2)
         if self.across is not None and around.memory is not None:
             flat = tokens.flatten(1, 2)  # (B, T S, c)
@@ -202,8 +202,8 @@ class UNet3D(nn.Module):
         # Counted from the window's end, so that a frame keeps its place whatever memory lies before it.
         frames = torch.arange(-t, 0, device=z.device)
         turns = {width: rotary(frames, width // self.config.heads) for width in set(self.config.widths)}
-        seen = frames_seen(t, valid, False, z.device)
-        around = Around(b, turns, None if seen is None else seen[:, None], memory, memory_valid)
+        mask = frames_seen(t, valid, False, z.device)
+        around = Around(b, turns, None if mask is None else mask[:, None], memory, memory_valid)
         condition = F.silu(self.level(level_embedding(level)) + self.control(control)).flatten(0, 1)
         if beside is None:
             beside = z.new_zeros(b, t, self.beside_channels, h, w)

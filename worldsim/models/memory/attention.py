@@ -28,8 +28,8 @@ class Attention(nn.Module):
         h = self.norm(x)
         q = self.q(h[:, length - keep :]).view(n, keep, self.heads, -1).transpose(1, 2)
         k, v = self.kv(h).view(n, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = None if mask is None else mask[:, None, None, :]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        allowed = None if mask is None else mask[:, None, None, :]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
         return cast(Tensor, self.out(y.transpose(1, 2).reshape(n, keep, width)))
 
 

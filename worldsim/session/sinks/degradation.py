@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from worldsim.metrics.degradation import LONGEST, SEGMENT, by_segment, maximum_decay, names, normalised
-from worldsim.tick import DreamView
+from worldsim.session.tick import DreamView
 
 
 class RolloutScores:

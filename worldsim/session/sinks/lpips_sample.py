@@ -23,19 +23,19 @@ class LpipsSample:
 
     def __init__(self, distance: Distance, frames: int = FRAMES) -> None:
         self._distance, self._frames = distance, frames
-        self._every, self._seen = 1, 0
+        self._every, self._count = 1, 0
         self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
         self._values: list[float] | None = None
 
     def add(self, true: NDArray[np.uint8], dreamt: NDArray[np.uint8]) -> None:
         """Take one pair of frames uint8 (H, W, 3)."""
-        if self._seen % self._every == 0:
+        if self._count % self._every == 0:
             if len(self._pairs) == self._frames:
                 self._pairs, self._every = self._pairs[::2], 2 * self._every
-            if self._seen % self._every == 0:
+            if self._count % self._every == 0:
                 self._pairs.append((true, dreamt))
                 self._values = None
-        self._seen += 1
+        self._count += 1
 
     def summary(self) -> dict[str, float | int]:
         """``mean`` over the ``n`` pairs that were kept, of which there is at least one."""

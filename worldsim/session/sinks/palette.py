@@ -1,6 +1,6 @@
 """The colours of the screen and of videos."""
 
-from worldsim.tick import Band
+from worldsim.metrics.retrieval import Band
 
 Colour = tuple[int, int, int]
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from worldsim.tick import Tick
+from worldsim.session.tick import Tick
 
 
 class Recorded(Protocol):

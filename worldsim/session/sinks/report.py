@@ -13,7 +13,7 @@ import numpy as np
 from worldsim.metrics.retrieval import RANGE_NAMES, Tally
 from worldsim.session.sinks.degradation import RolloutScores
 from worldsim.session.sinks.lpips_sample import Distance, LpipsSample
-from worldsim.tick import DreamView, Tick
+from worldsim.session.tick import DreamView, Tick
 
 
 class Report:

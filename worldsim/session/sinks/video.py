@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from worldsim.processes import environment
-from worldsim.tick import Tick
+from worldsim.session.processes import environment
+from worldsim.session.tick import Tick
 
 
 class VideoWriter:
@@ -33,11 +33,11 @@ class VideoWriter:
         path.open("wb").close()  # says at once, and not at the end, that nothing can be written there
         self.path = path
         self._empty = True
-        self._told = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (open as long as the process)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "worldsim.session.sinks.video_encoder", str(path.resolve()), str(fps)],
             stdin=subprocess.PIPE,
-            stderr=self._told,
+            stderr=self._log,
             env=environment(),
             start_new_session=True,  # Ctrl-C is for this process, which then finishes the file
         )
@@ -66,8 +66,8 @@ class VideoWriter:
         with contextlib.suppress(BrokenPipeError):  # it ended early; why is what it told
             self._process.stdin.close()
         if self._process.wait() != 0:
-            self._told.seek(0)
-            lines = self._told.read().decode(errors="replace").strip().splitlines()
+            self._log.seek(0)
+            lines = self._log.read().decode(errors="replace").strip().splitlines()
             code, _, reason = (lines[-1] if lines else "0 it gave no reason").partition(" ")
             number = int(code) if code.isdigit() and int(code) else errno.EIO
             raise OSError(number, f"the video could not be written ({reason or code})", str(self.path))

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldsim.session.sinks.palette import BACKGROUND, BANDS, FAINT, TEXT
-from worldsim.tick import DreamView, Tick
+from worldsim.session.tick import DreamView, Tick
 
 PANE = 320  # least side of a picture in the video, in pixels
 _GAP, _HEAD, _FOOT = 12, 26, 48

@@ -32,7 +32,7 @@ UNSEEN = 30.0  # less than anything that was seen
 TURN, AGE = 30.0, 64.0  # degrees and frames that count as much as a unit
 
 
-class Distances(nn.Module):
+class DepthNet(nn.Module):
     """How far away what a frame shows is, from its latents and its pitch: logarithms, in units of the scene's scale."""
 
     rays: Tensor
@@ -80,10 +80,10 @@ class Seen:
     (N, R, 5), ages (N, R) in frames, which are the dream's own (N, R), and which are there at all (N, R)."""
 
     pictures: Tensor
-    distances: Tensor
+    depth: Tensor
     poses: Tensor
     ages: Tensor
-    own: Tensor
+    generated: Tensor
     valid: Tensor
 
 
@@ -98,47 +98,47 @@ class PixelMemory(nn.Module):
         super().__init__()
         self.size, self.fov, self.scale = size, fov, scale
         self.register_buffer("rays", cell_rays(size, size, fov), persistent=False)
-        self.distances = Distances(channels, grid, fov)
-        self.cues = nn.Conv2d(CUES, width, 3, padding=1)
-        self.weigh = nn.Conv2d(width, width, 3, padding=1)
-        self.judge = nn.Conv2d(width, 1, 3, padding=1)
+        self.depth = DepthNet(channels, grid, fov)
+        self.features = nn.Conv2d(CUES, width, 3, padding=1)
+        self.fusion = nn.Conv2d(width, width, 3, padding=1)
+        self.logits = nn.Conv2d(width, 1, 3, padding=1)
 
-    def at_pixels(self, distances: Tensor, side: int) -> Tensor:
+    def at_pixels(self, depth: Tensor, side: int) -> Tensor:
         """Log distances (N, h, w) to distances of every pixel in the world's units (N, side, side)."""
-        fine = F.interpolate(distances[:, None], size=(side, side), mode="bilinear", align_corners=False)
+        fine = F.interpolate(depth[:, None], size=(side, side), mode="bilinear", align_corners=False)
         return fine[:, 0].exp() * self.scale
 
     def rays_of(self, side: int) -> Tensor:
         """Where the pixels of a picture look, (side^2, 3)."""
         return self.rays if side == self.size else cell_rays(side, side, self.fov).to(self.rays)
 
-    def forward(self, drawn: Tensor, distances: Tensor, poses: Tensor, seen: Seen) -> Tensor:
+    def forward(self, drawn: Tensor, depth: Tensor, poses: Tensor, views: Seen) -> Tensor:
         """Mix what was drawn with what was seen.
 
         Args:
-            drawn: (N, 3, H, W) in [-1, 1], ``size`` pixels each way or a multiple of that, as in ``seen``.
-            distances: (N, h, w), its log distances; poses: (N, 5), its own.
+            drawn: (N, 3, H, W) in [-1, 1], ``size`` pixels each way or a multiple of that, as in ``views``.
+            depth: (N, h, w), its log distances; poses: (N, 5), its own.
 
         Returns:
             pictures (N, 3, H, W) in [-1, 1].
         """
-        (n, r), side = seen.poses.shape[:2], drawn.shape[-1]
+        (n, r), side = views.poses.shape[:2], drawn.shape[-1]
         rays = self.rays_of(side)
-        places, far, inside = project(self.at_pixels(distances, side), rays, poses, seen.poses, self.fov)
-        inside = inside & seen.valid[..., None, None]
+        places, far, inside = project(self.at_pixels(depth, side), rays, poses, views.poses, self.fov)
+        inside = inside & views.valid[..., None, None]
         # A dream's frames are looked up in frames that were looked up before: bilinearly they would fade.
-        found = sample(seen.pictures, places, "bicubic").clamp(-1, 1)  # (N, R, 3, H, W)
-        thought = sample(seen.distances[:, :, None], places)[:, :, 0] + math.log(self.scale)
+        found = sample(views.pictures, places, "bicubic").clamp(-1, 1)  # (N, R, 3, H, W)
+        thought = sample(views.depth[:, :, None], places)[:, :, 0] + math.log(self.scale)
         hidden = (thought - far.log()).clamp(-1, 1)  # below 0: something stands before it there
-        cues = self._cues(drawn, found, hidden, inside.float(), poses, seen)
-        x = F.silu(self.weigh(F.silu(self.cues(cues))))
-        logits = F.interpolate(self.judge(x), (side, side), mode="bilinear", align_corners=False)
+        fits = self._fit_features(drawn, found, hidden, inside.float(), poses, views)
+        x = F.silu(self.fusion(F.silu(self.features(fits))))
+        logits = F.interpolate(self.logits(x), (side, side), mode="bilinear", align_corners=False)
         logits = logits.float().view(n, r, *drawn.shape[2:]).masked_fill(~inside, -UNSEEN)
         weights = F.pad(logits, (0, 0, 0, 0, 0, 1)).softmax(1)  # of the drawing last, whose logit is 0
         return (weights[:, :r, None] * found).sum(1) + weights[:, r:] * drawn
 
-    def _cues(
-        self, drawn: Tensor, found: Tensor, hidden: Tensor, inside: Tensor, poses: Tensor, seen: Seen
+    def _fit_features(
+        self, drawn: Tensor, found: Tensor, hidden: Tensor, inside: Tensor, poses: Tensor, views: Seen
     ) -> Tensor:
         """What speaks for and against each view, (N R, CUES, H / HALF, W / HALF)."""
         n, r = hidden.shape[:2]
@@ -152,8 +152,10 @@ class PixelMemory(nn.Module):
             F.avg_pool2d(torch.cat(part, 2).flatten(0, 1), HALF * each) for part in (seen_there, maps)
         )
         local = torch.cat([first, F.avg_pool2d(apart, HALF), last], 1)
-        moved = (seen.poses[..., :3] - poses[:, None, :3]).norm(dim=-1) / self.scale
-        turned = wrap(seen.poses[..., 3] - poses[:, None, 3]).abs()
-        turned = (turned + (seen.poses[..., 4] - poses[:, None, 4]).abs()) / TURN
-        of_view = torch.stack([moved, turned, seen.own.float(), seen.ages / AGE], -1).view(n * r, -1, 1, 1)
+        moved = (views.poses[..., :3] - poses[:, None, :3]).norm(dim=-1) / self.scale
+        turned = wrap(views.poses[..., 3] - poses[:, None, 3]).abs()
+        turned = (turned + (views.poses[..., 4] - poses[:, None, 4]).abs()) / TURN
+        of_view = torch.stack([moved, turned, views.generated.float(), views.ages / AGE], -1).view(
+            n * r, -1, 1, 1
+        )
         return torch.cat([local, of_view.expand(-1, -1, *local.shape[2:])], 1)

@@ -108,9 +108,9 @@ class RayReader(nn.Module):
         heads, rays = self.heads, len(self.rays)
         with torch.autocast(features.device.type, enabled=False):
             features, points = features.float(), points.float()
-            seen = torch.einsum("nij,nrsi->nrsj", rotation(target), points - target[:, None, None, :3])
-            distance = seen.norm(dim=-1, keepdim=True).clamp_min(1e-3)  # (N, R, P, 1)
-            direction = (seen / distance).flatten(1, 2)  # (N, R P, 3)
+            local = torch.einsum("nij,nrsi->nrsj", rotation(target), points - target[:, None, None, :3])
+            distance = local.norm(dim=-1, keepdim=True).clamp_min(1e-3)  # (N, R, P, 1)
+            direction = (local / distance).flatten(1, 2)  # (N, R P, 3)
             nearness = (distance / self.scale + 0.1).log().flatten(1, 2)  # (N, R P, 1)
             moved = (poses[..., :3] - target[:, None, :3]).norm(dim=-1) / self.scale
             far = self.parallax * moved[..., None] + self.ageing * ages[..., None] / 16  # (N, R, heads)

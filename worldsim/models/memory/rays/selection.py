@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worldsim.models.geometry import stand, stand_distance
+from worldsim.models.geometry import stand_distance, viewpoint
 
 CROWDING = 0.8
 REACH = 0.25
@@ -25,15 +25,15 @@ def relevant_views(
         indices (B, count), the most relevant LAST (so that keeping the last B keeps the best), and whether
         each is valid (B, count).
     """
-    stands = stand(poses, scale)  # (B, N, 6)
-    cost = stand_distance(stands, stand(target, scale)[:, None])  # (B, N)
+    viewpoints = viewpoint(poses, scale)  # (B, N, 6)
+    cost = stand_distance(viewpoints, viewpoint(target, scale)[:, None])  # (B, N)
     cost = cost.masked_fill(~valid, INVALID)
     chosen = []
     for _ in range(count):
         best = cost.argmin(1, keepdim=True)  # (B, 1)
         chosen.append(best)
-        picked = stands.gather(1, best[..., None].expand(-1, -1, stands.shape[-1]))
-        cost = cost + CROWDING * torch.exp(-stand_distance(stands, picked) / REACH)
+        picked = viewpoints.gather(1, best[..., None].expand(-1, -1, viewpoints.shape[-1]))
+        cost = cost + CROWDING * torch.exp(-stand_distance(viewpoints, picked) / REACH)
         cost = cost.scatter(
             1, best, torch.inf
         )  # none is chosen twice, not even when only invalid ones are left

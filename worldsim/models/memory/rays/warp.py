@@ -15,12 +15,12 @@ BEHIND = 1e-2
 
 
 def project(
-    distances: Tensor, rays: Tensor, target: Tensor, others: Tensor, fov: float
+    depth: Tensor, rays: Tensor, target: Tensor, others: Tensor, fov: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Project every pixel of a picture into the pictures of other cameras.
 
     Args:
-        distances: (N, h, w), how far from the camera what a pixel shows is, in the world's units.
+        depth: (N, h, w), how far from the camera what a pixel shows is, in the world's units.
         rays: (h w, 3), :func:`worldsim.models.geometry.cell_rays` of the picture; fov: in degrees, of all cameras.
         target: (N, 5), the picture's pose; others: (N, R, 5), the other cameras'.
 
@@ -28,18 +28,18 @@ def project(
         places (N, R, h, w, 2) in the other pictures, right and down from -1 to 1, as ``grid_sample`` takes them; how
         far away the points are from there (N, R, h, w); and which of them their pictures hold (N, R, h, w).
     """
-    size = distances.shape[1:]
-    points = target[:, None, :3] + distances.flatten(1)[..., None] * torch.einsum(
+    size = depth.shape[1:]
+    points = target[:, None, :3] + depth.flatten(1)[..., None] * torch.einsum(
         "nij,sj->nsi", rotation(target), rays
     )
-    seen = torch.einsum("nrji,nrsj->nrsi", rotation(others), points[:, None] - others[:, :, None, :3])
-    forward = seen[..., 2]
+    local = torch.einsum("nrji,nrsj->nrsi", rotation(others), points[:, None] - others[:, :, None, :3])
+    forward = local[..., 2]
     across = forward.clamp_min(BEHIND) * math.tan(math.radians(fov) / 2)
-    places = torch.stack([seen[..., 0] / across, -seen[..., 1] / across], -1)
+    places = torch.stack([local[..., 0] / across, -local[..., 1] / across], -1)
     inside = (forward > BEHIND) & (places.abs().amax(-1) < 1)
     return (
         places.unflatten(2, size),
-        seen.norm(dim=-1).clamp_min(BEHIND).unflatten(2, size),
+        local.norm(dim=-1).clamp_min(BEHIND).unflatten(2, size),
         inside.unflatten(2, size),
     )
 

@@ -70,5 +70,5 @@ class Channel(nn.Module):
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
         beside = self.draw(actions, past, travel) if len(past) else None
-        told = {} if travel is None else {"travel": travel}
-        return cast(Tensor, denoiser(z, level, actions, beside=beside, **told))
+        extra = {} if travel is None else {"travel": travel}
+        return cast(Tensor, denoiser(z, level, actions, beside=beside, **extra))

@@ -46,11 +46,11 @@ class CrossAttentionWay(nn.Module):
     ) -> Tensor:
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
-        told = {} if travel is None else {"travel": travel}
+        extra = {} if travel is None else {"travel": travel}
         if len(past) == 0:
-            return cast(Tensor, denoiser(z, level, actions, **told))
+            return cast(Tensor, denoiser(z, level, actions, **extra))
         memory = self.tokens(past)
         valid = None
         if not bool(past.valid.all()):
             valid = past.valid.repeat_interleave(memory.shape[1] // len(past), 1)
-        return cast(Tensor, denoiser(z, level, actions, memory=memory, memory_valid=valid, **told))
+        return cast(Tensor, denoiser(z, level, actions, memory=memory, memory_valid=valid, **extra))

@@ -186,8 +186,8 @@ def compress(by: Compressor, past: References, budget: int) -> References:
     past = past.packed()
     if len(past) == 0:
         return past
-    told = {"travel": past.travel} if getattr(by, "travels", False) else {}
-    latents, actions, valid = by(past.latents, past.actions, past.valid, budget, **told)
+    extra = {"travel": past.travel} if getattr(by, "travels", False) else {}
+    latents, actions, valid = by(past.latents, past.actions, past.valid, budget, **extra)
     first = len(past) - latents.shape[1]
     travel = None if past.travel is None else past.travel[:, first:]
     return References(latents, actions, past.level[:, first:], valid, travel)

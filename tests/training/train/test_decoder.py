@@ -1,0 +1,111 @@
+"""A decoder is sharpened over latents that stay as they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.helpers.small_walks import small_maze
+from training import collect_walks
+from training.data.episodes import DataError, latents_of
+from training.data.walks import read
+from training.objectives.decoding import Decoding, DecodingConfig
+from training.train import decoder as train_decoder
+from worldsim import checkpoint
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return small_maze(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def walks(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("walks")
+    words = [f"checkpoint={small}", f"out={out}", "episodes=3", "shard=2", "steps=24"]
+    assert collect_walks.main(words) == 0
+    return out
+
+
+def test_a_sharpened_decoder_is_better_and_nothing_else_changes(
+    small: str, walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        f"checkpoint={small}", f"walks={walks}", f"out={tmp_path}", "held_out_walks=1", "steps=60", "seconds=1e9",
+        "batch=8", "decoding.lpips=0", "decoding.noise=0", "decoding.blur=0", "decoding.head_start=1000",
+        "optimizer.warmup=5", "optimizer.lr=2e-3", "optimizer.ema=0.8", "threads=1", "precision=fp32",
+    ]  # fmt: skip
+    assert train_decoder.main(words) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["steps"] == 60
+    assert told["after"]["psnr"] > told["before"]["psnr"] + 1
+    before = checkpoint.load(small).model
+    after = checkpoint.load(str(tmp_path / "checkpoint")).model
+    assert latents_of(before.autoencoder) == latents_of(after.autoencoder)
+    old, new = before.state_dict(), after.state_dict()
+    changed = {name for name, value in new.items() if not torch.equal(value, old[name])}
+    assert changed
+    assert all(name.startswith("autoencoder.decoder.") for name in changed)
+
+
+def test_walks_of_twice_the_side_give_the_decoder_a_second_head(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = [f"checkpoint={small}", f"out={tmp_path / 'walks'}", "episodes=6", "steps=24", "size=64"]
+    assert collect_walks.main(large) == 0
+    words = [
+        f"checkpoint={small}", f"walks={tmp_path / 'walks'}", f"out={tmp_path}", "held_out_walks=1", "steps=40",
+        "seconds=1e9", "batch=8", "decoding.lpips=0", "decoding.noise=0", "decoding.blur=0", "optimizer.warmup=5",
+        "optimizer.lr=2e-3", "optimizer.ema=0.8", "threads=1", "precision=fp32",
+    ]  # fmt: skip
+    assert train_decoder.main(words) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["after"]["ssim"] > told["before"]["ssim"] + 0.1
+    loaded = checkpoint.load(str(tmp_path / "checkpoint"))
+    z = torch.randn(1, 8, 4, 4)
+    assert loaded.model.autoencoder.decode_for(z, 64).shape == (1, 3, 64, 64)
+    torch.testing.assert_close(loaded.model.autoencoder.decode_for(z, 32), loaded.model.autoencoder.decode(z))
+    assert checkpoint.load(small).model.autoencoder.decode_for(z, 64).shape == (1, 3, 32, 32)
+
+
+def test_latents_are_disturbed_by_no_more_than_is_asked(small: str) -> None:
+    autoencoder = checkpoint.load(small).model.autoencoder
+    module = Decoding(autoencoder, DecodingConfig(noise=0.2, blur=0.5), 32)
+    z, noise = torch.randn(2, 4, 16, 4, 4).unbind()
+    torch.testing.assert_close(module.disturbed(z, noise, torch.zeros(4, 2)), z)
+    only_noise = module.disturbed(z, noise, torch.tensor([[0.0, 1.0]]).expand(4, 2))
+    torch.testing.assert_close(only_noise, z + 0.2 * noise)
+    flat = torch.ones_like(z)
+    torch.testing.assert_close(module.disturbed(flat, noise, torch.tensor([[1.0, 0.0]]).expand(4, 2)), flat)
+
+
+def test_walks_of_another_encoder_are_refused(small: str, walks: Path, tmp_path: Path) -> None:
+    loaded = checkpoint.load(small)
+    with torch.no_grad():
+        for parameter in loaded.model.autoencoder.encoder.parameters():
+            parameter.add_(0.1)
+    d = loaded.description
+    facts = {k: getattr(d, k) for k in ("env_id", "family", "backend", "action_spec")}
+    checkpoint.save(tmp_path / "other", loaded.model, facts)
+    with pytest.raises(DataError, match="another autoencoder"):
+        train_decoder.main.__wrapped__(  # type: ignore[attr-defined]
+            [
+                f"checkpoint={tmp_path / 'other'}",
+                f"walks={walks}",
+                f"out={tmp_path / 'out'}",
+                "decoding.lpips=0",
+            ]
+        )
+
+
+def test_frames_of_walks_come_with_their_latents(small: str, walks: Path) -> None:
+    shards = read(walks)
+    source = train_decoder.Pictures(shards, [(0, 0), (1, 0)])
+    x, z = source.batch(6, np.random.default_rng(0), torch.device("cpu"))
+    autoencoder = checkpoint.load(small).model.autoencoder
+    with torch.inference_mode():
+        torch.testing.assert_close(autoencoder.encode(x), z, atol=0.1, rtol=0)

@@ -1,0 +1,1 @@
+"""The trainers, a command each: `python -m training.train_NAME`."""
