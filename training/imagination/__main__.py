@@ -4,9 +4,9 @@ For each of ``seeds=20`` worlds that no model was trained on, ``context=16`` tru
 that nothing corrects, roamed by the distances that the dream itself sees (`envs.policies.roam`): what it makes up has
 no truth to be compared with, frame by frame, so that distributions are. Every stretch of 45 frames is scored against
 true worlds of other seeds under the same policy: Fréchet video distance of clips of 16 frames (I3D); Fréchet distance,
-precision, recall and coverage of frames (EfficientNet-Lite0). The worst stretch counts, as ``ratio`` to other true
-worlds; ``all`` of them as one set is less noisy, and what the scores themselves are judged by. Brackets are 95%
-intervals over seeds.
+precision, recall and coverage of frames (EfficientNet-Lite0), whose ``neighbours=5`` are of other walks. The worst
+stretch counts, as ``ratio`` to other true worlds; ``all`` of them as one set is less noisy, and what the scores
+themselves are judged by. Brackets are 95% intervals over seeds.
 
 Beside the dream: its forgetful ``twin``; ``true``, other true worlds, whose contexts the dreams had; the same pictures
 through the ``autoencoder``, ``blurred``, and cut up to ``confetti``; with ``other=CHECKPOINT`` another's dreams. A

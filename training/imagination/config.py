@@ -55,7 +55,7 @@ class Config(Played):
     references: int = 0  # worlds that all others are compared to; 0: as many as seeds
     frames_each: int = 9
     clips_each: int = 2
-    neighbours: int = 3
+    neighbours: int = 5  # of other walks; as Naeem et al. (2020) have it
     cache: str = "runs/imagination"
     strips: str = ""
     strips_true: bool = False
@@ -67,10 +67,11 @@ class Config(Played):
         for name, most in (("frames_each", 45), ("clips_each", 30)):
             if not 1 <= getattr(self, name) <= most:
                 raise ConfigError(f"expected {name} from 1 to {most}, found {name}={getattr(self, name)}")
-        if not 1 <= self.neighbours < (self.seeds - 1) * self.frames_each:
+        most = (self.seeds - 2) * self.frames_each
+        if not 1 <= self.neighbours <= most:
             raise ConfigError(
-                f"neighbours: expected 1 to fewer than {(self.seeds - 1) * self.frames_each}, the frames of a stretch "
-                f"without one seed, found {self.neighbours}"
+                f"neighbours: expected 1 to {most}, a stretch's frames of other walks without one seed, found "
+                f"{self.neighbours}"
             )
         if not (self.memory or self.twin):
             raise ConfigError("memory=false twin=false leaves no dream to play; set one of them")

@@ -18,6 +18,8 @@ from worldsim.metrics.frechet import fit
 
 Array = NDArray[np.float64]
 Kept = NDArray[np.bool_]
+Whose = NDArray[np.intp]
+"""Which walk each sample is of."""
 Score = Callable[[Kept], float]
 """The score of those samples, (n,) bool, that are kept."""
 
@@ -51,16 +53,20 @@ class Frechet:
 class Neighbours:
     """Precision, recall and coverage against a reference (m, D), by the ``k``-th nearest neighbours.
 
+    The measures were made for samples that know nothing of each other. Frames of one walk do: their nearest neighbours
+    are what was seen a moment before, and a ball that reaches only there holds no other place of the same world. So a
+    ball reaches to the k-th nearest sample of *other* walks; ``walks`` (m,) says whose each is.
+
     *Coverage* (Naeem et al. 2020) is the share of the reference's balls in which a sample lies. Recall takes the balls
     of the samples, and one far from all others has a ball that holds much of the world; coverage does not have that.
     """
 
-    def __init__(self, reference: Array, k: int) -> None:
+    def __init__(self, reference: Array, walks: Whose, k: int) -> None:
         self._reference, self._k = _tensor(reference), k
-        self._radii = _radii(_apart(self._reference, self._reference), k)
+        self._radii = _radii(_apart(self._reference, self._reference), walks, k)
 
-    def of(self, samples: Array) -> tuple[Score, Score, Score]:
-        """Precision, recall and coverage of samples (n, D), more than k of them."""
+    def of(self, samples: Array, walks: Whose) -> tuple[Score, Score, Score]:
+        """Precision, recall and coverage of samples (n, D) of ``walks`` (n,), more than k of them in any two walks."""
         x = _tensor(samples)
         to_reference, among = _apart(x, self._reference), _apart(x, x)
         within = (to_reference <= self._radii).numpy()
@@ -70,7 +76,7 @@ class Neighbours:
 
         def recall(kept: Kept) -> float:
             rows = torch.from_numpy(np.flatnonzero(kept))
-            radii = _radii(among[rows][:, rows], self._k)
+            radii = _radii(among[rows][:, rows], walks[kept], self._k)
             return float((to_reference[rows] <= radii[:, None]).any(0).float().mean())
 
         def coverage(kept: Kept) -> float:
@@ -93,6 +99,7 @@ def _apart(a: Tensor, b: Tensor) -> Tensor:
     )
 
 
-def _radii(apart: Tensor, k: int) -> Tensor:
-    """How far the k-th nearest of the others is: distances (n, n) to (n,)."""
-    return apart.clone().fill_diagonal_(torch.inf).kthvalue(k, dim=1).values
+def _radii(apart: Tensor, walks: Whose, k: int) -> Tensor:
+    """How far the k-th nearest of other walks is: distances (n, n) to (n,)."""
+    same = torch.from_numpy(walks[:, None] == walks[None])
+    return apart.masked_fill(same, torch.inf).kthvalue(k, dim=1).values

@@ -52,14 +52,14 @@ def scores(rows: dict[str, Frames], reference: Frames, features: Features, confi
     """Every score of every row, walks (N, T, H, W, 3), against all stretches of the reference walks."""
     frames, clips = features.frames(reference), features.clips(reference)
     fd, fvd = Frechet(frames.reshape(-1, frames.shape[-1])), Frechet(clips.reshape(-1, clips.shape[-1]))
-    near = Neighbours(frames.reshape(-1, frames.shape[-1]), config.neighbours)
+    near = Neighbours(frames.reshape(-1, frames.shape[-1]), _whose(frames), config.neighbours)
     found: Scores = {name: {} for name in HIGHER}
     for name, walks in rows.items():
         of_frames, of_clips = features.frames(walks), features.clips(walks)
         functions: dict[str, list[Score]] = {score: [] for score in HIGHER}
         for part in (*(slice(s, s + 1) for s in range(len(config.stretches))), slice(None)):
             pictures, moving = (x[:, part].reshape(-1, x.shape[-1]) for x in (of_frames, of_clips))
-            precision, recall, coverage = near.of(pictures)
+            precision, recall, coverage = near.of(pictures, _whose(of_frames[:, part]))
             for score, of in (
                 ("fvd", fvd.of(moving)),
                 ("fd", fd.of(pictures)),
@@ -72,6 +72,11 @@ def scores(rows: dict[str, Frames], reference: Frames, features: Features, confi
             count = config.clips_each if score == "fvd" else config.frames_each
             found[score][name] = _scored(each, len(walks), count)
     return found
+
+
+def _whose(features: Array) -> NDArray[np.intp]:
+    """Which walk each of features (n, ..., D) is of, flattened."""
+    return np.repeat(np.arange(len(features)), int(np.prod(features.shape[1:-1])))
 
 
 def _scored(functions: list[Score], n: int, each: int) -> Scored:

@@ -6,6 +6,7 @@ wrong in training, blurred and with noise, as those are that were made up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,36 +15,49 @@ from torch.nn import functional as F
 
 from training.objectives.generation import blurred
 from training.objectives.image_loss import image_loss
-from training.objectives.patch_discriminator import PatchDiscriminator, hinge
+from training.objectives.patch_discriminator import FeatureDiscriminator, PatchDiscriminator, hinge
 from worldsim.metrics.networks.lpips import Lpips
 from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
 
 
 @dataclass
 class DecodingConfig:
-    """Weights beside L1: of 1 - SSIM, of LPIPS (Zhang et al. 2018), and of the patch discriminator (Isola et al. 2017),
-    which begins after ``head_start`` steps; ``noise`` and ``blur``: most that latents are disturbed by, each drawn
-    anew for every picture."""
+    """Weights beside L1: of 1 - SSIM, of LPIPS (Zhang et al. 2018) over ``backbone``, and of two discriminators, of
+    patches of pixels (Isola et al. 2017) and of the backbone's features (Sauer et al. 2021), which begin after
+    ``head_start`` steps; ``noise`` and ``blur``: most that latents are disturbed by, each drawn anew for every picture.
+
+    The backbone sees ``window`` pixels a side of a picture, somewhere else in every step: what lay at the same place
+    always, a network with strides would leave room for a pattern.
+    """
 
     ssim: float = 0.25
     lpips: float = 1.0
+    backbone: str = "vgg"
+    window: int = 56
     adversarial: float = 0.03
+    features: float = 0.03
     head_start: int = 200
     noise: float = 0.2
     blur: float = 0.5
 
 
 class Decoding(nn.Module):
-    """A decoder with its losses, and a discriminator for each of its heads, the first of which draws ``side`` pixels;
-    ``forward`` is what a distributed launcher wraps."""
+    """A decoder with its losses, and discriminators for each of its heads, the first of which draws ``side`` pixels;
+    ``widths``: channels of what the perceptual network compares, if there is one. ``forward`` is what a distributed
+    launcher wraps."""
 
-    def __init__(self, autoencoder: ConvAutoencoder, config: DecodingConfig, side: int) -> None:
+    def __init__(
+        self, autoencoder: ConvAutoencoder, config: DecodingConfig, side: int, widths: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.autoencoder, self.config = autoencoder, config
         self.autoencoder.encoder.requires_grad_(False)
         self.side = side
         heads = 1 + autoencoder.config.superresolution
         self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in range(heads))
+        self.feature_discriminators = nn.ModuleList(
+            FeatureDiscriminator(widths[1:]) for _ in range(heads if widths else 0)
+        )
 
     def disturbed(self, z: Tensor, noise: Tensor, amounts: Tensor) -> Tensor:
         """Latents (N, C, h, w) with unit noise of their shape, by amounts (N, 2) in [0, 1] of both disturbances."""
@@ -57,15 +71,13 @@ class Decoding(nn.Module):
         z: Tensor,
         noise: Tensor,
         amounts: Tensor,
-        corner: tuple[int, int],
+        corner: tuple[float, float],
         perceptual: Lpips | None,
         judged: bool,
     ) -> dict[str, Tensor]:
-        """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the discriminator
-        too. Of frames of twice the side both heads are asked for what they draw.
-
-        LPIPS sees pictures from ``corner`` on, another one in every step: the first convolution of AlexNet looks at
-        every fourth pixel, and what hides between them would become a pattern.
+        """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the
+        discriminators too; ``corner``: of the window, in shares of the room that there is. Of frames of twice the side
+        both heads are asked for what they draw.
         """
         z = self.disturbed(z, noise, amounts)
         if x.shape[-1] == DOWNSAMPLING * z.shape[-1]:
@@ -79,19 +91,31 @@ class Decoding(nn.Module):
         return of_small | parts[1] | {"loss": (parts[0]["loss"] + parts[1]["loss"]) / 2}
 
     def losses(
-        self, y: Tensor, x: Tensor, corner: tuple[int, int], perceptual: Lpips | None, judged: bool
+        self, y: Tensor, x: Tensor, corner: tuple[float, float], perceptual: Lpips | None, judged: bool
     ) -> dict[str, Tensor]:
         """Of drawn and true frames (N, 3, H, W)."""
-        c = self.config
+        c, head = self.config, int(y.shape[-1] > self.side)
         loss, pixels, similar = image_loss(y, x, c.ssim)
         losses = {"l1": pixels, "ssim": similar}
-        if perceptual is not None:
-            top, left = corner
-            losses["lpips"] = perceptual(y[..., top:, left:], x[..., top:, left:]).mean()
-            loss = loss + c.lpips * losses["lpips"]
         if judged:
-            discriminator = self.discriminators[y.shape[-1] > self.side]
-            adversarial, discriminating = hinge(discriminator, x, y)
+            adversarial, discriminating = hinge(self.discriminators[head], x, y)
             loss = loss + c.adversarial * adversarial + discriminating
             losses |= {"adversarial": adversarial, "discriminator": discriminating}
+        if perceptual is None:
+            return {"loss": loss, **losses}
+        drawn = perceptual.features(window(y, c.window, corner))
+        with torch.no_grad():
+            true = perceptual.features(window(x, c.window, corner))
+        losses["lpips"] = perceptual.between(drawn, true).mean()
+        loss = loss + c.lpips * losses["lpips"]
+        if judged:
+            adversarial, discriminating = hinge(self.feature_discriminators[head], true[1:], drawn[1:])
+            loss = loss + c.features * adversarial + discriminating
+            losses |= {"adversarial_features": adversarial, "discriminator_features": discriminating}
         return {"loss": loss, **losses}
+
+
+def window(x: Tensor, side: int, corner: tuple[float, float]) -> Tensor:
+    """``side`` pixels of pictures (N, 3, H, W), or all that there are, from a corner on in shares of the room left."""
+    top, left = (int(at * (max(size - side, 0) + 1)) for at, size in zip(corner, x.shape[-2:], strict=True))
+    return x[..., top : top + side, left : left + side]

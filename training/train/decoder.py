@@ -1,7 +1,7 @@
 """Sharpen the decoder of a checkpoint on walks: python -m training.train_decoder checkpoint=blocks walks=DIR out=RUN
 
 Encoder and latents stay as they are, so that everything that was learned over them fits. Asks for L1, SSIM, LPIPS and
-patches that a discriminator takes for true ones, from latents a little blurred and noisy
+patches that discriminators take for true ones, from latents a little blurred and noisy
 (:mod:`training.objectives.decoding`). Walks of twice the model's side (`training.collect_walks size=128`) give the
 decoder a second head, which draws pictures of that side. LPIPS needs its weights installed, `decoding.lpips=0` leaves
 it out. The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM
@@ -37,8 +37,7 @@ from worldsim.metrics.ssim import psnr, ssim
 from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.world_model import WorldModel
 
-SHIFTS = 4
-"""Pixels that pictures are shifted by before LPIPS, one less at most: the stride of AlexNet."""
+DRAWING = ("decoder.", "superresolution.")
 
 
 @dataclass
@@ -48,6 +47,7 @@ class Config(LoopConfig):
     walks: str = MISSING
     held_out_walks: int = 16
     batch: int = 24
+    metric: str = "alex"  # the backbone of the LPIPS that is printed, which had better be another one
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, ema=0.99))
 
@@ -113,18 +113,20 @@ def main(args: list[str]) -> int:
     source = Pictures(shards, whole[: -config.held_out_walks])
     held = Pictures(shards, whole[-config.held_out_walks :])
     perceptual: lpips.Lpips | None = None
+    metric: lpips.Lpips | None = None
     if config.decoding.lpips:
-        perceptual = lpips.load("alex").to(device).eval().requires_grad_(False)
+        perceptual = lpips.load(config.decoding.backbone).to(device)
+        metric = lpips.load(config.metric).to(device)
     fixed = held.batch(256, np.random.default_rng(0), device)
-    result: dict[str, object] = {"before": measure(autoencoder, *fixed, perceptual)}
-    module = Decoding(autoencoder, config.decoding, side)
+    result: dict[str, object] = {"before": measure(autoencoder, *fixed, metric)}
+    module = Decoding(autoencoder, config.decoding, side, perceptual.widths if perceptual else ())
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((config.seed, step, accelerator.process_index))
         x, z = source.batch(config.batch, rng, device)
         noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), np.float32)).to(device)
         amounts = torch.from_numpy(rng.random((len(z), 2), np.float32)).to(device)
-        corner = int(rng.integers(SHIFTS)), int(rng.integers(SHIFTS))
+        corner = float(rng.random()), float(rng.random())
         with accelerator.autocast():
             losses: dict[str, Tensor] = wrapped(
                 x, z, noise, amounts, corner, perceptual, step >= config.decoding.head_start
@@ -138,14 +140,14 @@ def main(args: list[str]) -> int:
         accelerator,
         config.optimizer,
         config,
-        rates={"discriminators": 4.0},
+        rates={"discriminators": 4.0, "feature_discriminators": 2.0},
     )
     assert isinstance(ema, Decoding)
     if accelerator.is_main_process:
-        loaded.model.autoencoder.load_state_dict(ema.autoencoder.state_dict())
-        loaded.model.cpu()
+        drawn = {k: v for k, v in ema.autoencoder.state_dict().items() if k.startswith(DRAWING)}
+        loaded.model.autoencoder.load_state_dict(drawn, strict=False)  # the encoder to the bit
         result |= {"steps": counters["step"], "seconds": round(counters["seconds"])}
-        result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, perceptual)}
+        result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, metric)}
         loaded.model.cpu()
         save_part(Path(config.out), loaded, "decoder", result)
         print(json.dumps(result))

@@ -48,7 +48,10 @@ def poses(n: int) -> Tensor:
 
 def decoding(module: ConvAutoencoder) -> None:
     """Also by the head for twice the side, where there is one."""
-    for autoencoder in (module, ConvAutoencoder(replace(module.config, superresolution=True))):
+    with torch.inference_mode(False):
+        larger = ConvAutoencoder(replace(module.config, superresolution=True)).eval()
+        nn.init.normal_(larger.superresolution[5].weight, std=0.1)  # begins with nothing to add
+    for autoencoder in (module, larger):
         fast = twin(autoencoder, BUILD)
         for n, each in product((1, 2), (8, 16, 32)):
             latents = torch.randn(n, *GRID, CHANNELS).permute(0, 3, 1, 2)

@@ -67,29 +67,33 @@ class Decoder:
         small = side <= DOWNSAMPLING * cells.shape[1]
         for stage in self.stages:
             cells = stage(cells)
-        if self.superresolution is None or small:
-            for stage in self.head:
-                cells = stage(cells)
-        else:
-            cells = self.superresolution(cells)
+        features = cells
+        for stage in self.head:
+            cells = stage(cells)
+        if self.superresolution is not None and not small:
+            cells = enlarged(cells) + self.superresolution(features)
         return list(cells.clamp(0, 255).round_().to(torch.uint8).numpy())
 
 
 class _Superresolution:
-    """The head of :class:`worldsim.models.autoencoders.conv.ConvAutoencoder` that draws twice as many pixels."""
+    """What :class:`worldsim.models.autoencoders.conv.ConvAutoencoder` adds to a frame enlarged to twice its side."""
 
     def __init__(self, head: nn.Sequential, grid: tuple[int, int], products: torch.dtype) -> None:
-        self.first = Conv3x3.of(head[0], grid, products)
-        last, shuffle = head[2], head[3]
-        assert isinstance(last, nn.Conv2d)
-        assert isinstance(shuffle, nn.PixelShuffle)
-        self.each = shuffle.upscale_factor
-        self.last = Conv3x3(last.weight.detach() * 127.5, _bias(last) * 127.5 + 127.5, grid, products)
+        wide, fine, last = (module for module in head if isinstance(module, nn.Conv2d))
+        twice = 2 * grid[0], 2 * grid[1]
+        self.wide = Conv3x3(rows_first(wide.weight.detach()), rows_first(_bias(wide)), grid, products)
+        self.fine = Conv3x3.of(fine, twice, products)
+        weight, bias = last.weight.detach() * 127.5, _bias(last) * 127.5
+        self.last = Conv3x3(rows_first(weight), rows_first(bias), twice, products)
 
     def __call__(self, x: Tensor) -> Tensor:
-        n, h, w, _ = x.shape
-        y = self.last(self.first(x), silu=True).view(n, h, w, 3, self.each, self.each)
-        return y.permute(0, 1, 4, 2, 5, 3).reshape(n, h * self.each, w * self.each, 3)
+        return double(self.last(self.fine(double(self.wide(x)), silu=True), silu=True))
+
+
+def enlarged(x: Tensor) -> Tensor:
+    """Cells (N, h, w, C) at twice the side (N, 2h, 2w, C), bilinearly."""
+    y = F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="bilinear", align_corners=False)
+    return y.permute(0, 2, 3, 1)
 
 
 class _Norm:

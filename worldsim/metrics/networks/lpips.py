@@ -53,7 +53,8 @@ class Lpips(nn.Module):
             self.convs.append(nn.Conv2d(channels, out, kernel, stride, padding))
             channels = out
             widths.append(out)
-        self.heads = nn.ModuleList(nn.Conv2d(widths[i], 1, 1, bias=False) for i in self.compared)
+        self.widths = [widths[i] for i in self.compared]
+        self.heads = nn.ModuleList(nn.Conv2d(width, 1, 1, bias=False) for width in self.widths)
         self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None], persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None], persistent=False)
 
@@ -69,10 +70,11 @@ class Lpips(nn.Module):
         return found
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        parts = [
-            head((x - y).square()).mean((1, 2, 3))
-            for head, x, y in zip(self.heads, self.features(a), self.features(b), strict=True)
-        ]
+        return self.between(self.features(a), self.features(b))
+
+    def between(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        """The distance (n,) of two pictures by their :meth:`features`."""
+        parts = [head((x - y).square()).mean((1, 2, 3)) for head, x, y in zip(self.heads, a, b, strict=True)]
         return torch.stack(parts).sum(0)
 
 

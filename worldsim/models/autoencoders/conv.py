@@ -12,6 +12,7 @@ from worldsim.config import AutoencoderConfig
 
 DOWNSAMPLING = 8
 HEAD = 2  # modules of the decoder that turn its features into a frame
+FINE = 24  # channels of the second head
 
 
 class ResBlock(nn.Module):
@@ -36,7 +37,7 @@ class ConvAutoencoder(nn.Module):
     A space-to-depth input and a depth-to-space output keep every convolution at half resolution or
     below, where a CPU is fast. ``scale`` holds the standard deviation of the raw latents per channel;
     :meth:`encode` divides by it, so that a denoiser sees unit variance. ``superresolution``, where it is configured, is
-    a second head of the decoder, which draws frames of twice the side.
+    a second head of the decoder, which adds to a frame enlarged to twice the side what is lost between its pixels.
     """
 
     scale: Tensor
@@ -75,8 +76,17 @@ class ConvAutoencoder(nn.Module):
             nn.PixelShuffle(2),
         )
         if config.superresolution:
+            last = nn.Conv2d(FINE, 12, 3, padding=1)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(cast(Tensor, last.bias))
             self.superresolution = nn.Sequential(
-                nn.Conv2d(a, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, 48, 3, padding=1), nn.PixelShuffle(4)
+                nn.Conv2d(a, 4 * FINE, 3, padding=1),
+                nn.PixelShuffle(2),
+                nn.SiLU(),
+                nn.Conv2d(FINE, FINE, 3, padding=1),
+                nn.SiLU(),
+                last,
+                nn.PixelShuffle(2),
             )
         self.register_buffer("scale", torch.ones(config.channels))
 
@@ -107,4 +117,6 @@ class ConvAutoencoder(nn.Module):
         """What both heads draw: frames (N, 3, 8h, 8w) and (N, 3, 16h, 16w)."""
         head = len(self.decoder) - HEAD
         features = self.decoder[:head](latents * self.scale[:, None, None])
-        return self.decoder[head:](features), self.superresolution(features)
+        small = self.decoder[head:](features)
+        enlarged = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return small, enlarged + self.superresolution(features)
