@@ -96,7 +96,7 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoMode
         shared = {"token_in.weight": model.denoiser.channels * c.forcing_dit.patch**2}
         shared["control.0.weight"] = world.config.action_dim
         for name, count in shared.items():
-            if len(theirs[name]) == len(mine[name]):
+            if len(theirs[name]) == len(mine[name]) and not (world.config.generator.stem and "token" in name):
                 fitting[name] = torch.zeros_like(mine[name])
                 fitting[name][:, :count] = theirs[name][:, :count]
         if "level.2.bias" in fitting:

@@ -16,6 +16,7 @@ from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
 from training.objectives.video_model import VideoObjectiveConfig, draw_setting
 from training.train import autoencoder as train_autoencoder
 from training.train import video as train_video
+from training.train import video_on_walks
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError, Loaded
 from worldsim.config import GeneratorConfig
@@ -191,9 +192,9 @@ def test_the_weights_of_a_generator_are_gone_on_from(maze: str) -> None:
         for parameter in generating.generator.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.1)
-    shape = train_video.WalksConfig(walks="", checkpoint="", out="").model
+    shape = video_on_walks.Config(walks="", checkpoint="", out="").model
     shape.forcing_dit = ForcingDiTConfig(width=32, depth=2, heads=2, patch=2)
-    model = train_video.continued(Loaded(generating, world.description, world.path), shape)
+    model = video_on_walks.continued(Loaded(generating, world.description, world.path), shape)
     z, level, actions = torch.randn(2, 3, 8, 4, 4), torch.rand(2, 3), torch.randn(2, 3, 7)
     control = torch.cat([actions, torch.zeros(2, 3, generating.generator.control[0].in_features - 7)], -1)
     with torch.no_grad():
