@@ -20,7 +20,7 @@ from worldsim.models.memory.variants.protocol import COMPRESSORS
 from worldsim.models.memory.variants.registry import variants
 from worldsim.models.video_model import VideoModel
 
-EXAMPLES = Path(__file__).parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def _play(dream: MethodDream, steps: int = 4) -> np.ndarray:

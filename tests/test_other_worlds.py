@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
 import run_demo
 from envs.episodes.episode import Episode
+from envs.episodes.recorder import Recorder
+from envs.episodes.writer import EpisodeWriter
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER
 from training import collect
 from training.train import autoencoder as train_autoencoder
@@ -23,6 +26,7 @@ GYM = "gym:CartPole-v1"
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -52,6 +56,55 @@ def test_a_world_that_no_dream_is_shipped_of_plays_alone_and_says_how_to_train_o
     assert first.meta["size"] == 32 and first.poses is None
     assert _demo("--env", GYM, "--headless", "--replay", first.path) == 0
     assert f"{len(first)} of {len(first)} frames, all as recorded, bit for bit" in capsys.readouterr().out
+
+
+def test_steps_are_steps_where_an_episode_ends_at_once(here: Path) -> None:
+    words = ("--env", "gym:tests.helpers.odd_worlds:OneStep-v0", "--headless", "--steps", 7)
+    assert _demo(*words, "--record", here / "rec", "--report", here / "r.json") == 0
+    assert json.loads((here / "r.json").read_text())["steps"] == 7
+    assert [len(Episode(p)) for p in (here / "rec").glob("*.zip")] == [2] * 7
+
+
+def test_what_a_world_raises_in_a_step_is_a_traceback_that_names_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--env", "gym:tests.helpers.odd_worlds:BuggyStep-v0", "--headless", "--steps", 3)
+    with pytest.raises(RuntimeError, match="BuggyStep-v0: its own step") as told:
+        _demo(*words)
+    assert isinstance(told.value.__cause__, ValueError)
+    assert _demo(*words[:1], "gym:tests.helpers.odd_worlds:OldStep-v0", *words[2:]) == 2
+    assert "OldStep-v0: step() of this world" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_recording_of_version_1_is_played_in_version_1(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = Recorder(gymnasium.make("worldsim/Gym-v0", world="CartPole-v1", size=24, version=1), here / "rec")
+    env.reset(seed=3)
+    for action in (0, 1, 1, 0):
+        env.step(action)
+    path = env.stop()
+    assert path is not None
+    meta = Episode(path).meta
+    assert meta["env_version"] == 1 and meta["env_kwargs"].pop("version") == 1
+    written = EpisodeWriter(here, "old", {k: v for k, v in meta.items() if k not in ("sha256", "frames")})
+    frames = Episode(path).frames()
+    written.first(frames[0])
+    for i, action in enumerate((0, 1, 1, 0)):
+        written.add(action, frames[i + 1], reward=1.0)
+    assert _demo("--env", GYM, "--headless", "--replay", written.seal()) == 0
+    assert "5 of 5 frames, all as recorded, bit for bit" in capsys.readouterr().out
+
+
+def test_a_world_that_waits_for_keys_that_cannot_come_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _demo("--env", "gym:FrozenLake-v1", "--steps", 2) == 2
+    assert "gym:FrozenLake-v1 waits for a key" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _demo("--env", GYM, "--headless", "--steps", 1, "--device", "mps") == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "expected --device cpu or cuda, found 'mps'; this machine has cpu" in told
 
 
 def test_a_world_that_gymnasium_does_not_have_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

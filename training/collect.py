@@ -2,17 +2,19 @@
 
 env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|random, steps=300 (per episode),
 size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is not collected again.
+``seconds=N`` begins no further episode after that long.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,14 @@ import numpy as np
 from omegaconf import MISSING
 from tqdm import tqdm
 
-from envs.adapters.gym_world import PREFIX
+from envs.adapters.gym_make import PREFIX
+from envs.episodes import limits
+from envs.episodes.format import file_name
 from envs.episodes.recorder import Recorder
 from envs.episodes.sealing import in_use
 from envs.policies import registry as policies
 from envs.worlds import identify
+from training.loop.progress import tell
 from worldsim.cli.command import command
 from worldsim.config import load
 
@@ -51,6 +56,7 @@ class CollectConfig:
     size: int = 64
     seed: int = 0
     workers: int = 2
+    seconds: float = 0.0  # 0: as long as it takes
 
     def __post_init__(self) -> None:
         if self.env != MISSING and self.env not in ENVS and not self.env.startswith(PREFIX):
@@ -60,8 +66,8 @@ class CollectConfig:
         for name in ("episodes", "steps", "size", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, found {name}={getattr(self, name)}")
-        if self.seed < 0:
-            raise ValueError(f"expected a seed of at least 0, found seed={self.seed}")
+        if not 0 <= self.seed <= limits.SEED - self.episodes:
+            raise ValueError(f"expected a seed from 0 to {limits.SEED}, found seed={str(self.seed)[:60]}")
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,7 @@ class Job:
     @property
     def name(self) -> str:
         """The episode's name, by which a second run knows that it is there."""
-        env = re.sub(r"[^\w.-]+", "-", self.config.env)
-        return f"{env}-{self.config.policy}-{self.seed:06d}"
+        return f"{file_name(self.config.env)}-{self.config.policy}-{self.seed:06d}"
 
     @property
     def policy(self) -> str:
@@ -94,26 +99,45 @@ def collect(config: CollectConfig) -> tuple[int, int]:
     out.mkdir(parents=True, exist_ok=True)
     jobs = [Job(config, config.seed + i) for i in range(config.episodes)]
     missing = [job for job in jobs if not (out / f"{job.name}.zip").exists()]
-    done = 0
-    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="episode", desc=str(out)) as bar:
+    done, before, began = 0, len(jobs) - len(missing), time.monotonic()
+
+    def spent() -> float:
+        return (time.monotonic() - began) / config.seconds if config.seconds else 0.0
+
+    def ended(bar: tqdm) -> None:
+        bar.update()
+        tell(max((before + done) / len(jobs), spent()), {"episodes": before + done})
+
+    with tqdm(total=len(jobs), initial=before, unit="episode", desc=str(out)) as bar:
         if config.workers == 1 or len(missing) <= 1:
             for job in missing:
+                if done and spent() >= 1:
+                    break
                 play(job)
                 done += 1
-                bar.update()
-            return done, len(jobs) - len(missing)
+                ended(bar)
+            return done, before
         os.environ.setdefault("NUMBA_NUM_THREADS", "1")
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(config.workers, len(missing)), context, _ignore_interrupt) as pool:
             try:
-                for future in as_completed([pool.submit(play, job) for job in missing]):
-                    future.result()
-                    done += 1
-                    bar.update()
+                playing: set[Future[Path]] = set()
+                while True:
+                    while (
+                        missing and len(playing) <= config.workers and (spent() < 1 or not (done or playing))
+                    ):
+                        playing.add(pool.submit(play, missing.pop(0)))
+                    if not playing:
+                        break
+                    over, playing = wait(playing, return_when=FIRST_COMPLETED)
+                    for future in over:
+                        future.result()
+                        done += 1
+                        ended(bar)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-    return done, len(jobs) - len(missing)
+    return done, before
 
 
 _worlds: dict[tuple[str, int], gymnasium.Env[Any, Any]] = {}
@@ -148,17 +172,30 @@ def play(job: Job) -> Path:
 
 
 def _ignore_interrupt() -> None:
-    """Ctrl-C and the terminal's end reach every process of the terminal; the first one decides."""
+    """Ctrl-C and the terminal's end reach every process of the terminal; the first decides, and its end is theirs."""
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _end_with_the_first() -> None:
+    """A first process that was killed tells nobody; what goes on without it would write where the next one does."""
+    if (first := multiprocessing.parent_process()) is not None:
+        first.join()
+        os._exit(1)
 
 
 @command
 def main(args: list[str]) -> None:
     """Parse, collect, count."""
     config = load(CollectConfig, args)
-    recorded, before = collect(config)
+    try:
+        recorded, before = collect(config)
+    finally:
+        for world in _worlds.values():  # of this process; an engine behind one ends with it
+            world.close()
+        _worlds.clear()
     print(f"{recorded} episodes recorded, {before} were there already, in {config.out}")
 
 

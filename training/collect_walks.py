@@ -1,5 +1,7 @@
 """Play walks and encode them: python -m training.collect_walks checkpoint=blocks out=runs/walks/blocks episodes=1200
 
+``data=DIR`` plays nothing and takes the walks of recorded episodes, all that are long enough, which tell poses.
+
 What a generator (`training.train_generator`) is trained on: frames, and once for all their latents and log distances
 by the checkpoint's autoencoder and memory of pixels. Episode i plays world ``seed + i`` by the first of ``policies``
 whose share covers it; what is there already is not played again. Held-out walks are others: ``seed=8000000``.
@@ -24,20 +26,32 @@ import envs  # noqa: F401  (registers the worlds)
 from envs.policies import registry as policies
 from training.data.episodes import DataError, latents_of
 from training.data.walks import META, Walks, write
+from training.loop.finetune import opened
+from training.loop.progress import tell
 from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.frames import smaller, to_tensor
+from worldsim.runtime import pick_device
+
+RECORDED = 32
+"""Recorded episodes of a shard."""
 
 
 @dataclass
 class Config:
-    """``steps`` frames an episode, ``shard`` episodes a file; ``size`` of the frames, 0 for the model's own."""
+    """``steps`` frames an episode, ``shard`` episodes a file; ``size`` of the frames, 0 for the model's own.
+
+    Of recorded ``data`` the last twentieth is left out, as trainers do, and so are episodes of fewer than ``shortest``
+    frames; each of the others is a walk.
+    """
 
     checkpoint: str = MISSING
     out: str = MISSING
+    data: str = ""
+    shortest: int = 17
     episodes: int = 1200
     steps: int = 256
     shard: int = 8
@@ -114,11 +128,45 @@ def shard(config: Config, first: int) -> Path:
     return folder
 
 
+def recorded(config: Config) -> int:
+    """Encode and write the walks of recorded episodes; how many there are.
+
+    A trainer keeps every file of every shard open, so that a shard has to be of many episodes: those of like length,
+    cut to the shortest of them.
+
+    Raises:
+        DataError: as :func:`training.loop.finetune.opened`.
+    """
+    loaded = checkpoint.load(config.checkpoint, pick_device("auto"))
+    episodes, _ = opened(loaded, config.data, "", config.shortest)
+    episodes = sorted(episodes, key=len)
+    d, side, out = loaded.description, config.size or loaded.model.config.size, Path(config.out)
+    meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
+    for first in tqdm(range(0, len(episodes), RECORDED), "walks", unit="shard"):
+        tell(first / len(episodes), {"walks": first})
+        folder = out / f"{first:09d}"
+        if (folder / META).exists():
+            continue
+        some = episodes[first : first + RECORDED]
+        rows, length = [], len(some[0])
+        for episode in some:
+            assert episode.poses is not None
+            frames, acted = smaller(episode.frames(0, length), side), episode.action_vectors()[: length - 1]
+            actions = np.concatenate([np.zeros_like(acted[:1]), acted])
+            poses = episode.poses[:length].astype(np.float32)
+            rows.append((frames, *encode(loaded, frames, poses), actions, poses))
+        write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+    return len(episodes)
+
+
 @command
 def main(args: list[str]) -> None:
     """Parse, play what is missing, count."""
     config = load(Config, args)
     out = Path(config.out)
+    if config.data:
+        print(f"{recorded(config)} walks of {config.data}, in {out}")
+        return
     firsts = range(0, config.episodes, config.shard)
     missing = [i for i in firsts if not (out / f"{config.seed + i:09d}" / META).exists()]
     if config.workers == 1:

@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
+ENGINE_PRECISIONS = (*PRECISIONS, "fp16")
+"""What engines multiply in: half precision too, which nothing is trained in."""
 
 
 class DeviceError(ValueError):
@@ -22,21 +24,45 @@ def pick_device(name: str) -> torch.device:
         DeviceError: an unknown name, or cuda where torch sees none.
     """
     if name not in ("auto", "cpu", "cuda"):
-        raise DeviceError(f"expected --device cpu or cuda, found {name!r}")
+        raise DeviceError(f"expected --device cpu or cuda, found {name!r}; this machine has {_present()}")
     if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("--device cuda was asked for, but this torch sees no CUDA device; use --device cpu")
+        raise DeviceError(f"--device cuda was asked for, but {_no_cuda()}; use --device cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def precision(asked: str = "auto", device: torch.device | str = "cpu") -> str:
-    """In what a device is to multiply: ``fp32`` or ``bf16``; ``auto`` is the latter where the hardware is faster at it
-    (a GPU, AVX512-BF16, AMX).
+def why_there(device: torch.device | str) -> str:
+    """Why ``auto`` is this device, and how to get the other one."""
+    if torch.device(device).type == "cuda":
+        return "--device cpu for the other one"
+    return f"--device cuda for a GPU: {_no_cuda()}"
+
+
+def _present() -> str:
+    return (
+        f"cpu and cuda ({torch.cuda.get_device_name()})"
+        if torch.cuda.is_available()
+        else f"cpu; {_no_cuda()}"
+    )
+
+
+def _no_cuda() -> str:
+    if torch.version.cuda is None:
+        return "this torch was built without CUDA (pytorch.org has others)"
+    return "this torch sees no CUDA device (nvidia-smi says whether there is a driver for one)"
+
+
+def precision(
+    asked: str = "auto", device: torch.device | str = "cpu", known: tuple[str, ...] = PRECISIONS
+) -> str:
+    """In what a device is to multiply: ``fp32``, ``bf16`` or what else is ``known``.
+
+    ``auto`` is bf16 where the hardware is faster at it (a GPU, AVX512-BF16, AMX), else fp32.
 
     Raises:
         DeviceError: something else was asked for.
     """
-    if asked not in PRECISIONS:
-        raise DeviceError(f"precision: expected one of {', '.join(PRECISIONS)}, found {asked!r}")
+    if asked not in known:
+        raise DeviceError(f"precision: expected one of {', '.join(known)}, found {asked!r}")
     if asked != "auto":
         return asked
     if torch.device(device).type == "cuda":

@@ -7,6 +7,9 @@ concern; importing this package makes them importable, here and in the processes
 import sys
 from pathlib import Path
 
+from worldsim import kernel_cache
+
 _PACKAGES = Path(__file__).resolve().parent / "packages"
 if _PACKAGES.is_dir() and str(_PACKAGES) not in sys.path:
     sys.path.insert(0, str(_PACKAGES))
+kernel_cache.choose()

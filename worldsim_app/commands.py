@@ -39,13 +39,14 @@ COMMANDS = {
     "record": Command("worldsim_app.record:main", "play, with everything recorded"),
     "replay": Command("worldsim_app.replay:main", "a recorded episode again, bit for bit"),
     "collect": Command("training.collect:main", "episodes that a policy plays, to train on"),
-    "train": Command("worldsim_app.train:main", "a part of a dream: autoencoder, denoiser, generator, ..."),
+    "train": Command("worldsim_app.train:main", "a dream of a world from nothing, or one part of it"),
     "evaluate": Command("training.evaluate:main", "measure a checkpoint on held-out episodes"),
     "report": Command("training.report.__main__:main", "tables and pictures of results"),
     "convert": Command("training.convert.__main__:main", "recordings of others into ours, and back"),
     "serve": Command("worldsim_app.serve:main", "play in a browser"),
+    "dream-server": Command("worldsim_app.dream_server:main", "a dream for worlds on other machines"),
     "doctor": Command("worldsim_app.doctor:main", "what this machine can do, in ten lines"),
-    "bench": Command("training.benchmark.__main__:main", "time a part of it on this machine"),
+    "bench": Command("training.bench.__main__:main", "measure the memory of any model, compare, gate"),
 }
 
 STAGES = {
@@ -61,4 +62,7 @@ STAGES = {
     "ar-vae": Command("training.train.ar_vae:main", "the tokenizer of AR-Diffusion"),
     "ar-diffusion": Command("training.train.ar_diffusion:main", "AR-Diffusion over its tokenizer"),
 }
-"""What ``worldsim train`` trains, in the order in which the first six make a dream."""
+"""The parts that ``worldsim train PART`` trains, in the order in which the first six make a dream."""
+
+WHOLE = Command("training.pipeline.__main__:main", "all parts, one after the other")
+"""What ``worldsim train WORLD`` runs."""

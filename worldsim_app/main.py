@@ -10,7 +10,7 @@ import ast
 import importlib.util
 import sys
 from collections.abc import Mapping
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -86,10 +86,29 @@ def documentation(module: str, path: str) -> str:
 
 def version() -> str:
     """The installed version, or that there is none."""
+    from importlib import metadata  # a third of the time that --help takes
+
     try:
         return metadata.version("worldsim")
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _version_option(name: str) -> click.Option:
+    """``--version``, which asks for the version only when it is wanted."""
+
+    def print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked:
+            click.echo(f"{name}, version {version()}")
+            ctx.exit()
+
+    words: dict[str, object] = {
+        "is_flag": True,
+        "is_eager": True,
+        "expose_value": False,
+        "callback": print_version,
+    }
+    return click.Option(["--version"], help="Show the version and exit.", **words)  # type: ignore[arg-type]
 
 
 def group(name: str, table: Mapping[str, Command], help: str, words: list[str] | None) -> int:
@@ -97,7 +116,7 @@ def group(name: str, table: Mapping[str, Command], help: str, words: list[str] |
     table_of = Table(name.split()[-1], table, help)
     if " " not in name:
         table_of.epilog = EPILOG
-        table_of = click.version_option(version(), prog_name=name)(table_of)
+        table_of.params.append(_version_option(name))
     try:
         code = table_of.main(words, prog_name=name, standalone_mode=False, windows_expand_args=False)
     except click.exceptions.NoArgsIsHelpError as error:

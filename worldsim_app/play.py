@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldsim.cli.command import command, say
-from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead
+from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead, Jobs
 from worldsim.cli.display import shown
 from worldsim.cli.options import Options, parse, usage
+from worldsim.kernel_cache import cold, temporary
 
 if TYPE_CHECKING:
     from envs.episodes.episode import Episode
     from worldsim.metrics.perceptual import Perceptual
+
+BOOKMARKS = Path("bookmarks")  # where B keeps states
 
 __doc__ = f"{__doc__}\n\n{usage()}"  # what --help prints
 
@@ -27,10 +31,11 @@ def main(words: list[str]) -> None:
 
     from envs.worlds import World, compilers
 
-    compiling = CompileAhead(compilers(options.env, options.backend) | {ENGINE: COMPILE_ENGINE})
+    compiling = _compiling(compilers(options.env, options.backend))
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
     from worldsim.cli.run import Played, run
+    from worldsim.cli.sinks import Sinks
     from worldsim.session.sinks.replay_check import ReplayCheck
 
     action_spec, episode = _checked(options)
@@ -47,7 +52,8 @@ def main(words: list[str]) -> None:
 
     def make() -> Played:
         keep = options.record, not options.headless
-        world = World(options.env, options.backend, size, options.seed, episode, *keep)
+        version = dreams.world_version(source)
+        world = World(options.env, options.backend, size, options.seed, episode, *keep, version)
         session = Session(
             world.env,
             {"memory": dream()} if dream else {},
@@ -55,27 +61,23 @@ def main(words: list[str]) -> None:
             recorder=world.recorder,
             history_from=options.history_from,
             blind=options.config.blind,
+            bookmarks=None if options.headless else BOOKMARKS,
+            rewindable=episode is None,
+            opening=options.bookmark,
         )
         player = None if options.from_keyboard else lambda info: world.player(options.policy, info)
         return Played(session, player, lambda: world.needle(session.info), world.seed, world.options)
 
+    def sinks(number: int, rate: int) -> Sinks:
+        about = dreams.about(options, source, episode.meta["seed"] if episode else options.seed)
+        return Sinks(options, about, rate, ReplayCheck(episode) if episode else None, networks, number)
+
     if options.browser:
         from worldsim.cli.browser import serve
 
-        serve(options, make)
-        return
-    played = make()
-    run(
-        options,
-        played.session,
-        make_policy=played.make_policy,
-        make_macro=played.make_macro,
-        about=dreams.about(options, source, played.seed or 0),
-        seed=played.seed,
-        reset_options=played.reset_options,
-        check=ReplayCheck(episode) if episode else None,
-        networks=networks,
-    )
+        serve(options, make, sinks)
+    else:
+        run(options, make(), sinks)
 
 
 def _networks() -> Perceptual:
@@ -85,6 +87,17 @@ def _networks() -> Perceptual:
     return Perceptual.load()
 
 
+def _compiling(world: Jobs) -> CompileAhead:
+    """The kernels of a world and of the engine, being compiled where that has not been done."""
+    jobs = world | {ENGINE: COMPILE_ENGINE}
+    if (folder := temporary()) and any(map(cold, jobs)):
+        say(
+            f"Kernels are compiled, once, and kept in {folder}: neither the program's folder nor the user's "
+            "cache can be written."
+        )
+    return CompileAhead(jobs)
+
+
 def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     """The world's language and the episode; what was asked for in vain is refused before anybody waits for kernels."""
     from envs import actions
@@ -92,14 +105,17 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.dream import external
+    from worldsim.dream.registry import is_remote
+    from worldsim.runtime import pick_device
 
+    pick_device(options.device)
     action_spec = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:
         check_same(
             episode.meta["action_spec"], action_spec, f"the episode {episode.path}", f"--env {options.env}"
         )
-    if options.checkpoint and not external.find(options.checkpoint):
+    if options.checkpoint and not is_remote(options.checkpoint) and not external.find(options.checkpoint):
         folder, description = checkpoint.describe(options.checkpoint)
         check_same(
             description.action_spec, action_spec, f"the checkpoint {folder.name}", f"--env {options.env}"

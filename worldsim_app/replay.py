@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldsim.cli.command import command
-from worldsim.cli.options import OptionError
+from worldsim.cli.options import BACKENDS, OptionError
 from worldsim_app import play
 
 
@@ -25,6 +25,8 @@ def main(words: list[str]) -> int:
 
     with Episode(Path(words[0])) as episode:
         flags = {"--env": episode.meta.get("family"), "--backend": episode.meta.get("backend")}
+    if flags["--backend"] not in {backend for some in BACKENDS.values() for backend in some}:
+        del flags["--backend"]  # data of others, whose pictures are the truth
     given = {word.partition("=")[0] for word in words}
     known = [
         part for flag, value in flags.items() if value and flag not in given for part in (flag, str(value))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.adapters.engine_seed import engine_seed
 from envs.asked import check
 
 LEVEL = "contributed/dmlab30/explore_goal_locations_small"
@@ -84,7 +85,7 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
         """Begin an episode of the level with this seed."""
         super().reset(seed=seed)
         self.world_seed = int(self.np_random.integers(2**31 - 1)) if seed is None else int(seed)
-        self._lab.reset(seed=self.world_seed)
+        self._lab.reset(seed=engine_seed(self.world_seed))
         self._steps = 0
         self._look()
         return self._observation()

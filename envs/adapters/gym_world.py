@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import importlib
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from PIL import Image
 
-from envs.adapters.engine_missing import EngineMissing
+from envs.adapters.engine_seed import engine_seed
+from envs.adapters.gym_actions import ActionLanguage, ForeignActions
+from envs.adapters.gym_make import PREFIX, make, make_rendering
+from envs.adapters.gym_picture import (
+    NoPicture,
+    Pictures,
+    first_bytes_in,
+    letterboxed,
+    look_up,
+    picture_in,
+    squeezed,
+)
 from envs.asked import check
 
-PREFIX = "gym:"  # of the family's name; what follows is Gymnasium's own id
 FPS = 30  # of an environment that tells none
-PLUGINS = {"ALE": "ale_py"}  # who registers a namespace when imported
+VERSIONS = (1, 2)
 # Key codes that environments give as numbers: of pygame 1, which old ones still use, and of SDL 2.
 _CODES = {273: "up", 274: "down", 275: "right", 276: "left"}
 _CODES |= {1073741906: "up", 1073741905: "down", 1073741903: "right", 1073741904: "left"}
@@ -26,53 +37,57 @@ Observation = dict[str, NDArray[np.uint8]]
 
 
 class GymWorldError(ValueError):
-    """An environment that cannot be a world: nothing to be seen, or actions that no model here can take."""
+    """An environment that cannot be a world: nothing to be seen, an old interface, actions that no model can take."""
+
+
+class WorldFailed(RuntimeError):
+    """A world's own code raised something, which is the cause and keeps its traceback."""
 
 
 class GymWorld(gymnasium.Env[Observation, Any]):
-    """One Gymnasium environment; the picture is its observation where that is one, else what it renders.
+    """One Gymnasium environment; the picture is what it renders, or its observation where it renders none.
 
-    The whole picture is squeezed into a square: nothing is cut off. There is no pose: where a view comes back is judged
-    by the pictures. Rewards and ends are the environment's own.
+    The whole picture is shown in its proportions, in the middle of a black square. There is no pose: where a view comes
+    back is judged by the pictures. Rewards and ends are the environment's own.
 
     Args:
-        world: Gymnasium's id, also ``module:id``, whose module is imported first.
+        world: Gymnasium's id, also ``module:id``, whose module is imported first, perhaps in the present folder; then,
+            perhaps, arguments: ``FrozenLake-v1,map_name=8x8,is_slippery=false``.
         size: height and width of the picture in pixels.
         max_steps: truncate an episode after this many steps; None leaves that to the environment.
         render_mode: None or ``rgb_array``.
+        version: 2, or 1 for what was recorded before: the observation where it is an image, squeezed into the square.
 
     Raises:
-        ValueError: a size, max_steps or render_mode that cannot be.
-        EngineMissing: Gymnasium does not know the id, or a library that it needs is not installed.
-        GymWorldError: it shows no picture, or its actions are not Discrete, Box or a Dict of those.
+        ValueError: a size, max_steps, render_mode or version that cannot be.
+        EngineMissing: Gymnasium does not know the id, a library that it needs is not installed, or it does not start.
+        GymWorldError: it shows no picture, or its actions are of a kind that no model here can take.
     """
 
     fov = None  # no camera is known
     backend = "gymnasium"
-    version = 1
 
     def __init__(
-        self, world: str, size: int = 64, max_steps: int | None = None, render_mode: str | None = None
+        self,
+        world: str,
+        size: int = 64,
+        max_steps: int | None = None,
+        render_mode: str | None = None,
+        version: int = 2,
     ) -> None:
         check(PREFIX + world, size, max_steps, render_mode)
+        if version not in VERSIONS:
+            raise ValueError(f"{PREFIX}{world}: expected version 1 or 2, found {version!r}")
         self.family = PREFIX + world
-        self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
-        self._env = _made(world)
-        self._seen_in = _picture_in(self._env.observation_space)
-        if self._seen_in is None:
-            modes = self._env.metadata.get("render_modes", [])
-            self._env.close()
-            if "rgb_array" not in modes:
-                raise GymWorldError(
-                    f"{self.family} shows no picture: expected an image as observation or render_mode rgb_array, "
-                    f"found {self._env.observation_space} and render modes {list(modes)}"
-                )
-            self._env = _made(world, render_mode="rgb_array")
-        self.action_space = plain(self._env.action_space, self.family)
+        self.size, self.max_steps, self.render_mode, self.version = size, max_steps, render_mode, version
+        self._env, self._seen_in = _made(world, version)
+        self._language = _language(self._env.action_space, self.family)
+        self.action_space = self._language.plain
         pov = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space = spaces.Dict({"pov": pov})  # type: ignore[assignment]
-        fps = int(self._env.metadata.get("render_fps") or FPS)
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": fps}
+        told = getattr(self._env, "metadata", None) or {}
+        fps = int(told.get("render_fps") or FPS)
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(1, fps)}
         self._pov: NDArray[np.uint8] | None = None
 
     def reset(
@@ -81,20 +96,39 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         """Begin an episode; without a seed one is drawn, so that every episode can be played again."""
         super().reset(seed=seed)
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        observation, _ = self._env.reset(seed=self.world_seed, options=options)
-        self._steps = 0
-        return self._observation(observation)
+        with self._of_the_world("reset"):
+            found = self._env.reset(seed=self._own_seed(), options=options)
+        if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
+            raise self._old("reset", "(observation, info)", found)
+        self._steps, self._pictures = 0, Pictures()
+        return self._observation(found[0])
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """One step of the environment."""
+        """One step of the environment.
+
+        Raises:
+            WorldFailed: its own code raised something.
+            GymWorldError: it returned what is no step, or a picture that is none.
+        """
         if self._pov is None:
             raise RuntimeError(f"{self.family}: there is no world yet; call reset() first")
-        native = _native(self._env.action_space, action)
-        observation, reward, terminated, truncated, _ = self._env.step(native)
+        native = self._language.to_world(action)
+        with self._of_the_world("step"):
+            found = self._env.step(native)
+        if not (isinstance(found, tuple) and len(found) == 5):
+            raise self._old("step", "(observation, reward, terminated, truncated, info)", found)
+        observation, reward, terminated, truncated, _ = found
+        try:
+            score, ended, stopped = float(reward), bool(terminated), bool(truncated)  # type: ignore[arg-type]
+        except (TypeError, ValueError, RuntimeError):
+            raise GymWorldError(
+                f"{self.family}: step() returned the reward {_brief(reward)} and the ends {_brief(terminated)}, "
+                f"{_brief(truncated)}; expected one number and two bools, of one world and not of a batch"
+            ) from None
         self._steps += 1
         cut = self.max_steps is not None and self._steps >= self.max_steps
         picture, info = self._observation(observation)
-        return picture, float(reward), bool(terminated), bool(truncated) or cut, info
+        return picture, score, ended, stopped or cut, info
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
@@ -116,95 +150,127 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         for keys, action in pressed.items():
             names = [_key_name(key) for key in (keys if isinstance(keys, tuple) else (keys,))]
             if None not in names:
-                start = getattr(self._env.action_space, "start", 0)
-                found[tuple(str(n) for n in names)] = action - start if start else action
+                with suppress(ValueError):
+                    found[tuple(str(n) for n in names)] = self._language.from_world(action)
         return found
+
+    def _own_seed(self) -> int:
+        return self.world_seed if self.version == 1 else engine_seed(self.world_seed)
 
     def _observation(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
         if self._seen_in is None:
-            observation = self._env.render()
-        elif self._seen_in:
-            observation = observation[self._seen_in]
-        self._pov = squeezed(np.asarray(observation, np.uint8), self.size)
+            try:
+                with self._of_the_world("render"):
+                    found: Any = self._env.render()
+            except WorldFailed:
+                if not self._falls_back():
+                    raise
+                return self._observation(observation)
+        else:
+            found = look_up(observation, self._seen_in)
+        try:
+            if self.version == 1:
+                self._pov = squeezed(np.asarray(found, np.uint8), self.size)
+            else:
+                self._pov = letterboxed(self._pictures.colour(found), self.size)
+        except (NoPicture, TypeError, ValueError) as error:
+            what = "render() returned" if self._seen_in is None else "it observes"
+            if self._falls_back():
+                return self._observation(observation)
+            raise GymWorldError(
+                f"{self.family}: {what} {error}; expected one picture (height, width, 3) of 0 to 255 or 0.0 to 1.0"
+            ) from None
         return {"pov": self._pov.copy()}, {"seed": self.world_seed}
+
+    def _falls_back(self) -> bool:
+        """Whether what is rendered is given up, at a first picture, for an observation that is one."""
+        if self._seen_in is not None or self.version == 1 or self._steps:
+            return False
+        self._seen_in = picture_in(self._env.observation_space)
+        return self._seen_in is not None
+
+    @contextmanager
+    def _of_the_world(self, what: str) -> Iterator[None]:
+        """What the environment raises in here names it and keeps its traceback."""
+        try:
+            yield
+        except Exception as error:
+            if _of_the_interface(error):
+                raise self._old(what, "what Gymnasium's own wrappers expect", error) from None
+            raise WorldFailed(
+                f"{self.family}: its own {what}() raised {type(error).__name__}: {error}"
+            ) from error
+
+    def _old(self, what: str, expected: str, found: Any) -> GymWorldError:
+        count = f"{len(found)} things" if isinstance(found, tuple) else _brief(found)
+        count = str(found) if isinstance(found, Exception) else count
+        return GymWorldError(
+            f"{self.family}: {what}() of this world has another interface: expected {expected}, found {count}; one of "
+            "gym before 0.26 has to be wrapped (shimmy's GymV21CompatibilityV0) or mended"
+        )
 
 
 @lru_cache(maxsize=16)
 def action_space(family: str) -> spaces.Space[Any]:
     """The actions of the family ``gym:ID``; for this the environment is made and closed again."""
-    env = _made(family.removeprefix(PREFIX))
+    env, _ = make_rendering(family.removeprefix(PREFIX))
     try:
-        return plain(env.action_space, family)
+        return _language(env.action_space, family).plain
     finally:
         env.close()
 
 
-def plain(space: spaces.Space[Any], family: str) -> spaces.Space[Any]:
-    """The space of actions as models and episodes have it: a Discrete begins with 0.
-
-    Raises:
-        GymWorldError: it is not Discrete, Box or a Dict of those.
-    """
-    if isinstance(space, spaces.Discrete):
-        return spaces.Discrete(int(space.n))
-    if isinstance(space, spaces.Box):
-        return spaces.Box(space.low, space.high, space.shape, space.dtype.type)
-    if isinstance(space, spaces.Dict) and not any(isinstance(s, spaces.Dict) for s in space.spaces.values()):
-        return spaces.Dict({name: plain(s, family) for name, s in space.spaces.items()})
+def _made(world: str, version: int) -> tuple[gymnasium.Env[Any, Any], tuple[str | int, ...] | None]:
+    """An environment, and where its picture is in an observation, None where it is what it renders."""
+    if version == 1:
+        env = make(world)
+        if (seen_in := first_bytes_in(env.observation_space)) is not None:
+            return env, seen_in
+        env.close()
+    env, renders = make_rendering(world)
+    seen_in = None if renders else picture_in(env.observation_space)
+    if renders or seen_in is not None:
+        return env, seen_in
+    modes = list((getattr(env.unwrapped, "metadata", None) or {}).get("render_modes") or ())
+    space = env.observation_space
+    env.close()
     raise GymWorldError(
-        f"{family}: expected actions that are Discrete, Box or a Dict of those, found {space}; wrap the environment"
+        f"{PREFIX}{world} shows no picture: expected render_mode rgb_array, or as observation an image "
+        f"(height, width, 1 or 3) of bytes or of 0.0 to 1.0, found {space} and render modes {modes}"
     )
 
 
-def squeezed(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A picture (H, W), (H, W, 1) or (H, W, 3) as (size, size, 3), nothing cut off."""
-    grey = picture.ndim == 2 or picture.shape[2] == 1
-    picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, 2) if grey else picture
-    if picture.shape[:2] == (size, size):
-        return np.array(picture)
-    return np.array(Image.fromarray(picture).resize((size, size), Image.Resampling.BOX), np.uint8)
+def _language(space: spaces.Space[Any], family: str) -> ActionLanguage:
+    try:
+        return ActionLanguage(space)
+    except ForeignActions as error:
+        raise GymWorldError(
+            f"{family}: expected actions that are Discrete, Box, MultiDiscrete, MultiBinary, or a Tuple or Dict of "
+            f"those, found {error}; wrap the environment"
+        ) from None
 
 
-def _picture_in(space: spaces.Space[Any]) -> str | None:
-    """Where in an observation the picture is: "" for all of it, a name in a Dict, None where there is none."""
-    if isinstance(space, spaces.Dict):
-        return next((name for name, part in space.spaces.items() if _picture_in(part) == ""), None)
-    picture = isinstance(space, spaces.Box) and space.dtype == np.uint8
-    deep = space.shape or ()
-    return "" if picture and (len(deep) == 2 or (len(deep) == 3 and deep[2] in (1, 3))) else None
+def _of_the_interface(error: Exception) -> bool:
+    """Whether Gymnasium's wrappers, and not the world's own code, could do nothing with what the world has."""
+    if isinstance(error, TypeError) and any(
+        f"unexpected keyword argument '{word}'" in str(error) for word in ("seed", "options")
+    ):
+        return True
+    last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return (
+        isinstance(error, ValueError | TypeError)
+        and last.parent.name in ("wrappers", "gymnasium")
+        and "gymnasium" in last.parts
+        and "unpack" in str(error)
+    )
 
 
-def _native(space: spaces.Space[Any], action: Any) -> Any:
-    """A plain action as the environment takes it."""
-    if isinstance(space, spaces.Dict):
-        return {name: _native(part, action[name]) for name, part in space.spaces.items()}
-    if isinstance(space, spaces.Discrete):
-        return int(action) + int(space.start)
-    return np.asarray(action, space.dtype)
+def _brief(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__} of shape {tuple(shape)}" if shape else repr(value)[:60]
 
 
 def _key_name(key: str | int) -> str | None:
     if isinstance(key, int):
         key = _CODES.get(key, chr(key) if 32 <= key < 127 else "")
     return {" ": "space", "": None}.get(key, key)
-
-
-def _made(id: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
-    for plugin in _plugins(id):
-        try:
-            importlib.import_module(plugin)
-        except ImportError as error:
-            raise EngineMissing(
-                f"{PREFIX}{id} needs {plugin}, which is not here ({error}): pip install {plugin.replace('_', '-')}"
-            ) from None
-    try:
-        return gymnasium.make(id, disable_env_checker=True, **kwargs)
-    except (gymnasium.error.Error, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise EngineMissing(f"{PREFIX}{id} cannot be made: {reason}") from None
-
-
-def _plugins(id: str) -> Iterator[str]:
-    """The modules to import before an environment of this id is made."""
-    if ":" not in id and "/" in id and (plugin := PLUGINS.get(id.split("/")[0])):
-        yield plugin

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.adapters.engine_seed import engine_seed
 from envs.adapters.picture import square
 from envs.asked import check
 
@@ -72,7 +73,7 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """A new world; MineRL forgets its seed at every reset, so it is told before each."""
         super().reset(seed=seed)
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self._env.seed(self.world_seed)
+        self._env.seed(engine_seed(self.world_seed))
         self._steps = 0
         return self._observation(self._env.reset())
 

@@ -5,8 +5,10 @@ Deterministic: the same seed and actions give the same frames. The scenario is t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
+from envs.adapters.engine_seed import engine_seed
 from envs.adapters.picture import square
 from envs.asked import check
 
@@ -46,6 +49,7 @@ BUTTONS = {  # ours, in the order in which the engine is told
 }
 LOOKS = ("LOOK_UP_DOWN_DELTA", "TURN_LEFT_RIGHT_DELTA")  # degrees a tic, up and to the right
 PLACE = ("POSITION_X", "POSITION_Y", "CAMERA_POSITION_Z", "ANGLE", "PITCH")
+_ENGINE = threading.Lock()  # engines start one after another: the present folder is the whole process's
 Observation = dict[str, NDArray[np.uint8]]
 
 
@@ -101,7 +105,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """Begin the scenario with this seed, which says where."""
         super().reset(seed=seed)
         self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self._game.set_seed(self.world_seed)
+        self._game.set_seed(engine_seed(self.world_seed))
         self._game.new_episode()
         self._steps, self._walkmap = 0, None
         self._look()
@@ -165,7 +169,7 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
                 f"the doom world needs ViZDoom, which is not here ({error}): pip install 'worldsim[doom]' or vizdoom"
             ) from None
         shipped = Path(vizdoom.scenarios_path) / f"{scenario}.cfg"
-        config = shipped if shipped.is_file() else Path(scenario)
+        config = shipped if shipped.is_file() else Path(scenario).absolute()
         if not config.is_file():
             names = ", ".join(sorted(p.stem for p in Path(vizdoom.scenarios_path).glob("*.cfg")))
             raise ValueError(f"ViZDoom: expected a scenario of {names}, or a .cfg file, found {scenario!r}")
@@ -190,7 +194,8 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         game.set_mode(vizdoom.Mode.PLAYER)
         game.set_episode_timeout(0)
         game.set_living_reward(0)
-        game.init()
+        with _ENGINE, contextlib.chdir(self._folder.name):  # it makes a folder of its own where it is started
+            game.init()
         return game
 
 

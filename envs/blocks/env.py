@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from envs import actions
 from envs.asked import check
 from envs.blocks.materials import BEDROCK, BLOCK, SOLID, TREE_BLOCKS, WATER
-from envs.blocks.player import Player
+from envs.blocks.physics import BODY
+from envs.blocks.player import HEADROOM, Player
 from envs.blocks.renderer import draw
 from envs.blocks.room import room_field, set_block, tops_of
 from envs.blocks.terrain import SIZE, generate
@@ -104,6 +105,43 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         self._ready()
         self.player.place(pose)
         return self._look(self.player.pose)
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """A copy of all that changes in this world, as arrays: seed, blocks, and the player's body and hands."""
+        self._ready()
+        player = self.player
+        numbers = [self.world_seed, self._steps, player.in_hand, player.rest["attack"], player.rest["use"]]
+        return {
+            "grid": self.grid.copy(),
+            "body": player.body.copy(),
+            "view": np.array([player.yaw, player.pitch]),
+            "numbers": np.array(numbers, np.int64),
+        }
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> tuple[Observation, dict[str, Any]]:
+        """Go back to what :meth:`save_state` gave; what :meth:`reset` gives.
+
+        Raises:
+            ValueError: it is not whole.
+        """
+        grid, body, view, numbers = (state[name] for name in ("grid", "body", "view", "numbers"))
+        shapes = (SIZE, (BODY,), (2,), (5,))
+        whole = all(a.shape == shape for a, shape in zip((grid, body, view, numbers), shapes, strict=True))
+        inside = whole and all(
+            0 <= v < n for v, n in zip(body[:3], (SIZE[0], SIZE[1] + HEADROOM, SIZE[2]), strict=True)
+        )
+        if not inside or grid.dtype != np.uint8 or not np.isfinite(np.concatenate([body, view])).all():
+            raise ValueError("Blocks: expected a state that save_state gave")
+        seed, steps, in_hand, attack, use = (int(n) for n in numbers)
+        self.reset(seed=seed)
+        self.grid[:] = grid
+        self._room, self._tops = room_field(self.grid), tops_of(self.grid)
+        self.player.body[:] = body
+        self.player.yaw, self.player.pitch = float(view[0]), float(view[1])
+        self.player.in_hand, self.player.rest = in_hand, {"attack": attack, "use": use}
+        self._steps = steps
+        pose = self.player.pose
+        return self._look(pose), self._info(pose)
 
     def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
         """Where one can stand under the open sky.

@@ -62,7 +62,7 @@ def checked(meta: Mapping[str, Any]) -> dict[str, Any]:
     if found["fov"] is not None and not (math.isfinite(found["fov"]) and 0 < found["fov"] < 360):
         raise ValueError(f"says fov {_brief(found['fov'])}, expected degrees")
     if found["seed"] is not None:
-        _whole(found, "seed", 0, 2**128)
+        _whole(found, "seed", 0, limits.SEED)
     if "size" in meta:
         _whole(meta, "size", 1, limits.SIDE)
     return found

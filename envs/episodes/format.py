@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +16,21 @@ FORMAT = 1
 ALIGNMENT = "action i leads from frame i to frame i+1"
 META, STEPS, STEP_LINES, PRELUDE_LINES = "meta.json", "steps.npz", "steps.jsonl", "prelude.jsonl"
 SUMS = "SHA256SUMS"  # of every frame and of steps.npz, as sha256sum writes them; meta.json says its own
+LONGEST = 120  # bytes of such a part
 POSE = 5  # numbers: x, y, z, yaw, pitch
 
 
 class EpisodeError(ValueError):
     """A file is not an episode, or not a whole one; or an episode of that name exists already."""
+
+
+def file_name(text: str) -> str:
+    """A text, such as the name of a world, as part of a file's name; a long one ends in digits of a hash."""
+    name = re.sub(r"[^\w.-]+", "-", text)
+    if len(os.fsencode(name)) <= LONGEST:
+        return name
+    digits = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{digits}"
 
 
 def frame_name(index: int) -> str:

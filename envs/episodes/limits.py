@@ -28,6 +28,8 @@ ARRAYS = 256 * MIB
 """Bytes of all arrays of steps.npz together."""
 GROWTH = 20
 """Times its own length that a zip may hold; a recording holds as much as it is long."""
+SEED = 2**128
+"""The largest seed of an episode."""
 FIELDS, CHOICES, NUMBERS = 256, 65_536, 1_048_576
 """Of an action language: its fields, the choices of a Discrete, and the numbers of a Box."""
 VECTORS = 512 * MIB

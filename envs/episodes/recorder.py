@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 from envs.actions import spec
 from envs.episodes import limits
-from envs.episodes.format import POSE, action_to_json
+from envs.episodes.format import POSE, action_to_json, file_name
 from envs.episodes.sealer import Sealer
 from envs.episodes.sealing import seal_partials
 from envs.episodes.writer import EpisodeWriter
@@ -111,6 +110,8 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Seal the running recording, reset, and (with autostart) begin the next."""
         self.stop()
         self._seed = int(self.unwrapped.np_random.integers(2**31)) if seed is None else int(seed)
+        if not 0 <= self._seed <= limits.SEED:
+            raise ValueError(f"expected a seed from 0 to {limits.SEED}, found {self._seed}")
         self._options = deepcopy(options)
         observation, info = self.env.reset(seed=self._seed, options=options)
         self._since_reset.clear()
@@ -138,12 +139,46 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
                 self.start()  # in another file, with the actions up to here as its prelude
         return observation, reward, terminated, truncated, info
 
+    def save_state(self) -> dict[str, np.ndarray]:
+        """The world's state, and the seed and actions that led there: a recording begun later needs them."""
+        state: dict[str, np.ndarray] = self.unwrapped.save_state()  # type: ignore[attr-defined]
+        beginning = json.dumps({"seed": self._seed, "options": _jsonable(self._options)}).encode()
+        since = self._since_reset.to_bytes()
+        ours = {"recorder/reset": beginning, "recorder/actions": since}
+        return state | {name: np.frombuffer(data, np.uint8) for name, data in ours.items()}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> tuple[Any, dict[str, Any]]:
+        """Go back to a state: the running recording is sealed, and with autostart the next begins there.
+
+        Raises:
+            ValueError: the state is not whole.
+            OSError: nothing can be recorded there.
+        """
+        beginning = json.loads(state["recorder/reset"].tobytes()) if "recorder/reset" in state else None
+        if not isinstance(beginning, dict) or not isinstance(beginning.get("seed"), int):
+            raise ValueError("expected a state that a recorder kept, with the seed of its world")
+        since = _Actions()
+        since.take(state["recorder/actions"].tobytes())
+        world = {name: array for name, array in state.items() if not name.startswith("recorder/")}
+        observation, info = self.unwrapped.load_state(world)  # type: ignore[attr-defined]
+        self.stop()
+        self._since_reset.close()
+        self._seed, self._options, self._since_reset = beginning["seed"], beginning.get("options"), since
+        self._now = _view(observation, info)
+        if self.autostart:
+            self.start()
+        return observation, info
+
+    def seal(self) -> None:
+        """Seal the running recording, and wait until all are sealed."""
+        self.stop()
+        if self._sealer is not None:
+            self._sealer.wait()
+
     def close(self) -> None:
         """Seal the running recording and close the environment."""
         try:
-            self.stop()
-            if self._sealer is not None:
-                self._sealer.wait()
+            self.seal()
         finally:
             self._since_reset.clear()
             super().close()
@@ -176,6 +211,20 @@ class _Actions:
     def append(self, action: Any) -> None:
         self._file.write(json.dumps(action_to_json(action)).encode() + b"\n")
 
+    def to_bytes(self) -> bytes:
+        self._file.seek(0)
+        found = self._file.read()
+        self._file.seek(0, 2)
+        return found
+
+    def take(self, lines: bytes) -> None:
+        for line in lines.splitlines():
+            json.loads(line)  # a ValueError where it is none
+        self._file.write(lines)
+
+    def close(self) -> None:
+        self._file.close()
+
     def clear(self) -> None:
         self._file.close()
         self._file = tempfile.SpooledTemporaryFile(KEPT, "w+b")  # noqa: SIM115
@@ -202,5 +251,6 @@ def _jsonable(value: Any) -> Any:
 def _name_by_time(meta: dict[str, Any]) -> str:
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f"-{int(now % 1 * 1000):03d}"
-    family = re.sub(r"[^\w.-]+", "-", meta["family"] or "world")  # gym:ALE/Pong-v5 is no file's name
-    return f"{family}-{meta['seed']}-{stamp}"
+    return (
+        f"{file_name(meta['family'] or 'world')}-{meta['seed']}-{stamp}"  # gym:ALE/Pong-v5 is no file's name
+    )

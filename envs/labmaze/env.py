@@ -122,6 +122,30 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         self._place(pose)
         return self._observe(self._pose())
 
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """A copy of all that changes in this world, as arrays: seed and steps, pose, and how fast one rises."""
+        world = self._expect_reset()
+        return {
+            "numbers": np.array([world.seed, self._steps], np.int64),
+            "body": np.array([*self._pose(), self._rising]),
+        }
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Go back to what :meth:`save_state` gave; what :meth:`reset` gives.
+
+        Raises:
+            ValueError: it is not whole.
+        """
+        numbers, body = state["numbers"], state["body"]
+        if numbers.shape != (2,) or body.shape != (6,) or not np.isfinite(body).all():
+            raise ValueError("LabMaze: expected a state that save_state gave")
+        self.reset(seed=int(numbers[0]))
+        self._place(body[:5])  # in an open cell, at a height that can be drawn
+        self._x, self._y, self._z, self._yaw, self._pitch, self._rising = (float(v) for v in body)
+        self._steps = int(numbers[1])
+        pose = self._pose()
+        return self._observe(pose), self._info(pose)
+
     @property
     def surface_colours(self) -> dict[str, NDArray[np.float64]]:
         """Mean colours (n, 3), 0 to 255, that a ``floor``, a ``wall`` and a ``decal`` can have in a maze."""

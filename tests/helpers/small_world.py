@@ -48,6 +48,14 @@ class Drum(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         self.closed = True
 
+    def save_state(self) -> dict[str, np.ndarray]:
+        return {"paint": self.paint, "at": np.array([self.x, self.yaw, self.steps])}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.paint, (self.x, self.yaw, steps) = state["paint"], map(float, state["at"])
+        self.steps = int(steps)
+        return self._look()
+
     def _look(self) -> tuple[dict[str, Any], dict[str, Any]]:
         picture = np.roll(self.paint, -round(self.yaw), axis=1)[:, :SIDE]
         shade = (picture // (1 + abs(self.x))).astype(np.uint8)

@@ -127,3 +127,39 @@ def test_what_another_process_records_is_not_thrown_away(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="being recorded by another process"):
         collect.collect(replace(config, out=str(tmp_path / "other")))
     assert living.folder.is_dir()
+
+
+def test_no_episode_begins_after_its_time_but_there_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = _words(tmp_path, episodes=50, steps=5, seconds=1e-6)
+    assert collect.main(words) == 0
+    assert "1 episodes recorded, 0 were there already" in capsys.readouterr().out
+    assert collect.main(words) == 0
+    assert len(list(tmp_path.glob("*.zip"))) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which processes there are")
+def test_a_first_process_that_is_killed_takes_the_others_with_it(tmp_path: Path) -> None:
+    words = _words(tmp_path, episodes=500, steps=300, workers=2)
+    done = subprocess.Popen(
+        [sys.executable, "-m", "training.collect", *words], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    children = Path(f"/proc/{done.pid}/task/{done.pid}/children")
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob("*.zip")) and time.monotonic() < until:
+        time.sleep(0.1)
+    others = [int(pid) for pid in children.read_text().split()]
+    assert len(others) >= 2
+    done.kill()
+    done.wait()
+    while any(_runs(pid) for pid in others) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not any(_runs(pid) for pid in others)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -194,7 +194,7 @@ def test_somebody_elses_model_is_measured_like_ours(
     """By its name alone: copying the last frame scores what the row ``copy`` of our own dream does."""
     model, out = measured[0], tmp_path / "scores.json"
     (tmp_path / "small_copy.py").write_text(
-        "from tests.examples.last_frame import LastFrame\n\n\nclass Small(LastFrame):\n    size = 32\n"
+        "from examples.last_frame import LastFrame\n\n\nclass Small(LastFrame):\n    size = 32\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])

@@ -16,8 +16,9 @@ from envs.actions import space, spec
 from envs.episodes.episode import Episode, EpisodeWriter
 from envs.episodes.recorder import Recorder
 from tests.envs.flatland import Flatland, walk
+from tests.helpers.small_run import record
 from training.convert.__main__ import main as convert
-from training.data.episodes import DataError, open_episodes
+from training.data.episodes import DataError, long_enough, open_both, open_episodes
 
 
 def _episode(folder: Path, name: str = "first", poses: bool = True) -> Path:
@@ -136,3 +137,20 @@ def test_a_game_that_dies_in_mid_step_loses_no_recorded_frame(tmp_path: Path) ->
     env.close()
     (recorded,) = tmp_path.glob("*.zip")
     assert len(Episode(recorded)) == 5
+
+
+def test_short_episodes_are_passed_over_with_a_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for steps in (5, 12, 20, 30):
+        record(tmp_path / str(steps), episodes=1, steps=steps)
+        (made,) = (tmp_path / str(steps)).glob("*.zip")
+        made.rename(tmp_path / f"{steps:02d}.zip")
+    both = open_both(str(tmp_path), "")
+    known, held_out = long_enough(both, 14, "data")
+    assert [len(e) for e in known] == [21] and [len(e) for e in held_out] == [31]
+    assert "2 of 4 episodes passed over: they have fewer than 14 frames" in capsys.readouterr().err
+    known, held_out = long_enough((both[0][1:], both[1][:0]), 14, "data")
+    assert held_out == known[-1:]  # one that is trained on stands in
+    with pytest.raises(DataError, match="at least 40 frames, the longest has 31"):
+        long_enough(both, 40, "data")

@@ -2,6 +2,7 @@
 
 envs      frames per second of the embedded worlds              size=64 steps=3000 repeats=3
 step      milliseconds of one dreamt frame, by phase            checkpoint=blocks frames=200 threads=1 flat=0
+engines   the same frames by every engine that is here    checkpoint=blocks frames=60 engines=[] size=0
 luanti    the same frames after a cold start, and how fast      size=128 frames=300 policy=needle
 variants  parameters, FLOPs and time of every memory variant    seconds=1 history=48 budget=16 threads=1
 train     frames a second of the trainers, in one run           checkpoint=blocks steps=12 threads=2 old=true
@@ -22,6 +23,7 @@ from worldsim.cli.command import command
 NAMES = (
     "envs",
     "step",
+    "engines",
     "luanti",
     "variants",
     "ad",

@@ -55,7 +55,7 @@ def run(args: list[str]) -> dict[str, Any]:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
     loaded = checkpoint.load(config.checkpoint, device)
-    frames, actions = _played(loaded, config)
+    frames, actions = played(loaded, config)
     past = {"frames": frames[: config.context], "actions": list(actions[: config.context - 1])}
     later = actions[config.context - 1 :]
 
@@ -91,7 +91,7 @@ def run(args: list[str]) -> dict[str, Any]:
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
         "engine": config.engine,
-        "precision": runtime.precision(config.precision, device),
+        "precision": runtime.precision(config.precision, device, runtime.ENGINE_PRECISIONS),
         **found,
         "frames_s": round(1e3 / one["step"]["p50"], 1),
         "matrix_gflop_s": round(rates[0] / 1e9, 1),
@@ -111,8 +111,11 @@ def _dream(loaded: LoadedModel, config: Config, history: int) -> DreamEnv:
     return dream
 
 
-def _played(loaded: LoadedModel, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """True frames (n, H, W, 3) and action vectors (n - 1, D) of an explorer in the checkpoint's world."""
+def played(loaded: LoadedModel, config: Any) -> tuple[np.ndarray, np.ndarray]:
+    """True frames (n, H, W, 3) and action vectors (n - 1, D) of an explorer in the checkpoint's world.
+
+    ``config``: a benchmark's, with ``size``, ``seed``, ``context`` and ``frames``.
+    """
     assert envs.__name__  # registers the worlds
     size = config.size or loaded.description.model.size
     env = gymnasium.make(loaded.description.env_id, size=size)
@@ -142,10 +145,10 @@ def _timed(dreams: list[DreamEnv], actions: np.ndarray, device: torch.device) ->
                 phases.setdefault(phase, []).append(ms)
     # Only one frame in so many compresses: its percentiles would say nothing of it.
     phases["compress"] = [ms for ms in phases["compress"] if ms > 0.2] or phases["compress"]
-    return {phase: _row(ms) for phase, ms in phases.items()}
+    return {phase: percentiles(ms) for phase, ms in phases.items()}
 
 
-def _row(ms: list[float]) -> dict[str, Any]:
+def percentiles(ms: list[float]) -> dict[str, Any]:
     return {f"p{q}": round(float(np.percentile(ms, q)), 2) for q in (50, 95, 99)} | {
         "mean": round(float(np.mean(ms)), 2),
         "n": len(ms),
@@ -197,7 +200,7 @@ def _encoded(loaded: LoadedModel, frames: np.ndarray) -> dict[str, Any]:
             began = time.perf_counter()
             loaded.ahead.encode(frame[None])
             spent.append((time.perf_counter() - began) * 1e3)
-    return _row(spent)
+    return percentiles(spent)
 
 
 def _corrected(dream: DreamEnv, frames: np.ndarray, actions: np.ndarray) -> dict[str, Any]:
@@ -211,7 +214,7 @@ def _corrected(dream: DreamEnv, frames: np.ndarray, actions: np.ndarray) -> dict
         began = time.perf_counter()
         dream.correct(shown)
         spent.append((time.perf_counter() - began) * 1e3)
-    return _row(spent[1:])
+    return percentiles(spent[1:])
 
 
 def _ratio(long: DreamEnv, short: DreamEnv, actions: np.ndarray) -> dict[str, float]:

@@ -12,9 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from worldsim.engine.timer import PhaseTimer
+
+
+@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+def _packed_product(rows: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Rows (n, inside) by a packed weight (outside, inside)."""
+    return 2 * rows.numel() * weight[0]
 
 
 @dataclass
@@ -82,9 +88,9 @@ class Products(TorchDispatchMode):
         return {name: float(np.median(ms)) for name, ms in spent.items()}
 
 
-def matrix_rate(device: torch.device, size: int = 1024) -> float:
-    """Floating point operations a second of an fp32 matrix product, the best of five."""
-    a = torch.randn(size, size, device=device)
+def matrix_rate(device: torch.device, size: int = 1024, dtype: torch.dtype = torch.float32) -> float:
+    """Floating point operations a second of a matrix product, the best of five."""
+    a = torch.randn(size, size, device=device).to(dtype)
     return 2 * size**3 / _best(lambda: a @ a, device)
 
 

@@ -8,6 +8,7 @@ python -m training.ship checkpoint=RUN/checkpoint name=blocks scores=scores.json
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -55,10 +56,11 @@ def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
         f"# {config.name}",
         "",
         f"A dream of `{d.env_id}` (version {d.env_version}, {size}x{size}), "
-        f"{parameters:.1f} M parameters. Play it: `python run_demo.py --env {d.family}{play}`.",
+        f"{parameters:.1f} M parameters. Play it: `worldsim play --env {d.family}{play}`.",
         "",
         f"- Data: {config.data}",
         f"- Code: commit {_commit()}",
+        f"- Weights: SHA-256 {fingerprint(loaded.path / WEIGHTS)}",
         *_trained(d),
     ]
     if config.autoencoder:
@@ -144,13 +146,13 @@ def _scored(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
 
 def _commands(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
     """What gives these scores again."""
-    collect, held = f"python -m training.collect env={world}", f"data/{world}_held"
+    collect, held = f"worldsim collect env={world}", f"data/{world}_held"
     free_running = f"policy=explore episodes=20 steps=370 out={held}_alone seed={config.alone_seed}"
     return [
         f"{collect} policy=explore episodes=8 out={held}_explore seed={config.ahead_seed}",
         f"{collect} policy=needle episodes=12 out={held}_needle seed={config.needle_seed}",
         *([f"{collect} {free_running}"] if "alone" in scores else []),
-        *(f"python -m training.evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
+        *(f"worldsim evaluate checkpoint={config.name} {words}" for words in _words(scores, held)),
         *_imagining(config),
     ]
 
@@ -218,6 +220,11 @@ def _settings(scores: dict[str, Any]) -> str:
     if scores["pose_from"] == "none":
         return f"{steps} denoising steps a frame, one frame after the other"
     return f"{steps} denoising steps, budget {budget}, pose from the {scores['pose_from']}"
+
+
+def fingerprint(weights: Path) -> str:
+    """The first 16 digits of a file's SHA-256: whoever changes the weights has to write the card anew."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
 
 
 def _commit() -> str:

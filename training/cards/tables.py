@@ -11,7 +11,7 @@ def cell(score: dict[str, Any]) -> str:
     return f"{score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
-def ahead(scores: dict[str, Any], default: str, against: dict[str, Any] | None) -> list[str]:
+def ahead(scores: dict[str, Any], default: str = "", against: dict[str, Any] | None = None) -> list[str]:
     horizons = list(scores["dream"])
     lines = [
         "| SSIM, frames ahead | " + " | ".join(horizons) + " |",

@@ -25,6 +25,7 @@ from training.convert.lerobot_info import (
     STATE,
     VIDEO,
     begin,
+    check,
     info,
     put_json,
     tasks,
@@ -47,7 +48,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     """
     pa, pq = _pyarrow()
     summary = info(episode)
-    begin(folder, summary, episode)
+    check(folder, summary, episode)
     before = _newest(folder, pq)
     if (
         before is not None and before["worldsim/name"] == name
@@ -57,6 +58,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     first = 0 if before is None else int(before["dataset_to_index"])
     place = {"chunk_index": index // FILES_A_CHUNK, "file_index": index % FILES_A_CHUNK}
     columns, frames, fps = _columns(episode), episode.frames(), int(summary["fps"])
+    begin(folder, summary)
     n = len(frames)
     rows = {key: _list(pa, value) for key, value in columns.items()}
     rows |= {

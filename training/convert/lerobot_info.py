@@ -82,8 +82,8 @@ def info(episode: Episode) -> dict[str, Any]:
     }
 
 
-def begin(folder: Path, summary: dict[str, Any], episode: Episode) -> None:
-    """Write info.json with the first episode; the others must fit it.
+def check(folder: Path, summary: dict[str, Any], episode: Episode) -> None:
+    """Whether an episode fits those that are there.
 
     Raises:
         BadFile: the episode is of another world, size or action language, or of an odd size.
@@ -92,13 +92,19 @@ def begin(folder: Path, summary: dict[str, Any], episode: Episode) -> None:
     if size % 2:
         raise BadFile(f"expected an even size for H.264, found {size} pixels")
     if not path.is_file():
-        put_json(path, summary)
+        return
     there = json.loads(path.read_text())
     for key in ("features", "worldsim"):
         if there[key] != json.loads(json.dumps(summary[key])):
             raise BadFile(
                 f"{episode.path} is of another world, size or action language than those in {folder}"
             )
+
+
+def begin(folder: Path, summary: dict[str, Any]) -> None:
+    """Write info.json with the first episode that is whole; the others must fit it."""
+    if not (path := folder / "meta/info.json").is_file():
+        put_json(path, summary)
 
 
 def tasks(pa: Any, task: str) -> Any:

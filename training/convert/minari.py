@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from collections.abc import Iterator
@@ -57,11 +58,14 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     pov = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
     with _below(folder):
         if (folder / made).is_dir():
-            minari.load_dataset(made).update_dataset_from_buffer([buffer])
+            before = minari.load_dataset(made)
+            if _newest(before) != name:  # else it was written whole by a run that was then interrupted
+                before.update_dataset_from_buffer([buffer])
         else:
             minari.create_dataset_from_buffers(
                 made,
                 [buffer],
+                env=_spec(episode),
                 action_space=space_from_spec(episode.meta["action_spec"]),
                 observation_space=gymnasium.spaces.Dict({"pov": pov}),
                 description=f"Recorded with worldsim, backend {episode.meta.get('backend')}; pictures lossless.",
@@ -70,6 +74,25 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
                 jpeg_encoding=False,
             )
     return folder / made
+
+
+def _newest(dataset: Any) -> str | None:
+    """The name of the episode that was added last."""
+    told = next(iter(dataset.storage.get_episodes([dataset.total_episodes - 1])))["infos"].get("episode")
+    if told is None or not len(told):
+        return None
+    return told[0].decode() if isinstance(told[0], bytes) else str(told[0])
+
+
+def _spec(episode: Episode) -> Any:
+    """What Minari makes the world of again, where the episode tells one that is registered."""
+    import envs  # noqa: F401  (registers the worlds)
+
+    if episode.meta["env_id"] not in gymnasium.registry:
+        return None
+    spec = copy.deepcopy(gymnasium.spec(episode.meta["env_id"]))
+    spec.kwargs = dict(episode.meta["env_kwargs"])
+    return spec
 
 
 def _ended(terminated: np.ndarray, truncated: np.ndarray) -> list[bool]:

@@ -95,6 +95,31 @@ def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[E
     return episodes, others
 
 
+def long_enough(
+    both: tuple[list[Episode], list[Episode]], frames: int, data: str
+) -> tuple[list[Episode], list[Episode]]:
+    """The episodes of at least so many frames; the others are passed over, with a count on stderr.
+
+    Where no held-out one is left, one to train on stands in for it.
+
+    Raises:
+        DataError: none to train on is long enough.
+    """
+    known, held_out = ([e for e in some if len(e) >= frames] for some in both)
+    every = {str(e.path): len(e) for some in both for e in some}
+    if short := sum(length < frames for length in every.values()):
+        print(
+            f"{short} of {len(every)} episodes passed over: they have fewer than {frames} frames",
+            file=sys.stderr,
+        )
+    if not known:
+        raise DataError(
+            f"{data}: expected episodes of at least {frames} frames, the longest has {max(every.values())}; "
+            "record longer ones"
+        )
+    return known, held_out or known[-1:]
+
+
 class RandomFrames:
     """Batches of single frames drawn over all episodes."""
 

@@ -20,7 +20,11 @@ HORIZONS = (1, 4, 16, 64)
 
 
 def measure_ahead(
-    source: Source, episodes: list[Episode], config: Config, networks: Perceptual | None = None
+    source: Source,
+    episodes: list[Episode],
+    config: Config,
+    networks: Perceptual | None = None,
+    horizons: tuple[int, ...] = HORIZONS,
 ) -> dict[str, Any]:
     """SSIM, PSNR and by ``networks`` LPIPS at each horizon: {who: {horizon: {"ssim", "psnr", "lpips"}}}.
 
@@ -29,7 +33,7 @@ def measure_ahead(
     dreams = {"dream": dream_of(source, config, episodes)}
     if source.loaded is not None and not config.method:
         dreams["untrained"] = dream_of(replace(source, loaded=untrained(source.loaded)), config, episodes)
-    horizons = [h for h in HORIZONS if h <= config.farthest]
+    horizons = tuple(h for h in horizons if h <= config.farthest)
     scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
     for episode in tqdm(episodes, "ahead", unit="episode"):
         length = config.context + max(horizons)

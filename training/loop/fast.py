@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from training.loop import resume as state
+from training.loop.progress import tell
 from training.loop.train import LoopConfig
 
 LONGEST = 60.0
@@ -173,6 +174,8 @@ class FastRun:
                 for name, value in losses.items():
                     v = float(value.detach())
                     running[name] = 0.98 * running.get(name, v) + 0.02 * v
+                if main:
+                    tell(progress, {"step": step + 1, **running})
                 if writer and step % c.log_every == 0:
                     for name, mean in running.items():
                         writer.add_scalar(f"train/{name}", mean, step)

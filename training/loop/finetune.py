@@ -1,34 +1,34 @@
-"""What training one part of a checkpoint shares: its episodes as latents, and the checkpoint with the part replaced."""
+"""What training one part of a checkpoint shares: its episodes, and the checkpoint with the part replaced."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
-
-from training.data.episodes import DataError, LatentEpisode, encode_both, open_both
+from envs.episodes.episode import Episode
+from training.data.episodes import DataError, long_enough, open_both
 from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.checkpoint import LoadedModel
 
 
-def encoded(
-    loaded: LoadedModel, data: str, held_out: str, out: Path, accelerator: Accelerator
-) -> tuple[list[LatentEpisode], list[LatentEpisode]]:
-    """The episodes of :func:`training.data.episodes.open_both` in a checkpoint's latents.
+def opened(
+    loaded: LoadedModel, data: str, held_out: str, shortest: int
+) -> tuple[list[Episode], list[Episode]]:
+    """The episodes of :func:`training.data.episodes.open_both` that a part of a checkpoint can be learned from.
+
+    Args:
+        shortest: frames that an episode has at least; shorter ones are passed over, with a count.
 
     Raises:
-        DataError: episodes that tell no poses, of pictures of another size, or none at all.
+        DataError: episodes that tell no poses, of pictures of another size, too short ones only, or none at all.
         ActionSpecMismatch: of another world than the checkpoint's.
     """
-
     both = open_both(data, held_out, loaded.model.config.size)
     check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), data)
-    episodes = encode_both(both, loaded.model.autoencoder, out / "latents", accelerator)
-    if any(episode.poses is None for some in episodes for episode in some):
+    if any(episode.poses is None for some in both for episode in some):
         raise DataError(f"{data}: expected episodes with recorded poses, which this is learned from")
-    return episodes
+    return long_enough(both, shortest, data)
 
 
 def save_part(out: Path, loaded: LoadedModel, part: str, result: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ def publish(
     out: str, model: WorldModel | VideoModel | ArDiffusion, meta: dict[str, Any], result: dict[str, Any]
 ) -> None:
     """Write OUT/checkpoint with what the episodes and the training tell of it, and print the latter."""
-    facts = {key: meta[key] for key in ("env_id", "env_version", "family", "backend", "action_spec")}
+    named = ("env_id", "env_version", "family", "backend", "action_spec")
+    facts = {key: meta[key] for key in named if meta[key] is not None}  # frames of one's own name no world
     save(Path(out) / "checkpoint", model, {**facts, "training": result})
     print(json.dumps(result))

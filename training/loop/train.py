@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from training.loop import resume as state
 from training.loop.claim import claim
+from training.loop.progress import tell
 
 
 @dataclass
@@ -123,7 +124,7 @@ def _train(
             fast.zero_grad(set_to_none=True)
             _follow(ema, accelerator.unwrap_model(wrapped), step >= o.warmup)
             counters["step"], counters["seconds"] = step + 1, time.monotonic() - began
-            _average(running, losses)
+            tell(progress, {"step": step + 1} | _average(running, losses))
             now = time.monotonic()
             if writer and step % config.log_every == 0:
                 _log(writer, bar, running, step, min(counters["seconds"], config.seconds))
@@ -155,11 +156,12 @@ def _set_rates(optimizer: torch.optim.Optimizer, o: OptimizerConfig, step: int, 
         group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
 
 
-def _average(running: dict[str, float], losses: dict[str, Tensor]) -> None:
+def _average(running: dict[str, float], losses: dict[str, Tensor]) -> dict[str, float]:
     """Running means of the losses, over about fifty steps."""
     for name, value in losses.items():
         value_now = float(value.detach())
         running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
+    return running
 
 
 def _follow(ema: AveragedModel, model: nn.Module, averaging: bool) -> None:

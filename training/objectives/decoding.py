@@ -26,6 +26,9 @@ class DecodingConfig:
     patches of pixels (Isola et al. 2017) and of the backbone's features (Sauer et al. 2021), which begin after
     ``head_start`` steps; ``noise`` and ``blur``: most that latents are disturbed by, each drawn anew for every picture.
 
+    ``pattern`` is the weight of what is wrong at the same place of every latent's square of pixels: convolutions that
+    draw many pixels from one place leave a weave that no other loss minds.
+
     The backbone sees ``window`` pixels a side of a picture, somewhere else in every step: what lay at the same place
     always, a network with strides would leave room for a pattern.
     """
@@ -34,6 +37,7 @@ class DecodingConfig:
     lpips: float = 1.0
     backbone: str = "vgg"
     window: int = 56
+    pattern: float = 2.0
     adversarial: float = 0.03
     features: float = 0.03
     head_start: int = 200
@@ -96,7 +100,8 @@ class Decoding(nn.Module):
         """Of drawn and true frames (N, 3, H, W)."""
         c, head = self.config, int(y.shape[-1] > self.side)
         loss, pixels, similar = image_loss(y, x, c.ssim)
-        losses = {"l1": pixels, "ssim": similar}
+        losses = {"l1": pixels, "ssim": similar, "pattern": pattern(y - x, DOWNSAMPLING << head)}
+        loss = loss + c.pattern * losses["pattern"]
         if judged:
             adversarial, discriminating = hinge(self.discriminators[head], x, y)
             loss = loss + c.adversarial * adversarial + discriminating
@@ -119,3 +124,9 @@ def window(x: Tensor, side: int, corner: tuple[float, float]) -> Tensor:
     """``side`` pixels of pictures (N, 3, H, W), or all that there are, from a corner on in shares of the room left."""
     top, left = (int(at * (max(size - side, 0) + 1)) for at, size in zip(corner, x.shape[-2:], strict=True))
     return x[..., top : top + side, left : left + side]
+
+
+def pattern(wrong: Tensor, period: int) -> Tensor:
+    """The mean absolute value of what errors (N, 3, H, W) have in common over all squares of ``period`` pixels."""
+    squares = wrong.unflatten(-1, (-1, period)).unflatten(-3, (-1, period))
+    return squares.mean((-4, -2)).abs().mean()

@@ -5,6 +5,7 @@ convergence  KL against steps M and horizon T, where the score is known   out=co
 curves       loss curves of every run in a folder        runs=runs/variants scalar=train/error out=curves.png
 srr          what the SRR judge accepts, and its agreement with a person   sheet=sheet.png readings=readings.json
 study        every table of the study on disk as one HTML page   results=results out=study.html
+moving       a moving picture for a page, of a video  video=docs/blocks.mp4 out=docs/blocks.webp start=0 seconds=8
 
 `out` is the PNG to write; without it nothing is drawn. The last line is one JSON object with every number.
 """
@@ -18,7 +19,7 @@ from typing import Any
 
 from worldsim.cli.command import command
 
-NAMES = ("theory", "convergence", "curves", "srr", "study")  # each a module with run(args) -> dict
+NAMES = ("theory", "convergence", "curves", "srr", "study", "moving")  # each a module with run(args) -> dict
 
 
 @command

@@ -18,7 +18,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, open_both
+from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
 from training.loop.fit import fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
@@ -59,7 +59,8 @@ def main(args: list[str]) -> int:
     timesteps = Timesteps(config.timesteps, config.non_decreasing, config.length, config.model.timesteps)
     autoencoder, shape = load_ar_vae(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
-    sources, held = open_both(config.data, config.held_out, shape.size)
+    both = open_both(config.data, config.held_out, shape.size)
+    sources, held = long_enough(both, config.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
     cache = Path(config.latents) if config.latents else out / "latents"
@@ -85,8 +86,7 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip.latents, clip.actions, noise)
         return losses
 
-    both = (episodes, held_out)
-    ema, result = fit(objective, losses_on, both, config, config.optimizer, accelerator)
+    ema, result = fit(objective, losses_on, (episodes, held_out), config, config.optimizer, accelerator)
     if accelerator.is_main_process:
         result["timesteps"] = timesteps.scheme
         publish(config.out, ema.model, meta, result)

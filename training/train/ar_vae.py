@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-from training.data.episodes import RandomClips, open_both
+from training.data.episodes import RandomClips, long_enough, open_both
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
@@ -179,7 +179,7 @@ def main(args: list[str]) -> int:
         raise ConfigError(f"expected a batch of whole clips of {config.clip} frames, found {config.batch}")
     # The discriminator rests in the first stage.
     accelerator = launch(config, partial=True)
-    episodes, held = open_both(config.data, config.held_out)
+    episodes, held = long_enough(open_both(config.data, config.held_out), config.clip, config.data)
     shape = config.autoencoder
     shape.size = int(episodes[0].meta["size"])
     if not config.stages.causal:

@@ -23,7 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from envs.episodes.episode import Episode
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, open_both
+from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
 from training.data.returning_views import ReadsConfig, draw_reads, readable
 from training.loop.fit import fit, publish
 from training.loop.launch import launch
@@ -91,7 +91,8 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     autoencoder, autoencoder_config = load_autoencoder(Path(config.autoencoder))
     autoencoder.to(accelerator.device)
-    sources, held_sources = open_both(config.data, config.held_out)
+    both_sources = open_both(config.data, config.held_out)
+    sources, held_sources = long_enough(both_sources, config.clip.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
     episodes, held_out = encode_both((sources, held_sources), autoencoder, out / "latents", accelerator)

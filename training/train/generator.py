@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
 from training.data.walks import read
 from training.loop import resume as state
 from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving_on_sigterm
+from training.loop.claim import claim
 from training.loop.finetune import save_part
 from training.loop.launch import launch
+from training.loop.progress import tell
 from training.loop.train import LoopConfig
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
@@ -125,11 +128,11 @@ class Run:
         c, r, main = self.config, self.config.rates, self.accelerator.is_main_process
         wrapped = self.accelerator.prepare(self.objective)
         fast: nn.Module = torch.compile(wrapped, dynamic=False) if c.compile else wrapped  # type: ignore[assignment]
-        writer = SummaryWriter(str(self.out / "tensorboard")) if main else None
+        first = self.counters["step"]
+        writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=first or None) if main else None
         batches = self.clips.ahead(c.seed, self.counters["step"], self.accelerator.process_index)
         peak = {name: o.param_groups[0]["lr"] for name, o in optimizers(self.objective.generator, r).items()}
         saved = last = time.monotonic()
-        first = self.counters["step"]
         running: dict[str, float] = {}
         try:
             while True:
@@ -154,6 +157,8 @@ class Run:
                 for name, value in losses.items():
                     v = float(value.detach())
                     running[name] = 0.98 * running.get(name, v) + 0.02 * v
+                if main:
+                    tell(progress, {"step": step + 1, **running})
                 if writer and step % c.log_every == 0:
                     for name, mean in running.items():
                         writer.add_scalar(f"train/{name}", mean, step)
@@ -182,19 +187,26 @@ def held_out(run: Run, clips: Clips, batches: int = 8) -> dict[str, float]:
 
 @command
 def main(args: list[str]) -> int:
-    """Parse, train, publish."""
+    """Parse, train, publish.
+
+    Raises:
+        FolderInUse: another process trains in ``out``.
+    """
     config = load(Config, args)
     torch.set_flush_denormal(True)
     accelerator = launch(config)
+    with claim(Path(config.out)) if accelerator.is_main_process else nullcontext():
+        return _run(config, accelerator)
+
+
+def _run(config: Config, accelerator: Accelerator) -> int:
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model
     shards = read(Path(config.walks), latents_of(model.autoencoder))
     clips = Clips(shards, model, config.clip)
     others = Clips(shards, model, config.clip)
-    clips.episodes, others.episodes = (
-        clips.episodes[: -config.held_out_walks],
-        others.episodes[-config.held_out_walks :],
-    )
+    held = min(config.held_out_walks, max(1, len(clips) // 4))  # of a handful of walks most are to learn from
+    clips.episodes, others.episodes = clips.episodes[:-held] or clips.episodes, others.episodes[-held:]
     generator = model.generator.to(accelerator.device)
     run = Run(config, generator, accelerator, clips)
     with saving_on_sigterm():

@@ -21,8 +21,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import RowNoise
-from training.data.episodes import DataError, LatentEpisode
-from training.loop.finetune import encoded, save_part
+from training.data.episodes import LatentEpisode, encode_both
+from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.odometry import (
@@ -102,9 +102,8 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     out = Path(config.out)
-    episodes, held_out = encoded(loaded, config.data, config.held_out, out, accelerator)
-    if any(len(e.latents) <= config.length for e in episodes + held_out):
-        raise DataError(f"{config.data}: expected episodes of more than {config.length} frames each")
+    both = opened(loaded, config.data, config.held_out, config.length + 1)
+    episodes, held_out = encode_both(both, model.autoencoder, out / "latents", accelerator)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

@@ -22,9 +22,9 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import RowNoise
-from training.data.episodes import open_episodes
-from training.evaluation.recall_buffer import Batch, DreamsConfig, RecallBuffer
-from training.loop.finetune import encoded, save_part
+from training.data.episodes import encode_both
+from training.evaluation.recall_buffer import SHORTEST, Batch, DreamsConfig, RecallBuffer
+from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
@@ -115,12 +115,10 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)
     begun, out = checkpoint.load(config.checkpoint, accelerator.device), Path(config.out)
-    episodes, _ = encoded(begun, config.data, config.held_out, out, accelerator)
+    sources, held = opened(begun, config.data, config.held_out, SHORTEST)
+    episodes, _ = encode_both((sources, held), begun.model.autoencoder, out / "latents", accelerator)
     model = with_pixels(begun.model, config.fresh, config.recall_horizon)
     loaded = Loaded(model, begun.description, begun.path)
-    files = open_episodes(Path(config.data))
-    sources = files[: len(episodes)]
-    held = open_episodes(Path(config.held_out)) if config.held_out else files[len(episodes) :]
     pairs = list(zip(sources, episodes, strict=True))
     dreams = RecallBuffer(loaded, sources, config.dreams)
     model.requires_grad_(False)

@@ -21,7 +21,7 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.data.episodes import DataError, LatentEpisode
+from training.data.episodes import DataError, LatentEpisode, encode_both
 from training.data.returning_views import (
     OLDER_THAN,
     ReadsConfig,
@@ -31,7 +31,7 @@ from training.data.returning_views import (
     readable,
     reading_loss,
 )
-from training.loop.finetune import encoded, save_part
+from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim import checkpoint
@@ -81,7 +81,8 @@ def main(args: list[str]) -> int:
     accelerator = launch(config)
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
-    episodes, held_out = encoded(loaded, config.data, config.held_out, Path(config.out), accelerator)
+    both = opened(loaded, config.data, config.held_out, 2)
+    episodes, held_out = encode_both(both, model.autoencoder, Path(config.out) / "latents", accelerator)
     if not readable(episodes):
         raise DataError(
             f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "

@@ -24,7 +24,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, open_both
+from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
 from training.loop.fit import fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
@@ -95,7 +95,8 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     autoencoder, autoencoder_config = open_autoencoder(config.autoencoder)
     autoencoder.to(accelerator.device)
-    sources, held = open_both(config.data, config.held_out)
+    both = open_both(config.data, config.held_out)
+    sources, held = long_enough(both, config.clip.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
     episodes, held_out = encode_both((sources, held), autoencoder, out / "latents", accelerator)
@@ -120,8 +121,7 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip, noise, setting)
         return losses
 
-    both = (episodes, held_out)
-    ema, result = fit(objective, losses_on, both, config, config.optimizer, accelerator)
+    ema, result = fit(objective, losses_on, (episodes, held_out), config, config.optimizer, accelerator)
     if accelerator.is_main_process:
         publish(config.out, ema.model, meta, result)
     return 0

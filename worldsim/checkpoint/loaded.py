@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from torch import Tensor
 
+from worldsim.checkpoint import tensor_file
 from worldsim.checkpoint.kinds import Description
 from worldsim.frames import smaller, to_tensor
 from worldsim.models.ar_diffusion import ArDiffusion
@@ -29,6 +30,7 @@ class Loaded(Generic[M]):
     engines: dict[str, Any] = field(
         default_factory=dict, init=False, repr=False
     )  # see worldsim.engine.select
+    _fingerprint: str | None = field(default=None, init=False, repr=False)
     _ahead: LatentCache | None = field(default=None, init=False, repr=False)
 
     @property
@@ -41,6 +43,13 @@ class Loaded(Generic[M]):
                 lambda frames: self.model.autoencoder.encode(to_tensor(smaller(frames, size), device))
             )
         return self._ahead
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights, as they were when it was first asked for."""
+        if self._fingerprint is None:
+            self._fingerprint = tensor_file.checksum(self.model.state_dict())
+        return self._fingerprint
 
     def encode(self, frames: np.ndarray) -> Tensor:
         """Latents (n, C, h, w) of frames uint8 (n, H, W, 3)."""

@@ -8,30 +8,39 @@ from worldsim.cli.command import say
 from worldsim.cli.keymaps import keymap
 from worldsim.cli.options import Options
 from worldsim.cli.run import Played
+from worldsim.cli.sinks import Sinks
 from worldsim.server.hosted import Game
-from worldsim.server.serve import HOST, PORT, Address
+from worldsim.server.serve import PORT, Address
 from worldsim.server.serve import serve as serve_games
 from worldsim.server.sessions import MOST
+from worldsim.session.network import HOST
 
 
-def serve(options: Options, make: Callable[[], Played]) -> None:
+def serve(options: Options, make: Callable[[], Played], sinks: Callable[[int, int], Sinks]) -> None:
     """Serve sessions as ``options`` say until Ctrl-C.
 
     Args:
         make: makes one for every page that begins to play.
+        sinks: what the session of this number leaves behind, at so many ticks a second.
 
     Raises:
         ServerError: the packages are not installed, or the address cannot be used.
         KeyboardInterrupt: it was told to end.
     """
 
+    made = 0
+
     def game() -> Game:
+        nonlocal made
+        made += 1
         played, config = make(), options.config
+        keys = keymap(options, played.session.env.unwrapped)
+        left = sinks(made, config.tick_rate or keys.tick_rate)
         if options.compare:
             played.session.controls.set_compare(True)
         return Game(
             played.session,
-            keymap(options, played.session.env.unwrapped),
+            keys,
             f"worldsim: {options.env}",
             config.tick_rate,
             config.turn_rate,
@@ -40,8 +49,12 @@ def serve(options: Options, make: Callable[[], Played]) -> None:
             played.make_macro,
             played.seed,
             played.reset_options,
+            left.all,
+            left.finish,
+            options.steps,
+            config.invert_y,
         )
 
     port = PORT if options.port is None else options.port
     address = Address(options.host or HOST, port, options.names)
-    serve_games(game, address, options.sessions or MOST, say)
+    serve_games(game, address, options.sessions or (1 if options.single else MOST), say)

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from worldsim import kernel_cache
+
 MISTAKE, INTERRUPTED, NOBODY_READS = 2, 130, 141
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
@@ -30,6 +32,7 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
     @functools.wraps(main)
     def run(args: list[str] | None = None) -> int:
         _open_streams()
+        kernel_cache.choose()
         words = sys.argv[1:] if args is None else args
         with told_to_end() as ending:
             try:

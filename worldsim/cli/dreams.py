@@ -9,13 +9,13 @@ import torch
 
 from worldsim import checkpoint
 from worldsim.actions import ActionSpec
-from worldsim.cli.options import GYM, Options
+from worldsim.cli.options import Options
 from worldsim.diffusion.methods import method
 from worldsim.dream import registry
 from worldsim.dream.context import check_size
 from worldsim.dream.registry import PAIR, Source
 from worldsim.engine.select import chosen
-from worldsim.runtime import hardware, pick_device, precision
+from worldsim.runtime import ENGINE_PRECISIONS, hardware, pick_device, precision, why_there
 from worldsim.session.interfaces import Dream
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
@@ -26,11 +26,8 @@ SHARPER = 2  # times the model's picture is what a window shows, where what is r
 
 TRAINING = """\
 No dream of {env} is shipped, so the true world plays alone; to train one and play it:
-  python -m training.collect env={env} policy={policy} episodes=100 out=data/{slug}
-  python -m training.train_autoencoder data=data/{slug} out=runs/{slug}_ae seconds=900
-  python -m training.train_denoiser data=data/{slug} autoencoder=runs/{slug}_ae/autoencoder.safetensors \\
-      out=runs/{slug} seconds=3600
-  python run_demo.py --env {env} --checkpoint runs/{slug}/checkpoint"""
+  worldsim train {env} hours=3
+  worldsim play --env {env} --checkpoint runs/{slug}/checkpoint"""
 
 
 def load(
@@ -49,8 +46,7 @@ def load(
     """
     config = options.config
     if options.checkpoint is None and options.world not in SHIPPED:
-        policy = "random" if options.world == GYM else "mixed"
-        print(TRAINING.format(env=options.env, policy=policy, slug=options.slug))
+        print(TRAINING.format(env=options.env, slug=options.slug))
         return None
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -58,6 +54,7 @@ def load(
     video = source.loaded is not None and source.loaded.description.kind == "video"
     played = registry.Options(
         method=method(config.method) if video else None,
+        engine=config.engine,
         precision=config.precision,
         second=config.second,
         alone_after=config.alone_after,
@@ -110,13 +107,24 @@ def _name(options: Options) -> str:
     return (FOR_METHODS if options.config.method else SHIPPED)[options.world]
 
 
+def world_version(source: Source | None) -> int | None:
+    """The version of the world that a checkpoint was trained in, where it says one."""
+    return (source.loaded.description.env_version or None) if source and source.loaded else None
+
+
 def where(options: Options, source: Source) -> str:
-    """One line: which dream, on which device, in what precision, by which engine."""
+    """One line: which dream, on which device and why there, in what precision, by which engine."""
+    if source.link is not None:
+        return f"{source.link.about['title']} at {source.name}, on {source.device}"
     line = f"dream: {source.name} on {source.device}, {hardware(source.device)}"
+    if options.device == "auto":
+        line += f" ({why_there(source.device)})"
     if source.loaded is None or source.loaded.description.kind != "world":
         return line
-    products = precision(options.config.precision, source.device)
-    return f"{line}; {products} products, engine {chosen(source.loaded.model)}"
+    products = precision(options.config.precision, source.device, ENGINE_PRECISIONS)
+    engine = options.config.engine
+    engine = chosen(source.loaded.model) if engine == "auto" else engine
+    return f"{line}; {products} products, engine {engine}"
 
 
 def about(options: Options, source: Source | None, seed: int) -> dict[str, Any]:
@@ -132,7 +140,9 @@ def about(options: Options, source: Source | None, seed: int) -> dict[str, Any]:
         "device": str(source.device if source and not loaded else weights.device),
         "threads": torch.get_num_threads(),
         "dtype": str(weights.dtype).removeprefix("torch."),
-        "checkpoint": options.checkpoint or (loaded.path.name if loaded else None),
+        "checkpoint": source.name
+        if source and source.link
+        else options.checkpoint or (loaded.path.name if loaded else None),
         **played,
         "context": 1,
     }

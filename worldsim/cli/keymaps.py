@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gymnasium import spaces
 
-from worldsim.cli.options import GYM, OptionError, Options
+from worldsim.cli.options import GYM, OptionError, Options, slug
 from worldsim.config import shipped
 from worldsim.player import key_bindings as key_file
 from worldsim.player.keymap import KEYMAPS, Keymap
@@ -18,6 +19,8 @@ DIGITS = "1234567890"
 
 def keymap(options: Options, world: Any) -> Keymap:
     """The keymap of ``options``' world.
+
+    Where nothing says what a Gymnasium world does while no key is held, and its first action is a key's, it waits.
 
     Args:
         world: the true world, whose ``action_space``, frames a second and ``keys_to_action`` count for Gymnasium's.
@@ -31,15 +34,32 @@ def keymap(options: Options, world: Any) -> Keymap:
             raise OptionError(f"keys={options.config.keys}: only Gymnasium worlds take keys from a file")
         return KEYMAPS[options.world]()
     space, rate = world.action_space, int(world.metadata.get("render_fps") or key_file.TICK_RATE)
-    ours = shipped.KEYS / f"{options.slug.removeprefix('gym-')}.yaml"
-    if options.config.keys or ours.is_file():
-        return key_file.read(Path(options.config.keys or ours), space, rate)
-    known: Mapping[tuple[str, ...], Any] = world.keys_to_action()
-    if not known and isinstance(space, spaces.Discrete) and space.n <= len(DIGITS):
-        known = {(DIGITS[i],): i for i in range(int(space.n))}  # better than no keys at all
+    if options.config.keys:
+        return key_file.read(Path(options.config.keys), space, rate)
+    ours = shipped.KEYS / f"{_id(options)}.yaml"
+    if ours.is_file():
+        with suppress(key_file.KeysError):  # the arguments of the world have changed what it can do
+            return key_file.read(ours, space, rate)
+    known: Mapping[tuple[str, ...], Any] = world.keys_to_action() or _digits(space)
     if not known and options.from_keyboard:
         raise key_file.KeysError(
             f"no keys are known for {options.env}, whose actions are {space}: write them into a YAML file as in "
             "assets/configs/keys and give keys=FILE.yaml, or let --policy random play"
         )
-    return key_file.KeyFile(space, known.items(), rate, options.env)
+    waits = isinstance(space, spaces.Discrete) and () not in known and 0 in known.values()
+    return key_file.KeyFile(space, known.items(), rate, options.env, waits)
+
+
+def _id(options: Options) -> str:
+    """The Gymnasium id without arguments, as a part of a file's name."""
+    return slug(options.env.partition(",")[0]).removeprefix("gym-")
+
+
+def _digits(space: spaces.Space[Any]) -> dict[tuple[str, ...], Any]:
+    """A digit for each action of a Discrete or for each of two-way switches: better than no keys at all."""
+    if isinstance(space, spaces.Discrete) and space.n <= len(DIGITS):
+        return {(DIGITS[i],): i for i in range(int(space.n))}
+    parts = space.spaces if isinstance(space, spaces.Dict) else {}
+    if len(parts) <= len(DIGITS) and all(isinstance(p, spaces.Discrete) and p.n == 2 for p in parts.values()):
+        return {(DIGITS[i],): {name: 1} for i, name in enumerate(parts)}
+    return {}

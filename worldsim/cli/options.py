@@ -6,11 +6,13 @@ import argparse
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from worldsim.config import load
 from worldsim.session.interfaces import BLIND, MAX_STEPS
-from worldsim.session.tick import Source
+
+if TYPE_CHECKING:
+    from worldsim.session.tick import Source  # whoever asks for help need not wait for what it needs
 
 GYM = "gym"
 FAMILIES = ("minecraft", "dmlab", "doom", "gym:ENV_ID")
@@ -24,6 +26,7 @@ POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
 MOST_SESSIONS = 64
+LARGEST_SEED = 2**128  # that a recording tells
 
 
 class OptionError(ValueError):
@@ -43,8 +46,10 @@ class PlayConfig:
     keys play a Gymnasium world (as those in assets/configs/keys do), and ``size`` the side of the picture in pixels:
     of what the dream was trained at, or a multiple of that where it has a memory of pixels; None is that side, 64 where
     there is no dream, and twice as much for a window that records nothing from the start.
+    ``invert_y`` turns the vertical axis of mouse, stick and touch round.
     ``perceptual`` adds LPIPS to the report, if the extra of that name is installed.
-    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one.
+    ``precision`` is what its engine multiplies in where it makes pictures, fp32, bf16, or auto, the faster one;
+    ``engine`` is what computes, a name of docs/engines.md, or auto, the fastest of those that are there.
     """
 
     history: int | None = None
@@ -55,6 +60,7 @@ class PlayConfig:
     tick_rate: int | None = None
     turn_rate: float = 120.0
     mouse_degrees: float = 0.15
+    invert_y: bool = False
     width: int = 1280
     height: int = 800
     threads: int = 1
@@ -64,6 +70,7 @@ class PlayConfig:
     keys: str = ""
     size: int | None = None
     precision: str = "auto"
+    engine: str = "auto"
     perceptual: bool = False
 
     def __post_init__(self) -> None:
@@ -97,6 +104,7 @@ class Options:
     steps: int | None = None
     video: Path | None = None
     report: Path | None = None
+    bookmark: Path | None = None
     browser: bool = False
     host: str | None = None  # None: this machine alone
     port: int | None = None
@@ -112,7 +120,12 @@ class Options:
     @property
     def slug(self) -> str:
         """The world's name as a part of a file's name."""
-        return re.sub(r"[^\w.-]+", "-", self.env)
+        return slug(self.env)
+
+    @property
+    def single(self) -> bool:
+        """Whether no second session may be played beside the first: they would write the same files, or read them."""
+        return any((self.replay, self.video, self.report))
 
     @property
     def from_keyboard(self) -> bool:
@@ -130,6 +143,11 @@ class Options:
             video=self.video or Path(f"worldsim-{self.slug}.mp4"),
             report=self.report or Path(f"worldsim-{self.slug}.json"),
         )
+
+
+def slug(env: str) -> str:
+    """A world's name as a part of a file's name."""
+    return re.sub(r"[^\w.-]+", "-", env)
 
 
 def parse(words: list[str]) -> Options:
@@ -154,10 +172,12 @@ def parse(words: list[str]) -> Options:
         raise OptionError("--policy keyboard needs a window; leave out --headless or take another policy")
     if found.replay and found.policy:
         raise OptionError("--replay plays what was recorded; leave out --policy")
+    if found.replay and found.bookmark:
+        raise OptionError("--replay plays what was recorded from its beginning; leave out --bookmark")
     if found.steps is not None and found.steps < 1:
         raise OptionError(f"expected --steps of at least 1, found {found.steps}")
-    if found.seed < 0:
-        raise OptionError(f"expected a --seed of at least 0, found {found.seed}")
+    if not 0 <= found.seed <= LARGEST_SEED:
+        raise OptionError(f"expected a --seed from 0 to {LARGEST_SEED}, found {str(found.seed)[:60]}")
     _check_browser(found)
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS
@@ -176,6 +196,7 @@ def parse(words: list[str]) -> Options:
         steps=found.steps,
         video=found.video,
         report=found.report,
+        bookmark=found.bookmark,
         browser=found.browser,
         host=found.host,
         port=found.port,
@@ -197,18 +218,14 @@ def _check_browser(found: argparse.Namespace) -> None:
         "--public-name": found.public_name,
         "--sessions": found.sessions,
     }
-    never = {
-        "--headless": found.headless or None,
-        "--replay": found.replay,
-        "--video": found.video,
-        "--report": found.report,
-        "--steps": found.steps,
-    }
-    for name, value in (never if found.browser else only).items():
-        if value is not None:
-            raise OptionError(
-                f"{name} does not go with --browser" if found.browser else f"{name} needs --browser"
-            )
+    for name, value in only.items():
+        if value is not None and not found.browser:
+            raise OptionError(f"{name} needs --browser")
+    if found.browser and found.headless:
+        raise OptionError("--headless has no player, --browser is for one; leave one of them out")
+    for name in ("replay", "video", "report"):
+        if found.browser and getattr(found, name) is not None and (found.sessions or 1) > 1:
+            raise OptionError(f"--{name} is of one session at a time; leave --sessions {found.sessions} out")
     if found.sessions is not None and not 1 <= found.sessions <= MOST_SESSIONS:
         raise OptionError(f"expected --sessions from 1 to {MOST_SESSIONS}, found {found.sessions}")
     if found.port is not None and not 0 <= found.port < 2**16:
@@ -244,13 +261,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
     add("--policy", choices=POLICIES, help="who plays")
     add("--seed", type=int, default=0, help="which world to make")
-    what = "whose dream: a checkpoint's, or another model's, MODULE:FACTORY"
+    what = "whose dream: a checkpoint's, another model's, MODULE:FACTORY, or a dream server's, ws://HOST:PORT"
     add("--checkpoint", metavar="NAME_OR_PATH", help=what)
-    add("--device", choices=("cpu", "cuda"), default="auto", help="where the dream is computed")
+    add("--device", default="auto", metavar="{cpu,cuda}", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")
     add("--steps", type=int, help="stop after this many")
     add("--video", type=Path, metavar="FILE.mp4", help="write a video")
     add("--report", type=Path, metavar="FILE.json", help="write the scores")
+    add("--bookmark", type=Path, metavar="FILE", help="begin at a state that B kept")
     add("--browser", action="store_true", help="play in a browser (docs/browser.md)")
     add(
         "--host",

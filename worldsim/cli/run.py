@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from worldsim.cli.command import say
 from worldsim.cli.keymaps import keymap
-from worldsim.cli.options import Options
+from worldsim.cli.options import OptionError, Options
+from worldsim.cli.sinks import Sinks
 from worldsim.player.keymap import Keymap
+from worldsim.session.headless import Sink
 from worldsim.session.session import Session
-from worldsim.session.sinks.replay_check import ReplayCheck
-from worldsim.session.sinks.report import Report
-from worldsim.session.sinks.video import VideoWriter
-
-if TYPE_CHECKING:
-    from worldsim.metrics.perceptual import Perceptual
 
 MakePolicy = Callable[[dict[str, Any]], Callable[[Any, dict[str, Any]], Any]]
 
@@ -32,107 +28,70 @@ class Played:
     reset_options: dict[str, Any] | None = None
 
 
-def run(
-    options: Options,
-    session: Session,
-    *,
-    make_policy: MakePolicy | None,
-    make_macro: Callable[[], Any],
-    about: dict[str, Any],
-    seed: int | None,
-    reset_options: dict[str, Any] | None = None,
-    check: ReplayCheck | None = None,
-    networks: Perceptual | None = None,
-) -> None:
-    """Play ``session`` as ``options`` say; whatever ends it, the world is closed and the sinks are finished.
+def run(options: Options, played: Played, make_sinks: Callable[[int, int], Sinks]) -> None:
+    """Play as ``options`` say; whatever ends it, the world is closed and the sinks are finished.
 
     Args:
-        make_policy: makes who plays from the reset's ``info``; None for the player's hands.
-        make_macro: makes the needle macro from the present moment.
-        about: the head of the report.
-        seed, reset_options: of the session's reset.
-        check: compares a replay with its recording.
-        networks: of LPIPS, where the report is to have it.
+        make_sinks: what the session of a number, 1, leaves behind, at so many ticks a second.
 
     Raises:
         OSError: the video or the report can not be written.
     """
+    session = played.session
     keys = keymap(options, session.env.unwrapped)
-    rate = options.config.tick_rate or keys.tick_rate
-    if networks is not None:
-        about = about | {"perceptual": {"lpips": networks.origin["lpips_alex"]}}
-    report = Report(about, networks.lpips if networks else None)
+    if keys.waits and options.from_keyboard and os.environ.get("SDL_VIDEODRIVER") == "dummy":
+        raise OptionError(
+            f"{options.env} waits for a key, and SDL_VIDEODRIVER=dummy has none; give --headless, or --policy random"
+        )
     try:
-        if options.report:
-            options.report.open("a").close()  # says now, and not after the run, that it can not be written
-        video = VideoWriter(options.video, rate) if options.video else None
-        sinks = [sink for sink in (report, video, check) if sink is not None]
+        sinks = make_sinks(1, options.config.tick_rate or keys.tick_rate)
         if options.compare:
             session.controls.set_compare(True)
+
+        def finish() -> None:
+            try:
+                sinks.finish()
+            finally:  # the world stays open: one that draws with SDL too would wait for the display
+                getattr(session.env, "seal", lambda: None)()
+
         try:
             if options.headless:
-                _play_headless(options, session, make_policy, sinks, seed, reset_options)
+                _play_headless(options, played, sinks.all)
             else:
-                _play_in_window(options, session, keys, make_policy, make_macro, sinks, seed, reset_options)
+                _play_in_window(options, played, keys, sinks.all, finish)
         finally:
-            _finish(options, report, video, check)
+            sinks.finish()
     finally:
         session.close()
 
 
-def _play_headless(
-    options: Options,
-    session: Session,
-    make_policy: MakePolicy | None,
-    sinks: list[Any],
-    seed: int | None,
-    reset_options: dict[str, Any] | None,
-) -> None:
+def _play_headless(options: Options, played: Played, sinks: tuple[Sink, ...]) -> None:
     from worldsim.session.headless import play
 
-    assert make_policy is not None, "options give every headless run a policy"
-    play(session, make_policy, sinks, seed=seed, options=reset_options, steps=options.steps)
+    assert played.make_policy is not None, "options give every headless run a policy"
+    seed, reset_options = played.seed, played.reset_options
+    play(played.session, played.make_policy, sinks, seed=seed, options=reset_options, steps=options.steps)
 
 
 def _play_in_window(
-    options: Options,
-    session: Session,
-    keys: Keymap,
-    make_policy: MakePolicy | None,
-    make_macro: Callable[[], Any],
-    sinks: list[Any],
-    seed: int | None,
-    reset_options: dict[str, Any] | None,
+    options: Options, played: Played, keys: Keymap, sinks: tuple[Sink, ...], finish: Callable[[], None]
 ) -> None:
     from worldsim.player.loop import Player
 
     config = options.config
     player = Player(
-        session,
+        played.session,
         keys,
         f"worldsim: {options.env}",
         size=(config.width, config.height),
         tick_rate=config.tick_rate,
         turn_rate=config.turn_rate,
         mouse_degrees=config.mouse_degrees,
-        make_policy=make_policy,
-        make_macro=make_macro,
-        sinks=tuple(sinks),
+        invert_y=config.invert_y,
+        make_policy=played.make_policy,
+        make_macro=played.make_macro,
+        sinks=sinks,
         limit=options.steps,
+        finish=finish,
     )
-    player.run(seed=seed, options=reset_options)
-
-
-def _finish(options: Options, report: Report, video: VideoWriter | None, check: ReplayCheck | None) -> None:
-    try:
-        if options.headless and report.steps:
-            say(report.table())
-        if check is not None and check.compared:
-            say(check.summary)
-        if options.report and report.steps:
-            report.write(options.report)
-            say(f"report: {options.report}")
-    finally:
-        if video is not None:
-            video.close()
-            say(f"video: {options.video}")
+    player.run(seed=played.seed, options=played.reset_options)

@@ -16,6 +16,7 @@ from yaml import YAMLError
 from worldsim.config import shipped
 
 C = TypeVar("C")
+_PLAIN = (int, float, bool, str, Path)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ODD = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, AssertionError)
 """What the libraries raise over YAML that is odd: dates that do not exist, keys that are lists, ..."""
@@ -147,11 +148,22 @@ def _merge(config: Any, override: DictConfig, source: str) -> Any:
         given = _node(override, key)
         if isinstance(_node(config, key), StringNode) and isinstance(given._value(), bool):
             OmegaConf.update(override, key, str(given).lower())  # in pose_from=true, true is a word
+    for key in known:  # OmegaConf takes anything into a list but a value of another type
+        node, given = _node(config, key), _node(override, key)
+        kind = node._metadata.element_type if isinstance(node, ListConfig) else None
+        if kind in _PLAIN and isinstance(given, ListConfig) and any(map(OmegaConf.is_config, _items(given))):
+            raise ConfigError(
+                f"{source}: {key}: expected a list of {kind.__name__}, found a list or mapping in it"
+            )
     try:
         return OmegaConf.merge(config, override)
     except OmegaConfBaseException as error:
         where = f"{error.full_key!r}: " if error.full_key else ""
         raise ConfigError(f"{source}: {where}{_first_line(error)}") from None
+
+
+def _items(node: ListConfig) -> list[Any]:
+    return [] if node._is_none() or node._is_missing() else [node._get_node(i) for i in range(len(node))]
 
 
 def _keys(config: DictConfig, prefix: str = "") -> Iterator[str]:

@@ -23,11 +23,13 @@ from worldsim.diffusion.ad_scheduler import Plan, generate
 from worldsim.diffusion.process import to_x0
 from worldsim.diffusion.samplers import sampler_from
 from worldsim.dream.env import Dream
+from worldsim.dream.packing import Kind, pack, unpack
 from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, Spec
 from worldsim.frames import to_uint8
 from worldsim.models.ar_diffusion import ArDiffusion
 from worldsim.models.autoencoders.ar_vae import Stream
 from worldsim.models.denoisers.layers import Cache
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 LADDER = (1, 4, 8)
 """Histories to choose from, as far as the denoiser's window reaches."""
@@ -49,6 +51,10 @@ class ArState:
     history: int
     cache: Cache | None = field(default=None, repr=False)
     stream: Stream | None = field(default=None, repr=False)
+
+
+KINDS = {"ArState": Kind(ArState), "Cache": Kind(Cache), "Stream": Kind(Stream)}
+"""What a state is made of."""
 
 
 class ArPredictor(Predictor[ArState]):
@@ -123,6 +129,22 @@ class ArPredictor(Predictor[ArState]):
         """What the denoiser keeps is of one history."""
         if state.history != settings.history:
             state.history, state.cache = settings.history, None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        return self.loaded.fingerprint
+
+    def save(self, state: ArState) -> Snapshot:
+        """All of it."""
+        return pack(state, KINDS)
+
+    def load(self, snapshot: Snapshot, settings: Settings) -> ArState:
+        """The state again."""
+        state = unpack(snapshot, KINDS, self.device)
+        if not isinstance(state, ArState):
+            raise SnapshotError("this state is not one of AR-Diffusion")
+        return state
 
     def _normalised(self, action: np.ndarray) -> Tensor:
         return self.model.normalise(torch.as_tensor(action, device=self.device))

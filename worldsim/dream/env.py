@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any, Generic
 
 import gymnasium
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.dream.context import DreamError, check_context, check_frames
 from worldsim.dream.predictor import Frames, Predictor, Row, S, Settings
+from worldsim.session.snapshot import Snapshot, SnapshotError, joined
 
 Step = tuple[Frames, float, bool, bool, dict[str, Any]]
 """What gymnasium's step gives."""
@@ -139,7 +141,8 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         super().reset(seed=seed)
         context = check_context(options or {}, self.size, self.action_space)
         self._pose, self._future = None, []
-        self.state = self.predictor.begin(context, self.settings, self._seed if seed is None else seed)
+        begun = _generator_seed(self._seed if seed is None else seed)
+        self.state = self.predictor.begin(context, self.settings, begun)
         self._count, self._frame = len(context.frames), context.frames[-1]
         return context.frames[-1], self._info({}, 0.0)
 
@@ -194,6 +197,52 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         self.predictor.correct(self.state, frames, poses, self.settings)
         self._frame = frames[-1]
 
+    def save(self) -> Snapshot:
+        """A copy of the dream to go back to: its past, memory, pose, dials and random numbers.
+
+        Raises:
+            SnapshotError: no reset came before, or its predictor cannot.
+        """
+        if self.state is None or self._frame is None:
+            raise SnapshotError("a dream that has not begun has no state to keep")
+        about = {"weights": self.predictor.fingerprint, "size": self.size, "count": self._count}
+        shown = Snapshot({}, {"frame": self._frame.copy()})
+        return joined(
+            {"state": self.predictor.save(self.state), "shown": shown},
+            settings=asdict(self.settings),
+            **about,
+        )
+
+    def load(self, snapshot: Snapshot) -> tuple[Frames, dict[str, Any]]:
+        """Go back to what :meth:`save` gave; what :meth:`reset` gives, of the frame that was the newest then.
+
+        Raises:
+            SnapshotError: other weights dreamt it, at another size, or it is not whole.
+        """
+        facts = snapshot.tree
+        if facts.get("weights") != self.predictor.fingerprint:
+            raise SnapshotError(
+                f"this state was dreamt by other weights ({str(facts.get('weights'))[:12]}) than those of "
+                f"{self._spec.name} here ({self.predictor.fingerprint[:12]}); give the checkpoint that dreamt it"
+            )
+        if facts.get("size") != self.size:
+            raise SnapshotError(
+                f"this state has pictures of {facts.get('size')} pixels, this dream of {self.size}"
+            )
+        try:
+            settings = Settings(**facts["settings"])
+            self._check(settings)
+            count, frame = (
+                int(facts["count"]),
+                check_frames(snapshot.arrays["shown/frame"][None], self.size, "it"),
+            )
+        except (LookupError, TypeError, ValueError) as error:
+            raise SnapshotError(f"this state is not whole ({str(error)[:100]})") from None
+        self.state = self.predictor.load(snapshot.part("state"), settings)
+        self.settings = settings
+        self._pose, self._future, self._count, self._frame = None, [], count, frame[0]
+        return self._frame, self._info({}, 0.0)
+
     def plan(self, actions: Sequence[Any]) -> None:
         """Tell the actions that will follow the next one, where they are known."""
         self._future = [as_vector(self.action_space, action) for action in actions]
@@ -224,6 +273,16 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         if self.state is not None:
             self.predictor.turn(self.state, self.settings)
 
+    def _check(self, settings: Settings) -> None:
+        """Whether all dials can be put so; they stay as they are."""
+        state, before = self.state, replace(self.settings)
+        self.state = None
+        try:
+            for name, value in asdict(settings).items():
+                setattr(self, name, value)
+        finally:
+            self.state, self.settings = state, before
+
     def _row(self) -> Row[S]:
         if self.state is None:
             raise DreamError(
@@ -239,3 +298,10 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
     def _info(self, ms: dict[str, float], step_ms: float) -> dict[str, Any]:
         assert self.state is not None
         return {**self.predictor.about(self.state, self.settings), "ms": ms, "step_ms": step_ms}
+
+
+def _generator_seed(seed: int) -> int:
+    """A seed that torch takes; a larger one is folded."""
+    if seed < 2**63:
+        return seed
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])

@@ -9,7 +9,8 @@ frame out.
             return self.frame  # uint8 (H, W, 3)
 
 ``begin`` may also take ``seed``. Optional: ``correct(frames)``, true frames (n, H, W, 3) in the place of the newest
-(a model without it begins anew, from all that it was shown, corrected); ``size`` (64), ``histories`` (how many frames
+(a model without it begins anew, from all that it was shown, corrected); ``save()``, a copy of all it knows as arrays
+by name, and ``load(arrays)``, so that one can come back to a state; ``size`` (64), ``histories`` (how many frames
 ``begin`` may be given, a ladder) and ``action_spec`` (what it was trained on; the world's that is played where it has
 none).
 """
@@ -33,6 +34,7 @@ from gymnasium import spaces
 from worldsim.actions import ActionSpec, check_same, space_from_spec
 from worldsim.dream.context import DreamError, check_size
 from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, Spec
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 GROUP = "worldsim.predictors"
 """The entry points that other packages may give, a name and a factory each."""
@@ -201,6 +203,35 @@ class External(Predictor[ExternalState]):
         """Frames that it was given or gave; what it keeps of them nobody knows."""
         return {"memory_frames": min(settings.history, len(state.frames)), "memory_latents": 0}
 
+    def save(self, state: ExternalState) -> Snapshot:
+        """What the model gives, and what it was shown."""
+        self._check_alone(state)
+        if not (callable(getattr(self.model, "save", None)) and callable(getattr(self.model, "load", None))):
+            raise SnapshotError(
+                f"{self.spec.name} cannot keep the state of a dream: it has no save() and load(arrays)"
+            )
+        arrays = _run(self.spec.name, "save()", self.model.save)
+        if not isinstance(arrays, dict) or not all(isinstance(a, np.ndarray) for a in arrays.values()):
+            raise DreamError(f"{self.spec.name}: expected save() to give arrays by name")
+        shown = {"frames": np.stack(list(state.frames))}
+        if state.actions:
+            shown["actions"] = np.stack(list(state.actions))
+        copies = {f"model/{name}": np.array(array) for name, array in arrays.items()}
+        return Snapshot({"seed": state.seed}, shown | copies)
+
+    def load(self, snapshot: Snapshot, settings: Settings) -> ExternalState:
+        """The model goes back to it."""
+        frames, most = snapshot.arrays.get("frames"), max(self.spec.histories)
+        if frames is None or frames.ndim != 4 or not callable(getattr(self.model, "load", None)):
+            raise SnapshotError(f"{self.spec.name} cannot go back to this state")
+        actions = snapshot.arrays.get("actions", np.zeros((0, 0), np.float32))
+        state = ExternalState(deque(frames, most), deque(actions, most - 1), int(snapshot.tree["seed"]))
+        start = "model/"
+        kept = {k.removeprefix(start): a for k, a in snapshot.arrays.items() if k.startswith(start)}
+        _run(self.spec.name, "load(arrays)", self.model.load, kept)
+        self._now = state
+        return state
+
     def _begin(self, state: ExternalState, settings: Settings) -> None:
         frames = np.stack(list(state.frames)[-settings.history :])
         past = list(state.actions)[len(state.actions) - len(frames) + 1 :]
@@ -213,7 +244,7 @@ class External(Predictor[ExternalState]):
         size = self.spec.size
         found = np.array(frame)
         if frame is None or found.shape != (size, size, 3) or found.dtype != np.uint8:
-            what = "nothing" if frame is None else f"{found.dtype} {found.shape}"
+            what = "nothing" if frame is None else f"{found.dtype} {found.shape}{_not_numbers(found)}"
             raise DreamError(
                 f"{self.spec.name}: expected step to give a frame uint8 ({size}, {size}, 3) of values 0 to 255, "
                 f"found {what}"
@@ -225,6 +256,12 @@ class External(Predictor[ExternalState]):
             raise DreamError(
                 f"{self.spec.name} plays one dream at a time; make another one for another dream"
             )
+
+
+def _not_numbers(found: np.ndarray) -> str:
+    """Words for a picture that holds NaN or infinity."""
+    broken = found.dtype.kind == "f" and not np.isfinite(found).all()
+    return ", some of it NaN or infinite" if broken else ""
 
 
 def _size(model: Any) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.actions import ActionSpec
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 Frames = NDArray[np.uint8]
 S = TypeVar("S")
@@ -101,7 +102,8 @@ class Predictor(Protocol[S]):
         ...
 
     def about(self, state: S, settings: Settings) -> dict[str, Any]:
-        """Of a dream's newest frame: ``memory_frames`` and ``memory_latents`` that were read, and perhaps ``pose``."""
+        """Of a dream's newest frame: ``memory_frames`` and ``memory_latents`` that were read; perhaps its ``pose``, the
+        ``calls`` of a network that it took, and its ``novelty``, the share of the view that memory did not show."""
         return {"memory_frames": 0, "memory_latents": 0}
 
     def turn(self, state: S, settings: Settings) -> None:
@@ -115,6 +117,27 @@ class Predictor(Protocol[S]):
     def prepare(self, state: S) -> None:
         """Do what the next step would begin with, whatever its action."""
         return None
+
+    @property
+    def fingerprint(self) -> str:
+        """What a dream's state belongs to: a name of the weights, the same wherever they are loaded."""
+        return self.spec.name
+
+    def save(self, state: S) -> Snapshot:
+        """A copy of all it knows of a dream, to go back to: the same actions then give the same frames.
+
+        Raises:
+            SnapshotError: this predictor cannot.
+        """
+        raise SnapshotError(f"{self.spec.name} cannot keep the state of a dream")
+
+    def load(self, snapshot: Snapshot, settings: Settings) -> S:
+        """The state of a dream that :meth:`save` gave, of the same fingerprint.
+
+        Raises:
+            SnapshotError: it is not whole, or does not fit.
+        """
+        raise SnapshotError(f"{self.spec.name} cannot go back to a state")
 
     def prefetch(self, frame: Frames) -> None:
         """A true frame (H, W, 3) that a correction will bring."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,6 +21,9 @@ from worldsim.dream.external import Factory
 from worldsim.dream.predictor import Predictor
 from worldsim.dream.video import MethodPredictor
 from worldsim.dream.world import WorldPredictor
+
+if TYPE_CHECKING:
+    from worldsim.dream.remote.link import Link
 
 PAIR = "ar_diffusion"
 """The method that plays a pair of AR-VAE and denoiser, and the kind of its checkpoint."""
@@ -77,17 +81,21 @@ class Source:
         name: as it was asked for.
         loaded: the checkpoint; None for a model that is not ours.
         factory: what makes that one.
+        link: to the server that has it, where it is on another machine.
         device: where it computes.
     """
 
     name: str
     loaded: Loaded[Any] | None = None
     factory: Factory | None = None
+    link: Link | None = None
     device: torch.device | str = "cpu"
 
     @property
     def size(self) -> int:
         """Side of its pictures, pixels."""
+        if self.link is not None:
+            return int(self.link.about["spec"].size)
         if self.loaded is None:
             return int(getattr(self.factory, "size", external.SIZE))
         return int(self.loaded.model.config.size)
@@ -95,6 +103,8 @@ class Source:
     @property
     def sharper(self) -> bool:
         """Whether it can show pictures of a multiple of that side."""
+        if self.link is not None:
+            return bool(self.link.about["sharper"])
         return bool(
             self.loaded and self.loaded.description.kind == "world" and self.loaded.model.config.pixels
         )
@@ -102,6 +112,8 @@ class Source:
     @property
     def compresses(self) -> bool:
         """Whether its dreams take a budget that no method sets."""
+        if self.link is not None:
+            return bool(self.link.about["compresses"])
         return self.loaded is not None and self.loaded.description.kind == "world"
 
     def dream(self, options: Options | None = None, **settings: Any) -> Dream[Any]:
@@ -110,18 +122,30 @@ class Source:
         Raises:
             DreamError: options or settings that it does not have.
         """
-        options = options or Options()
+        return Dream(self.predictor(options or Options()), **settings)
+
+    def predictor(self, options: Options) -> Predictor[Any]:
+        """What imagines the frames of a new dream.
+
+        Raises:
+            DreamError: options that it does not have.
+            DreamLost: it is on another machine, and not there any more.
+        """
         if self.loaded is not None:
-            return Dream(PREDICTORS[self.loaded.description.kind](self.loaded, options), **settings)
+            return PREDICTORS[self.loaded.description.kind](self.loaded, options)
+        if self.link is not None:
+            from worldsim.dream.remote.client import RemotePredictor
+
+            return RemotePredictor(self.link, options.size, options.action_spec)
         assert self.factory is not None
-        model = external.make(
+        return external.make(
             self.factory, self.name, size=options.size, action_spec=options.action_spec, device=self.device
         )
-        return Dream(model, **settings)
 
 
 def find(name: str, device: torch.device | str = "cpu", method: str = "") -> Source:
-    """What a name means: ``package.module:factory``, an entry point of ``worldsim.predictors``, or a checkpoint.
+    """What a name means: ``ws://HOST:PORT``, a dream server; ``package.module:factory`` or an entry point of
+    ``worldsim.predictors``; or a checkpoint.
 
     Args:
         method: the name of the method that is to play it; empty where it plays by its own.
@@ -131,11 +155,27 @@ def find(name: str, device: torch.device | str = "cpu", method: str = "") -> Sou
         DreamError: no such module or factory, or a method for a model that is not ours.
         ModelFailed: its module does not import.
     """
+    if is_remote(name):
+        if method:
+            raise DreamError(f"a dream server has its own method; leave method={method} out")
+        if not all(find_spec(needed) for needed in ("msgpack", "websockets")):
+            raise DreamError(
+                'a dream on another machine needs packages that are not installed; run: pip install -e ".[remote]"'
+            )
+        from worldsim.dream.remote.link import Link
+
+        link = Link(name)
+        return Source(link.name, link=link, device=link.about["device"])
     if factory := external.find(name):
         if method:
             raise DreamError(f"{name} plays by itself; leave method={method} out")
         return Source(name, factory=factory, device=device)
     return Source(name, load(name, device, method), device=device)
+
+
+def is_remote(name: str) -> bool:
+    """Whether a name is the address of a dream server."""
+    return name.startswith(("ws://", "wss://"))
 
 
 def load(name: str, device: torch.device | str = "cpu", method: str = "") -> Loaded[Any]:

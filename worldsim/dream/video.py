@@ -23,10 +23,12 @@ from worldsim.diffusion.methods import Method
 from worldsim.diffusion.process import corrupt
 from worldsim.dream.context import DreamError
 from worldsim.dream.env import Dream
+from worldsim.dream.packing import Kind, pack, unpack
 from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, Spec
 from worldsim.frames import to_uint8
 from worldsim.models.memory.variants.protocol import References
 from worldsim.models.video_model import VideoModel
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 LADDER = (1, 8, 16, 48, 112)
 """Histories to choose from, as far as the method itself reaches."""
@@ -47,6 +49,10 @@ class MethodState:
     random: torch.Generator
     carried: Tensor | None = None
     past: tuple[list[int], References] | None = field(default=None, repr=False)
+
+
+KINDS = {"MethodState": Kind(MethodState), "References": Kind(References)}
+"""What a state is made of."""
 
 
 class MethodPredictor(Predictor[MethodState]):
@@ -128,6 +134,22 @@ class MethodPredictor(Predictor[MethodState]):
         """References within reach, and the latents that they are compressed to."""
         n_context = min(settings.history, self.method.references.most, state.shown)
         return {"memory_frames": n_context, "memory_latents": min(settings.budget, n_context)}
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights and the method."""
+        return f"{self.loaded.fingerprint} {self.method.name}"
+
+    def save(self, state: MethodState) -> Snapshot:
+        """All of it."""
+        return pack(state, KINDS)
+
+    def load(self, snapshot: Snapshot, settings: Settings) -> MethodState:
+        """The state again."""
+        state = unpack(snapshot, KINDS, self.device)
+        if not isinstance(state, MethodState):
+            raise SnapshotError("this state is not one of a method")
+        return state
 
     def _normalised(self, action: np.ndarray) -> Tensor:
         return self.model.normalise(torch.as_tensor(action, device=self.device))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,12 +14,15 @@ from worldsim.checkpoint import LoadedModel
 from worldsim.diffusion.schedules import next_frame
 from worldsim.dream.context import DreamError, check_size
 from worldsim.dream.env import Dream, Step
+from worldsim.dream.kept_world import check_state
+from worldsim.dream.packing import Kind, pack, unpack
 from worldsim.dream.predictor import Context, Frames, Predictor, Row, Settings, Spec
-from worldsim.engine.past import DreamPast
+from worldsim.engine.past import DreamPast, Kept
 from worldsim.engine.pixel_recall import depths_of
 from worldsim.engine.select import engine_for
 from worldsim.engine.step import DreamState
 from worldsim.models.geometry import wrap
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 __all__ = ["DreamEnv", "DreamError", "Step", "WorldPredictor"]
 
@@ -31,9 +35,9 @@ class WorldPredictor(Predictor[DreamState]):
 
     Args:
         loaded: the trained model.
-        engine: what computes: ``cpu``, ``eager`` or ``auto``, the fastest that can
-            (:mod:`worldsim.engine.select`).
-        precision: what the fast engine multiplies in where it makes pictures, ``fp32``, ``bf16`` or ``auto``.
+        engine: what computes: a name of :data:`worldsim.engine.select.BACKENDS`, or ``auto``, the fastest of those
+            that can.
+        precision: what the fast engine multiplies in where it makes pictures, ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         second: whether a second denoiser, where the checkpoint has one, ever takes over.
         alone_after: after how many frames without a true one among them; None is what the checkpoint says.
         size: side of the pictures that it takes and shows, the model's or, where it has a memory of pixels, a multiple
@@ -139,11 +143,13 @@ class WorldPredictor(Predictor[DreamState]):
         state.stale = True
 
     def about(self, state: DreamState, settings: Settings) -> dict[str, Any]:
-        """Its pose (5,), float64, and what was read."""
+        """Its pose (5,), float64, what was read, and what that took."""
         return {
             "pose": state.past.poses[-1].double().cpu().numpy(),
             "memory_frames": min(settings.history, len(state.past)),
             "memory_latents": 0 if state.memory is None else len(state.memory),
+            "calls": state.calls,
+            "novelty": state.novelty,
         }
 
     def turn(self, state: DreamState, settings: Settings) -> None:
@@ -164,6 +170,35 @@ class WorldPredictor(Predictor[DreamState]):
     def prefetch(self, frame: Frames) -> None:
         """Encode it meanwhile, in another thread."""
         self.loaded.ahead.prefetch(frame)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights."""
+        return self.loaded.fingerprint
+
+    def save(self, state: DreamState) -> Snapshot:
+        """The past with all that the engine keeps of it, its memory and its random numbers."""
+        past, backend = state.past, self.engine.backend
+        kept = Kept(past.kept.frames, backend.detach(past.kept.context))
+        packed = pack(replace(state, past=replace(past, kept=kept)), self._kinds())
+        return Snapshot({**packed.tree, "engine": type(backend).__name__}, packed.arrays)
+
+    def load(self, snapshot: Snapshot, settings: Settings) -> DreamState:
+        """The state again; a dream is kept by one engine and goes on by the same."""
+        self.engine = engine_for(self.loaded, *self._engine_words)
+        backend = self.engine.backend
+        if (kept_by := snapshot.tree.get("engine")) != type(backend).__name__:
+            raise SnapshotError(f"this state was kept by the engine {kept_by}, not {type(backend).__name__}")
+        state = unpack(snapshot, self._kinds(), self.device)
+        with torch.inference_mode():
+            check_state(state, backend, self.spec.size, max(self.spec.histories))
+        state.past.kept.context = backend.attach(state.past.kept.context)
+        return cast(DreamState, state)
+
+    def _kinds(self) -> dict[str, Kind]:
+        ours: tuple[type, ...] = (DreamState, Kept, *self.engine.backend.keeps)
+        past = Kind(DreamPast, {"config": self.model.config.dream})
+        return {made.__name__: Kind(made) for made in ours} | {"DreamPast": past}
 
     def _normalised(self, action: np.ndarray) -> Tensor:
         return self.model.normalise(torch.as_tensor(action, device=self.device))

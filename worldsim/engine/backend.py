@@ -39,6 +39,8 @@ class Backend(Sampler, Protocol):
     """How latents lie in memory while they are made."""
     flushes_denormals: bool
     """Whether the numbers nearest to 0 are taken for 0, on the thread that computes."""
+    keeps: tuple[type, ...]
+    """Dataclasses that what it keeps of a past is made of, so that it can be written down."""
 
     def compress(self, past: DreamPast, part: slice, budget: int) -> Sized:
         """The frames in this part of a past, of which there may be none, as ``budget`` memory latents or fewer."""
@@ -115,6 +117,14 @@ class Backend(Sampler, Protocol):
 
         ``free_running``: for the second denoiser, which takes over where a dream has been left alone.
         """
+        ...
+
+    def detach(self, context: Any) -> Any:
+        """The context of one dream as one of ``keeps``, apart from those that it steps with."""
+        ...
+
+    def attach(self, kept: Any) -> Any:
+        """The context again."""
         ...
 
     def drawer(self, past: DreamPast, part: slice, index: int) -> Callable[[Tensor], Tensor]:

@@ -35,6 +35,7 @@ class Eager:
 
     memory_format = torch.contiguous_format
     flushes_denormals = False
+    keeps: tuple[type, ...] = (KeptFrame, MemoryViews, Cache)
 
     def __init__(self, model: WorldModel) -> None:
         self.model = model
@@ -156,6 +157,14 @@ class Eager:
             level = torch.full(z.shape[:2], self.model.context_level, device=z.device)
             self._denoiser(free_running).commit(z, level, controls[None], cache, first)
         return cache
+
+    def detach(self, context: Cache) -> Cache:
+        """See :class:`.Backend`."""
+        return context
+
+    def attach(self, kept: Cache) -> Cache:
+        """See :class:`.Backend`."""
+        return kept
 
     def drawer(self, past: DreamPast, part: slice, index: int) -> Callable[[Tensor], Tensor]:
         """See :class:`.Backend`."""

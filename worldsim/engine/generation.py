@@ -6,7 +6,7 @@ frame that was drawn is a memory like any other from then on: what was imagined 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -19,15 +19,12 @@ from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import depths_of
+from worldsim.engine.pixel_recall import Measure, depths_of
 from worldsim.frames import smaller
 from worldsim.models.denoisers.generator import SEEN, Generator
 
 SOMETHING_NEW = 0.03
 """Share of a view that memory does not show, from which a frame takes twice as many steps."""
-
-Measure = Callable[[Tensor, Tensor], Tensor]
-"""Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
 
 
 class Sampler(Protocol):
@@ -99,14 +96,19 @@ def remembered(
     far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
     pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
     marks = [OWN if i >= past.true_until else TRUE for i in sources]
-    picture, mark, _ = draw(pose, pictures, far, [past.poses[i].tolist() for i in places], marks)
+    poses = torch.stack([past.poses[i] for i in places]).tolist()  # one transfer where they lie on a GPU
+    picture, mark, _ = draw(pose, pictures, far, poses, marks)
     return stack(picture, mark)
+
+
+def novelty(evidence: NDArray[np.float32]) -> float:
+    """The share of a view that memory does not show, of its evidence (SEEN, H, W)."""
+    return 1 - float((evidence[3] > 0).mean())
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
     """Denoising steps of a frame with this evidence (SEEN, H, W): ``steps``, twice as many where something is new."""
-    new = 1 - float((evidence[3] > 0).mean())
-    return steps * (1 if new < SOMETHING_NEW else 2)
+    return steps * (1 if novelty(evidence) < SOMETHING_NEW else 2)
 
 
 def shown_again(past: DreamPast, random: torch.Generator, level: float) -> tuple[Tensor, float]:

@@ -14,14 +14,12 @@ from worldsim.frames import larger, to_tensor
 from worldsim.models.memory.rays.pixel_memory import Seen
 from worldsim.models.world_model import WorldModel
 
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
 
-def depths_of(
-    past: DreamPast, places: Sequence[int], measure: Callable[[Tensor, Tensor], Tensor]
-) -> list[Tensor]:
-    """Log distances of the frames at these places of the past, each measured once.
 
-    ``measure`` takes latents (n, C, h, w) and pitches (n,) to log distances (n, ., .).
-    """
+def depths_of(past: DreamPast, places: Sequence[int], measure: Measure) -> list[Tensor]:
+    """Log distances of the frames at these places of the past, each measured once."""
     missing = [i for i in dict.fromkeys(places) if past.depths[i] is None]
     if missing:
         pitch = torch.stack([past.poses[i][4] for i in missing])
@@ -31,12 +29,14 @@ def depths_of(
     return [d for d in (past.depths[i] for i in places) if d is not None]
 
 
-def gather_sources(model: WorldModel, pasts: Sequence[DreamPast], sources: Sequence[Sequence[int]]) -> Seen:
+def gather_sources(
+    pasts: Sequence[DreamPast], sources: Sequence[Sequence[int]], measure: Measure, room: int = 0
+) -> Seen:
     """The frames of these indices of each past, as :class:`.pixel_memory.PixelMemory` takes them.
 
-    Rows with fewer frames than the longest are filled up.
+    Rows with fewer frames than the longest, or than ``room``, are filled up; ``measure`` as in :func:`depths_of`.
     """
-    room = max(1, *(len(row) for row in sources))
+    room = max(1, room, *(len(row) for row in sources))
     device = pasts[0].latents[-1].device
     rows = []
     for past, row in zip(pasts, sources, strict=True):
@@ -46,7 +46,7 @@ def gather_sources(model: WorldModel, pasts: Sequence[DreamPast], sources: Seque
         rows.append(
             Seen(
                 to_tensor(np.stack([past.pictures[i] for i in known]), device),
-                torch.stack(depths_of(past, known, model.pixels.depth)),
+                torch.stack(depths_of(past, known, measure)),
                 torch.stack([past.poses[i] for i in known]),
                 torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
                 torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),
@@ -76,4 +76,4 @@ def recall_pixels(
     depth = model.pixels.depth(latents, poses[:, 4])
     if (side := pasts[0].side) != drawn.shape[-1]:
         drawn = larger(drawn.clamp(-1, 1), side)
-    return model.pixels(drawn, depth, poses, gather_sources(model, pasts, sources)), depth
+    return model.pixels(drawn, depth, poses, gather_sources(pasts, sources, model.pixels.depth)), depth

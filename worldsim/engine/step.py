@@ -19,7 +19,7 @@ from torch import Tensor
 
 from worldsim.engine.backend import Backend, Selection
 from worldsim.engine.evidence import Evidence
-from worldsim.engine.generation import generate, remembered, steps_by_novelty
+from worldsim.engine.generation import generate, novelty, remembered, steps_by_novelty
 from worldsim.engine.localisation.relocalise import relocalise
 from worldsim.engine.localisation.visual_odometry import refine_poses
 from worldsim.engine.past import DreamPast
@@ -28,7 +28,11 @@ from worldsim.engine.timer import PhaseTimer
 
 @dataclass
 class DreamState:
-    """A dream's past, its compressed memory and its settings. ``age``: frames since the last compression."""
+    """A dream's past, its compressed memory and its settings. ``age``: frames since the last compression.
+
+    ``calls``: of its network for the newest frame; ``novelty``: the share of that view that memory did not show, None
+    where nobody asks.
+    """
 
     past: DreamPast
     history: int = 0
@@ -39,6 +43,8 @@ class DreamState:
     age: int = 0
     stale: bool = True
     random: torch.Generator = field(default_factory=torch.Generator)
+    calls: int = 0
+    novelty: float | None = None
 
     def fits(self, other: DreamState) -> bool:
         """Whether the two can be rows of one batch."""
@@ -146,8 +152,9 @@ class Engine:
         strides, level = self.model.config.generator.strides, self.model.context_level
         latents = generate(self.backend, pasts, randoms, controls, evidence, steps, spacing, strides, level)
         mark("denoise")
-        for past, drawn_evidence in zip(pasts, evidence, strict=True):
-            past.evidence, past.pending = drawn_evidence, False
+        for state, drawn_evidence, calls in zip(states, evidence, steps, strict=True):
+            state.past.evidence, state.past.pending = drawn_evidence, False
+            state.calls, state.novelty = calls, novelty(drawn_evidence)
         return latents
 
     def _denoise(
@@ -165,8 +172,8 @@ class Engine:
         like = pasts[0].latents[-1]
         noise = torch.stack([torch.randn(like.shape, generator=state.random) for state in states])
         latents = self.backend.denoise(pasts, read, noise.to(like.device), controls, steps, spacing, mark)
-        for past in pasts:
-            past.pending = False
+        for state in states:
+            state.past.pending, state.calls = False, steps
         return latents
 
     def _newest_control(self, past: DreamPast) -> Tensor:

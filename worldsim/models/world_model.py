@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -165,13 +166,19 @@ class WorldModel(nn.Module):
         return MemoryViews(kept, self.reader.points(kept, poses), poses, index, valid[:, m - keep :])
 
     def read(
-        self, views: MemoryViews, target: Tensor, index: Tensor, visible: Tensor | None = None
+        self,
+        views: MemoryViews,
+        target: Tensor,
+        index: Tensor,
+        visible: Tensor | None = None,
+        reader: Callable[..., tuple[Tensor, ...]] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Draw new frames from remembered ones.
 
         Args:
             views: N remembered frames; target: (B, T, 5), poses of the new frames; index: (T,), theirs.
             visible: (B, T, N) bool, which remembered frames each new frame may see; default all valid ones.
+            reader: what computes in the place of the model's own reader, with its arguments and results.
 
         Returns:
             a guess of the latents (B, T, C, h, w), and guess and features stacked for the denoiser.
@@ -181,7 +188,7 @@ class WorldModel(nn.Module):
         chosen, valid = self.choose(views, target, visible)
         row = torch.arange(b, device=flat.device).repeat_interleave(t)[:, None]
         ages = (index.repeat(b)[:, None] - views.index[row, chosen]).float()
-        guess, extra = self.reader(
+        guess, extra = (reader or self.reader)(
             views.features[row, chosen],
             views.points[row, chosen],
             views.poses[row, chosen],

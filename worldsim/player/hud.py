@@ -35,6 +35,8 @@ def draw(
     keys: tuple[str, ...] = (),
 ) -> None:
     """Draw the HUD of the tick that is on the screen; ``keys`` are those that play, a walker's where there are none."""
+    if not place.height:  # the window is too small
+        return
     left, room = float(place.left), place.width - GAP * (len(_SHARES) - 1)
     cards = []
     for share in _SHARES:
@@ -105,8 +107,7 @@ def _pace(on: pygame.Surface, card: pygame.Rect, board: Scoreboard) -> None:
     wide = card.width - 2 * _PAD
     for i, view in enumerate(tick.dreams.values()):
         top = y + 27 + i * 48
-        steps = "1 step" if view.steps == 1 else f"{view.steps} steps"
-        text(on, f"{view.name}: {view.step_ms:.0f} ms, {steps}", (card.left + _PAD, top), 19, TEXT, wide)
+        text(on, f"{view.name}: {view.cost}", (card.left + _PAD, top), 19, TEXT, wide)
         used = f"memory in use: {view.memory_frames} frames, {view.memory_latents} latents"
         text(on, used, (card.left + _PAD, top + 16), 17, FAINT, wide)
         full = pygame.Rect(card.left + _PAD, top + 33, wide, 5)

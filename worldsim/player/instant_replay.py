@@ -28,6 +28,7 @@ class InstantReplay:
         self._rate, self._folder, self._tell = rate, folder, tell
         self._ticks: deque[Tick] = deque(maxlen=SECONDS * rate)
         self._savers: list[threading.Thread] = []
+        self._begun: set[Path] = set()
 
     def add(self, tick: Tick) -> None:
         """Remember one tick."""
@@ -35,10 +36,19 @@ class InstantReplay:
 
     def save(self) -> None:
         """Begin to write what is remembered, at the pace it was played."""
-        path = self._folder / time.strftime("worldsim-%Y%m%d-%H%M%S.mp4")
+        path = self._free(time.strftime("worldsim-%Y%m%d-%H%M%S"))
         saver = threading.Thread(target=self._write, args=(path, list(self._ticks)), name="save clip")
         self._savers.append(saver)
         saver.start()
+
+    def _free(self, name: str) -> Path:
+        """A file of this name, or of one with a number where something was saved in the same second."""
+        path, number = self._folder / f"{name}.mp4", 1
+        while path in self._begun or path.exists():
+            number += 1
+            path = self._folder / f"{name}-{number}.mp4"
+        self._begun.add(path)
+        return path
 
     @property
     def saving(self) -> bool:

@@ -39,6 +39,7 @@ class KeyFile:
         bindings: (keys, action); no keys are what is done while nothing is held. The actions are checked.
         tick_rate: ticks a second of live play.
         source: where the bindings come from, for errors.
+        waits: whether the world stands still while nothing is held.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class KeyFile:
         bindings: Iterable[tuple[Iterable[str], Any]],
         tick_rate: int = TICK_RATE,
         source: str = "",
+        waits: bool = False,
     ) -> None:
-        self.tick_rate, self._space, self._source = tick_rate, space, source
+        self.tick_rate, self._space, self._source, self.waits = tick_rate, space, source, waits
         found = [Binding(frozenset(keys), self._checked(space, action)) for keys, action in bindings]
         rests = [b.action for b in found if not b.keys]
         self._rest = _whole(space, rests[0] if rests else None)
@@ -57,8 +59,10 @@ class KeyFile:
         self.keys = tuple(dict.fromkeys(order))
 
     def action(self, intent: Intent) -> Any:
-        """The action of the keys held."""
+        """The action of the keys held; None where there are none and the world waits for one."""
         held = [b for b in self._bindings if b.keys <= intent.held]
+        if self.waits and not held:
+            return None
         counting = [b for b in held if not any(b.keys < other.keys for other in held)]
         return _joined(self._space, self._rest, [b.action for b in counting])
 
@@ -73,7 +77,10 @@ class KeyFile:
     def _checked(self, space: spaces.Space[Any], action: Any, where: str = "") -> Any:
         """What a binding says as the space has it; in a Dict only the fields named."""
         if isinstance(space, spaces.Dict):
-            if not isinstance(action, Mapping) or set(action) - set(space.spaces):
+            if not isinstance(action, Mapping):
+                raise self._wrong(f"fields of {sorted(space.spaces)}", action)
+            action = {str(name): part for name, part in action.items()}  # YAML's 0 is the field "0"
+            if set(action) - set(space.spaces):
                 raise self._wrong(f"fields of {sorted(space.spaces)}", action)
             return {name: self._checked(space.spaces[name], part, name) for name, part in action.items()}
         if isinstance(space, spaces.Discrete):
@@ -98,6 +105,8 @@ class KeyFile:
 def read(path: Path, space: spaces.Space[Any], tick_rate: int = TICK_RATE) -> KeyFile:
     """The keymap in a YAML file: ``keys``, a mapping of keys ("left", "left+up") to actions; ``rest``; ``tick_rate``.
 
+    ``rest`` is what is done while no key is held, by default the first action, or zeros; ``rest: null`` lets it wait.
+
     Raises:
         KeysError: no such file, no YAML, another key in it, or actions that the world does not have.
     """
@@ -116,9 +125,9 @@ def read(path: Path, space: spaces.Space[Any], tick_rate: int = TICK_RATE) -> Ke
     if not isinstance(rate, int) or rate < 1:
         raise KeysError(f"{path}: expected a tick_rate of at least 1, found {rate!r}")
     bindings: list[tuple[list[str], Any]] = [(str(keys).split("+"), a) for keys, a in config["keys"].items()]
-    if "rest" in config:
+    if config.get("rest") is not None:
         bindings.append(([], config["rest"]))
-    return KeyFile(space, bindings, rate, str(path))
+    return KeyFile(space, bindings, rate, str(path), waits="rest" in config and config["rest"] is None)
 
 
 def _whole(space: spaces.Space[Any], named: Any) -> Any:

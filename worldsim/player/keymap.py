@@ -29,9 +29,10 @@ class Keymap(Protocol):
 
     tick_rate: int  # ticks a second of live play
     keys: tuple[str, ...]  # the names of the keys that play; none: those of a walker, and the mouse
+    waits: bool  # whether the world stands still until a key is pressed
 
     def action(self, intent: Intent) -> Any:
-        """The action that does what the player wants."""
+        """The action that does what the player wants; None where it waits and no key is held."""
         ...
 
     def intent(self, action: Any) -> Intent:
@@ -44,6 +45,7 @@ class MinecraftKeymap:
 
     tick_rate = 20
     keys: tuple[str, ...] = ()
+    waits = False
     buttons = tuple(sorted(MOVES))
 
     def action(self, intent: Intent) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class DMLabKeymap:
 
     tick_rate = 15
     keys: tuple[str, ...] = ()
+    waits = False
     degrees_per_pixel = 0.06
     max_pixels = 512
 
@@ -118,7 +121,8 @@ class InputState:
     """What the player's hands do now: written at 60 Hz by the window, read once a tick by the stepper.
 
     Held turns (arrow keys, stick) turn at a rate; the mouse adds up what it moved since the last tick, so
-    no motion is lost when a dream is slow. ``words`` are what can be held, besides TURNS.
+    no motion is lost when a dream is slow. ``words`` are what can be held, besides TURNS; ``invert_y`` turns the
+    vertical axis of mouse and stick round.
     """
 
     def __init__(
@@ -126,7 +130,9 @@ class InputState:
         turn_rate: float = TURN_RATE,
         mouse_degrees: float = MOUSE_DEGREES,
         words: tuple[str, ...] = MOVES,
+        invert_y: bool = False,
     ) -> None:
+        self._vertical = -1.0 if invert_y else 1.0
         self.turn_rate, self.mouse_degrees, self._words = turn_rate, mouse_degrees, frozenset(words)
         self._lock = threading.Lock()
         self._held: frozenset[str] = frozenset()
@@ -162,6 +168,7 @@ class InputState:
             (right, down), (mouse_right, mouse_down) = self._stick, self._mouse
             self._tapped, self._mouse = set(), (0.0, 0.0)
         right += ("look right" in held) - ("look left" in held)
+        down, mouse_down = down * self._vertical, mouse_down * self._vertical
         down += ("look down" in held) - ("look up" in held)
         step = self.turn_rate / tick_rate
         return Intent(

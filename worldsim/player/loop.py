@@ -10,9 +10,11 @@ from typing import Any, Protocol
 import pygame
 
 from worldsim.player import hud
+from worldsim.player.display_loss import DisplayLoss
 from worldsim.player.gamepad import Gamepad
 from worldsim.player.instant_replay import InstantReplay
 from worldsim.player.keymap import MOUSE_DEGREES, MOVES, TURN_RATE, InputState, Intent, Keymap
+from worldsim.player.places import named, place_of
 from worldsim.player.scoreboard import Scoreboard
 from worldsim.player.stepper import Macro, MakePolicy, Stepper
 from worldsim.player.window import HELP, SIZE, WALKING, Window, layout
@@ -22,18 +24,19 @@ from worldsim.session.tick import Tick
 DRAW_RATE = 60
 NOTICE_SECONDS = 5.0
 
+# By place, as a US keyboard prints them: what is beside what counts, and no letter.
 _HELD_KEYS = {
-    pygame.K_w: "forward",
-    pygame.K_s: "back",
-    pygame.K_a: "left",
-    pygame.K_d: "right",
-    pygame.K_SPACE: "jump",
-    pygame.K_LSHIFT: "sneak",
-    pygame.K_LCTRL: "sprint",
-    pygame.K_LEFT: "look left",
-    pygame.K_RIGHT: "look right",
-    pygame.K_UP: "look up",
-    pygame.K_DOWN: "look down",
+    pygame.KSCAN_W: "forward",
+    pygame.KSCAN_S: "back",
+    pygame.KSCAN_A: "left",
+    pygame.KSCAN_D: "right",
+    pygame.KSCAN_SPACE: "jump",
+    pygame.KSCAN_LSHIFT: "sneak",
+    pygame.KSCAN_LCTRL: "sprint",
+    pygame.KSCAN_LEFT: "look left",
+    pygame.KSCAN_RIGHT: "look right",
+    pygame.KSCAN_UP: "look up",
+    pygame.KSCAN_DOWN: "look down",
 }
 _MOUSE_BUTTONS = {1: "attack", 3: "use"}
 
@@ -55,11 +58,13 @@ class Player:
         title, size: of the window, in pixels.
         tick_rate: ticks a second, the world's own pace if None.
         turn_rate, mouse_degrees: how fast arrow keys turn, degrees a second, and the mouse, degrees a pixel.
+        invert_y: whether mouse and stick look up where they move down.
         make_policy: makes who plays instead of the hands, which can still turn the dials.
         make_macro: makes the needle macro.
         sinks: take every tick.
-        limit: stop after this many ticks.
+        limit: stop after this many steps; a reset is none.
         clips: the folder that V saves videos to.
+        finish: ends what the caller would end after ``run``, where the display goes away and the process with it.
     """
 
     def __init__(
@@ -72,47 +77,63 @@ class Player:
         tick_rate: int | None = None,
         turn_rate: float = TURN_RATE,
         mouse_degrees: float = MOUSE_DEGREES,
+        invert_y: bool = False,
         make_policy: MakePolicy | None = None,
         make_macro: Callable[[], Macro] | None = None,
         sinks: tuple[Sink, ...] = (),
         limit: int | None = None,
         clips: Path = Path(),
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
+        self._finish = finish
         self.session, self.keymap = session, keymap
         self._title, self._size = title, size
         self._make_macro, self._sinks = make_macro, sinks
         self._rate = tick_rate or keymap.tick_rate
-        self._input = InputState(turn_rate, mouse_degrees, keymap.keys or MOVES)
+        self._input = InputState(turn_rate, mouse_degrees, keymap.keys or MOVES, invert_y)
         self._held_keys = _HELD_KEYS
         self._gamepad = Gamepad()
         self._stepper = Stepper(
             session, lambda rate: keymap.action(self._input.take(rate)), self._rate, make_policy, limit
         )
-        self._down: dict[int, str] = {}  # keys and mouse buttons that are down, in the world's words
+        self._down: dict[
+            int, str
+        ] = {}  # places of keys and mouse buttons that are down, in the world's words
         self._instant_replay = InstantReplay(self._rate, clips, session.controls.notices.put)
         self._notice, self._notice_until = "", 0.0
         self._running = True
         self._drawn: tuple[Any, ...] = ()
         self._exposed = True  # the window was resized or uncovered and must be drawn again
-        say = session.controls
-        self._commands: dict[int, Callable[[], None]] = {
-            pygame.K_p: self._pause,
-            pygame.K_n: self._step_once,
-            pygame.K_r: say.toggle_recording,
-            pygame.K_c: say.toggle_compare,
-            pygame.K_h: say.toggle_history_from,
-            pygame.K_x: say.restart_dreams,
-            pygame.K_LEFTBRACKET: lambda: say.turn("history", -1),
-            pygame.K_RIGHTBRACKET: lambda: say.turn("history", +1),
-            pygame.K_MINUS: lambda: say.turn("budget", -1),
-            pygame.K_EQUALS: lambda: say.turn("budget", +1),
-            pygame.K_COMMA: lambda: say.turn("denoising_steps", -1),
-            pygame.K_PERIOD: lambda: say.turn("denoising_steps", +1),
-            pygame.K_t: self._play_needle,
-            pygame.K_v: self._instant_replay.save,
-            pygame.K_F1: self._toggle_help,
-            pygame.K_TAB: lambda: self._window.capture_mouse(False),
-            pygame.K_ESCAPE: self._leave,
+        self._commands = self._keys_of_commands()
+
+    def _keys_of_commands(self) -> dict[int, Callable[[], None]]:
+        say = self.session.controls
+        return {
+            pygame.KSCAN_P: self._pause,
+            pygame.KSCAN_N: self._step_once,
+            pygame.KSCAN_R: say.toggle_recording,
+            pygame.KSCAN_C: say.toggle_compare,
+            pygame.KSCAN_H: say.toggle_history_from,
+            pygame.KSCAN_X: say.restart_dreams,
+            pygame.KSCAN_LEFTBRACKET: lambda: say.turn("history", -1),
+            pygame.KSCAN_RIGHTBRACKET: lambda: say.turn("history", +1),
+            pygame.KSCAN_MINUS: lambda: say.turn("budget", -1),
+            pygame.KSCAN_EQUALS: lambda: say.turn("budget", +1),
+            pygame.KSCAN_COMMA: lambda: say.turn("denoising_steps", -1),
+            pygame.KSCAN_PERIOD: lambda: say.turn("denoising_steps", +1),
+            pygame.KSCAN_F5: lambda: say.turn("history", -1),
+            pygame.KSCAN_F6: lambda: say.turn("history", +1),
+            pygame.KSCAN_F7: lambda: say.turn("budget", -1),
+            pygame.KSCAN_F8: lambda: say.turn("budget", +1),
+            pygame.KSCAN_F9: lambda: say.turn("denoising_steps", -1),
+            pygame.KSCAN_F10: lambda: say.turn("denoising_steps", +1),
+            pygame.KSCAN_T: self._play_needle,
+            pygame.KSCAN_V: self._instant_replay.save,
+            pygame.KSCAN_B: say.place_bookmark,
+            pygame.KSCAN_G: say.go_back,
+            pygame.KSCAN_F1: self._toggle_help,
+            pygame.KSCAN_TAB: lambda: self._window.capture_mouse(False),
+            pygame.KSCAN_ESCAPE: self._leave,
         }
 
     def run(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
@@ -124,10 +145,13 @@ class Player:
             BaseException: whatever ended the stepping thread, KeyboardInterrupt included.
         """
         self._window = Window(self._title, self._size)
+        self._loss = DisplayLoss(self._display_lost)
         try:
             if self.keymap.keys:
-                self._held_keys = {_code(name): name for name in self.keymap.keys}
+                self._held_keys = {named(name): name for name in self.keymap.keys}
                 self._window.rows = ((", ".join(self.keymap.keys), "play"), *HELP[WALKING:])
+            if self.keymap.waits:
+                self._window.hint = f"the world waits for a key ({', '.join(self.keymap.keys)})"
             self._board = Scoreboard(self.session.reset(seed=seed, options=options))
             self._take(self._board.tick)
             self._stepper.start()
@@ -141,8 +165,17 @@ class Player:
             self._take_all()
             self._window.close()
             self._instant_replay.wait()
+            if self.session.bookmarks is not None:
+                self.session.bookmarks.wait()
         if self._stepper.error is not None:
             raise self._stepper.error
+
+    def _display_lost(self) -> None:
+        if self._stepper.is_alive():
+            self._stepper.stop()
+        self._take_all()
+        self._instant_replay.wait()
+        self._finish()
 
     def _frame(self) -> None:
         for event in pygame.event.get():
@@ -196,12 +229,13 @@ class Player:
         if event.type == pygame.QUIT:
             self._running = False
         elif event.type == pygame.KEYDOWN:
-            if event.key in self._held_keys:
-                self._press(event.key, self._held_keys[event.key])
-            elif event.key in self._commands:
-                self._commands[event.key]()
+            key = place_of(event)
+            if key in self._held_keys:
+                self._press(key, self._held_keys[key])
+            elif key in self._commands:
+                self._commands[key]()
         elif event.type == pygame.KEYUP:
-            self._down.pop(event.key, None)
+            self._down.pop(place_of(event), None)
         elif event.type == pygame.MOUSEBUTTONDOWN:
             self._click(event.button)
         elif event.type == pygame.MOUSEBUTTONUP:
@@ -257,15 +291,6 @@ class Player:
             self._window.help = False
         else:
             self._running = False
-
-
-def _code(name: str) -> int:
-    try:
-        return pygame.key.key_code(name)
-    except ValueError:
-        raise ValueError(
-            f"no key is called {name!r}; expected a name such as a, left, space or return"
-        ) from None
 
 
 def _same(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:

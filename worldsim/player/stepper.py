@@ -36,11 +36,11 @@ class Stepper(threading.Thread):
 
     Args:
         session: already reset; only this thread steps it from now on.
-        player: the action that the player's hands ask for, given the tick rate.
+        player: the action that the player's hands ask for, given the tick rate; None where the world is to wait.
         rate: ticks a second.
         make_policy: makes who plays instead of the player's hands from the reset's ``info``, anew for every
             episode; its end (StopIteration) ends the run.
-        limit: stop after this many ticks.
+        limit: stop after this many steps; a reset is none.
     """
 
     def __init__(
@@ -89,28 +89,44 @@ class Stepper(threading.Thread):
             due = time.perf_counter()
             while not self._stop_now.is_set() and self._left != 0:
                 if self.paused.is_set() and not self._single.acquire(blocking=False):
-                    self.session.apply()
+                    if (returned := self.session.apply()) is not None:
+                        self._publish(returned)
                     self._stop_now.wait(1 / 60)
                     due = time.perf_counter()
                     continue
-                self._step()
+                if not self._step():
+                    self._stop_now.wait(1 / 60)
+                    due = time.perf_counter()
+                    continue
                 self.session.prepare()
                 due = max(due + 1 / self.rate, time.perf_counter() - 1 / self.rate)
                 self._stop_now.wait(max(0.0, due - time.perf_counter()))
         except BaseException as error:
             self.error = error
 
-    def _step(self) -> None:
+    def _step(self) -> bool:
+        """One tick; False where the world waits for the player's hands."""
         try:
-            tick = self.session.step(self._choose())
+            action = self._choose()
+            if action is None:
+                if (returned := self.session.apply()) is not None:
+                    self._publish(returned)
+                return False
+            tick = self.session.step(action)
         except StopIteration:
             self._left = 0
-            return
-        self.ticks.put(tick)
-        if tick.action is None:
-            self._policy = None
-        if self._left is not None:
+            return True
+        self._publish(tick)
+        if tick.action is not None and self._left is not None:
             self._left -= 1
+        return True
+
+    def _publish(self, tick: Tick) -> None:
+        self.ticks.put(tick)
+        if tick.action is None:  # another episode, or a bookmark: what was planned is for another place
+            self._policy = None
+            if self._macro is not None and tick.index:
+                self._end_macro()
 
     def _choose(self) -> Any:
         if not self._macros.empty() and self._macro is None:

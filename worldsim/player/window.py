@@ -28,6 +28,11 @@ GAP = 16
 HEAD, FOOT = 30, 24  # above a picture its name, under it its settings
 HUD_HEIGHT = 240
 STATUS = 26
+WORDS = HEAD + FOOT + GAP  # what they take of the height
+HUD_WIDTH, LEAST = (
+    560,
+    64,
+)  # below such a width no HUD, and below such a height of the pictures less of what is around
 
 # No OpenGL behind the window: where that is software, a flip takes 20 ms instead of 1, and the dream's cores.
 _PLAIN = "0"
@@ -42,13 +47,16 @@ HELP = (
     ("C", "compare with the forgetful twin"),
     ("H", "the dream's past: its own or true"),
     ("X", "start the dream again from the present true frames"),
-    ("[ ]", "history: how many past frames it may use"),
-    ("- =", "budget: how many memory latents"),
-    (", .", "denoising steps"),
+    ("[ ]   F5 F6", "history: how many past frames it may use"),
+    ("- =   F7 F8", "budget: how many memory latents"),
+    (", .   F9 F10", "denoising steps"),
     ("T", "needle: turn away, walk off, come back"),
     ("V", "save the last 20 seconds as a video"),
+    ("B, G", "bookmark this moment, go back to it"),
     ("F1, Esc", "this help, leave"),
+    ("", "letters and signs: the keys where a US keyboard has them"),
 )
+HINT = "F1 help, click to look with the mouse"
 WALKING = 4  # the first lines of it, which are for walkers only
 
 
@@ -76,18 +84,29 @@ class Layout:
 
 
 def layout(size: tuple[int, int], panes: int, side: int) -> Layout:
-    """Place ``panes`` square pictures of ``side`` pixels, as large as whole multiples allow, over the HUD."""
+    """Place ``panes`` square pictures of ``side`` pixels, as large as whole multiples allow, over the HUD.
+
+    A window too small for all of it has no HUD, a smaller one no words, and any window has pictures: what there is no
+    room for has no height.
+    """
     width, height = size
-    room_across = (width - GAP * (panes + 1)) // panes
-    room_down = height - HUD_HEIGHT - STATUS - HEAD - FOOT - GAP
-    room = max(32, min(room_across, room_down))
+    gap = min(GAP, width // (4 * panes))
+    hud = HUD_HEIGHT if width >= HUD_WIDTH and height >= HUD_HEIGHT + STATUS + WORDS + LEAST else 0
+    status = STATUS if height >= STATUS + WORDS + LEAST else 0
+    words = WORDS if status else 0
+    room_across = (width - gap * (panes + 1)) // panes
+    room_down = height - hud - status - words
+    room = max(1, min(room_across, room_down))
     shown = room // side * side or room
-    stride = min(room_across, shown + 6 * GAP) + GAP
+    stride = min(room_across, shown + 6 * gap) + gap
     left = (width - stride * (panes - 1) - shown) // 2
-    top = GAP // 2 + HEAD + max(0, (room_down - shown) // 2)
+    top = (GAP // 2 + HEAD if words else 0) + max(0, (room_down - shown) // 2)
     rects = [pygame.Rect(left + i * stride, top, shown, shown) for i in range(panes)]
-    status = pygame.Rect(GAP, height - STATUS, width - 2 * GAP, STATUS)
-    return Layout(rects, pygame.Rect(GAP, status.top - HUD_HEIGHT, width - 2 * GAP, HUD_HEIGHT), status)
+    bottom = height - status
+    across = max(1, width - 2 * gap)
+    return Layout(
+        rects, pygame.Rect(gap, bottom - hud, across, hud), pygame.Rect(gap, bottom, across, status)
+    )
 
 
 @lru_cache(maxsize=32)
@@ -142,10 +161,12 @@ class Window:
         pygame.joystick.init()
         pygame.display.set_caption(title)
         self.screen = pygame.display.set_mode(size, pygame.RESIZABLE)
+        pygame.key.stop_text_input()  # which begins with the window: an input method makes text of W, A, S and D
         self.title = title
         self.captured = False
         self.help = False
         self.rows: tuple[tuple[str, str], ...] = HELP
+        self.hint = HINT
 
     def capture_mouse(self, on: bool) -> None:
         """Hide the mouse and read its motion as the camera's, or give it back."""
@@ -167,6 +188,10 @@ class Window:
         self.screen.fill(BACKGROUND)
         rect = places.panes[0]
         self._picture(tick.true_frame, rect)
+        if not places.status.height:
+            for rect, view in zip(places.panes[1:], tick.dreams.values(), strict=False):
+                self._picture(view.frame, rect)
+            return
         text(self.screen, "true world", (rect.left, rect.top - HEAD + 6), 26, ACCENT)
         note = f"frame {tick.index}"
         if tick.pose is not None:
@@ -185,22 +210,25 @@ class Window:
 
     def draw_status(self, place: pygame.Rect, notice: str | None) -> None:
         """The bottom line: the last notice, or where help is."""
-        hint = "Tab or Esc lets the mouse go" if self.captured else "F1 help, click to look with the mouse"
-        words = notice or hint
+        if not place.height:
+            return
+        words = notice or ("Tab or Esc lets the mouse go" if self.captured else self.hint)
         text(self.screen, words, (place.left, place.top + 4), 20, TEXT if notice else FAINT, place.width)
 
     def draw_help(self) -> None:
         """All keys, over everything."""
-        width, height = 620, 40 + 26 * len(self.rows) + 20
-        box = pygame.Rect(0, 0, width, height)
+        across, down = self.screen.get_size()
+        line = max(8, min(26, (down - 60) // len(self.rows)))
+        size = line - 5
+        box = pygame.Rect(0, 0, min(620, across), 60 + line * len(self.rows))
         box.center = self.screen.get_rect().center
         pygame.draw.rect(self.screen, CARD, box, border_radius=10)
         pygame.draw.rect(self.screen, LINE, box, 2, border_radius=10)
         text(self.screen, "Keys", (box.left + 20, box.top + 14), 26, ACCENT)
         for row, (keys, meaning) in enumerate(self.rows):
-            y = box.top + 46 + 26 * row
-            text(self.screen, keys, (box.left + 20, y), 21, TEXT, 165)
-            text(self.screen, meaning, (box.left + 190, y), 21, FAINT, box.width - 210)
+            y = box.top + 46 + line * row
+            text(self.screen, keys, (box.left + 20, y), size, TEXT, 165)
+            text(self.screen, meaning, (box.left + 190, y), size, FAINT, max(1, box.width - 210))
 
     def _picture(self, frame: np.ndarray, rect: pygame.Rect) -> None:
         surface = picture(frame, rect.size)

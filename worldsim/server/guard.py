@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from worldsim.session.network import LOCAL, is_known
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 OPEN = ("/app.js", "/hud.js", "/input.js", "/style.css")  # the page's parts hold nothing of anybody's
 HEADERS = (
     (
@@ -72,7 +72,7 @@ class Guard:
         for name, value in scope["headers"]:
             found.setdefault(name.lower(), []).append(value)
         hosts, origins = found.get(b"host", []), found.get(b"origin", [])
-        if len(hosts) != 1 or not self._known(hosts[0].decode("latin-1")):
+        if len(hosts) != 1 or not is_known(hosts[0].decode("latin-1"), self._names, self._local):
             return "this server is not asked under that name"
         if len(origins) > 1 or any(
             _netloc(o.decode("latin-1")) != hosts[0].decode("latin-1").lower() for o in origins
@@ -86,26 +86,6 @@ class Guard:
             if not secrets.compare_digest(given[0].encode(), self._token.encode()):
                 return "the address needs the token that the server printed"
         return None
-
-    def _known(self, host: str) -> bool:
-        try:
-            parts = urlsplit(f"//{host}")
-            name, _ = parts.hostname or "", parts.port  # a port that is no number raises
-            if "@" in host or parts.netloc != host:
-                return False
-            if name in self._names:
-                return True
-            return ipaddress.ip_address(name).is_loopback or not self._local
-        except ValueError:
-            return False
-
-
-def is_local(host: str) -> bool:
-    """Whether a server at this address can be reached from this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _netloc(origin: str) -> str | None:

@@ -19,12 +19,15 @@ class RemoteHands:
     Args:
         keymap: the action language of the world.
         turn_rate, mouse_degrees: of held turns, degrees a second, and of the mouse, degrees a pixel.
+        invert_y: whether mouse, stick and finger look up where they move down.
     """
 
-    def __init__(self, keymap: Keymap, turn_rate: float, mouse_degrees: float) -> None:
+    def __init__(
+        self, keymap: Keymap, turn_rate: float, mouse_degrees: float, invert_y: bool = False
+    ) -> None:
         words = keymap.keys or MOVES
         self._keymap, self._words = keymap, frozenset(words) | frozenset(TURNS)
-        self._input = InputState(turn_rate, mouse_degrees, words)
+        self._input = InputState(turn_rate, mouse_degrees, words, invert_y)
         self._lock = threading.Lock()
         self._newest = 0
         self._asked: deque[tuple[Any, int]] = deque(maxlen=UNANSWERED)
@@ -46,7 +49,8 @@ class RemoteHands:
         """The action of the next tick, at so many ticks a second."""
         with self._lock:
             action = self._keymap.action(self._input.take(rate))
-            self._asked.append((action, self._newest))
+            if action is not None:  # the world waits for a key
+                self._asked.append((action, self._newest))
         return action
 
     def intent(self, tick: Tick) -> Intent | None:

@@ -19,6 +19,7 @@ from worldsim.server.hands import RemoteHands
 from worldsim.server.messages import Command, Hands, Hidden, Message, Put, Shown, Turn
 from worldsim.server.publisher import OVER, Publisher
 from worldsim.server.viewer import Viewer
+from worldsim.session.headless import Sink
 from worldsim.session.session import Session
 
 
@@ -36,6 +37,10 @@ class Game:
     make_macro: Callable[[], Macro] | None = None
     seed: int | None = None
     options: dict[str, Any] | None = None
+    sinks: tuple[Sink, ...] = ()  # take every tick
+    finish: Callable[[], None] | None = None  # called when all of them have come
+    limit: int | None = None  # ends after this many ticks
+    invert_y: bool = False
 
 
 class HostedSession:
@@ -53,15 +58,17 @@ class HostedSession:
         self._game, self._lock = game, threading.RLock()
         self._clips = tempfile.TemporaryDirectory(prefix="worldsim-clips-", ignore_cleanup_errors=True)
         rate = game.tick_rate or game.keymap.tick_rate
-        self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees)
-        self._stepper = Stepper(game.session, self._hands.act, rate, game.make_policy)
+        self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees, game.invert_y)
+        self._stepper = Stepper(game.session, self._hands.act, rate, game.make_policy, game.limit)
         self._stepper.paused.set()
         self._replay = InstantReplay(rate, Path(self._clips.name), game.session.controls.notices.put)
         self._player: Viewer | None = None
         self._viewers: list[Viewer] = []
         self._paused = self._hidden = self._closed = False
         board = Scoreboard(game.session.reset(seed=game.seed, options=game.options))
-        self._publisher = Publisher(board, self._stepper, self._hands, self._replay, self._audience)
+        self._publisher = Publisher(
+            board, self._stepper, self._hands, (self._replay, *game.sinks), self._audience
+        )
         self._publisher.about = {"title": game.title, "session": self.id, "keys": list(game.keymap.keys)}
         self._stepper.start()
         self._publisher.start()
@@ -149,7 +156,11 @@ class HostedSession:
         self._stepper.stop()
         try:
             self._replay.wait()
+            if self._game.session.bookmarks is not None:
+                self._game.session.bookmarks.wait()
             self._game.session.close()
+            if self._game.finish is not None:
+                self._game.finish()
         finally:
             for viewer in list(self._viewers):
                 viewer.tell({"type": "ended", "reason": reason})
@@ -173,6 +184,8 @@ class HostedSession:
                 "compare": controls.toggle_compare,
                 "history_from": controls.toggle_history_from,
                 "restart": controls.restart_dreams,
+                "bookmark": controls.place_bookmark,
+                "back": controls.go_back,
             }[name]()
 
     def _play_needle(self) -> None:

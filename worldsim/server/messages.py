@@ -18,7 +18,18 @@ MOST_BYTES = 2048  # of one message upwards
 MOST_HELD = 32  # names in one message
 MOST_PIXELS = 4000.0  # of mouse motion in one message
 LONGEST_NAME = 24
-COMMANDS = ("pause", "step", "record", "compare", "history_from", "restart", "needle", "clip")
+COMMANDS = (
+    "pause",
+    "step",
+    "record",
+    "compare",
+    "history_from",
+    "restart",
+    "needle",
+    "clip",
+    "bookmark",
+    "back",
+)
 DIALS = ("history", "budget", "denoising_steps")
 
 

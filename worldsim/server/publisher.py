@@ -17,6 +17,7 @@ from worldsim.player.stepper import Stepper
 from worldsim.server import header, messages
 from worldsim.server.hands import RemoteHands
 from worldsim.server.viewer import Viewer
+from worldsim.session.headless import Sink
 from worldsim.session.tick import Tick
 
 POLL = 0.05  # seconds between two looks at a session that does not step
@@ -32,7 +33,7 @@ class Publisher(threading.Thread):
         board: with the first tick on it; this thread's from now on.
         stepper: whose ticks it takes.
         hands: of the player.
-        replay: takes every tick, and saves the last seconds on demand.
+        sinks: take every tick; the first saves the last seconds on demand.
         audience: gives the pages that look on, and whether one of them plays.
     """
 
@@ -41,14 +42,15 @@ class Publisher(threading.Thread):
         board: Scoreboard,
         stepper: Stepper,
         hands: RemoteHands,
-        replay: InstantReplay,
+        sinks: tuple[InstantReplay, *tuple[Sink, ...]],
         audience: Callable[[], tuple[list[Viewer], bool]],
     ) -> None:
         super().__init__(name="publisher", daemon=True)
         self.files: dict[str, Path] = {}
         self.about: dict[str, Any] = {}  # what every page is told when it comes
         self.ended_by = OVER
-        self._board, self._stepper, self._hands, self._replay = board, stepper, hands, replay
+        self._board, self._stepper, self._hands = board, stepper, hands
+        self._replay, self._sinks = sinks[0], list(sinks)
         self._controls, self._audience = stepper.session.controls, audience
         self._stop_now, self._clip_asked = threading.Event(), threading.Event()
         self._coming: queue.SimpleQueue[tuple[Viewer, dict[str, Any]]] = queue.SimpleQueue()
@@ -118,7 +120,12 @@ class Publisher(threading.Thread):
                 return True
 
     def _take(self, tick: Tick) -> None:
-        self._replay.add(tick)
+        for sink in list(self._sinks):
+            try:
+                sink.add(tick)
+            except OSError as error:  # the disk is full: play goes on without it
+                self._sinks.remove(sink)
+                self._controls.notices.put(str(error))
         self._number += 1
         answered = self._hands.answered(tick)
         self._answered = self._answered if answered is None else answered
@@ -178,7 +185,7 @@ class Publisher(threading.Thread):
     def _hear(self, notice: str) -> None:
         """A notice, without any folder of this machine; a file that it tells of can be downloaded."""
         verb, _, path = notice.partition(" ")
-        if verb in ("saved", "recorded") and Path(path).suffix in (".mp4", ".zip"):
+        if verb in ("saved", "recorded", "kept") and Path(path).suffix in (".mp4", ".zip", ".safetensors"):
             files = {**self.files, Path(path).name: Path(path).absolute()}
             self.files = dict(list(files.items())[-MOST_FILES:])
         self._notice, self._notices = _FOLDERS.sub("", notice), self._notices + 1

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from worldsim.server.guard import is_local
+from worldsim.session.network import HOST, AddressError, is_local, listen, url
 
 NEEDED = ("starlette", "uvicorn", "websockets")
-HOST, PORT = "127.0.0.1", 8765
+PORT = 8765
 MISSING = 'playing in a browser needs packages that are not installed; run: pip install -e ".[browser]"'
 
 
@@ -64,7 +63,10 @@ def serve(make_game: Callable[[], object], address: Address, most: int, say: Cal
     from worldsim.server.sessions import SPECTATORS, Sessions
 
     token = None if address.local else secrets.token_urlsafe(24)
-    listening = _listen(address)
+    try:
+        listening = listen(address.host, address.port)
+    except AddressError as error:
+        raise ServerError(str(error)) from None
     sessions = Sessions(make_game, most)  # type: ignore[arg-type]
     try:
         sessions.prepare()
@@ -84,27 +86,8 @@ def serve(make_game: Callable[[], object], address: Address, most: int, say: Cal
             server_header=False,
             proxy_headers=False,
         )
-        say(f"play at {_url(address, listening, token)}  (Ctrl-C ends it)")
+        say(f"play at {url('http', address.host, listening, token)}  (Ctrl-C ends it)")
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         sessions.close()
         listening.close()
-
-
-def _listen(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((address.host, address.port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        why = getattr(error, "strerror", None) or "no such port"
-        raise ServerError(f"nothing can be served at {address.host} port {address.port}: {why}") from None
-    return listening
-
-
-def _url(address: Address, listening: socket.socket, token: str | None) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    path = "/" if token is None else f"/?token={token}"
-    return f"http://{host}:{listening.getsockname()[1]}{path}"

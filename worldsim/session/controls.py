@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from worldsim.session.bookmarks import Bookmarks
 from worldsim.session.dreams import FORGETFUL, Dreams
 from worldsim.session.interfaces import MAX_STEPS, Recording
 from worldsim.session.tick import Source
+
+NO_BOOKMARKS = "a replay goes its own way: there is nothing to come back to"
 
 
 class Controls:
@@ -20,11 +24,14 @@ class Controls:
     Args:
         dreams: what is controlled.
         recorder: the wrapper that records the true world, if any.
+        bookmarks: states of the session to come back to; None where it cannot.
     """
 
-    def __init__(self, dreams: Dreams, recorder: Recording | None = None) -> None:
-        self.notices: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._dreams, self._recorder = dreams, recorder
+    def __init__(
+        self, dreams: Dreams, recorder: Recording | None = None, bookmarks: Bookmarks | None = None
+    ) -> None:
+        self.notices = dreams.notices
+        self._dreams, self._recorder, self._bookmarks = dreams, recorder, bookmarks
         self._commands: queue.SimpleQueue[Callable[[], str | None]] = queue.SimpleQueue()
 
     def apply(self) -> None:
@@ -96,6 +103,18 @@ class Controls:
     def toggle_recording(self) -> None:
         """Start or stop recording."""
         self._commands.put(lambda: self._record(not self.recording))
+
+    def place_bookmark(self) -> None:
+        """Keep the present state of world and dreams, to come back to."""
+        self._commands.put(lambda: self._bookmarks.place() if self._bookmarks else NO_BOOKMARKS)
+
+    def go_back(self) -> None:
+        """Go back to the last bookmark; from there, within a second, to the one before."""
+        self._commands.put(lambda: self._bookmarks.back() if self._bookmarks else NO_BOOKMARKS)
+
+    def open_bookmark(self, path: Path) -> None:
+        """Go to the state in a file, which is a bookmark from now on."""
+        self._commands.put(lambda: self._bookmarks.open(path) if self._bookmarks else NO_BOOKMARKS)
 
     def settings(self) -> dict[str, tuple[int, list[int]]]:
         """Where "history", "budget" and "denoising_steps" stand, and their choices; empty without a dream."""

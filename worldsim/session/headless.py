@@ -28,7 +28,7 @@ def play(
     options: dict[str, Any] | None = None,
     steps: int | None = None,
 ) -> None:
-    """Reset the session and let a policy play it until it ends (StopIteration) or for ``steps`` steps.
+    """Reset the session and let a policy play it until it ends (StopIteration) or for ``steps`` steps; a reset is none.
 
     Args:
         make_policy: makes the policy from the reset's ``info``.
@@ -50,6 +50,7 @@ def play(
             tick = session.step(action)
             if tick.action is None:  # a new episode: its policy begins anew
                 policy = make_policy(session.info)
+                continue
             done += 1
             bar.update()
             if done % 10 == 0:

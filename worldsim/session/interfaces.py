@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # whoever asks for help need not wait for it
+
+from worldsim.session.snapshot import Snapshot
 
 BLIND = 16  # frames dreamt between two looks at the true past (the paper's protocol)
 MAX_STEPS = 8  # denoising steps a player can turn up to
+
+
+class DreamLost(ConnectionError):
+    """A dream on another machine that is not there any more; the sentence is for the player."""
 
 
 class Dream(Protocol):
@@ -53,6 +60,14 @@ class Dream(Protocol):
 
     def prefetch(self, frame: np.ndarray) -> None:
         """Tell a true frame (H, W, 3) that a correction will bring."""
+        ...
+
+    def save(self) -> Snapshot:
+        """A copy of it to come back to; a SnapshotError where it cannot be kept."""
+        ...
+
+    def load(self, snapshot: Snapshot) -> tuple[np.ndarray, dict[str, Any]]:
+        """Go back to a copy; what ``reset`` gives."""
         ...
 
 

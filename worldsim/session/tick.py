@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # whoever asks for help need not wait for it
 
 from worldsim.metrics.retrieval import Band, Revisit
 
@@ -33,6 +34,18 @@ class DreamView:
     step_ms: float
     srr: bool | None = None  # floor, wall and decals all retrieved; None: no revisit, or nothing to judge by
     phase_ms: dict[str, float] = field(default_factory=dict)
+    calls: int | None = None  # of its network for this frame; None: it does not say
+    novelty: float | None = (
+        None  # share of this view that its memory did not show, 0 to 1; None: it does not say
+    )
+
+    @property
+    def cost(self) -> str:
+        """What the frame took, in words: milliseconds, denoising steps and, where known, calls and novelty."""
+        words = f"{self.step_ms:.0f} ms, {self.steps} step{'' if self.steps == 1 else 's'}"
+        if self.calls is not None:
+            words += f", {self.calls} call{'' if self.calls == 1 else 's'}"
+        return words if self.novelty is None else f"{words}, {self.novelty:.0%} new"
 
     @property
     def label(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldsim.actions import vector
+from worldsim.session.snapshot import Snapshot, SnapshotError
 
 
 class TrueHistory:
@@ -56,6 +57,43 @@ class TrueHistory:
         frames = np.stack(list(self._frames)[-n:])
         poses = [p for p in list(self._poses)[-n:] if p is not None]
         return frames, np.stack(poses) if with_poses and len(poses) == len(frames) else None
+
+    def save(self) -> Snapshot:
+        """A copy of it."""
+        frames, _ = self.newest(len(self), with_poses=False)
+        none = np.zeros((0, spaces.flatdim(self._space)), np.float32)
+        arrays = {"frames": frames, "actions": np.stack(self._actions) if self._actions else none}
+        if all(pose is not None for pose in self._poses):
+            arrays["poses"] = np.stack([p for p in self._poses if p is not None])
+        return Snapshot({}, arrays)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Go back to a copy.
+
+        Raises:
+            SnapshotError: it is of another world or another size of picture, or not whole.
+        """
+        frames, actions, poses = (snapshot.arrays.get(name) for name in ("frames", "actions", "poses"))
+        span, wide = self._frames.maxlen or 0, spaces.flatdim(self._space)
+        shape = self._frames[-1].shape if self._frames else None
+        if frames is None or actions is None or frames.dtype != np.uint8 or not 1 <= len(frames) <= span:
+            raise SnapshotError("this state has no true past")
+        n = len(frames)
+        if frames.shape[1:] != (shape or frames.shape[1:]) or actions.shape != (n - 1, wide):
+            raise SnapshotError(
+                "this state is of another world or another size of picture than the one played"
+            )
+        if poses is not None and poses.shape != (n, 5):
+            raise SnapshotError("this state has poses that are none")
+        for past, rows in ((self._frames, frames), (self._actions, actions.astype(np.float32))):
+            past.clear()
+            past.extend(row.copy() for row in rows)
+        self._poses.clear()
+        self._poses.extend([None] * n if poses is None else [row.astype(np.float64) for row in poses])
+
+    def items(self) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Frames and poses, oldest first."""
+        return list(zip(self._frames, self._poses, strict=True))
 
     def _keep(self, observation: Any, info: dict[str, Any]) -> None:
         # Copies: a world may draw its next frame into the same array, and sinks keep these.

@@ -18,6 +18,7 @@ from worldsim.actions import ActionSpec
 from worldsim.dream import external
 from worldsim.dream.context import DreamError
 from worldsim.dream.env import Dream
+from worldsim.session.snapshot import SnapshotError
 
 Make = Callable[[], Dream[Any]]
 Frames = NDArray[np.uint8]
@@ -171,6 +172,21 @@ def dreams_stepped_together_dream_what_each_would_alone(make: Make) -> None:
             assert off <= 1, f"a frame of two dreams stepped together is {off} levels off"
 
 
+def a_state_that_was_kept_gives_the_same_frames_again(make: Make) -> None:
+    dream, other = make(), make()
+    dream.reset(seed=3, options=_context(dream, 8))
+    actions = _actions(dream)
+    dream.step(actions[0])
+    try:
+        kept = dream.save()
+    except SnapshotError:  # it need not
+        return
+    first = np.stack([dream.step(action)[0] for action in actions])
+    for again, when in ((dream, "after it went back"), (other, "in another dream that went back to it")):
+        again.load(kept)
+        _same(first, np.stack([again.step(action)[0] for action in actions]), when)
+
+
 def before_the_first_reset_it_says_what_it_needs(make: Make) -> None:
     dream = make()
     _refuses(lambda: dream.step(dream.action_space.sample()), "a step before the first reset")
@@ -186,6 +202,7 @@ RULES = [
     a_true_past_reaches_the_next_frame,
     every_setting_of_its_ladders_plays_and_none_beyond,
     dreams_stepped_together_dream_what_each_would_alone,
+    a_state_that_was_kept_gives_the_same_frames_again,
     before_the_first_reset_it_says_what_it_needs,
 ]
 

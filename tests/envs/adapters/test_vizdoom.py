@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -62,6 +63,15 @@ CHECKS = [check for check in contract.CHECKS if check not in TELEPORTED]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_doom_keeps_the_contract(check: Any, lend: Callable[..., gymnasium.Env[Any, Any]]) -> None:
     check(_make if check is contract.stepping_before_the_first_reset_is_refused else lend)
+
+
+def test_nothing_is_left_in_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = _make()
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    env.close()
+    assert not list(tmp_path.iterdir()) and Path.cwd() == tmp_path
 
 
 def test_without_vizdoom_there_is_one_helpful_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

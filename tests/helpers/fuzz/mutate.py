@@ -72,12 +72,12 @@ def some_bytes(data: bytes, rng: random.Random) -> bytes:
     return bytes(found)
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every (container, key) below a value of dicts and lists."""
+def places(value: Any, depth: int = 400) -> list[tuple[Any, Any]]:
+    """Every (container, key) below a value of dicts and lists, as deep as Python goes by itself."""
     found: list[tuple[Any, Any]] = []
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in list(items):
-        found += [(value, key), *places(inner)]
+        found += [(value, key), *(places(inner, depth - 1) if depth else ())]
     return found
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from envs.actions import noop, space, spec
 from envs.episodes.episode import Episode, EpisodeWriter
+from training import collect
 from training.convert import teco
 from training.convert.__main__ import main
 
@@ -224,6 +225,8 @@ def test_minari_holds_the_frames_and_actions_without_loss(
         writer.seal()
     for _ in range(2):  # a second run adds nothing
         assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 0
+    (tmp_path / "out" / ".done" / "e1").unlink()  # what a kill just after the last byte leaves
+    assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 0
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "out"))
     found = list(minari.load_dataset(f"worldsim/{family}-16-v0").iterate_episodes())
     assert len(found) == 2
@@ -234,6 +237,17 @@ def test_minari_holds_the_frames_and_actions_without_loss(
             for name, value in fields.items():
                 row = episode.actions[name][i] if name else episode.actions[i]
                 np.testing.assert_array_equal(row, value)
+
+
+def test_minari_makes_the_world_of_an_episode_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    minari = pytest.importorskip("minari", reason="the extra minari is not installed")
+    pytest.importorskip("h5py", reason="the extra minari is not installed")
+    words = ["env=gym:CartPole-v1", "policy=random", "episodes=1", "steps=3", "workers=1", "size=16"]
+    assert collect.main([*words, f"out={tmp_path / 'mine'}"]) == 0
+    assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 0
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "out"))
+    env = minari.load_dataset("worldsim/gym-CartPole-v1-16-v0").recover_environment()
+    assert env.reset(seed=0)[0]["pov"].shape == (16, 16, 3)
 
 
 def test_without_minari_the_sentence_says_what_to_install(

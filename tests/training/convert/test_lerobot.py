@@ -134,6 +134,17 @@ def test_an_episode_of_another_world_is_skipped_with_a_count(
     assert "1 converted" in told.out and "1 bad" in told.out and "another world" in told.err
 
 
+def test_a_damaged_first_episode_does_not_say_what_the_others_have_to_be(tmp_path: Path) -> None:
+    broken = _record(tmp_path / "rec", "a", 40, family="dmlab")
+    _record(tmp_path / "rec", "b", 60)
+    data = bytearray(broken.read_bytes())
+    at = data.index(b"IDAT")
+    data[at + 6] ^= 0xFF
+    broken.write_bytes(data)
+    assert _run(tmp_path / "rec", tmp_path / "out", "--to", "lerobot") == 0
+    assert json.loads((tmp_path / "out/meta/info.json").read_text())["total_episodes"] == 1
+
+
 def test_without_pyarrow_there_is_one_helpful_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

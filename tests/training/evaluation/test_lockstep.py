@@ -11,7 +11,7 @@ import pytest
 
 import envs  # noqa: F401  (registers the worlds)
 from envs.episodes.episode import Episode
-from tests.examples.last_frame import LastFrame
+from examples.last_frame import LastFrame
 from tests.helpers.small_model import SIZE, SPEC, small_loaded
 from tests.helpers.small_run import record
 from training.evaluation.lockstep import Walk, replay

@@ -13,7 +13,7 @@ from tests.helpers.small_walks import small_maze
 from training import collect_walks
 from training.data.episodes import DataError, latents_of
 from training.data.walks import read
-from training.objectives.decoding import Decoding, DecodingConfig, window
+from training.objectives.decoding import Decoding, DecodingConfig, pattern, window
 from training.objectives.patch_discriminator import FeatureDiscriminator, hinge
 from training.train import decoder as train_decoder
 from worldsim import checkpoint
@@ -154,3 +154,11 @@ def test_a_perceptual_decoder_learns_with_all_its_judges(
     assert train_decoder.main(words) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert lines[-1]["after"]["lpips"] < lines[-1]["before"]["lpips"] + 0.05
+
+
+def test_a_weave_is_a_pattern_and_one_edge_is_none() -> None:
+    weave = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16).expand(1, 3, 32, 32)
+    edge = torch.zeros(1, 3, 32, 32)
+    edge[..., 13] = 1.0
+    assert pattern(weave, 8) == 1
+    assert pattern(edge, 8) == pytest.approx(1 / 32)

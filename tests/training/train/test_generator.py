@@ -14,6 +14,8 @@ from training import collect_walks
 from training.data.episodes import DataError, latents_of
 from training.data.evidence_clips import ClipConfig, Clips, prefetched
 from training.data.walks import read
+from training.loop import resume as state
+from training.loop.claim import claim
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from training.train import generator as train_generator
 from worldsim import checkpoint
@@ -221,6 +223,16 @@ def test_the_trained_checkpoint_plays_by_its_generator(small: str, walks: Path, 
     assert np.abs(shown[0] - shown[1]).mean() < 3, (
         "rounded pictures are evidence again, so that small errors stay"
     )
+
+
+def test_a_folder_that_another_process_trains_in_is_refused_in_a_sentence(
+    small: str, walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"checkpoint={small}", f"walks={walks}", f"out={tmp_path}", "steps=1"]
+    with claim(tmp_path):
+        assert train_generator.main(words) == 2
+    assert "is being written by another process" in capsys.readouterr().err
+    assert not (tmp_path / state.FILE).exists()
 
 
 def test_progress_is_told_in_json(

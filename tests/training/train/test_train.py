@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from envs.episodes.writer import EpisodeWriter
 from tests.helpers.small_model import SPEC, small_config, small_model
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
 from training.data.clips import ClipConfig, draw
@@ -244,6 +246,40 @@ def test_two_processes_on_gloo_give_the_weights_of_one(data: Path, autoencoder: 
     for name, value in weights[0].items():
         if name.startswith("model/"):
             torch.testing.assert_close(value, weights[1][name], atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_episodes_shorter_than_a_clip_are_passed_over_with_a_count(
+    autoencoder: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = record(tmp_path / "mixed", 3, steps=5)  # clips of 6 take 7 frames
+    words = [f"data={mixed}", f"autoencoder={autoencoder}", f"out={tmp_path / 'out'}", "steps=2"]
+    words += [*SMALL_DENOISER, "sample_every=0"]
+    assert train_denoiser.main(words) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "expected episodes of at least 7 frames, the longest has 6" in told
+    for path in data.glob("*.zip"):
+        shutil.copy(path, mixed)
+    assert train_denoiser.main(words) == 0
+    assert "3 of 5 episodes" in (told := capsys.readouterr().err) and "fewer than 7 frames" in told
+
+
+def test_frames_and_actions_of_ones_own_train_without_a_word_about_their_world(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (2, 30, 32, 32, 3), np.uint8)
+    fields = [{"name": "", "kind": "discrete", "n": 4}]
+    for k in range(2):
+        meta = {"action_spec": {"family": "mygame", "fields": fields}}
+        writer = EpisodeWriter(tmp_path / "mine", f"e{k}", meta)
+        writer.first(frames[k][0])
+        for i in range(1, 30):
+            writer.add(i % 4, frames[k][i])
+        writer.seal()
+    words = [f"data={tmp_path / 'mine'}", "steps=2"]
+    kept = tmp_path / "ae" / "autoencoder.safetensors"
+    assert train_autoencoder.main([*words, f"out={kept.parent}", "batch=8", *SMALL_AUTOENCODER]) == 0
+    words += [f"autoencoder={kept}", f"out={tmp_path / 'run'}", *SMALL_DENOISER, "sample_every=0"]
+    assert train_denoiser.main(words) == 0
+    known = checkpoint.load(str(tmp_path / "run" / "checkpoint")).description
+    assert (known.env_id, known.env_version, known.family) == ("mygame", 0, "mygame")
 
 
 def test_no_data_is_one_sentence_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,3 +94,11 @@ def test_a_file_that_unfolds_into_more_than_a_configuration_is_refused(
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=said):
         load(Outer, [], tmp_path / "c.yaml")
+
+
+def test_a_mapping_in_a_list_of_words_is_refused_by_name(tmp_path: Path) -> None:
+    (file := tmp_path / "c.yaml").write_text("names: [a, {b: 1}]\n")
+    with pytest.raises(ConfigError, match=r"names: expected a list of str, found a list or mapping in it"):
+        load(Outer, [], file)
+    with pytest.raises(ConfigError, match="names: expected a list of str"):
+        load(Outer, ["names=[a, [b]]"])

@@ -19,7 +19,7 @@ from worldsim.dream import external, registry
 from worldsim.dream.context import DreamError
 from worldsim.dream.external import ModelFailed
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "last_frame.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "last_frame.py"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_wrong_frame_says_what_was_expected(
     [
         ("no_such_package.models:make", "no module no_such_package is here"),
         (
-            "tests.examples.last_frame:Nothing",
+            "examples.last_frame:Nothing",
             "expected a class or a function that makes a model, found None",
         ),
         ("builtins:dict", "makes a dict without begin and step"),
@@ -156,7 +156,7 @@ def test_an_entry_point_is_a_name_for_a_factory(monkeypatch: pytest.MonkeyPatch)
         name = "still"
 
         def load(self) -> Any:
-            return external.find("tests.examples.last_frame:LastFrame")
+            return external.find("examples.last_frame:LastFrame")
 
     monkeypatch.setattr(external, "entry_points", lambda group: [Point()] if group == external.GROUP else [])
     source = registry.find("still")

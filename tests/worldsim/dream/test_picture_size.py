@@ -118,5 +118,5 @@ def test_bf16_changes_what_is_shown_by_a_few_levels_and_latents_not_at_all(loade
 
 
 def test_a_precision_that_does_not_exist_is_refused(loaded: LoadedModel) -> None:
-    with pytest.raises(DeviceError, match="expected one of auto, fp32, bf16, found 'fp64'"):
+    with pytest.raises(DeviceError, match="expected one of auto, fp32, bf16, fp16, found 'fp64'"):
         engine_for(loaded, precision="fp64")

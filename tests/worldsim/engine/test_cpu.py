@@ -188,7 +188,7 @@ def test_changed_weights_reach_the_next_dream(loaded: LoadedModel) -> None:
 
 
 def test_an_engine_that_does_not_exist_is_refused(loaded: LoadedModel) -> None:
-    with pytest.raises(EngineError, match="auto, cpu, eager"):
+    with pytest.raises(EngineError, match="auto, tensorrt, cudagraphs, cpu, onnx, compile, eager"):
         DreamEnv(loaded, engine="warp")
 
 

@@ -106,6 +106,40 @@ def test_the_users_file_comes_before_what_the_world_says_and_that_before_digits(
     assert keymaps.keymap(options, _World(space, {})).keys == ("1", "2", "3")
 
 
+def test_a_world_waits_for_a_key_where_nothing_says_how_it_rests(tmp_path: Path) -> None:
+    options, space = parse(["--env", "gym:Other-v0"]), spaces.Discrete(3)
+    assert keymaps.keymap(options, _World(space, {})).action(_held()) is None, (
+        "digits, of which one is the first action's"
+    )
+    assert keymaps.keymap(options, _World(space, {("w",): 0})).action(_held()) is None
+    assert keymaps.keymap(options, _World(space, {("w",): 0, (): 2})).action(_held()) == 2
+    assert keymaps.keymap(options, _World(space, {("w",): 1})).action(_held()) == 0
+    for said, rests in (("rest: null", None), ("rest: 2", 2), ("", 0)):
+        (file := tmp_path / "mine.yaml").write_text(f"keys: {{x: 0}}\n{said}")
+        keymap = keymaps.keymap(parse(["--env", "gym:Other-v0", f"keys={file}"]), _World(space, {}))
+        assert keymap.action(_held()) == rests and keymap.waits == (rests is None)
+        assert keymap.action(_held("x")) == 0
+
+
+def test_two_way_switches_have_a_digit_each() -> None:
+    space = spaces.Dict({str(i): spaces.Discrete(2) for i in range(4)})
+    keymap = keymaps.keymap(parse(["--env", "gym:Other-v0"]), _World(space, {}))
+    assert keymap.action(_held("1", "4")) == {"0": 1, "1": 0, "2": 0, "3": 1} and not keymap.waits
+
+
+def test_arguments_of_a_world_leave_it_its_shipped_keys_where_these_still_fit() -> None:
+    fits = keymaps.keymap(parse(["--env", "gym:LunarLander-v3,gravity=-5"]), _World(spaces.Discrete(4), {}))
+    assert fits.keys == ("left", "up", "right")
+    other = keymaps.keymap(parse(["--env", "gym:LunarLander-v3,x=1"]), _World(spaces.Discrete(2), {}))
+    assert other.keys == ("1", "2")
+
+
+def test_numbered_fields_may_be_written_as_numbers(tmp_path: Path) -> None:
+    (file := tmp_path / "mine.yaml").write_text("keys: {x: {0: 1}}")
+    keymap = read(file, spaces.Dict({"0": spaces.Discrete(2), "1": spaces.Discrete(2)}))
+    assert keymap.action(_held("x")) == {"0": 1, "1": 0}
+
+
 def test_a_world_without_known_keys_asks_for_a_file_only_where_hands_play() -> None:
     world = _World(SPACE, {})
     with pytest.raises(KeysError, match=r"give keys=FILE.yaml"):

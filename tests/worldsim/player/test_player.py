@@ -19,6 +19,7 @@ import pytest
 from tests.helpers.small_world import Drum, LastFrameDream, NoteRecorder, act
 from worldsim.player import hud
 from worldsim.player import key_bindings as key_file
+from worldsim.player.instant_replay import InstantReplay
 from worldsim.player.keymap import DMLabKeymap, InputState, Intent, MinecraftKeymap
 from worldsim.player.loop import Player
 from worldsim.player.scoreboard import Scoreboard
@@ -96,6 +97,52 @@ def test_nothing_overlaps_and_pictures_are_whole_multiples(
     assert not any(a.colliderect(b) for i, a in enumerate(rects) for b in rects[i + 1 :])
     assert all(r.width == r.height and r.width % side == 0 for r in places.panes)
     assert places.hud.height == HUD_HEIGHT
+
+
+SIZES = [
+    (1, 1),
+    (2, 900),
+    (40, 40),
+    (100, 100),
+    (200, 3000),
+    (560, 400),
+    (640, 300),
+    (1920, 120),
+    (3840, 2160),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("panes", [1, 2, 3])
+def test_a_window_of_any_size_shows_the_pictures(size: tuple[int, int], panes: int) -> None:
+    places = layout(size, panes, 64)
+    window = pygame.Rect((0, 0), size)
+    rects = [r for r in (*places.panes, places.hud, places.status) if r.height]
+    assert all(r.width == r.height >= 1 for r in places.panes)
+    if min(size) >= 16:
+        assert all(window.contains(r) for r in rects)
+        assert not any(a.colliderect(b) for i, a in enumerate(rects) for b in rects[i + 1 :])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_window_of_any_size_is_drawn(size: tuple[int, int]) -> None:
+    session = _session()
+    session.controls.set_compare(True)
+    board = Scoreboard(session.reset(seed=1))
+    for yaw in (90, -90, 90, -90):
+        board.add(session.step(act(yaw=yaw)))
+    window = Window("test", size)
+    try:
+        places = layout(size, 3, 64)
+        window.draw_worlds(board.tick, places, paused=True)
+        for keys in ((), ("left", "space")):
+            hud.draw(window.screen, places.hud, board, Intent(frozenset({"forward"}), 90, 0), keys)
+        window.draw_status(places.status, "a notice")
+        window.draw_help()
+        middle = places.panes[0].center
+        assert size == (1, 1) or window.screen.get_rect().collidepoint(middle)
+    finally:
+        window.close()
 
 
 @pytest.fixture
@@ -273,6 +320,119 @@ def test_keys_do_what_the_help_says(tmp_path: Path) -> None:
     )
     _play(_session(), script, tmp_path)
     assert len(list(tmp_path.glob("*.mp4"))) == 1
+
+
+def _key(kind: int, key: int, place: int) -> None:
+    _post(kind, key=key, scancode=place)
+
+
+CYRILLIC_TSE = 0x446  # what the key of W says in a Russian layout
+
+
+@pytest.mark.parametrize(
+    ("key", "place", "move"),
+    [
+        (pygame.K_w, pygame.KSCAN_W, "forward"),
+        (pygame.K_z, pygame.KSCAN_W, "forward"),  # AZERTY
+        (pygame.K_q, pygame.KSCAN_A, "left"),
+        (CYRILLIC_TSE, pygame.KSCAN_W, "forward"),
+        (pygame.K_o, pygame.KSCAN_S, "back"),  # Dvorak
+    ],
+)
+def test_keys_play_by_their_place_whatever_is_printed_there(
+    key: int, place: int, move: str, tmp_path: Path
+) -> None:
+    script = Script(
+        (lambda: _key(pygame.KEYDOWN, key, place), lambda t: t.action[move]),
+        (lambda: _key(pygame.KEYUP, key, place), lambda t: not t.action[move]),
+        (lambda: _press(pygame.K_ESCAPE), lambda t: False),
+    )
+    _play(_session(), script, tmp_path)
+
+
+def test_up_is_up_whatever_the_layout_became(tmp_path: Path) -> None:
+    script = Script(
+        (lambda: _key(pygame.KEYDOWN, pygame.K_w, pygame.KSCAN_W), lambda t: t.action["forward"]),
+        (lambda: _key(pygame.KEYUP, CYRILLIC_TSE, pygame.KSCAN_W), lambda t: not t.action["forward"]),
+        (lambda: _press(pygame.K_ESCAPE), lambda t: False),
+    )
+    _play(_session(), script, tmp_path)
+
+
+def test_dials_turn_by_place_and_by_keys_that_every_layout_has(tmp_path: Path) -> None:
+    umlaut = 0xFC  # what a German keyboard has at [
+    script = Script(
+        (lambda: _key(pygame.KEYDOWN, umlaut, pygame.KSCAN_LEFTBRACKET), lambda t: _dream(t).history == 48),
+        (lambda: _press(pygame.K_F6), lambda t: _dream(t).history == 112),
+        (lambda: _press(pygame.K_F5), lambda t: _dream(t).history == 48),
+        (lambda: _press(pygame.K_F7), lambda t: _dream(t).budget == 32),
+        (lambda: _press(pygame.K_F8), lambda t: _dream(t).budget == 48),
+        (lambda: _press(pygame.K_F10), lambda t: _dream(t).steps == 3),
+        (lambda: _press(pygame.K_F9), lambda t: _dream(t).steps == 2),
+        (lambda: _press(pygame.K_ESCAPE), lambda t: False),
+    )
+    _play(_session(), script, tmp_path)
+
+
+def test_input_methods_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr(
+        pygame.key, "stop_text_input", lambda: said.append(pygame.display.get_surface() is not None)
+    )
+    Window("test").close()
+    assert said == [True], "once there is a window, with which text input begins"
+
+
+def test_the_vertical_axis_can_be_turned_round_and_arrows_stay_what_they_are() -> None:
+    plain, turned = InputState(mouse_degrees=1.0), InputState(mouse_degrees=1.0, invert_y=True)
+    for hands in (plain, turned):
+        hands.move_mouse(3, 5)
+    assert plain.take(20).pitch == 5 == -turned.take(20).pitch
+    for hands in (plain, turned):
+        hands.hold(frozenset(), (0.0, 1.0))
+    assert plain.take(20).pitch == -turned.take(20).pitch > 0
+    for hands in (plain, turned):
+        hands.hold(frozenset({"look up"}))
+    assert plain.take(20).pitch == turned.take(20).pitch < 0
+
+
+def test_two_clips_of_one_second_are_two_files(tmp_path: Path) -> None:
+    session, told = _session(), []
+    replay = InstantReplay(20, tmp_path, told.append)
+    replay.add(session.reset(seed=1))
+    for _ in range(3):
+        replay.add(session.step(act()))
+    for _ in range(3):
+        replay.save()
+    replay.wait()
+    assert len(list(tmp_path.glob("worldsim-*.mp4"))) == 3 == len(set(told))
+
+
+def test_a_world_that_waits_takes_no_step_without_a_key_and_one_for_each(tmp_path: Path) -> None:
+    keymap = key_file.KeyFile(gymnasium.spaces.Discrete(3), [(["1"], 0), (["2"], 1)], waits=True)
+    ticks: list[Tick] = []
+    session = Session(_Counter(), {})
+    player = Player(
+        session,
+        keymap,
+        tick_rate=50,
+        sinks=(type("Sink", (), {"add": lambda s, t: ticks.append(t)})(),),
+        limit=3,
+    )
+    keys = [pygame.K_1, pygame.K_2, pygame.K_1]
+    frame, idle, pressed = player._frame, [0], [0]
+
+    def spaced() -> None:
+        assert len(ticks) <= 1 + pressed[0], "one for the reset, and one for every key before"
+        idle[0] = idle[0] + 1 if len(ticks) == 1 + pressed[0] else 0
+        if idle[0] == 12:  # a fifth of a second in which nothing happened
+            _press(keys[pressed[0]])
+            pressed[0] += 1
+        frame()
+
+    player._frame = spaced  # type: ignore[method-assign]
+    player.run(seed=1)
+    assert [t.action for t in ticks] == [None, 0, 1, 0]
 
 
 def test_escape_first_lets_the_mouse_go_and_then_leaves(tmp_path: Path) -> None:

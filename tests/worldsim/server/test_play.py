@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.small_model import small_loaded
-from tests.helpers.small_world import Drum
+from tests.helpers.small_world import Drum, LastFrameDream
 from tests.worldsim.server.conftest import Page, drum_game, serving
 from worldsim.dream.env import Dream
 from worldsim.dream.world import WorldPredictor
@@ -19,6 +20,7 @@ from worldsim.server.hosted import Game
 from worldsim.server.sessions import Sessions
 from worldsim.server.viewer import IN_FLIGHT, Viewer
 from worldsim.session.session import Session
+from worldsim.session.tick import Tick
 
 WALK: list[tuple[tuple[str, ...], tuple[float, float]]] = [
     (("forward",), (0.0, 0.0)),
@@ -146,6 +148,62 @@ def test_spectators_see_and_cannot_play(client: Any) -> None:
             page.say("turn", dial="budget", by=-1)
             assert watching.until("state", notice="budget: 32")["paused"] is False
             assert watching.until("frame")[1].keys() >= {"true world"}
+
+
+class Counted:
+    """A sink that counts; the disk is full from its fourth tick on, if it is to be."""
+
+    def __init__(self, full: bool = False) -> None:
+        self.indices: list[int] = []
+        self.full = full
+
+    def add(self, tick: Tick) -> None:
+        if self.full and len(self.indices) == 3:
+            raise OSError(28, "the disk is full")
+        self.indices.append(tick.index)
+
+
+def test_sinks_take_every_tick_are_finished_once_and_a_full_disk_ends_one_of_them() -> None:
+    counted, full, finished = Counted(), Counted(full=True), list[str]()
+
+    def game() -> Game:
+        session = Session(Drum(), {"memory": LastFrameDream()})
+        sinks, end = (counted, full), lambda: finished.append("now")
+        return Game(session, MinecraftKeymap(), sinks=sinks, finish=end, limit=8)
+
+    sessions = Sessions(game, keep=0.0)
+    with serving(sessions) as client:
+        with client.websocket_connect("/play") as socket:
+            page = Page(socket)
+            while page.until("frame")[0]["index"] < 8:
+                pass
+        while sessions.find(page.welcome["session"]) is not None:
+            time.sleep(0.01)
+        sessions.sweep()
+    assert counted.indices == list(range(9)) and full.indices == [0, 1, 2] and finished == ["now"]
+
+
+def test_a_bookmark_is_offered_and_gone_back_to_while_paused(tmp_path: Path) -> None:
+    def game() -> Game:
+        return Game(Session(Drum(), {}, bookmarks=tmp_path), MinecraftKeymap(), seed=3)
+
+    with serving(Sessions(game)) as client, client.websocket_connect("/play") as socket:
+        page = Page(socket)
+        page.pause()
+        page.hold("look right")
+        page.step()
+        page.say("command", name="bookmark")
+        (name,) = page.until("state", notices=2)["files"]
+        assert (
+            client.get(f"/files/{page.welcome['session']}/{name}").content == (tmp_path / name).read_bytes()
+        )
+        kept, pictures = page.step()
+        page.step()
+        page.say("command", name="back")
+        header, _ = page.until("frame")
+        assert header["index"] == kept["index"] - 1
+        page.hold("look right")
+        assert np.array_equal(page.step()[1]["true world"], pictures["true world"])
 
 
 def test_who_falls_behind_misses_pictures_and_gets_the_newest() -> None:

@@ -153,6 +153,8 @@ def test_no_folder_of_the_users_is_told(notice: str, told: str) -> None:
         ["--browser", "--headless"],
         ["--browser", "--sessions", "0"],
         ["--browser", "--port", "70000"],
+        ["--browser", "--replay", "episode.zip", "--sessions", "2"],
+        ["--replay", "episode.zip", "--bookmark", "kept.safetensors"],
     ],
 )
 def test_words_that_do_not_go_together_are_refused(words: list[str]) -> None:

@@ -38,7 +38,7 @@ def test_a_method_keeps_the_contract(name: str) -> None:
 
 def test_a_method_without_reference_frames_is_told_to_be_deaf_to_a_true_past() -> None:
     with pytest.raises(
-        DreamContractError, match=r"1 of 10 rules are broken\n- a true past reaches the next frame"
+        DreamContractError, match=r"1 of 11 rules are broken\n- a true past reaches the next frame"
     ):
         dream_contract(lambda: _played("fifo"))
 
@@ -49,8 +49,8 @@ def test_ar_diffusion_keeps_the_contract() -> None:
 
 
 def test_copying_the_last_frame_keeps_the_contract() -> None:
-    dream_contract("tests.examples.last_frame:LastFrame")
-    dream_contract("tests.examples.last_frame:LastFrame", action_spec=SPEC)
+    dream_contract("examples.last_frame:LastFrame")
+    dream_contract("examples.last_frame:LastFrame", action_spec=SPEC)
 
 
 class Copy:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from worldsim.engine.backend import Selection
 from worldsim.engine.cpu.denoiser import Denoiser
-from worldsim.engine.cpu.kv_ring import Ring
-from worldsim.engine.cpu.reader import Viewpoint
+from worldsim.engine.cpu.reader import PreparedView
 from worldsim.engine.cpu.twins import Build, twin
 from worldsim.engine.generation import Context, Target
-from worldsim.engine.kernels.poses import relevant, viewpoint
+from worldsim.engine.kv_ring import Ring, RingRow
 from worldsim.engine.past import DreamPast
+from worldsim.engine.viewpoints import Viewpoint, most_relevant, viewpoints
 from worldsim.models.memory.variants.joint import place_features
 from worldsim.models.world_model import WorldModel
 
@@ -31,6 +31,7 @@ class Cpu:
 
     memory_format = torch.channels_last
     flushes_denormals = True
+    keeps: tuple[type, ...] = (Viewpoint, PreparedView, RingRow)
 
     def __init__(self, model: WorldModel, products: torch.dtype = torch.float32) -> None:
         self.model, self.scale = model, model.scale
@@ -43,7 +44,7 @@ class Cpu:
         if not candidates:
             return []
         now = past.poses[-1]
-        best = self._relevant(candidates, now.tolist(), budget)
+        best = most_relevant(candidates, now.tolist(), budget, self.scale)
         kept = [candidates[i] for i in best]
         if self.model.config.generates:
             return kept
@@ -72,7 +73,8 @@ class Cpu:
         chosen = []
         for past, memory, n, pose in zip(pasts, memories, recent, poses.tolist(), strict=True):
             views = memory + past.kept.frames[-n:]
-            chosen.append([views[i] for i in self._relevant(views, pose, self.model.config.memory.reads)])
+            best = most_relevant(views, pose, self.model.config.memory.reads, self.scale)
+            chosen.append([views[i] for i in best])
         return Selection([[view.index for view in row] for row in chosen], chosen)
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> Tensor:
@@ -139,7 +141,7 @@ class Cpu:
         """See :class:`.Backend`."""
         at = poses.tolist()
         if self.model.config.generates:
-            return [Viewpoint(p, viewpoint(p, self.scale), i) for p, i in zip(at, indices, strict=True)]
+            return viewpoints(at, indices, self.scale)
         features = self.parts["frame_encoder"](latents.permute(0, 2, 3, 1))
         return self.parts["reader"].prepare_views(features, at, indices)
 
@@ -150,22 +152,27 @@ class Cpu:
         denoiser = self._denoiser(free_running)
         return denoiser.commit(denoiser.patches(latents), controls, first), 0
 
+    def detach(self, context: tuple[Ring, int]) -> RingRow:
+        """See :class:`.Backend`."""
+        ring, row = context
+        return ring.row(row)
+
+    def attach(self, kept: RingRow) -> tuple[Ring, int]:
+        """See :class:`.Backend`."""
+        return kept.ring(), 0
+
     def drawer(self, past: DreamPast, part: slice, index: int) -> Callable[[Tensor], Tensor]:
         """See :class:`.Backend`."""
         views, reader, reads = past.kept.frames[part], self.parts["reader"], self.model.config.memory.reads
 
         def draw(poses: Tensor) -> Tensor:
             at = poses.tolist()
-            chosen = [[views[i] for i in self._relevant(views, pose, reads)] for pose in at]
+            best = (most_relevant(views, pose, reads, self.scale) for pose in at)
+            chosen = [[views[i] for i in row] for row in best]
             cells: Tensor = reader(chosen, at, index)
             return cells[..., : reader.channels].permute(0, 3, 1, 2)
 
         return draw
-
-    def _relevant(self, views: list[Viewpoint], pose: Sequence[float], count: int) -> list[int]:
-        """Which ``count`` views (or all, where there are fewer) matter most at a pose (5,), the best first."""
-        viewpoints = [view.viewpoint for view in views]
-        return relevant(viewpoints, viewpoint(pose, self.scale), min(count, len(views)))
 
     def _denoiser(self, free_running: bool) -> Denoiser:
         return self.parts["free_running" if free_running else "denoiser"]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.cpu.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.kernels.layers import add_gated, gelu, normalise, split_heads
+from worldsim.engine.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.layers import Block, level_embedding
 

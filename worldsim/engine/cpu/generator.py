@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.engine.cpu.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
-from worldsim.engine.cpu.linear import Dense
+from worldsim.engine.cpu.linear import Dense, Product, product
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
+from worldsim.engine.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.denoisers.generator import SEEN, Generator, GeneratorBlock, embed
@@ -23,21 +23,21 @@ from worldsim.models.denoisers.generator import SEEN, Generator, GeneratorBlock,
 
 @dataclass
 class _Block:
-    """A block's weights (inside, outside) and the norms of queries and keys."""
+    """A block's products and the norms of queries and keys."""
 
-    qkv: Tensor
-    out: Tensor
-    up: Tensor
-    down: Tensor
+    qkv: Product
+    out: Product
+    up: Product
+    down: Product
     query_norm: np.ndarray
     key_norm: np.ndarray
     bias: Tensor
 
     @classmethod
-    def of(cls, block: nn.Module, products: torch.dtype) -> _Block:
+    def of(cls, block: nn.Module, products: torch.dtype, rows: int) -> _Block:
         assert isinstance(block, GeneratorBlock)
         layers = (block.qkv, block.out, block.up, block.down)
-        weights = [layer.weight.detach().t().to(products).contiguous() for layer in layers]
+        weights = [product(layer.weight.t(), products, rows) for layer in layers]
         norms = [norm.weight.detach().float().clone().numpy() for norm in (block.query_norm, block.key_norm)]
         bias = block.bias.detach().float().clone()
         bias[[0, 2, 3, 5]] += 1  # scales and gates come with their 1 added
@@ -92,7 +92,7 @@ class FastGenerator:
         self.control = [Dense.of(g.control[0]), Dense.of(g.control[2])]
         self.modulate, self.finish = Dense.of(g.modulate), Dense.of(g.finish)
         self.finish.bias[: self.width] += 1
-        self.blocks = [_Block.of(block, products) for block in g.blocks]
+        self.blocks = [_Block.of(block, products, self.tokens) for block in g.blocks]
         self.nothing = np.zeros(self.width, np.float32)
         self._rooms: dict[tuple[int, int, int], _Room] = {}
 
@@ -201,7 +201,7 @@ class FastGenerator:
     ) -> None:
         """A block's first half: queries into the room, keys and values into their places of a ring."""
         normalise_rms(room.x_array, room.h_array, shift_scale, 0, self.width, self.tokens)
-        qkv = self._product(room.h, block.qkv)
+        qkv = block.qkv(room.h)
         split_heads_rms(
             qkv.numpy(), block.query_norm, block.key_norm, *turns, room.queries_array, keys, values, places
         )
@@ -215,16 +215,11 @@ class FastGenerator:
         torch.softmax(room.logits, -1, out=room.found)
         torch.bmm(room.found, values, out=room.attended)
         room.h_by_head.copy_(room.heard_by_row)
-        add_gated(room.x_array, self._product(room.h, block.out).numpy(), self.nothing, shift_scale, 2 * w, s)
+        add_gated(room.x_array, block.out(room.h).numpy(), self.nothing, shift_scale, 2 * w, s)
         normalise_rms(room.x_array, room.h_array, shift_scale, 3 * w, 4 * w, s)
-        up = self._product(room.h, block.up)
+        up = block.up(room.h)
         silu(up.numpy())
-        add_gated(room.x_array, self._product(up, block.down).numpy(), self.nothing, shift_scale, 5 * w, s)
-
-    def _product(self, rows: Tensor, weight: Tensor) -> Tensor:
-        if self.products is torch.float32:
-            return rows @ weight
-        return (rows.to(self.products) @ weight).float()
+        add_gated(room.x_array, block.down(up).numpy(), self.nothing, shift_scale, 5 * w, s)
 
     def _evidence_features(self, evidence: Tensor) -> Tensor:
         """What evidence (B, SEEN, H, W) adds to cells: (B, h, w, .)."""

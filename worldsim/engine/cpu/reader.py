@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,19 +14,11 @@ from worldsim.engine.cpu.linear import Dense
 from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.layers import look
 from worldsim.engine.kernels.poses import Pose, rotation, viewpoint
+from worldsim.engine.viewpoints import Viewpoint
 from worldsim.models.memory.rays.reader import ASIDE, FINE, GEOMETRY, HEAD, FrameEncoder, RayReader
 
 REACH = 60.0
 """Exponents above that of "nothing remembered here" for which single precision has room."""
-
-
-@dataclass(frozen=True)
-class Viewpoint:
-    """Where a remembered frame was seen from: its pose, ``viewpoint`` (6,) of it, and its index."""
-
-    pose: Pose
-    viewpoint: np.ndarray
-    index: int
 
 
 @dataclass(frozen=True)

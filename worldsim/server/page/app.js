@@ -8,7 +8,7 @@ const REFUSED = 4000, ENDED = 4001, LATENCIES = 200;
 const asked = new URLSearchParams(location.search);
 const token = asked.get("token"), watch = asked.get("watch");
 const COMMANDS = { KeyP: "pause", KeyN: "step", KeyR: "record", KeyC: "compare", KeyH: "history_from", KeyX: "restart",
-  KeyT: "needle", KeyV: "clip" };
+  KeyT: "needle", KeyV: "clip", KeyB: "bookmark", KeyG: "back" };
 const TURNS = { BracketLeft: ["history", -1], BracketRight: ["history", 1], Minus: ["budget", -1], Equal: ["budget", 1],
   Comma: ["denoising_steps", -1], Period: ["denoising_steps", 1] };
 const HELP = [["W A S D", "walk"], ["arrows, mouse", "look (click a picture to capture the mouse, Esc or Tab lets it go)"],
@@ -18,8 +18,11 @@ const HELP = [["W A S D", "walk"], ["arrows, mouse", "look (click a picture to c
   ["X", "start the dream again from the present true frames"], ["[ ]", "history: how many past frames it may use"],
   ["- =", "budget: how many memory latents"], [", .", "denoising steps"],
   ["T", "needle: turn away, walk off, come back"], ["V", "save the last 20 seconds as a video, to download"],
+  ["B, G", "bookmark this moment, go back to it"],
   ["touch", "left half of the pictures walks, right half looks"], ["F1", "this help"]];
 const WALKING = 4;
+const HINT = matchMedia("(pointer: coarse)").matches ? "left half of the pictures walks, right half looks"
+  : "F1 help, click a picture to look with the mouse";
 
 let socket = null, plays = false, state = { dials: {} }, retry = 500, session = watch, key = null;
 let newest = null, busy = false, lastNumber = null, dropped = 0, latencies = [], noticed = 0, noticeUntil = 0;
@@ -84,7 +87,7 @@ function hear(words) {
       return made;
     }));
     if (plays) send({ type: "hidden", hidden: document.hidden });
-    say(plays ? "F1 help, click a picture to look with the mouse" : "you look on");
+    say(plays ? HINT : "you look on");
   } else if (words.type === "state") { state = words; showState(); }
 }
 
@@ -215,7 +218,7 @@ function frame(now) {
   if (plays) hands.tick(now);
   if (now > noticeUntil && state.macro) $("status").textContent = `${state.macro} is playing`;
   else if (now > noticeUntil && socket?.readyState === WebSocket.OPEN) {
-    $("status").textContent = plays ? "F1 help, click a picture to look with the mouse" : "you look on";
+    $("status").textContent = plays ? HINT : "you look on";
   }
   requestAnimationFrame(frame);
 }

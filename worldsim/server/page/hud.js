@@ -94,7 +94,7 @@ export class Hud {
       const made = element("div", "", "memory"), bar = element("progress");
       bar.max = Math.max(1, view.history);
       bar.value = view.memory_frames;
-      made.append(element("div", `${view.name}: ${view.step_ms.toFixed(0)} ms, ${view.steps} step${view.steps === 1 ? "" : "s"}`),
+      made.append(element("div", `${view.name}: ${view.cost}`),
         element("div", `memory in use: ${view.memory_frames} frames, ${view.memory_latents} latents`, "faint"), bar);
       return made;
     }));
@@ -181,7 +181,7 @@ function rules(ink, at, left, width) {
   ink.strokeStyle = LINE; ink.fillStyle = FAINT;
   for (const level of [0, FORGOTTEN_BELOW, SAME_FROM]) {
     line(ink, left, at(level), width, at(level), 1);
-    if (left) ink.fillText(level.toFixed(1), 0, at(level) + 4);
+    if (left) ink.fillText(level.toFixed(1), 0, at(level) + (level ? 4 : -2));
   }
 }
 

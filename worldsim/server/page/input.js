@@ -8,12 +8,16 @@ const WALKER = {
 const BUTTONS = { 0: "attack", 2: "use" };
 const PAD = { 0: "jump", 1: "sneak", 4: "sprint", 5: "use", 6: "use", 7: "attack", 10: "sprint" };
 const DEAD = 0.2, LEAST_MS = 16, TOUCH_SPEED = 2.5, WALK_PIXELS = 18;
-const NAMES = { " ": "space", enter: "return", shift: "left shift", control: "left ctrl" };
+const NAMES = {
+  Space: "space", Enter: "return", Escape: "escape", Tab: "tab", Backspace: "backspace", Delete: "delete",
+  ShiftLeft: "left shift", ShiftRight: "right shift", ControlLeft: "left ctrl", ControlRight: "right ctrl",
+  AltLeft: "left alt", AltRight: "right alt", BracketLeft: "[", BracketRight: "]", Minus: "-", Equal: "=", Comma: ",",
+  Period: ".", Slash: "/", Backslash: "\\", Semicolon: ";", Quote: "'", Backquote: "`",
+};
 
-// A key by the name that key files use: a, left, space, return.
+// The key at a place by the name that key files use, as a US keyboard has it: a, left, space, return.
 function keyName(event) {
-  const key = event.key.toLowerCase();
-  return NAMES[key] || key.replace(/^arrow/, "");
+  return NAMES[event.code] || event.code.replace(/^(Key|Digit|Arrow)/, "").toLowerCase();
 }
 
 export class Hands {

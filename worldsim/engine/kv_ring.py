@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
     from worldsim.engine.past import DreamPast
 
 
+@dataclass
+class RingRow:
+    """One dream's part of a ring, as it lies there: keys and values (depth, heads, 1 + window, S, head)."""
+
+    keys: Tensor
+    values: Tensor
+    count: int
+
+    def ring(self) -> Ring:
+        """A ring of this dream alone, with every frame in its place."""
+        depth, heads, places, tokens, head = self.keys.shape
+        made = Ring(depth, 1, heads, places - 1, tokens, head, self.keys.device)
+        made.keys[:, 0], made.values[:, 0], made.count = self.keys, self.values, self.count
+        return made
+
+
 class Ring:
     """Of ``batch`` dreams that step together.
 
@@ -24,16 +41,32 @@ class Ring:
     ``count``: clean frames that ever came in.
     """
 
-    def __init__(self, depth: int, batch: int, heads: int, window: int, tokens: int, head: int) -> None:
-        self.keys = torch.zeros(depth, batch, heads, 1 + window, tokens, head)
+    def __init__(
+        self,
+        depth: int,
+        batch: int,
+        heads: int,
+        window: int,
+        tokens: int,
+        head: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.keys = torch.zeros(depth, batch, heads, 1 + window, tokens, head, device=device)
         self.values = torch.zeros_like(self.keys)
         self.window, self.count = window, 0
-        # The same memory, as numba and as attention read it, block by block.
-        self.arrays = [(k.numpy(), v.numpy()) for k, v in zip(self.keys, self.values, strict=True)]
-        self.flat = [
+
+    @cached_property
+    def arrays(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same memory, as numba reads it, block by block; on a CPU."""
+        return [(k.numpy(), v.numpy()) for k, v in zip(self.keys, self.values, strict=True)]
+
+    @cached_property
+    def flat(self) -> list[tuple[Tensor, Tensor]]:
+        """The same memory, as attention reads it: (B heads, head, places S) and (B heads, places S, head) a block."""
+        return [
             (k.flatten(2, 3).flatten(0, 1).transpose(1, 2), v.flatten(2, 3).flatten(0, 1))
             for k, v in zip(self.keys, self.values, strict=True)
-        ]  # (B heads, head, places S) and (B heads, places S, head)
+        ]
 
     @property
     def batch(self) -> int:
@@ -55,7 +88,12 @@ class Ring:
     def joined(cls, rows: list[tuple[Ring, int]]) -> Ring:
         """One ring of several dreams that have equally many frames, each given as a ring and its row there."""
         depth, _, heads, places, tokens, head = rows[0][0].keys.shape
-        ring = cls(depth, len(rows), heads, places - 1, tokens, head)
+        ring = cls(depth, len(rows), heads, places - 1, tokens, head, rows[0][0].keys.device)
+        if len({other.count for other, _ in rows}) == 1:  # as they lie: sums over places keep their order
+            for i, (other, row) in enumerate(rows):
+                ring.keys[:, i], ring.values[:, i] = other.keys[:, row], other.values[:, row]
+            ring.count = rows[0][0].count
+            return ring
         for i, (other, row) in enumerate(rows):
             frames = other.frames()
             ring.keys[:, i, :, 1 : 1 + len(frames)] = other.keys[:, row][:, :, frames]
@@ -73,6 +111,29 @@ class Ring:
             for i, past in enumerate(pasts):
                 past.kept.context = ring, i
         return ring
+
+    @classmethod
+    def filled(
+        cls,
+        cache: Cache,
+        window: int,
+        tokens: int,
+        depth: int,
+        heads: int,
+        head: int,
+        device: torch.device | str,
+    ) -> Ring:
+        """A ring of one dream with the frames that the plain denoiser has cached, the inverse of :meth:`plain`."""
+        ring = cls(depth, 1, heads, window, tokens, head, device)
+        for i, (keys, values) in enumerate(zip(cache.keys, cache.values, strict=True)):
+            n = ring.count = keys.shape[2] // tokens
+            ring.keys[i, :, :, 1 : 1 + n] = keys.unflatten(2, (n, tokens))
+            ring.values[i, :, :, 1 : 1 + n] = values.unflatten(2, (n, tokens))
+        return ring
+
+    def row(self, row: int) -> RingRow:
+        """A copy of one dream's part."""
+        return RingRow(self.keys[:, row].clone(), self.values[:, row].clone(), self.count)
 
     def plain(self, row: int) -> Cache:
         """The clean frames of one dream, from the oldest to the newest, as the plain denoiser caches them."""

@@ -1,0 +1,184 @@
+"""The bench: any model on a suite, twice the same, gone on with, compared and gated, whatever a model does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.bench.__main__ import main
+from training.bench.suite import Suite
+
+MODEL = "copying_bench_model:LastFrame"
+BROKEN = {
+    "raises": "raise KeyError('no such layer')",
+    "wrong_shape": "return self.frame[::2]",
+    "gives_nan": "return self.frame * float('nan')",
+}
+
+
+def bench(suite: Suite, *words: str) -> int:
+    return main([*words, f"suite={suite.folder}", "isolate=false", "perceptual=false"])
+
+
+def results(folder: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(folder) / "bench.json").read_text())
+    return found
+
+
+def numbers(folder: str) -> dict[str, Any]:
+    """All but what two runs of the same have different."""
+    return {key: value for key, value in results(folder).items() if key != "times"}
+
+
+def written(folder: Path, name: str, line: str) -> str:
+    text = f"""class Model:
+    def begin(self, frames, actions):
+        self.frame = frames[-1]
+
+    def step(self, action):
+        {line}
+"""
+    (folder / f"{name}.py").write_text(text)
+    return f"{name}:Model"
+
+
+def test_a_model_of_nine_lines_is_measured_and_twice_alike_but_for_times(
+    elsewhere: Path, short: Suite
+) -> None:
+    assert bench(short, MODEL, "out=a") == 0 and bench(short, MODEL, "out=b") == 0
+    assert numbers("a") == numbers("b")
+    of = results("a")["models"][MODEL]
+    assert set(of["summary"]["labmaze"]) == {"needle", "ahead", "mirror"}
+    assert of["summary"]["labmaze"]["ahead"]["ssim 1"]["n"] == 1
+    assert 0 < of["summary"]["labmaze"]["needle"]["ssim 0-16"]["mean"] < 0.9
+    assert results("a")["truth"]["repeats"] and results("a")["complete"]
+    # what copies the last frame is the same on the way out and back, and everywhere else
+    mirror = of["summary"]["labmaze"]["mirror"]
+    assert mirror["ssim 6"]["mean"] == mirror["ssim 6 chance"]["mean"] == 1
+    truth = results("a")["models"]["truth"]["summary"]["labmaze"]["mirror"]
+    assert truth["ssim 6"]["mean"] > truth["ssim 6 chance"]["mean"]
+    times = results("a")["times"]
+    assert times["models"][MODEL]["frames"] > 50 and times["hardware"]
+
+
+def test_the_page_holds_everything_and_fetches_nothing(elsewhere: Path, short: Suite) -> None:
+    assert bench(short, MODEL, "out=a") == 0
+    page = Path("a/bench.html").read_text()
+    assert page.count("data:image/png;base64") >= 5
+    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
+    assert "labmaze-needle-00" in page and "ms a frame" in page
+
+
+def test_a_suite_that_was_interrupted_goes_on(elsewhere: Path, short: Suite) -> None:
+    assert bench(short, MODEL, "out=whole") == 0
+    assert bench(short, MODEL, "out=parts", "minutes=0.000000001") == 0
+    assert not results("parts")["complete"]
+    assert len(results("parts")["models"][MODEL]["unmeasured"]) == 3
+    assert bench(short, MODEL, "out=parts", "tasks=[ahead]") == 0
+    (unit,) = Path("parts/units").glob("copying*/labmaze-ahead-00.json")
+    before = unit.stat().st_mtime_ns
+    assert bench(short, MODEL, "out=parts") == 0
+    assert unit.stat().st_mtime_ns == before
+    assert numbers("parts") == numbers("whole")
+
+
+def test_a_model_that_was_changed_is_measured_anew(elsewhere: Path, short: Suite) -> None:
+    assert bench(short, MODEL, "out=a", "tasks=[ahead]") == 0
+    (unit,) = Path("a/units").glob("copying*/labmaze-ahead-00.json")
+    before = unit.stat().st_mtime_ns
+    with (elsewhere / "copying_bench_model.py").open("a") as file:
+        file.write("# another one\n")
+    assert bench(short, MODEL, "out=a", "tasks=[ahead]") == 0
+    assert unit.stat().st_mtime_ns > before
+
+
+def test_broken_models_are_a_sentence_each_and_the_rest_is_measured(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [written(elsewhere, name, line) for name, line in BROKEN.items()]
+    assert bench(short, *models, "no_such_module:Model", MODEL, "out=a") == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("broken: ")]
+    assert len(told) == 4
+    assert "raises:Model failed in step(action): KeyError: 'no such layer'" in told[0]
+    assert "wrong_shape:Model" in told[1] and "found uint8 (32, 64, 3)" in told[1]
+    assert "gives_nan:Model" in told[2] and "some of it NaN" in told[2]
+    assert "no_such_module" in told[3]
+    assert results("a")["models"][MODEL]["summary"]["labmaze"]["ahead"]
+
+
+def test_a_model_that_hangs_is_ended_and_named(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(elsewhere), prepend=":")
+    slow = written(elsewhere, "takes_a_minute", "__import__('time').sleep(60)")
+    words = [f"suite={short.folder}", "perceptual=false", "frame_seconds=0.5", "tasks=[ahead]", "out=a"]
+    assert main([slow, *words]) == 1
+    assert f"{slow}: took more than 0.5 s for one frame" in capsys.readouterr().err
+    assert results("a")["models"][slow]["errors"]
+
+
+def test_a_gate_passes_what_is_the_same_and_fails_what_is_worse(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = written(elsewhere, "inverts_it", "return 255 - self.frame")
+    assert bench(short, MODEL, f"against={worse}", "out=a") == 0
+    assert "PASS copying_bench_model" in capsys.readouterr().out
+    assert bench(short, worse, f"against={MODEL}", "out=a") == 1
+    told = capsys.readouterr().out
+    assert "FAIL inverts_it:Model against copying_bench_model:LastFrame" in told
+    assert "episodes that got worse, the worst first" in told
+    compared = results("a")["compared"][worse]
+    betters = [w["better"] for w in compared["worst"] if w["key"].startswith("ssim")]
+    assert betters == sorted(betters) and not compared["passed"]
+    # the numbers of another day, in a file
+    assert bench(short, MODEL, "out=b") == 0
+    assert bench(short, MODEL, "against=b/bench.json", "out=c") == 0
+    assert bench(short, worse, "against=b", "out=c") == 1
+    assert (
+        bench(short, worse, "against=b", "out=c", "tolerance.ssim=3", "tolerance.psnr=99", "tolerance.srr=1")
+        == 0
+    )
+
+
+def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> None:
+    assert bench(short, MODEL, "out=b") == 0
+    broken = written(elsewhere, "breaks_later", "raise ValueError('out of memory')")
+    assert bench(short, broken, "against=b", "out=c") == 1
+    assert len(results("c")["compared"][broken]["missing"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["suite=small"], "expected a model to measure"),
+        (["last_frame:LastFrame", "suite=nowhere"], "suite: expected one of full, small, tiny"),
+        (["blocks,colour=3"], "expected settings of history, budget"),
+        (["blocks,history=long"], "expected history to be a number, found long"),
+        (["blocks", "tasks=[dance]"], "expected some of needle, ahead"),
+        (["blocks", "against=nowhere/bench.json", "suite=tiny"], "no results at nowhere"),
+    ],
+)
+def test_a_mistake_is_one_sentence(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert told in line
+
+
+def test_the_twin_of_a_model_has_its_shortest_history(elsewhere: Path, short: Suite) -> None:
+    assert bench(short, MODEL, "out=a", "twin=true", "tasks=[needle]") == 0
+    models = results("a")["models"]
+    assert models[f"{MODEL},history=window"]["summary"] == models[MODEL]["summary"]  # it remembers one frame
+
+
+def test_suites_are_listed_and_parts_of_the_program_are_still_timed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["suites"]) == 0
+    assert "tiny-v" in capsys.readouterr().out
+    assert main(["speed", "nothing"]) == 2
+    assert "expected a benchmark of envs, step" in capsys.readouterr().err
+    assert main(["variants", "seconds=none"]) == 2
+    assert "seconds" in capsys.readouterr().err

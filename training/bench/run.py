@@ -1,0 +1,134 @@
+"""A bench from above: a process for every model, ended where it hangs; what happened is said as it happens."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tqdm import tqdm
+
+from training.bench.models import TRUTH
+from training.bench.suite import Suite
+from training.bench.watch import late
+from training.bench.work import Job, Told, Worker, sentence
+
+POLL = 0.2  # seconds
+
+
+@dataclass
+class Outcome:
+    """How a model fared: what is said of every episode, and, where all of it broke, one sentence."""
+
+    told: dict[str, Told] = field(default_factory=dict)
+    broke: str = ""
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Sentences by episode."""
+        return {id_: t.why for id_, t in self.told.items() if t.what == "error"}
+
+    def why(self, model: str) -> str:
+        """One sentence that names a model which gave not all that it was asked for; empty where it did."""
+        if self.broke:
+            return _named(model, self.broke)
+        if not self.errors:
+            return ""
+        first = next(iter(self.errors.values()))
+        count = f" ({len(self.errors)} of {len(self.told)} episodes)"
+        return _named(model, first) + count
+
+
+def run(job: Job, suite: Suite) -> Outcome:
+    """Let a model do its job; it never raises what a model did, but for Ctrl-C."""
+    outcome = Outcome()
+    ids = [script.id for script in job.scripts(suite)]
+    with tqdm(total=len(ids), desc=job.model.label, unit="episode", file=sys.stderr) as bar:
+        for told in (_apart if job.config.isolate else _here)(job, outcome):
+            outcome.told[told.id] = told
+            bar.update()
+    for missing in ids:
+        if missing not in outcome.told:
+            outcome.told[missing] = Told(missing, "error", outcome.broke or "left out")
+    return outcome
+
+
+def _here(job: Job, outcome: Outcome) -> Iterator[Told]:
+    try:
+        yield from Worker(job, lambda seconds: None).run()
+    except Exception as error:
+        outcome.broke = sentence(error)
+
+
+def _apart(job: Job, outcome: Outcome) -> Iterator[Told]:
+    """In a process of its own, which is ended when a call of the model is not back in time."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    ends = context.Array("d", 2, lock=False)  # by when a call has to be back, and how long that allows
+    process = context.Process(target=_child, args=(job, theirs, ends), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        while True:
+            if ours.poll(POLL):
+                message = ours.recv()
+                if isinstance(message, Told):
+                    yield message
+                    continue
+                outcome.broke = message
+                return
+            if 0 < ends[0] < time.monotonic():
+                outcome.broke = _late(job, ends[1])
+                return
+            if not process.is_alive() and not ours.poll():
+                outcome.broke = f"its process ended with code {process.exitcode}"
+                return
+    except EOFError:
+        process.join(5)
+        outcome.broke = f"its process ended with code {process.exitcode}"
+    finally:
+        if process.is_alive():
+            process.terminate()
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+        ours.close()
+
+
+def _late(job: Job, seconds: float) -> str:
+    if seconds == job.config.load_seconds:
+        return late(seconds, "to load", "load_seconds")
+    return late(
+        seconds, "for one frame" if seconds == job.config.frame_seconds else "to begin or be corrected"
+    )
+
+
+def _child(job: Job, pipe: Connection, ends: Any) -> None:
+    def deadline(seconds: float) -> None:
+        ends[1] = seconds
+        ends[0] = time.monotonic() + seconds if seconds else 0.0
+
+    _guarded(job, pipe.send, deadline)
+    pipe.close()
+
+
+def _guarded(job: Job, send: Callable[[Any], None], deadline: Callable[[float], None]) -> None:
+    try:
+        for told in Worker(job, deadline).run():
+            send(told)
+        send("")
+    except KeyboardInterrupt:
+        pass
+    except Exception as error:
+        if not isinstance(error, ValueError | OSError):
+            traceback.print_exc()
+        send(sentence(error))
+
+
+def _named(model: str, why: str) -> str:
+    return why if model == TRUTH or model.partition(",")[0] in why else f"{model}: {why}"

@@ -1,0 +1,236 @@
+"""Everything that one model does in a bench: its episodes one after the other, each kept as soon as it is known."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from envs.adapters.engine_missing import EngineMissing
+from training.bench.config import Config
+from training.bench.models import TRUTH, Model, dream_of, fingerprint, parameters, source_of, speaks
+from training.bench.suite import Script, Suite, find
+from training.bench.tasks import free
+from training.bench.tasks.measured import Measured, Tools
+from training.bench.tasks.registry import MEASURES
+from training.bench.tasks.registry import TRUTH as OF_TRUTH
+from training.bench.truth import Truth, Worlds
+from training.bench.watch import Deadline, TooSlow, Watched
+from training.evaluation.scores import networks
+from worldsim.actions import ActionSpecMismatch
+from worldsim.dream.env import Dream
+from worldsim.dream.external import ModelFailed
+from worldsim.runtime import pick_device
+
+UNIT = 1
+"""The format of one episode's file; another one is measured again."""
+MINUTES = 60.0
+GIVE_UP = 3
+"""Episodes after which a model that has given no number is left."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one model is asked: these episodes of a suite, within so many seconds (0: no limit)."""
+
+    model: Model
+    config: Config
+    folder: Path
+    seconds: float = 0.0
+
+    @property
+    def units(self) -> Path:
+        """Where its episodes are kept."""
+        return self.folder / "units" / self.model.slug
+
+    def scripts(self, suite: Suite) -> list[Script]:
+        """The episodes that it is asked, in the order of the suite, first ones of all tasks first."""
+        c = self.config
+        return [
+            s
+            for s in suite.scripts
+            if (not c.worlds or s.world in c.worlds)
+            and (not c.tasks or s.task in c.tasks)
+            and (self.model.label != TRUTH or s.task in OF_TRUTH)
+        ]
+
+
+@dataclass
+class Told:
+    """What is said of one episode: measured, kept, error, skipped, or budget; why, in a sentence."""
+
+    id: str
+    what: str
+    why: str = ""
+
+
+@dataclass
+class Worker:
+    """A model at work; :meth:`run` gives what is to be said, as it happens."""
+
+    job: Job
+    deadline: Deadline
+    _dreams: dict[str, Dream[Any] | str] = field(default_factory=dict)
+    _mark: str = ""
+
+    def run(self) -> Iterator[Told]:
+        """Measure what is not there yet.
+
+        Raises:
+            whatever a model raises that cannot even be found or loaded.
+        """
+        config = self.job.config
+        torch.set_num_threads(config.threads)
+        suite, began = find(config.suite), time.monotonic()
+        self._before = _peak_mib()
+        device = pick_device(config.device)
+        self._source = None
+        eyes = networks(config.perceptual, device)
+        said = f"{UNIT} {config.seed} {config.threads} {sorted(eyes.origin.items()) if eyes else ''}"
+        if self.job.model.label != TRUTH:
+            self.deadline(config.load_seconds)
+            self._source = source_of(self.job.model, device)
+            said += f" {fingerprint(self._source)} {self.job.model.label}"
+            self.deadline(0.0)
+        self._mark = said
+        self.job.units.mkdir(parents=True, exist_ok=True)
+        failed = 0
+        with Worlds(suite.size) as worlds:
+            tools = Tools(worlds, eyes, config.seed)
+            for script in self.job.scripts(suite):
+                if self._kept(suite, script):
+                    yield Told(script.id, "kept")
+                    continue
+                if self.job.seconds and time.monotonic() - began > self.job.seconds:
+                    yield Told(script.id, "budget", "no time was left")
+                    continue
+                if failed >= GIVE_UP:
+                    yield Told(script.id, "error", "left out, after it failed as often before")
+                    continue
+                told = self._measured(suite, script, tools)
+                failed = failed + 1 if told.what == "error" else 0
+                yield told
+
+    def _measured(self, suite: Suite, script: Script, tools: Tools) -> Told:
+        began = time.monotonic()
+        try:
+            spec = tools.worlds.spec(script.world)
+            dream = self._dream(script.world, spec, suite.size)
+            if isinstance(dream, str):
+                return Told(script.id, "skipped", dream)
+            truth = tools.worlds.play(suite, script)
+            found = MEASURES[script.task](dream, truth, tools)
+            about: dict[str, Any] = {"mark": self._of(suite, script)}
+            if self._wants_elsewhere(script):
+                about["elsewhere"] = _features(free.elsewhere(truth, tools))
+            self._write(script, truth, found, tools, dream, time.monotonic() - began, about)
+        except EngineMissing as error:
+            return Told(script.id, "skipped", str(error))
+        except Exception as error:
+            return Told(script.id, "error", sentence(error))
+        return Told(script.id, "measured")
+
+    def _wants_elsewhere(self, script: Script) -> bool:
+        return self.job.model.label == TRUTH and script.task == "free" and script.world != "luanti"
+
+    def _dream(self, world: str, spec: Any, size: int) -> Dream[Any] | str | None:
+        """The dream that plays a world; a sentence where it speaks other actions; None for the truth."""
+        if self._source is None:
+            return None
+        if world not in self._dreams:
+            found: Dream[Any] | str = f"its actions are not those of {world}"
+            if speaks(self._source, spec):
+                try:
+                    self.deadline(self.job.config.load_seconds)
+                    found = dream_of(self.job.model, self._source, spec, size)
+                    found.predictor = Watched(found.predictor, self.job.config.frame_seconds, self.deadline)
+                except ActionSpecMismatch:
+                    pass
+                finally:
+                    self.deadline(0.0)
+            self._dreams[world] = found
+        return self._dreams[world]
+
+    def _kept(self, suite: Suite, script: Script) -> bool:
+        try:
+            told = json.loads((self.job.units / f"{script.id}.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return False
+        return bool(told.get("mark") == self._of(suite, script))
+
+    def _of(self, suite: Suite, script: Script) -> str:
+        """What has to be the same for an episode's numbers to be so."""
+        return f"{suite.mark(script)} {self._mark}"
+
+    def _write(
+        self,
+        script: Script,
+        truth: Truth,
+        found: Measured,
+        tools: Tools,
+        dream: Dream[Any] | None,
+        seconds: float,
+        more: dict[str, Any],
+    ) -> None:
+        """Keep an episode: pictures first, and then, at once or not at all, the file that says it is there."""
+        place = self.job.units / script.id
+        times: dict[str, Any] = {"seconds": round(seconds, 2)}
+        if dream is not None:
+            watched: Any = dream.predictor
+            times |= {"frame_ms": [round(ms, 2) for ms in watched.ms], "peak_mib": _peak_mib()}
+            times |= {"base_mib": self._before, "parameters": self._parameters(dream)}
+            watched.ms = []
+        if found.strip is not None:
+            rows = [np.concatenate(list(r), 1) for r in (found.strip.true, found.strip.dreamt)]
+            _whole(
+                place.with_suffix(".png"),
+                lambda p: Image.fromarray(np.concatenate(rows)).save(p, format="PNG"),
+            )
+        same = not script.digest or script.digest == truth.digest
+        unit = {
+            "values": found.values,
+            "networks": tools.networks.origin if tools.networks else {},
+            "features": _features(found),
+            "words": found.strip.words if found.strip else [],
+            "truth": {"digest": truth.digest, "same": same, "origin": truth.origin},
+            "times": times,
+            **more,
+        }
+        _whole(place.with_suffix(".json"), lambda p: p.write_text(json.dumps(unit), "utf-8"))
+
+    def _parameters(self, dream: Dream[Any]) -> int | None:
+        assert self._source is not None
+        return parameters(self._source, dream)
+
+
+def sentence(error: BaseException) -> str:
+    """An error in one line, without the name of what is known to be wrong with a model."""
+    text = " ".join(str(error).split())[:400]
+    known = isinstance(error, ModelFailed | TooSlow | ValueError)
+    return text if known and text else f"{type(error).__name__}: {text}"
+
+
+def _features(found: Measured) -> list[list[list[float]]] | None:
+    return None if found.features is None else np.round(found.features, 4).tolist()
+
+
+def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    write(part)
+    part.replace(path)
+
+
+def _peak_mib() -> float:
+    """The most memory that this process had so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (2**20 if sys.platform == "darwin" else 2**10), 1)

@@ -1,0 +1,224 @@
+"""The stages of a run, what each is told, and its share of the time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training import collect, collect_walks
+from training.pipeline.worlds import World
+from training.train import autoencoder as train_autoencoder
+from training.train import denoiser as train_denoiser
+from training.train import generator as train_generator
+from training.train import odometry as train_odometry
+from training.train import pixels as train_pixels
+from worldsim.config import ConfigError, load
+
+SHORT = 600.0
+"""Seconds of a stage below which it is told to begin faster and to look at less."""
+MANY = 100_000  # episodes; the time ends their collection
+
+
+@dataclass
+class Config:
+    """``hours`` or ``minutes`` in all; ``out`` is the run's folder, runs/WORLD unless told otherwise.
+
+    ``policy`` plays (that of the world unless told otherwise), ``steps`` an episode, by ``workers`` processes.
+    """
+
+    hours: float = 0.0
+    minutes: float = 0.0
+    out: str = ""
+    policy: str = ""
+    steps: int = 300
+    size: int = 64
+    seed: int = 0
+    workers: int = 2
+    threads: int = 0
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if (self.hours > 0) == (self.minutes > 0):
+            raise ConfigError("expected hours=H or minutes=M, how long to train, and not both")
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return 3600 * self.hours + 60 * self.minutes
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of a run.
+
+    Attributes:
+        name: what it is called here, and its folder in the run.
+        line: what it does.
+        share: of the time, beside those of the others.
+        main: the command's function.
+        config: of its words.
+        words: what it is told, of its seconds.
+        asked: what the user told it, which counts last.
+    """
+
+    name: str
+    line: str
+    share: float
+    main: Callable[[list[str]], int]
+    config: type[Any]
+    words: Callable[[float], list[str]]
+    asked: tuple[str, ...] = ()
+
+    def given(self, seconds: float) -> list[str]:
+        """Its words, the user's last."""
+        return [*self.words(seconds), *self.asked]
+
+
+SCORE, SCORE_SHARE = "score", 5.0
+"""The last stage is not a command: the checkpoint is measured, and its card written."""
+
+
+def stages(world: World, config: Config, out: Path, asked: dict[str, list[str]]) -> list[Stage]:
+    """What makes a dream of a world, in its order; a world that tells no pose takes the path that needs none.
+
+    Args:
+        asked: words for single stages, by their names.
+
+    Raises:
+        ConfigError: a stage that does not exist, or one with words that it does not know.
+    """
+    found = _posed(world, config, out) if world.posed else _poseless(world, config, out)
+    if world.recordings is None:
+        found = [_collect(world, config, out), *found]
+    known = [stage.name for stage in found]
+    if strange := [name for name in asked if name not in known]:
+        raise ConfigError(f"no stage {strange[0]!r} here; the stages are {', '.join(known)}")
+    found = [replace(stage, asked=tuple(asked.get(stage.name, ()))) for stage in found]
+    for stage in found:
+        load(stage.config, stage.given(60.0))  # says now what is misspelt, and not after hours
+    return found
+
+
+def data(world: World, out: Path) -> Path:
+    """The episodes that are trained on."""
+    return world.recordings or out / "data"
+
+
+def _common(config: Config, out: Path, name: str, seconds: float) -> list[str]:
+    """What every trainer is told. Encoding, measuring and saving take a part of its time."""
+    training = max(0.6 * seconds, seconds - 15)
+    return [
+        f"out={out / name}",
+        f"seconds={training:.1f}",
+        f"seed={config.seed}",
+        f"threads={config.threads}",
+        f"precision={config.precision}",
+        f"sample_every={max(120.0, seconds / 10):.0f}",
+    ]
+
+
+def _warmup(seconds: float) -> str:
+    return f"optimizer.warmup={int(min(100, max(5, seconds / 6)))}"
+
+
+def _collect(world: World, config: Config, out: Path) -> Stage:
+    def words(seconds: float) -> list[str]:
+        return [
+            f"env={world.env}",
+            f"policy={config.policy or world.policy}",
+            f"out={out / 'data'}",
+            f"episodes={MANY}",
+            f"steps={config.steps}",
+            f"size={config.size}",
+            f"seed={config.seed}",
+            f"workers={1 if world.env == 'luanti' else config.workers}",
+            f"seconds={seconds:.1f}",
+        ]
+
+    line = f"episodes of {world.name}, played by {config.policy or world.policy}"
+    return Stage("collect", line, 10.0, collect.main, collect.CollectConfig, words)
+
+
+def _autoencoder(world: World, config: Config, out: Path, share: float) -> Stage:
+    def words(seconds: float) -> list[str]:
+        return [
+            f"data={data(world, out)}",
+            *_common(config, out, "autoencoder", seconds),
+            _warmup(seconds),
+            f"optimizer.ema={0.97 if seconds < SHORT else 0.99}",
+        ]
+
+    line = "frames to latents and back"
+    return Stage("autoencoder", line, share, train_autoencoder.main, train_autoencoder.Config, words)
+
+
+def _memory(world: World, config: Config, out: Path, share: float) -> Stage:
+    def words(seconds: float) -> list[str]:
+        return [
+            f"data={data(world, out)}",
+            f"autoencoder={out / 'autoencoder' / 'autoencoder.safetensors'}",
+            *_common(config, out, "memory", seconds),
+            f"memory.scene_scale={world.scene_scale}",
+            _warmup(seconds),
+            f"optimizer.ema={0.9 if seconds < SHORT else 0.995}",
+            *(["clip.batch=4", "reads.batch=8"] if seconds < SHORT else []),
+        ]
+
+    line = "memory, its reader, denoiser and dead reckoning"
+    return Stage("memory", line, share, train_denoiser.main, train_denoiser.Config, words)
+
+
+def _poseless(world: World, config: Config, out: Path) -> list[Stage]:
+    return [_autoencoder(world, config, out, 28.0), _memory(world, config, out, 55.0)]
+
+
+def _posed(world: World, config: Config, out: Path) -> list[Stage]:
+    def part(before: str, name: str, seconds: float) -> list[str]:
+        return [
+            f"data={data(world, out)}",
+            f"checkpoint={out / before / 'checkpoint'}",
+            *_common(config, out, name, seconds),
+        ]
+
+    def odometry(seconds: float) -> list[str]:
+        return [*part("memory", "odometry", seconds), _warmup(seconds)]
+
+    def pixels(seconds: float) -> list[str]:
+        words = [*part("odometry", "pixels", seconds), f"head_start={int(min(600, max(5, seconds / 3)))}"]
+        if seconds < SHORT:
+            words += ["dreams.first=1", "dreams.longest=48", "dreams.every=50", _warmup(seconds)]
+        return words
+
+    def walks(seconds: float) -> list[str]:
+        return [
+            f"checkpoint={out / 'pixels' / 'checkpoint'}",
+            f"data={data(world, out)}",
+            f"out={out / 'walks'}",
+        ]
+
+    def generator(seconds: float) -> list[str]:
+        words = [
+            f"checkpoint={out / 'pixels' / 'checkpoint'}",
+            f"walks={out / 'walks'}",
+            *_common(config, out, "generator", seconds),
+        ]
+        if seconds < SHORT:
+            return [*words, "compile=false", "clip.batch=8", "rates.warmup=10", "rates.ema=0.95"]
+        return words if compiles() else [*words, "compile=false"]
+
+    return [
+        _autoencoder(world, config, out, 14.0),
+        _memory(world, config, out, 14.0),
+        Stage("odometry", "dead reckoning alone", 5.0, train_odometry.main, train_odometry.Config, odometry),
+        Stage("pixels", "the memory of pixels", 11.0, train_pixels.main, train_pixels.Config, pixels),
+        Stage("walks", "the episodes in latents", 4.0, collect_walks.main, collect_walks.Config, walks),
+        Stage("generator", "what draws", 37.0, train_generator.main, train_generator.Config, generator),
+    ]
+
+
+def compiles() -> bool:
+    """Whether there is a C++ compiler, which torch.compile needs on a CPU."""
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl"))

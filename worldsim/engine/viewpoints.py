@@ -1,0 +1,29 @@
+"""Where remembered frames were seen from, as plain numbers, and which of them matter for a pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """Where a remembered frame was seen from: its pose, ``viewpoint`` (6,) of it, and its index."""
+
+    pose: Pose
+    viewpoint: np.ndarray
+    index: int
+
+
+def viewpoints(poses: Sequence[Pose], indices: Sequence[int], scale: float) -> list[Viewpoint]:
+    """Those of n frames; ``scale`` is the scene's unit in the world's."""
+    return [Viewpoint(p, viewpoint(p, scale), i) for p, i in zip(poses, indices, strict=True)]
+
+
+def most_relevant(views: Sequence[Viewpoint], pose: Pose, count: int, scale: float) -> list[int]:
+    """Which ``count`` views (or all, where there are fewer) matter most at a pose (5,), the best first."""
+    return relevant([view.viewpoint for view in views], viewpoint(pose, scale), min(count, len(views)))
