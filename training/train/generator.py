@@ -29,8 +29,8 @@ from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
 from training.data.walks import read
 from training.loop import resume as state
-from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving_on_sigterm
 from training.loop.claim import claim
+from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving_on_sigterm
 from training.loop.finetune import save_part
 from training.loop.launch import launch
 from training.loop.progress import tell
