@@ -90,7 +90,8 @@ def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[s
         head["perceptual"] = {"lpips": networks.origin["lpips_alex"], "fvd": networks.origin["i3d"]}
         print("; ".join(f"{name.upper()}: {weights}" for name, weights in head["perceptual"].items()))
     if config.method:
-        head |= {"method": config.method}
+        head |= {"method": config.method, "precision": config.precision}
+        head |= {"farthest": config.farthest, "starts": config.starts}
     without: tuple[str, ...]
     if config.method or source.loaded is None:  # they have their own
         without = ("budget", "denoising_steps", "second", "alone_after")

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from worldsim.config import DenoiserConfig
 from worldsim.models.denoisers.causal_dit import CausalDiT
+from worldsim.models.denoisers.forcing_dit import ForcingDiT, ForcingDiTConfig
 from worldsim.models.denoisers.unet3d import UNet3D, UNet3DConfig
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References
 from worldsim.models.memory.variants.registry import compressor_from, way_from
 
 CHANNELS, ACTIONS, GRID = 4, 6, (4, 4)
-DENOISERS = ("unet3d", "causal_dit")
+DENOISERS = ("unet3d", "causal_dit", "forcing_dit")
 
 
 def awake(module: nn.Module) -> Any:
@@ -31,6 +32,8 @@ def small_denoiser(name: str, beside: int = 0, memory: int = 0, causal: bool = T
     if name == "unet3d":
         config = UNet3DConfig([16, 24], [True], heads=2, condition=32)
         return UNet3D(config, CHANNELS, ACTIONS, beside, memory)
+    if name == "forcing_dit":
+        return ForcingDiT(ForcingDiTConfig(32, 2, 2, 2), CHANNELS, GRID, ACTIONS, beside, memory)
     dit = DenoiserConfig(width=32, depth=2, heads=2, patch=2, window=4)
     return CausalDiT(
         dit, CHANNELS, beside, GRID, ACTIONS, control_dim=ACTIONS, memory_width=memory, causal=causal

@@ -189,7 +189,9 @@ def _words(scores: dict[str, Any], held: str) -> list[str]:
     if "methods" in scores:
         first = next(iter(scores["methods"].values()))["ahead"]["dream"]
         count = max(s["ssim"]["episodes"] for s in first.values())
-        return [f"method=all ahead={held}_explore episodes={count}"]
+        given = {key: scores[key] for key in ("farthest", "starts", "precision") if scores.get(key)}
+        words = [f"method=all ahead={held}_explore episodes={count}", *(f"{k}={v}" for k, v in given.items())]
+        return [" ".join(words)]
     chosen = f"denoising_steps={scores['denoising_steps']}"
     if scores.get("blind", BLIND) != BLIND:
         chosen += f" blind={scores['blind']}"

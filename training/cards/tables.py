@@ -119,16 +119,18 @@ def methods(scores: dict[str, Any]) -> list[str]:
     """Every method with this one checkpoint."""
     first = next(iter(scores.values()))["ahead"]
     horizons = list(first["dream"])
-    lines = ["| SSIM, frames ahead | " + " | ".join(horizons) + " |", "|---" * (len(horizons) + 1) + "|"]
-    for name, found in scores.items():
-        row = found["ahead"]["dream"]
-        lines.append(f"| `{name}` | " + " | ".join(cell(row[h]["ssim"]) for h in horizons) + " |")
-    copied = " | ".join(cell(first["copy"][h]["ssim"]) for h in horizons)
+    rows = {f"`{name}`": found["ahead"]["dream"] for name, found in scores.items()}
+    rows["copy of the last context frame"] = first["copy"]
+    lines = []
+    for metric in [m for m in ("ssim", "lpips") if m in first["dream"][horizons[0]]]:
+        lines.append(f"| {metric.upper()}, frames ahead | " + " | ".join(horizons) + " |")
+        lines.append("|---" * (len(horizons) + 1) + "|")
+        for name, row in rows.items():
+            lines.append(f"| {name} | " + " | ".join(cell(row[h][metric]) for h in horizons) + " |")
+        lines.append("")
     counted = first["dream"][horizons[0]]["ssim"]
     return [
         *lines,
-        f"| copy of the last context frame | {copied} |",
-        "",
         f"n = {counted['n']} starts in {counted['episodes']} episodes. "
         "A method with a window may know the actions to come.",
     ]

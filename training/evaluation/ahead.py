@@ -33,10 +33,11 @@ def measure_ahead(
     dreams = {"dream": dream_of(source, config, episodes)}
     if source.loaded is not None and not config.method:
         dreams["untrained"] = dream_of(replace(source, loaded=untrained(source.loaded)), config, episodes)
+    horizons = tuple(h for h in horizons if h <= config.farthest)
     scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
     for episode in tqdm(episodes, "ahead", unit="episode"):
         length = config.context + max(horizons)
-        for start in range(0, len(episode) - length, length):
+        for start in range(0, len(episode) - length, length)[: config.starts or None]:
             walk, seed = Walk.of(episode, start, start + length), config.seed + start + config.context
             copy = walk.frames[config.context - 1]
             for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):

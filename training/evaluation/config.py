@@ -19,6 +19,9 @@ ALL = "all"  # every preset, one after the other
 
 @dataclass
 class Config:
+    """``farthest``: how many frames ahead at most, 1 to 64; ``starts``: how often an episode is begun from, 0 for as
+    often as there is room."""
+
     checkpoint: str = MISSING
     ahead: str = ""
     needle: str = ""
@@ -27,6 +30,8 @@ class Config:
     out: str = ""
     episodes: int = 0
     context: int = 64
+    farthest: int = 64
+    starts: int = 0
     blind: int = BLIND
     budget: int = 16
     denoising_steps: int = 2
@@ -43,6 +48,10 @@ class Config:
     def __post_init__(self) -> None:
         if self.blind < 1:
             raise ConfigError(f"blind: expected at least 1 frame, found {self.blind}")
+        if self.farthest < 1 or self.starts < 0:
+            raise ConfigError(
+                f"expected farthest of at least 1 and starts of at least 0, found {self.farthest} and {self.starts}"
+            )
         self.perceptual = self.perceptual.lower()
         if self.perceptual not in ("auto", "true", "false"):
             raise ConfigError(f"perceptual: expected auto, true or false, found {self.perceptual}")

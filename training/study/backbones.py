@@ -105,16 +105,17 @@ def _find(config: StudyConfig, name: str) -> Backbone:
     elif (trained / checkpoint.CONFIG).is_file():
         place = str(trained)
     else:
-        place = f"{config.env}_methods" if name == PREPEND else f"{config.env}_{name}"
+        place = f"{config.env}_methods"
+        if name == CHANNEL and (checkpoint.SHIPPED / f"{config.env}_{name}").is_dir():
+            place = f"{config.env}_{name}"
     kind = "world" if name == WORLD else "video"
     try:
         folder, description = checkpoint.describe(place)
         if description.kind != kind:
             raise CheckpointError(f"expected a {kind} model, found a {description.kind} model at {folder}")
-        if name in RECIPE and description.video.memory.way != RECIPE[name][0]:
-            raise CheckpointError(
-                f"{folder} has memory by {description.video.memory.way}, not by {RECIPE[name][0]}"
-            )
+        ways = [memory.way for memory in description.video.memories]
+        if name in RECIPE and RECIPE[name][0] not in ways:
+            raise CheckpointError(f"{folder} has memory by {', '.join(ways)}, not by {RECIPE[name][0]}")
         loaded = checkpoint.load_any(place)
     except CheckpointError as error:
         if given:

@@ -259,11 +259,12 @@ def _unfit(backbone: Backbone, rows: Sequence[Row]) -> str:
         longest = max(backbone.about.model.memory.histories)
         most = max(row.history for row in rows)
         return f"history {most} is more than the {longest} of {backbone.path}" if most > longest else ""
-    memory = backbone.about.video.memory
+    compressors = {memory.way: memory.compressor for memory in backbone.about.video.memories}
     for row in rows:
         wanted = method(row.preset, row.words).memory
-        if wanted.compressor not in ("none", memory.compressor):
-            return f"{backbone.path} compresses by {memory.compressor}, not by {wanted.compressor}"
+        have = compressors.get(wanted.way, "nothing")
+        if wanted.compressor not in ("none", have):
+            return f"{backbone.path} compresses by {have}, not by {wanted.compressor}"
     return ""
 
 

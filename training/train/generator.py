@@ -11,7 +11,6 @@ RUN/checkpoint, the checkpoint given with the generator in it, which `run_demo.p
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from contextlib import nullcontext
@@ -31,6 +30,7 @@ from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
 from training.data.walks import read
 from training.loop import resume as state
 from training.loop.claim import claim
+from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving_on_sigterm
 from training.loop.finetune import save_part
 from training.loop.launch import launch
 from training.loop.progress import tell
@@ -43,22 +43,6 @@ from worldsim.config import GeneratorConfig, load
 from worldsim.models.world_model import WorldModel
 
 HELD_OUT_SEED = 7
-LONGEST = 60.0
-"""Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
-
-
-@dataclass
-class Rates:
-    """Muon (Jordan et al. 2024) for the matrices of the blocks, AdamW for all else; both rise over ``warmup`` steps and
-    fall to nothing over the last ``cooldown`` of the budget."""
-
-    muon: float = 0.02
-    adamw: float = 1e-3
-    weight_decay: float = 0.01
-    warmup: int = 50
-    cooldown: float = 0.3
-    clip: float = 1.0
-    ema: float = 0.998
 
 
 @dataclass
@@ -89,28 +73,6 @@ def with_generator(loaded: Loaded[WorldModel], config: GeneratorConfig) -> Loade
     return Loaded(model, loaded.description, loaded.path)
 
 
-def optimizers(generator: nn.Module, rates: Rates) -> dict[str, torch.optim.Optimizer]:
-    """Muon and AdamW over a generator's weights."""
-    matrices = [
-        p
-        for n, p in generator.named_parameters()
-        if p.ndim == 2 and n.startswith("blocks.") and "bias" not in n
-    ]
-    chosen = {id(p) for p in matrices}
-    others = [p for p in generator.parameters() if id(p) not in chosen]
-    return {
-        "muon": torch.optim.Muon(matrices, lr=rates.muon, weight_decay=rates.weight_decay),
-        "adamw": torch.optim.AdamW(
-            others, lr=rates.adamw, betas=(0.9, 0.95), weight_decay=rates.weight_decay
-        ),
-    }
-
-
-def pace(step: int, progress: float, rates: Rates) -> float:
-    """The share of the peak learning rate at a step."""
-    return min(1.0, (step + 1) / rates.warmup) * min(1.0, max(0.0, (1 - progress) / rates.cooldown))
-
-
 class Run:
     """One run: what is trained, its average, and the state of both on disk."""
 
@@ -120,7 +82,7 @@ class Run:
         self.objective = Generation(generator, config.generation)  # type: ignore[arg-type]
         self.average = {k: v.detach().clone() for k, v in generator.state_dict().items()}
         self.optimizers = optimizers(generator, config.rates)
-        self.ema = _Weights(self.average)
+        self.ema = Weights(self.average)
         self.counters: dict[str, Any] = {"step": 0, "seconds": 0.0}
         self.counters |= state.restore(self.out, self._parts(), self.optimizers) or {}
         self.average = {k: v.to(accelerator.device) for k, v in self.ema.values().items()}
@@ -214,24 +176,6 @@ class Run:
         self.objective.generator.load_state_dict(self.average)
 
 
-class _Weights(nn.Module):
-    """Weights by name that :mod:`training.loop.resume` saves and restores."""
-
-    def __init__(self, weights: dict[str, Tensor]) -> None:
-        super().__init__()
-        for name, value in weights.items():
-            self.register_buffer(name.replace(".", "/"), value.clone())
-
-    def values(self) -> dict[str, Tensor]:
-        """Name by name."""
-        return {name.replace("/", "."): value.clone() for name, value in self.named_buffers()}
-
-    def set(self, weights: dict[str, Tensor]) -> None:
-        """Take over other values."""
-        for name, value in weights.items():
-            self.get_buffer(name.replace(".", "/")).copy_(value)
-
-
 @torch.no_grad()
 def held_out(run: Run, clips: Clips, batches: int = 8) -> dict[str, float]:
     """Mean losses on walks that were not trained on, the same for every run."""
@@ -265,12 +209,8 @@ def _run(config: Config, accelerator: Accelerator) -> int:
     clips.episodes, others.episodes = clips.episodes[:-held] or clips.episodes, others.episodes[-held:]
     generator = model.generator.to(accelerator.device)
     run = Run(config, generator, accelerator, clips)
-    # A run that is told to end saves what it has learned.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with saving_on_sigterm():
         run.train()
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if accelerator.is_main_process:
         result = {
             "steps": run.counters["step"],

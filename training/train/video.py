@@ -1,6 +1,11 @@
-"""Train a video model of Meta-ARVDM on recorded episodes, over a trained autoencoder, with mixed noise levels.
+"""Train a video model of Meta-ARVDM over a trained autoencoder, with mixed noise levels.
 
+    python -m training.train_video walks=runs/walks/labmaze checkpoint=labmaze out=RUN seconds=7200
     python -m training.train_video data=DIR held_out=DIR autoencoder=RUN/autoencoder.safetensors out=RUN seconds=3600
+
+The first is diffusion forcing on latents of walks, for every method and every memory at once
+(:mod:`training.train.video_on_walks`), the second on recorded episodes, for any denoiser and autoencoder, one memory at
+a time. What follows is of the second.
 
 The defaults are the paper's recipe (section 6.1.1: v prediction, fused SNR with decay 0.96, Adam, clipping at 1.0,
 noise clipped at 6.0). `model.memory.way=channel model.memory.compressor=modulated`, `model.denoiser=unet3d` and so on
@@ -24,6 +29,7 @@ from training.loop.fit import fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.video_model import VideoObjective, VideoObjectiveConfig, draw_setting
+from training.train import video_on_walks
 from worldsim.checkpoint import CheckpointError, load_autoencoder, resolve, weights
 from worldsim.cli.command import command
 from worldsim.config import AutoencoderConfig, load
@@ -81,6 +87,9 @@ def begin_from(model: VideoModel, name_or_path: str) -> int:
 
 @command
 def main(args: list[str]) -> int:
+    """Parse, train, publish."""
+    if any(word.startswith("walks=") for word in args):
+        return video_on_walks.main(args)
     config = load(Config, args)
     # A step without references, or with uncompressed ones, leaves parts of the memory out.
     accelerator = launch(config, partial=True)

@@ -95,7 +95,7 @@ def initialise(
     if known is None:
         block = rolling(method.initial_frames, method.initial_frames, spacing=schedule.spacing)
         known, _ = autoregressive_step(
-            _bound(denoise, method, first),
+            _bound(denoise, method, first, beginning=True),
             like[:, None][:, :0],
             _noise(like, method.initial_frames, random),
             block,
@@ -168,9 +168,13 @@ def autoregressive_step(
     return z[:, : schedule.stride], z[:, schedule.stride :]
 
 
-def _bound(denoise: Denoise, method: Method, first: int) -> WindowDenoise:
-    """The denoiser of the window that begins at ``first``, a few frames at a time where the method says so."""
-    references, n = method.references(first), method.frames_per_call
+def _bound(denoise: Denoise, method: Method, first: int, beginning: bool = False) -> WindowDenoise:
+    """The denoiser of the window that begins at ``first``, a few frames at a time where the method says so.
+
+    The block that a method begins from is one window of a plain video model, with references of its own.
+    """
+    references = (method.initial_references if beginning else method.references)(first)
+    n = method.initial_frames if beginning else method.frames_per_call
     if not causality(first, references):
         raise ScheduleError(
             f"causality does not hold: the step from frame {first} on refers to frames {references}"

@@ -18,6 +18,7 @@ from worldsim.diffusion.samplers import NAMES
 from worldsim.diffusion.schedules import Schedule, calls, rolling
 
 PRESETS = shipped.METHODS
+OWN = "own"
 
 
 class MethodError(ValueError):
@@ -26,10 +27,15 @@ class MethodError(ValueError):
 
 @dataclass
 class InitialiseConfig:
-    """Algorithm 2: ``frames`` (i_0; the window where it is not given) made at one common level in ``steps`` steps."""
+    """Algorithm 2: ``frames`` (i_0; the window where it is not given) made at one common level in ``steps`` steps.
+
+    ``references`` are what these frames may see of the past; the policy ``own`` stands for the method's. One whose past
+    lives in its window alone begins from nothing otherwise.
+    """
 
     frames: int | None = None
     steps: int = 10
+    references: ReferencePolicy = field(default_factory=lambda: ReferencePolicy(policy=OWN))
 
 
 @dataclass
@@ -83,12 +89,14 @@ class Method:
     eta: float
     frames_per_call: int
     memory: MemoryWay
+    initial_references: ReferencePolicy
 
     def __post_init__(self) -> None:
         window = self.schedule.window
-        self.references.check()
-        span = self.references.count * self.references.every + self.references.anchors
-        require_causal(self.references, range(0, span + 2 * window + 1))
+        for references in (self.references, self.initial_references):
+            references.check()
+            span = references.count * references.every + references.anchors
+            require_causal(references, range(0, span + 2 * window + 1))
         for what, found, least in (
             ("initialise.frames", self.initial_frames, window),
             ("initialise.steps", self.initial_steps, 1),
@@ -139,6 +147,7 @@ def build(name: str, config: MethodConfig) -> Method:
         c.eta,
         window if c.frames_per_call is None else min(window, c.frames_per_call),
         c.memory,
+        c.references if c.initialise.references.policy == OWN else c.initialise.references,
     )
 
 

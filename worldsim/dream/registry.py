@@ -34,8 +34,8 @@ class Options:
     """How a predictor is made; each kind takes what it knows of it.
 
     ``method`` plays a video model. The other words are a world model's, see
-    :class:`worldsim.dream.world.WorldPredictor`; ``size``, and the ``action_spec`` of the world that is played, are
-    also for models that are not ours.
+    :class:`worldsim.dream.world.WorldPredictor`; ``precision`` is also a video model's; ``size``, and the
+    ``action_spec`` of the world that is played, are also for models that are not ours.
     """
 
     method: Method | None = None
@@ -62,7 +62,7 @@ def _world(loaded: Loaded[Any], o: Options) -> WorldPredictor:
 
 def _video(loaded: Loaded[Any], o: Options) -> MethodPredictor:
     assert o.method is not None, "a video model is loaded for a method"
-    return MethodPredictor(loaded, o.method)
+    return MethodPredictor(loaded, o.method, o.precision)
 
 
 PREDICTORS: dict[str, Callable[[Loaded[Any], Options], Predictor[Any]]] = {

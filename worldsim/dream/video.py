@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldsim import runtime
 from worldsim.checkpoint import Loaded
 from worldsim.diffusion.algorithms import advance, initialise
 from worldsim.diffusion.methods import Method
@@ -60,13 +61,17 @@ class MethodPredictor(Predictor[MethodState]):
     ``history`` bounds how far back the method's reference frames may lie; ``budget`` is what they are compressed to, 0
     for a method that compresses nothing; ``denoising_steps`` is the method's M_ar. No pose is known or used.
 
+    ``precision`` of matrix products while it denoises: fp32, bf16, or auto, bf16 where the hardware is faster at it.
+
     Raises:
         DreamError: the method wants another way of memory than the model was trained with.
+        DeviceError: a precision that does not exist.
     """
 
-    def __init__(self, loaded: Loaded[VideoModel], method: Method) -> None:
+    def __init__(self, loaded: Loaded[VideoModel], method: Method, precision: str = "fp32") -> None:
         self.loaded, self.model, self.method = loaded, loaded.model, method
         self.device = next(self.model.parameters()).device
+        self.bf16 = runtime.precision(precision, self.device) == "bf16"
         self._check_memory()
         reach = method.references.count * method.references.every
         histories = (*(h for h in LADDER if h < reach), reach)
@@ -158,7 +163,9 @@ class MethodPredictor(Predictor[MethodState]):
 
         def denoise(z: Tensor, level: Tensor, index: int, references: list[int]) -> Tensor:
             actions = torch.stack(coming[index - first : index - first + z.shape[1]])[None]
-            return self.model.clean(z, level, actions, self._references(state, settings, first, references))
+            past, way = self._references(state, settings, first, references), self.method.memory.way
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                return self.model.clean(z, level, actions, past, way if len(past) else "").to(z.dtype)
 
         process, random = self.model.process, state.random
         if state.carried is None:
@@ -184,16 +191,21 @@ class MethodPredictor(Predictor[MethodState]):
             noise = torch.randn(latents.shape, generator=state.random).to(self.device)
             shown = corrupt(self.model.process, latents, noise, level) if context_level else latents
             past = References(shown, actions[None], level, torch.ones_like(level, dtype=torch.bool))
-            state.past = indices, self.model.compress(past, settings.budget)
+            if self.model.travels and near:
+                past.travel = self.model.past_travel(torch.stack(state.actions[:first])[None])[:, near]
+            way = self.method.memory.way if near else ""
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                state.past = indices, self.model.compress(past, settings.budget, way)
         return state.past[1]
 
     def _check_memory(self) -> None:
-        wanted, have = self.method.memory, self.model.config.memory
-        fits = wanted.compressor in ("none", have.compressor)
-        if self.method.references.most and (wanted.way != have.way or not fits):
+        wanted, memories = self.method.memory, self.model.config.memories
+        fits = any(m.way == wanted.way and wanted.compressor in ("none", m.compressor) for m in memories)
+        if max(self.method.references.most, self.method.initial_references.most) and not fits:
+            have = ", ".join(f"{m.way} and {m.compressor}" for m in memories)
             raise DreamError(
                 f"the method {self.method.name} wants memory by {wanted.way} with {wanted.compressor} compression, the "
-                f"checkpoint {self.loaded.path.name} was trained with {have.way} and {have.compressor}; choose another"
+                f"checkpoint {self.loaded.path.name} was trained with {have}; choose another"
             )
 
 

@@ -10,15 +10,24 @@ import pytest
 import torch
 
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_VIDEO, record
+from tests.helpers.small_walks import small_maze
+from training import collect_walks
 from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
 from training.objectives.video_model import VideoObjectiveConfig, draw_setting
 from training.train import autoencoder as train_autoencoder
 from training.train import video as train_video
+from training.train import video_on_walks
 from worldsim import checkpoint
-from worldsim.checkpoint import CheckpointError
-from worldsim.diffusion.methods import method
+from worldsim.checkpoint import CheckpointError, Loaded
+from worldsim.config import GeneratorConfig
+from worldsim.diffusion.methods import method, names
 from worldsim.diffusion.schedules import fifo, path
+from worldsim.dream.context import DreamError
 from worldsim.dream.video import MethodDream
+from worldsim.models.denoisers.forcing_dit import ForcingDiTConfig
+from worldsim.models.memory.variants.protocol import References
+from worldsim.models.video_model import VideoModel
+from worldsim.models.world_model import WorldModel
 
 
 def _uniform(rows: int, w: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,3 +127,84 @@ def test_the_papers_latents_train_and_no_checkpoint_repeats_their_weights(data: 
     dream = MethodDream(loaded, method("gamengen", ["steps=1"]))
     dream.reset(options={"frames": np.zeros((1, 32, 32, 3), np.uint8), "actions": []})
     assert dream.step(dream.action_space.sample())[0].shape == (32, 32, 3)
+
+
+WALKS = [
+    "model.forcing_dit.width=32", "model.forcing_dit.depth=1", "model.forcing_dit.heads=2",
+    "model.memory.width=16", "model.memory.depth=1", "model.memory.heads=2",
+    "forcing.lengths=[8]", "forcing.length_odds=[1.0]", "forcing.window=4", "forcing.frames=16",
+    "forcing.histories=[4,12]", "forcing.history_odds=[0.5,0.5]", "forcing.odds=[0.4,0.2,0.2,0.2]",
+    "compile=false", "threads=1", "precision=fp32", "held_out_walks=1", "seconds=1e9", "log_every=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def maze(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return small_maze(tmp_path_factory.mktemp("maze"))
+
+
+@pytest.fixture(scope="module")
+def walks(maze: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("walks")
+    assert collect_walks.main([f"checkpoint={maze}", f"out={out}", "episodes=3", "shard=3", "steps=24"]) == 0
+    return out
+
+
+def _on_walks(maze: str, walks: Path, out: Path, *words: str) -> Loaded[VideoModel]:
+    given = [f"walks={walks}", f"checkpoint={maze}", f"out={out}", *WALKS, *words]
+    assert train_video.main(given) == 0
+    return checkpoint.load_video(str(out / "checkpoint"))
+
+
+def test_one_run_on_walks_plays_every_method_and_every_memory(maze: str, walks: Path, tmp_path: Path) -> None:
+    loaded = _on_walks(maze, walks, tmp_path, "steps=12")
+    told = loaded.description.training
+    assert told["steps"] == 12 and told["walks"] == 2
+    assert {"sequence", "loss"} <= told["held_out"].keys()
+    frames, nothing = np.zeros((9, 32, 32, 3), np.uint8), np.zeros((8, 7), np.float32)
+    plays = [(name, []) for name in names()]
+    plays += [("last_16", [f"memory.way={way}"]) for way in ("channel", "cross_attention")]
+    plays += [("soft_compression", ["memory.way=channel", "memory.compressor=modulated"])]
+    for name, words in plays:
+        dream = MethodDream(loaded, method(name, [*words, "window=2", "steps=1", "initialise.steps=1"]))
+        dream.reset(seed=0, options={"frames": frames, "actions": nothing})
+        assert dream.step(dream.action_space.sample())[0].shape == (32, 32, 3)
+    with pytest.raises(DreamError, match="cross_attention and none"):
+        MethodDream(loaded, method("soft_compression", ["memory.way=cross_attention"]))
+
+
+def test_a_run_on_walks_goes_on_as_if_it_had_not_stopped(maze: str, walks: Path, tmp_path: Path) -> None:
+    whole = _on_walks(maze, walks, tmp_path / "whole", "steps=4", "rates.cooldown=1e-9")
+    _on_walks(maze, walks, tmp_path / "parts", "steps=2", "rates.cooldown=1e-9")
+    parts = _on_walks(maze, walks, tmp_path / "parts", "steps=4", "rates.cooldown=1e-9")
+    for (name, a), b in zip(whole.model.state_dict().items(), parts.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def test_the_weights_of_a_generator_are_gone_on_from(maze: str) -> None:
+    """Where nothing is remembered, and nothing told of motions, both say the same."""
+    world = checkpoint.load(maze)
+    config = world.model.config
+    config.generates, config.generator = True, GeneratorConfig(width=32, depth=2, heads=2, patch=2, window=9)
+    torch.manual_seed(0)
+    generating = WorldModel(config)
+    with torch.no_grad():
+        for parameter in generating.generator.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.1)
+    shape = video_on_walks.Config(walks="", checkpoint="", out="").model
+    shape.forcing_dit = ForcingDiTConfig(width=32, depth=2, heads=2, patch=2)
+    model = video_on_walks.continued(Loaded(generating, world.description, world.path), shape)
+    z, level, actions = torch.randn(2, 3, 8, 4, 4), torch.rand(2, 3), torch.randn(2, 3, 7)
+    control = torch.cat([actions, torch.zeros(2, 3, generating.generator.control[0].in_features - 7)], -1)
+    with torch.no_grad():
+        theirs = generating.generator(z, level, control, torch.zeros(2, 3, 4, 32, 32))
+        mine = model(z, level, actions, References.none(z, 7))
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_averages_and_rates_are_those_of_the_loop(maze: str, walks: Path, tmp_path: Path) -> None:
+    told = _on_walks(maze, walks, tmp_path, "steps=3").description.training
+    assert told["frames"] > 0 and (tmp_path / "state.safetensors").is_file()
+    more = _on_walks(maze, walks, tmp_path, "steps=5").description.training
+    assert more["steps"] == 5 and more["frames"] > told["frames"]

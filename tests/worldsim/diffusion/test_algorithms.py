@@ -77,9 +77,8 @@ def test_every_call_sees_the_methods_levels_and_references(name: str) -> None:
     expected = []
     if schedule.window > schedule.stride:  # Algorithm 2: one common level
         for level in (1.0, 2 / 3, 1 / 3):
-            for k in range(0, m.initial_frames, m.frames_per_call):
-                n = min(m.frames_per_call, m.initial_frames - k)
-                expected.append((begin + k, n, m.references(begin), torch.full((n,), level)))
+            n = m.initial_frames
+            expected.append((begin, n, m.initial_references(begin), torch.full((n,), level)))
     for first in (begin, begin + schedule.stride):  # Algorithm 3
         for row in path(schedule, m.steps)[:-1]:
             for k in range(0, schedule.window, m.frames_per_call):

@@ -94,7 +94,16 @@ def test_levels_of_asynchronous_presets_never_fall_along_the_window(name: str) -
 def test_fifo_with_window_1_is_gamengen_without_context() -> None:
     without = ["references.policy=none", "references.count=0", "references.level=0"]
     numbers = ["steps=4", "initialise.steps=10"]
-    assert _same(method("fifo", ["window=1", *numbers]), method("gamengen", without))
+    begin = "initialise.references.policy=own"
+    assert _same(method("fifo", ["window=1", begin, *numbers]), method("gamengen", without))
+
+
+def test_a_method_without_a_past_may_begin_from_one() -> None:
+    fifo = method("fifo")
+    assert fifo.references(40) == [] and fifo.initial_references(40) == list(range(24, 40))
+    assert method("rolling").initial_references == method("rolling").references
+    with pytest.raises(ReferencesError, match="reference policy"):
+        method("fifo", ["initialise.references.policy=latest"])
 
 
 def test_outpainting_with_window_1_and_gamengens_references_is_gamengen() -> None:

@@ -59,6 +59,10 @@ def test_a_row_of_the_batch_without_a_past_is_as_without_memory(denoiser: str, w
     assert not torch.allclose(out[1:], net(z[1:], level[1:], actions[1:]), atol=1e-4)
 
 
+def _tensors(past: References) -> tuple[torch.Tensor, ...]:
+    return past.latents, past.actions, past.level, past.valid
+
+
 @torch.no_grad()
 @every_denoiser
 @pytest.mark.parametrize(("way", "by"), variants())
@@ -71,7 +75,7 @@ def test_padding_changes_nothing_wherever_it_lies(denoiser: str, way: str, by: s
     for where in (0, 2, 5):
         noise = past(2, seed=where)
         noise.latents[:], noise.valid[:] = 100.0, False
-        pairs = zip(vars(real).values(), vars(noise).values(), strict=True)
+        pairs = zip(_tensors(real), _tensors(noise), strict=True)
         padded = References(*(torch.cat([a[:, :where], b, a[:, where:]], 1) for a, b in pairs))
         out = built(net, z, level, actions, compress(compressor, padded, 3))
         torch.testing.assert_close(out, plain, atol=1e-5, rtol=1e-4)
@@ -93,8 +97,9 @@ def test_past_frames_and_past_actions_reach_every_denoised_frame(denoiser: str, 
 
 @torch.no_grad()
 @every_way
-def test_in_the_causal_denoiser_a_later_frame_changes_nothing_before_it(way: str) -> None:
-    net, built, _ = map(awake, small_variant("causal_dit", way))
+@pytest.mark.parametrize("denoiser", ["causal_dit", "forcing_dit"])
+def test_in_a_causal_denoiser_a_later_frame_changes_nothing_before_it(denoiser: str, way: str) -> None:
+    net, built, _ = map(awake, small_variant(denoiser, way))
     inputs = window(4)
     before = built(net, *inputs, past(5))
     for changed in inputs:
@@ -112,9 +117,9 @@ def test_a_history_of_the_references_and_no_compression_is_no_memory_beyond_them
     z, level, actions = window(3)
     everything, w = past(10), 3
     seen = references.last(10, w)
-    own = References(*(x[:, seen] for x in vars(everything).values()))
+    own = everything.mapped(lambda x: x[:, seen])
     memory = compress(compressor, everything.newest(w), w)
-    for kept, reference in zip(vars(memory).values(), vars(own).values(), strict=True):
+    for kept, reference in zip(_tensors(memory), _tensors(own), strict=True):
         assert torch.equal(kept, reference)
     assert torch.equal(built(net, z, level, actions, memory), built(net, z, level, actions, own))
 

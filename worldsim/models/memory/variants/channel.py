@@ -11,7 +11,7 @@ from worldsim.models.denoisers.layers import CrossAttention
 from worldsim.models.denoisers.protocol import Denoiser
 from worldsim.models.memory.attention import Layers
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, way
-from worldsim.models.memory.variants.tokens import Patches, Unpatch, age_embedding, ages
+from worldsim.models.memory.variants.tokens import Patches, Travel, Unpatch, age_embedding, ages
 
 
 @way("channel", compressors=("none", "modulated"))
@@ -36,17 +36,22 @@ class Channel(nn.Module):
         self.asking = nn.Linear(action_dim, config.width)
         self.read = CrossAttention(config.width, config.heads, config.width)
         self.outside = Unpatch(config.width, self.beside_channels, config.patch, grid)
+        self.travel = Travel(action_dim, config.width) if config.travel else None
 
-    def draw(self, actions: Tensor, past: References) -> Tensor:
+    def draw(self, actions: Tensor, past: References, travel: Tensor | None = None) -> Tensor:
         """The channels beside a window with actions (B, w, A): (B, w, E, h, w), zero for rows without a past."""
         (b, w), m = actions.shape[:2], len(past)
         device = actions.device
         tokens = self.inside(past.latents) + self.action(past.actions)[:, :, None]  # (B, M, S, width)
         where = age_embedding(ages(m, device), self.width)[:, None]  # (M, 1, width)
+        if self.travel is not None and past.travel is not None:
+            where = where + self.travel(past.travel)[:, :, None]  # (B, M, 1, width)
         tokens = self.layers(tokens, where, past.valid, m) + where
         s = tokens.shape[2]
         later = -torch.arange(w, device=device)  # the first denoised frame asks at age 0
         query = self.asking(actions) + age_embedding(later, self.width)  # (B, w, width)
+        if self.travel is not None and travel is not None:
+            query = query + self.travel(travel)
         query = query[:, None] + self.layers.position[:, None]  # (B, S, w, width)
         memory = tokens.transpose(1, 2).flatten(0, 1)  # (B S, M, width)
         valid = None if bool(past.valid.all()) else past.valid.repeat_interleave(s, 0)
@@ -54,9 +59,16 @@ class Channel(nn.Module):
         return cast(Tensor, self.outside(found.transpose(1, 2)))
 
     def forward(
-        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References
+        self,
+        denoiser: Denoiser,
+        z: Tensor,
+        level: Tensor,
+        actions: Tensor,
+        past: References,
+        travel: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
-        beside = self.draw(actions, past) if len(past) else None
-        return cast(Tensor, denoiser(z, level, actions, beside=beside))
+        beside = self.draw(actions, past, travel) if len(past) else None
+        extra = {} if travel is None else {"travel": travel}
+        return cast(Tensor, denoiser(z, level, actions, beside=beside, **extra))

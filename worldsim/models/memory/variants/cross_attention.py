@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from worldsim.models.denoisers.protocol import Denoiser
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, way
-from worldsim.models.memory.variants.tokens import Patches, age_embedding, ages
+from worldsim.models.memory.variants.tokens import Patches, Travel, age_embedding, ages
 
 
 @way("cross_attention", compressors=("none",))
@@ -25,22 +25,32 @@ class CrossAttentionWay(nn.Module):
         self.action = nn.Linear(action_dim, config.width)
         self.position = nn.Embedding(cells, config.width)
         self.norm = nn.LayerNorm(config.width)
+        self.travel = Travel(action_dim, config.width) if config.travel else None
 
     def tokens(self, past: References) -> Tensor:
         """The tokens of the past, (B, M S, width), oldest first."""
         x = self.inside(past.latents) + self.action(past.actions)[:, :, None]  # (B, M, S, width)
         x = x + self.position.weight + age_embedding(ages(len(past), x.device), x.shape[-1])[:, None]
+        if self.travel is not None and past.travel is not None:
+            x = x + self.travel(past.travel)[:, :, None]
         return cast(Tensor, self.norm(x)).flatten(1, 2)
 
     def forward(
-        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References
+        self,
+        denoiser: Denoiser,
+        z: Tensor,
+        level: Tensor,
+        actions: Tensor,
+        past: References,
+        travel: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
+        extra = {} if travel is None else {"travel": travel}
         if len(past) == 0:
-            return cast(Tensor, denoiser(z, level, actions))
+            return cast(Tensor, denoiser(z, level, actions, **extra))
         memory = self.tokens(past)
         valid = None
         if not bool(past.valid.all()):
             valid = past.valid.repeat_interleave(memory.shape[1] // len(past), 1)
-        return cast(Tensor, denoiser(z, level, actions, memory=memory, memory_valid=valid))
+        return cast(Tensor, denoiser(z, level, actions, memory=memory, memory_valid=valid, **extra))

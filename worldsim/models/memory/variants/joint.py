@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from worldsim.models.geometry import TURN_UNIT, motion
 from worldsim.models.memory.attention import Attention, Layers, attend, mlp
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, compressor
-from worldsim.models.memory.variants.tokens import Patches, Unpatch, age_embedding, ages
+from worldsim.models.memory.variants.tokens import Patches, Travel, Unpatch, age_embedding, ages
 
 POSE_FEATURES = 8
 
@@ -80,11 +80,13 @@ class Joint(nn.Module):
         self.layers = Layers(config.width, config.heads, config.depth, cells + 1)
         self.outside = Unpatch(config.width, channels, config.patch, grid)
         self.action_outside = nn.Linear(config.width, action_dim, bias=False)
+        self.travels = config.travel
+        self.travel = Travel(action_dim, config.width) if config.travel else None
         nn.init.zeros_(self.outside.conv.weight)
         nn.init.zeros_(self.action_outside.weight)
 
     def forward(
-        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int
+        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int, travel: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See :meth:`worldsim.models.memory.variants.protocol.Compressor.forward`."""
         m = frames.shape[1]
@@ -94,6 +96,8 @@ class Joint(nn.Module):
             return frames[:, last], actions[:, last], valid[:, last]
         tokens = torch.cat([self.inside(frames), self.action(actions)[:, :, None]], 2)  # (B, M, S + 1, width)
         where = age_embedding(ages(m, frames.device), tokens.shape[-1])[:, None]
+        if self.travel is not None and travel is not None:
+            where = where + self.travel(travel)[:, :, None]
         tokens = self.layers(tokens, where, valid, keep)
         kept = frames[:, last] + self.outside(tokens[:, :, :-1])
         return kept, actions[:, last] + self.action_outside(tokens[:, :, -1]), valid[:, last]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from worldsim.models.memory.attention import Layers
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, compressor
-from worldsim.models.memory.variants.tokens import Patches, Unpatch, age_embedding, ages
+from worldsim.models.memory.variants.tokens import Patches, Travel, Unpatch, age_embedding, ages
 
 
 @compressor("modulated")
@@ -27,9 +27,11 @@ class Modulated(nn.Module):
         self.layers = Layers(config.width, config.heads, config.depth, cells)
         self.outside = Unpatch(config.width, channels, config.patch, grid)
         nn.init.zeros_(self.outside.conv.weight)
+        self.travels = config.travel
+        self.travel = Travel(action_dim, config.width) if config.travel else None
 
     def forward(
-        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int
+        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int, travel: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See :meth:`worldsim.models.memory.variants.protocol.Compressor.forward`."""
         m = frames.shape[1]
@@ -39,6 +41,8 @@ class Modulated(nn.Module):
             return kept
         tokens = self.inside(frames)  # (B, M, S, width)
         where = age_embedding(ages(m, frames.device), tokens.shape[-1])[:, None]
+        if self.travel is not None and travel is not None:
+            where = where + self.travel(travel)[:, :, None]
         for i, film in enumerate(self.film):
             scale, shift = film(actions)[:, -tokens.shape[1] :, None].chunk(2, -1)
             tokens = tokens * (1 + scale) + shift

@@ -26,13 +26,28 @@ class Prepend(nn.Module):
         self.norm = nn.LayerNorm(action_dim)
 
     def forward(
-        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References
+        self,
+        denoiser: Denoiser,
+        z: Tensor,
+        level: Tensor,
+        actions: Tensor,
+        past: References,
+        travel: Tensor | None = None,
     ) -> Tensor:
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
         m = len(past)
+        extra = {} if travel is None else {"travel": travel}
         if m == 0:
-            return cast(Tensor, denoiser(z, level, actions))
+            return cast(Tensor, denoiser(z, level, actions, **extra))
+        remember = getattr(denoiser, "remember", None)
+        if remember is not None and not torch.is_grad_enabled() and bool(past.valid.all()):
+            if past.cache is None:
+                before = {} if travel is None else {"travel": past.travel}
+                past.cache = remember(past.latents, past.level, self.norm(past.actions), **before)
+            return cast(Tensor, denoiser(z, level, actions, before=past.cache, **extra))
+        if travel is not None and past.travel is not None:
+            extra = {"travel": torch.cat([past.travel, travel], 1)}
         valid = None
         if not bool(past.valid.all()):
             valid = torch.cat([past.valid, torch.ones_like(level, dtype=torch.bool)], 1)
@@ -41,5 +56,6 @@ class Prepend(nn.Module):
             torch.cat([past.level, level], 1),
             torch.cat([self.norm(past.actions), actions], 1),
             valid=valid,
+            **extra,
         )
         return out[:, m:]

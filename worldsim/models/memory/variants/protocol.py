@@ -7,7 +7,7 @@ A new variant is one file of this package with a class under :func:`way` or :fun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -22,7 +22,10 @@ class MemoryVariantError(ValueError):
 
 @dataclass
 class MemoryVariantConfig:
-    """Which way into the denoiser and which compression (section 6.1), and the size of their small transformers."""
+    """Which way into the denoiser and which compression (section 6.1), and the size of their small transformers.
+
+    ``travel``: whether they are told how far the actions between a remembered frame and the window add up to.
+    """
 
     way: str = "prepend"
     compressor: str = "none"
@@ -30,6 +33,7 @@ class MemoryVariantConfig:
     depth: int = 2
     heads: int = 4
     patch: int = 2
+    travel: bool = False
 
     def __post_init__(self) -> None:
         if min(self.width, self.depth, self.heads, self.patch) < 1 or self.width % (2 * self.heads):
@@ -44,13 +48,17 @@ class References:
     """Past frames that a step may see, oldest first: the frames of R_i (Algorithm 3).
 
     latents (B, M, C, h, w), actions (B, M, A) that led to each frame, level (B, M) each was disturbed to, and valid
-    (B, M) bool: the others are padding. M may be 0.
+    (B, M) bool: the others are padding. M may be 0. ``travel`` (B, M, A), where a model asks for it, is the sum of all
+    actions up to each frame, those of frames between that are no reference too, less the sum up to the window.
     """
 
     latents: Tensor
     actions: Tensor
     level: Tensor
     valid: Tensor
+    travel: Tensor | None = None
+    cache: Any = field(default=None, repr=False, compare=False)
+    """What a denoiser keeps of them between the calls of a step, where no gradient is wanted."""
 
     def __len__(self) -> int:
         return self.latents.shape[1]
@@ -66,7 +74,12 @@ class References:
     def newest(self, count: int) -> References:
         """The last ``count`` of them, all if there are fewer: the dial ``history``."""
         first = max(0, len(self) - count)
-        return References(*(x[:, first:] for x in (self.latents, self.actions, self.level, self.valid)))
+        return self.mapped(lambda x: x[:, first:])
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> References:
+        """The same change of every tensor."""
+        tensors = (self.latents, self.actions, self.level, self.valid, self.travel)
+        return References(*(x if x is None else change(x) for x in tensors))  # type: ignore[arg-type]
 
     def packed(self) -> References:
         """The same past with the padding first, and none of it that every row of the batch has.
@@ -78,7 +91,7 @@ class References:
         order = self.valid.long().argsort(dim=1, stable=True)  # (B, M), valid ones last and in order
         row = torch.arange(len(order), device=order.device)[:, None]
         order = order[:, len(self) - int(self.valid.sum(1).max()) :]
-        return References(*(x[row, order] for x in (self.latents, self.actions, self.level, self.valid)))
+        return self.mapped(lambda x: x[row, order])
 
 
 class Compressor(Protocol):
@@ -91,14 +104,18 @@ class Compressor(Protocol):
         ...
 
     def __call__(
-        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int
+        self, frames: Tensor, actions: Tensor, valid: Tensor, budget: int, **travel: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`forward`, as torch calls it."""
         ...
 
 
 class Way(Protocol):
-    """How the (compressed) past meets the window (section 6.1, Figure 5)."""
+    """How the (compressed) past meets the window (section 6.1, Figure 5).
+
+    A way or a compressor of a configuration with ``travel`` takes one more argument of that name: sums of actions up to
+    each frame of the window, (B, w, A), of the past (B, M, A), from the same origin.
+    """
 
     compressors: tuple[str, ...]  # the compressions that go with it
     control_dim: int  # length of the control vectors that the denoiser gets
@@ -120,7 +137,7 @@ class Way(Protocol):
         ...
 
     def __call__(
-        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References
+        self, denoiser: Denoiser, z: Tensor, level: Tensor, actions: Tensor, past: References, **travel: Any
     ) -> Tensor:
         """:meth:`forward`, as torch calls it."""
         ...
@@ -169,5 +186,8 @@ def compress(by: Compressor, past: References, budget: int) -> References:
     past = past.packed()
     if len(past) == 0:
         return past
-    latents, actions, valid = by(past.latents, past.actions, past.valid, budget)
-    return References(latents, actions, past.level[:, len(past) - latents.shape[1] :], valid)
+    extra = {"travel": past.travel} if getattr(by, "travels", False) else {}
+    latents, actions, valid = by(past.latents, past.actions, past.valid, budget, **extra)
+    first = len(past) - latents.shape[1]
+    travel = None if past.travel is None else past.travel[:, first:]
+    return References(latents, actions, past.level[:, first:], valid, travel)

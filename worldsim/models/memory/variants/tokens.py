@@ -21,6 +21,26 @@ def ages(count: int, device: torch.device) -> Tensor:
     return torch.arange(count, 0, -1, device=device)
 
 
+class Travel(nn.Module):
+    """Sums of actions (..., A) to tokens (..., width): nothing at the start of training.
+
+    A sum of turns comes round again, so it is told by sines and cosines too; a sum of steps by how large it is.
+    """
+
+    scales = (1.0, 0.25)
+
+    def __init__(self, action_dim: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear((1 + 2 * len(self.scales)) * action_dim, width, bias=False)
+        nn.init.zeros_(self.linear.weight)
+
+    def forward(self, travel: Tensor) -> Tensor:
+        parts = [travel / (4 + travel.abs())]
+        for scale in self.scales:
+            parts += [(travel * scale).sin(), (travel * scale).cos() - 1]
+        return cast(Tensor, self.linear(torch.cat(parts, -1)))
+
+
 class Patches(nn.Module):
     """Frames (B, M, C, h, w) to tokens of ``patch`` x ``patch`` cells (B, M, S, width), row by row."""
 

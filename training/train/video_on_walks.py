@@ -1,0 +1,179 @@
+"""Train one video model for every method and every memory on walks, by diffusion forcing.
+
+    python -m training.collect_walks checkpoint=labmaze out=runs/walks/labmaze episodes=480
+    python -m training.train_video walks=runs/walks/labmaze checkpoint=labmaze out=RUN seconds=7200
+
+What a step draws and minimises is in :mod:`training.objectives.forcing`. Autoencoder, statistics of actions and, where
+both have the same part, the weights of the generator come from ``checkpoint``, a world model; of the walks only frames
+and actions are used, neither poses nor pixels of memory. SIGTERM saves and ends; the same command goes on where it
+stopped, with more ``seconds`` also a run that has ended. Ends by writing RUN/checkpoint, the averaged weights, which
+`run_demo.py method=NAME --checkpoint RUN/checkpoint` plays.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from omegaconf import MISSING
+from torch import Tensor, nn
+
+from training.data.episodes import latents_of
+from training.data.evidence_clips import prefetched
+from training.data.sequences import Sequence, Sequences
+from training.data.walks import read
+from training.loop.claim import claim
+from training.loop.fast import FastRun, Rates, saving_on_sigterm
+from training.loop.fit import publish
+from training.loop.launch import launch
+from training.loop.train import LoopConfig
+from training.objectives import forcing
+from training.objectives.forcing import Forcing, ForcingConfig
+from worldsim import checkpoint
+from worldsim.checkpoint import Loaded
+from worldsim.cli.command import command
+from worldsim.config import load
+from worldsim.models.denoisers.forcing_dit import ForcingDiT
+from worldsim.models.denoisers.generator import embed
+from worldsim.models.memory.variants.protocol import MemoryVariantConfig
+from worldsim.models.video_model import VideoModel, VideoModelConfig
+from worldsim.models.world_model import WorldModel
+
+HELD_OUT_SEED, HELD_OUT_BATCHES = 7, 16
+FACTS = ("env_id", "env_version", "family", "backend", "action_spec")
+BLOCKS = "model.denoiser.blocks."
+"""How the names of the weights begin that Muon moves."""
+
+Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
+
+
+@dataclass
+class Config(LoopConfig):
+    """``checkpoint``: a world model, whose autoencoder the latents of ``walks`` are of; the last ``held_out_walks`` of
+    them are not trained on."""
+
+    data: str = ""
+    walks: str = MISSING
+    checkpoint: str = MISSING
+    held_out_walks: int = 16
+    compile: bool = True
+    forcing: ForcingConfig = field(default_factory=ForcingConfig)
+    rates: Rates = field(default_factory=Rates)
+    model: VideoModelConfig = field(
+        default_factory=lambda: VideoModelConfig(
+            process="rectified_flow",
+            prediction="x0",
+            denoiser="forcing_dit",
+            causal=True,
+            memory=MemoryVariantConfig(compressor="joint", travel=True),
+            more_memories=["channel/modulated", "cross_attention/none"],
+        )
+    )
+
+
+def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoModel:
+    """A video model over a world model's autoencoder, with the weights of its generator where both have the same part.
+
+    Of what steers the generator only actions are left: no picture of memory, no motion, no step size.
+    """
+    world = loaded.model
+    c = replace(config, size=world.config.size, autoencoder=world.config.autoencoder)
+    model = VideoModel(replace(c, action_dim=world.config.action_dim))
+    model.autoencoder.load_state_dict(world.autoencoder.state_dict())
+    for parameter in model.autoencoder.parameters():
+        parameter.requires_grad_(False)
+    model.action_mean.copy_(world.action_mean)
+    model.action_std.copy_(world.action_std)
+    if world.config.generates and isinstance(model.denoiser, ForcingDiT):
+        mine, theirs = model.denoiser.state_dict(), world.generator.state_dict()
+        fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
+        # Latents come before pictures, and actions before motions.
+        shared = {"token_in.weight": model.denoiser.channels * c.forcing_dit.patch**2}
+        shared["control.0.weight"] = world.config.action_dim
+        for name, count in shared.items():
+            if len(theirs[name]) == len(mine[name]) and not (world.config.generator.stem and "token" in name):
+                fitting[name] = torch.zeros_like(mine[name])
+                fitting[name][:, :count] = theirs[name][:, :count]
+        if "level.2.bias" in fitting:
+            with torch.no_grad():  # no step size is asked for, ever: what that adds is constant
+                constant = world.generator.stride(embed(torch.zeros(())))
+                fitting["level.2.bias"] = fitting["level.2.bias"] + constant
+        model.denoiser.load_state_dict(mine | fitting)
+    return model
+
+
+class Batches:
+    """Draws this process's share of the batch of a step, and computes its losses."""
+
+    def __init__(self, objective: Forcing, accelerator: Accelerator) -> None:
+        self.objective, self.accelerator = objective, accelerator
+
+    def draw(self, source: Sequences, seed: int, step: int) -> Batch:
+        """Frames, setting and random numbers of a step."""
+        config, rank = self.objective.config, self.accelerator.process_index
+        setting = forcing.draw_setting(config, self.objective.kinds, seed, step)
+        sequence = source.draw(seed, step, setting.batch, setting.length, rank)
+        return sequence, setting, forcing.draw(config, setting, sequence.latents.shape, seed, step, rank)
+
+    def losses(self, batch: Batch, module: nn.Module) -> dict[str, Tensor]:
+        """By name."""
+        (sequence, setting, numbers), device = batch, self.accelerator.device
+        with self.accelerator.autocast():
+            losses: dict[str, Tensor] = module(sequence.to(device), setting, numbers.to(device))
+        return losses
+
+    @torch.no_grad()
+    def held_out(self, source: Sequences) -> dict[str, float]:
+        """Mean losses on walks that were not trained on, the same for every run."""
+        found: dict[str, list[float]] = {}
+        for i in range(HELD_OUT_BATCHES):
+            batch = self.draw(source, HELD_OUT_SEED, i)
+            for name, value in self.losses(batch, self.objective).items():
+                found.setdefault(name, []).append(float(value))
+        return {name: round(sum(some) / len(some), 5) for name, some in found.items()}
+
+
+@command
+def main(args: list[str]) -> int:
+    """Parse, train, publish."""
+    config = load(Config, args)
+    accelerator = launch(config, partial=True)  # a step leaves the other memories out
+    torch.set_flush_denormal(True)
+    loaded = checkpoint.load(config.checkpoint)
+    shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
+    known, others = Sequences(shards, last=-config.held_out_walks), Sequences(shards, -config.held_out_walks)
+    model = continued(loaded, config.model).to(accelerator.device)
+    objective = Forcing(model, config.forcing)
+    batches, wrapped = Batches(objective, accelerator), accelerator.prepare(objective)
+    if config.compile and isinstance(model.denoiser, ForcingDiT):
+        torch._dynamo.config.recompile_limit = 64  # one program for each length of sequence
+        model.denoiser.run_block = torch.compile(model.denoiser.run_block, dynamic=False)
+    first = accelerator.is_main_process
+    with claim(Path(config.out)) if first else nullcontext(), saving_on_sigterm():
+        run = FastRun(config, config.rates, objective, accelerator, BLOCKS)
+        coming = prefetched(lambda step: batches.draw(known, config.seed, step), run.counters["step"], 2)
+
+        def losses_of(step: int) -> tuple[dict[str, Tensor], int]:
+            batch: Batch = next(coming)
+            return batches.losses(batch, wrapped), batch[1].batch * batch[1].length
+
+        try:
+            run.train(losses_of)
+        finally:
+            coming.close()  # type: ignore[attr-defined]
+    if first:
+        steps, seconds = run.counters["step"], round(run.counters["seconds"])
+        result: dict[str, Any] = {"steps": steps, "seconds": seconds, "frames": run.counters["frames"]}
+        result |= {"walks": len(known), "held_out": batches.held_out(others)}
+        facts = {name: getattr(loaded.description, name) for name in FACTS}
+        publish(config.out, model.cpu(), facts, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
