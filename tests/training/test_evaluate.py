@@ -15,7 +15,6 @@ from tests.helpers.small_run import record
 from tests.helpers.small_video import small_video
 from training import evaluate
 from training.cards import ship
-from training.evaluation import ahead
 from training.evaluation import scores as networks
 from worldsim import checkpoint
 from worldsim.diffusion import methods
@@ -73,7 +72,7 @@ def test_a_card_carries_the_numbers_and_the_command(
     assert ship.main(words) == 0
     card = (tmp_path / "small" / "card.md").read_text()
     assert f"{first['ahead']['dream']['16']['ssim']['mean']:.3f}" in card  # type: ignore[index]
-    assert "training.evaluate checkpoint=small needle=" in card
+    assert "evaluate checkpoint=small needle=" in card
     assert "budget=4 denoising_steps=1 pose_from=dream" in card
     assert (tmp_path / "small" / "model.safetensors").exists()
 
@@ -81,7 +80,6 @@ def test_a_card_carries_the_numbers_and_the_command(
 def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead, "HORIZONS", (1, 4))
     monkeypatch.setattr(methods, "names", lambda: ["art_v", "soft_compression"])
     monkeypatch.setattr(ship, "SHIPPED", tmp_path)
     data = record(tmp_path / "data", episodes=1, steps=30, name="worldsim/Blocks-v0")
@@ -89,7 +87,7 @@ def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
         tmp_path / "model", small_video().model, {"family": "minecraft", "action_spec": SPEC, "training": {}}
     )
     out = tmp_path / "scores.json"
-    words = [f"checkpoint={tmp_path / 'model'}", f"ahead={data}", f"out={out}", "context=8"]
+    words = [f"checkpoint={tmp_path / 'model'}", f"ahead={data}", f"out={out}", "context=8", "farthest=4"]
     assert evaluate.main([*words, "method=all"]) == 0
     found = json.loads(out.read_text())["methods"]
     assert found.keys() == {"art_v", "soft_compression"}
@@ -105,7 +103,6 @@ def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
 def test_a_pair_of_ar_diffusion_is_measured_and_its_card_stands_beside_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ahead, "HORIZONS", (1, 4))
     monkeypatch.setattr(ship, "SHIPPED", tmp_path)
     data = record(tmp_path / "data", episodes=1, steps=24, name="worldsim/Blocks-v0", policy="needle")
     facts = {"family": "minecraft", "action_spec": SPEC}
@@ -114,7 +111,7 @@ def test_a_pair_of_ar_diffusion_is_measured_and_its_card_stands_beside_the_defau
     for name, context in (("pair", 8), ("default", 8), ("other", 9)):
         model = "default" if name == "other" else name
         words = [f"checkpoint={tmp_path / model}", f"ahead={data}", f"context={context}", "denoising_steps=1"]
-        assert evaluate.main([*words, f"out={tmp_path / name}.json"]) == 0
+        assert evaluate.main([*words, "farthest=4", f"out={tmp_path / name}.json"]) == 0
     scores = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in ("pair", "default")}
     assert scores["pair"]["pose_from"] == "none" and scores["pair"]["ahead"]["untrained"]["1"]["ssim"]["n"]
     words = [
