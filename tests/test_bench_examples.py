@@ -74,8 +74,13 @@ def test_adapters_of_published_weights_have_the_shapes_that_those_take() -> None
         model.begin(frames, np.stack([camera] * 2))
         shown = model.step(camera)
         assert shown.shape == (64, 64, 3) and shown.dtype == np.uint8 and seen.pop() == shapes
-        told = dict(zip(adapters.OASIS_ACTIONS, model.action(camera), strict=True))
-        assert (told["forward"], told["back"], told["cameraX"], told["cameraY"]) == (1, 0, -0.25, 1)
+        described = dict(zip(adapters.OASIS_ACTIONS, model.action(camera), strict=True))
+        assert (described["forward"], described["back"], described["cameraX"], described["cameraY"]) == (
+            1,
+            0,
+            -0.25,
+            1,
+        )
     diamond = adapters.Diamond(network, lambda action: int(action[0] > 0))
     diamond.begin(frames, np.stack([camera] * 2))
     assert np.array_equal(diamond.step(camera), frames[-1])

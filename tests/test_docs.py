@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from training.bench.models import is_model
 from worldsim.cli.options import parse
 from worldsim.config import ConfigError, load
 from worldsim_app.commands import COMMANDS, STAGES, WHOLE
@@ -61,8 +62,18 @@ def check(words: list[str]) -> None:
         _known(STAGES[rest[0]].module, rest[1:])
     elif name == "train":
         _known(WHOLE.module.replace(".__main__", ".plan"), rest[1:])
+    elif name == "bench":
+        _benched(rest)
     elif name != "replay":
         _known(COMMANDS[name].module, rest)
+
+
+def _benched(words: list[str]) -> None:
+    """A benchmark of speed or an export is a command of its own; else models stand before the settings."""
+    if words[0] == "speed":
+        _known(f"training.benchmark.{words[1]}", words[2:])
+    elif words[0] not in ("export", "mind"):
+        _known("training.bench.__main__", [word for word in words if not is_model(word)])
 
 
 def _known(module: str, words: list[str]) -> None:

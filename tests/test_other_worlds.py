@@ -43,7 +43,7 @@ def test_a_world_that_no_dream_is_shipped_of_plays_alone_and_says_how_to_train_o
     assert _demo(*words, *files, "--seed", 3) == 0
     told = capsys.readouterr().out
     assert "the true world plays alone" in told
-    assert f"training.collect env={GYM} policy=random" in told
+    assert f"worldsim train {GYM}" in told
     report = json.loads((here / "r.json").read_text())
     assert (report["env"], report["backend"], report["checkpoint"], report["dreams"]) == (
         GYM,

@@ -105,7 +105,6 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
     from worldsim import checkpoint
     from worldsim.actions import check_same
     from worldsim.dream import external
-    from worldsim.dream.registry import is_remote
     from worldsim.runtime import pick_device
 
     pick_device(options.device)
@@ -115,7 +114,11 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
         check_same(
             episode.meta["action_spec"], action_spec, f"the episode {episode.path}", f"--env {options.env}"
         )
-    if options.checkpoint and not is_remote(options.checkpoint) and not external.find(options.checkpoint):
+    if (
+        options.checkpoint
+        and not external.is_remote(options.checkpoint)
+        and not external.find(options.checkpoint)
+    ):
         folder, description = checkpoint.describe(options.checkpoint)
         check_same(
             description.action_spec, action_spec, f"the checkpoint {folder.name}", f"--env {options.env}"

@@ -41,7 +41,7 @@ class ActionLanguage:
 
     def to_world(self, action: Any) -> Any:
         """A plain action as the world takes it."""
-        return _told(self._space, "", action if isinstance(self.plain, spaces.Dict) else {"": action})
+        return _nested(self._space, "", action if isinstance(self.plain, spaces.Dict) else {"": action})
 
     def from_world(self, action: Any) -> Any:
         """What a world says of itself, such as what its keys do, as a plain action; a Dict may name some fields only.
@@ -96,7 +96,7 @@ def _fields(space: spaces.Space[Any], name: str) -> Iterator[tuple[str, spaces.S
         raise ForeignActions(str(space))
 
 
-def _told(space: spaces.Space[Any], name: str, action: Mapping[str, Any]) -> Any:
+def _nested(space: spaces.Space[Any], name: str, action: Mapping[str, Any]) -> Any:
     if isinstance(space, spaces.Discrete):
         return int(action[name]) + int(space.start)
     if isinstance(space, spaces.Box):
@@ -104,7 +104,7 @@ def _told(space: spaces.Space[Any], name: str, action: Mapping[str, Any]) -> Any
     if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary):
         values = np.array([int(action[part]) for part, _ in _numbered(space, name)], space.dtype)
         return values.reshape(space.shape) + _start(space)
-    parts = [(key, _told(inner, part, action)) for part, key, inner in _children(space, name)]
+    parts = [(key, _nested(inner, part, action)) for part, key, inner in _children(space, name)]
     return dict(parts) if isinstance(space, spaces.Dict) else tuple(value for _, value in parts)
 
 

@@ -85,8 +85,8 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         self.action_space = self._language.plain
         pov = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space = spaces.Dict({"pov": pov})  # type: ignore[assignment]
-        told = getattr(self._env, "metadata", None) or {}
-        fps = int(told.get("render_fps") or FPS)
+        metadata = getattr(self._env, "metadata", None) or {}
+        fps = int(metadata.get("render_fps") or FPS)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(1, fps)}
         self._pov: NDArray[np.uint8] | None = None
 

@@ -34,9 +34,9 @@ class OldGymWorld(gymnasium.Env[Any, Any]):
         self.env, self.render_mode = env, render_mode
         self.observation_space = space_of(env.observation_space)
         self.action_space = space_of(env.action_space)
-        told = dict(getattr(env, "metadata", None) or {})
-        modes = told.get("render_modes", told.get("render.modes", []))
-        fps = told.get("render_fps", told.get("video.frames_per_second"))
+        described = dict(getattr(env, "metadata", None) or {})
+        modes = described.get("render_modes", described.get("render.modes", []))
+        fps = described.get("render_fps", described.get("video.frames_per_second"))
         self.metadata = {"render_modes": list(modes or []), **({"render_fps": fps} if fps else {})}
 
     def reset(

@@ -93,7 +93,7 @@ def bench(models: list[Model], config: Config) -> int:
     found = results.collected(suite, jobs, outcomes, time.monotonic() - began)
     judged = _judged(models, config, suite, found, reference, jobs[-1].scripts(suite))
     if judged:
-        found["compared"] = {c.mine: c.told() for c in judged}
+        found["compared"] = {c.mine: c.described() for c in judged}
     written = results.write(found, folder)
     shown = page.write(found, suite, jobs, folder)
     print(results_text(found))
@@ -149,9 +149,9 @@ def results_text(found: dict[str, Any]) -> str:
                     cell = f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}] n={s['n']} of {s['episodes']}"
                     lines.append(f"  {world:8s} {task:8s} {key:18s} {cell}")
     if not found["truth"]["repeats"]:
-        told = ", ".join(found["truth"]["differs"][:3])
+        described = ", ".join(found["truth"]["differs"][:3])
         lines.append(
-            f"the true frames of {told} are not those of the suite on this machine: compare within it only"
+            f"the true frames of {described} are not those of the suite on this machine: compare within it only"
         )
     if not found["complete"]:
         lines.append("not complete: the time was up; the same command goes on")

@@ -57,7 +57,7 @@ class Comparison:
         """Whether nothing failed, nothing that the other one has is missing, and something was compared."""
         return bool(self.rows) and not self.missing and not any(row.failed for row in self.rows)
 
-    def told(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "against": self.theirs,
@@ -142,9 +142,11 @@ def read(path: Path, suite: Suite) -> dict[str, Any]:
     if not ok:
         raise ConfigError(f"against: {path} has format {found['format']}, this program reads {FORMAT}")
     if found["suite"]["digest"] != suite.digest:
-        told = f"{found['suite']['name']}-v{found['suite']['version']}, digest {found['suite']['digest']}"
+        described = (
+            f"{found['suite']['name']}-v{found['suite']['version']}, digest {found['suite']['digest']}"
+        )
         raise ConfigError(
-            f"against: {path} is of the suite {told}, not of {suite.label}, digest {suite.digest}"
+            f"against: {path} is of the suite {described}, not of {suite.label}, digest {suite.digest}"
         )
     return dict(found)
 

@@ -132,7 +132,7 @@ def played(worlds: Worlds, script: Script) -> tuple[Script, NDArray[np.float32] 
 
 def make(name: str) -> suites.Suite:
     """Play and write one suite below assets."""
-    plan, told, actions = PLANS[name], [], {}
+    plan, described, actions = PLANS[name], [], {}
     asked = list(scripts(plan))
     with Worlds(SIZE) as worlds:
         for script in tqdm(asked, name, unit="episode"):
@@ -140,11 +140,11 @@ def make(name: str) -> suites.Suite:
             if found is None:
                 print(f"{script.id}: no seed of {TRIES} gives one; left out", file=sys.stderr)
                 continue
-            told.append(found[0])
+            described.append(found[0])
             if found[1] is not None:
                 actions[script.id] = found[1]
     folder = shipped.ASSETS / "suites" / name
-    return suites.write(folder, name, VERSIONS[name], SIZE, plan.about, told, actions)
+    return suites.write(folder, name, VERSIONS[name], SIZE, plan.about, described, actions)
 
 
 @command

@@ -110,13 +110,13 @@ def write_truth(truth: Truth, folder: Path, name: str) -> None:
     save(there / VIDEO, truth.walk.frames)
     frames = len(truth.walk.frames)
     rows = [_frame(truth.walk.poses, i) for i in range(frames)]
-    told = {
+    described = {
         "mark_time": truth.start,
         "total_time": frames,
         "caption": f"{truth.script.world}, {truth.script.task}, seed {truth.script.seed}",
         "data": rows,
     }
-    (there / ACTION).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    (there / ACTION).write_text(json.dumps(described, indent=1) + "\n", "utf-8")
 
 
 def place(folder: Path, mirrored: bool, name: str) -> Path:
@@ -184,8 +184,8 @@ def _row(
 
 
 def _against(truth: Path, test: Path, eyes: Perceptual | None, most: int | None) -> dict[str, Any]:
-    told = json.loads((truth / ACTION).read_text("utf-8"))
-    mark, total = int(told["mark_time"]), int(told["total_time"])
+    described = json.loads((truth / ACTION).read_text("utf-8"))
+    mark, total = int(described["mark_time"]), int(described["total_time"])
     shown = read(test / VIDEO)
     count = min(len(shown), total - mark, most or total)
     true = read(truth / VIDEO, mark, count)

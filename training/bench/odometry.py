@@ -60,7 +60,7 @@ class Judge:
 
         ``pitches`` (n,) are what the camera's are in truth.
         """
-        far, small = self._distances(frames, pitches), averaged(frames, SIDE)
+        far, small = self._depths(frames, pitches), averaged(frames, SIDE)
         return np.array(
             [
                 self._between(small[i], pitches[i], small[i + 1], far[i + 1], pitches[i + 1])
@@ -69,7 +69,7 @@ class Judge:
         ).reshape(-1, 3)
 
     @torch.inference_mode()
-    def _distances(self, frames: NDArray[np.uint8], pitches: Array) -> NDArray[np.float32]:
+    def _depths(self, frames: NDArray[np.uint8], pitches: Array) -> NDArray[np.float32]:
         assert isinstance(self._model.pixels, PixelMemory)
         logs = self._model.pixels.depth(
             self._loaded.encode(frames), torch.from_numpy(pitches.astype(np.float32))

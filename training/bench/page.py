@@ -85,8 +85,8 @@ def _speed(page: Page, found: dict[str, Any]) -> None:
 
 
 def _compared(page: Page, found: dict[str, Any]) -> None:
-    for label, told in found.get("compared", {}).items():
-        page.heading(f"{label} against {told['against']}: {'PASS' if told['passed'] else 'FAIL'}")
+    for label, described in found.get("compared", {}).items():
+        page.heading(f"{label} against {described['against']}: {'PASS' if described['passed'] else 'FAIL'}")
         rows = [
             [
                 r["world"],
@@ -98,10 +98,12 @@ def _compared(page: Page, found: dict[str, Any]) -> None:
                 f"{r['tolerance']:g}",
                 "FAIL" if r["failed"] else "",
             ]
-            for r in told["rows"]
+            for r in described["rows"]
         ]
-        page.table(["world", "task", "number", label, told["against"], "better by", "tolerance", ""], rows)
-        fell = [w for w in told["worst"] if w["better"] < 0][:10]
+        page.table(
+            ["world", "task", "number", label, described["against"], "better by", "tolerance", ""], rows
+        )
+        fell = [w for w in described["worst"] if w["better"] < 0][:10]
         page.points([f"{w['episode']}: {w['key']} {w['mine']:.4f} from {w['theirs']:.4f}" for w in fell])
 
 

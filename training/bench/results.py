@@ -55,8 +55,8 @@ def collected(suite: Suite, jobs: list[Job], outcomes: list[Outcome], seconds: f
             "words": {i: units[label][i]["words"] for i in scripts if i in episodes},
             "errors": outcome.errors,
             "why": outcome.why(label),
-            "skipped": {i: t.why for i, t in outcome.told.items() if t.what == "skipped"},
-            "unmeasured": [i for i, t in outcome.told.items() if t.what == "budget"],
+            "skipped": {i: t.why for i, t in outcome.described.items() if t.what == "skipped"},
+            "unmeasured": [i for i, t in outcome.described.items() if t.what == "budget"],
             "parameters": next((u["times"].get("parameters") for u in units[label].values()), None),
         }
         times[label] = _times(units[label])
@@ -94,7 +94,7 @@ def write(found: dict[str, Any], folder: Path) -> Path:
 
 
 def _units(job: Job, outcome: Outcome) -> dict[str, dict[str, Any]]:
-    there = [i for i, t in outcome.told.items() if t.what in ("measured", "kept")]
+    there = [i for i, t in outcome.described.items() if t.what in ("measured", "kept")]
     return {i: json.loads((job.units / f"{i}.json").read_text("utf-8")) for i in there}
 
 

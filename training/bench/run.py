@@ -25,13 +25,13 @@ POLL = 0.2  # seconds
 class Outcome:
     """How a model fared: what is said of every episode, and, where all of it broke, one sentence."""
 
-    told: dict[str, Told] = field(default_factory=dict)
+    described: dict[str, Told] = field(default_factory=dict)
     broke: str = ""
 
     @property
     def errors(self) -> dict[str, str]:
         """Sentences by episode."""
-        return {id_: t.why for id_, t in self.told.items() if t.what == "error"}
+        return {id_: t.why for id_, t in self.described.items() if t.what == "error"}
 
     def why(self, model: str) -> str:
         """One sentence that names a model which gave not all that it was asked for; empty where it did."""
@@ -40,7 +40,7 @@ class Outcome:
         if not self.errors:
             return ""
         first = next(iter(self.errors.values()))
-        count = f" ({len(self.errors)} of {len(self.told)} episodes)"
+        count = f" ({len(self.errors)} of {len(self.described)} episodes)"
         return _named(model, first) + count
 
 
@@ -49,12 +49,12 @@ def run(job: Job, suite: Suite) -> Outcome:
     outcome = Outcome()
     ids = [script.id for script in job.scripts(suite)]
     with tqdm(total=len(ids), desc=job.model.label, unit="episode", file=sys.stderr) as bar:
-        for told in (_apart if job.config.isolate else _here)(job, outcome):
-            outcome.told[told.id] = told
+        for described in (_apart if job.config.isolate else _here)(job, outcome):
+            outcome.described[described.id] = described
             bar.update()
     for missing in ids:
-        if missing not in outcome.told:
-            outcome.told[missing] = Told(missing, "error", outcome.broke or "left out")
+        if missing not in outcome.described:
+            outcome.described[missing] = Told(missing, "error", outcome.broke or "left out")
     return outcome
 
 
@@ -119,8 +119,8 @@ def _child(job: Job, pipe: Connection, ends: Any) -> None:
 
 def _guarded(job: Job, send: Callable[[Any], None], deadline: Callable[[float], None]) -> None:
     try:
-        for told in Worker(job, deadline).run():
-            send(told)
+        for described in Worker(job, deadline).run():
+            send(described)
         send("")
     except KeyboardInterrupt:
         pass

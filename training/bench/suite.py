@@ -118,20 +118,27 @@ def find(name: str) -> Suite:
     if not (folder / ABOUT).is_file():
         folder = Path(name)
     try:
-        told = json.loads((folder / ABOUT).read_text("utf-8"))
+        described = json.loads((folder / ABOUT).read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(
             f"suite: expected one of {', '.join(names())} or a folder with {ABOUT}, found {name}"
         ) from None
     except ValueError as error:
         raise ConfigError(f"suite {folder}: {ABOUT} is no JSON: {error}") from None
-    if told.get("format") != FORMAT:
+    if described.get("format") != FORMAT:
         raise ConfigError(
-            f"suite {folder}: has format {told.get('format')}, this program reads format {FORMAT}; update it"
+            f"suite {folder}: has format {described.get('format')}, this program reads format {FORMAT}; update it"
         )
     try:
-        scripts = tuple(Script(**{**row, "marks": tuple(row["marks"])}) for row in told["episodes"])
-        suite = Suite(folder, told["name"], int(told["version"]), int(told["size"]), told["about"], scripts)
+        scripts = tuple(Script(**{**row, "marks": tuple(row["marks"])}) for row in described["episodes"])
+        suite = Suite(
+            folder,
+            described["name"],
+            int(described["version"]),
+            int(described["size"]),
+            described["about"],
+            scripts,
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"suite {folder}: {ABOUT} does not describe one: {error!r}") from None
     if bad := [s.id for s in scripts if s.world not in WORLDS or s.task not in TASKS]:

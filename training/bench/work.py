@@ -117,11 +117,11 @@ class Worker:
                 if failed >= GIVE_UP:
                     yield Told(script.id, "error", "left out, after it failed as often before")
                     continue
-                told = self._measured(suite, script, tools)
-                failed = failed + 1 if told.what == "error" else 0
-                yield told
+                described = self._measure(suite, script, tools)
+                failed = failed + 1 if described.what == "error" else 0
+                yield described
 
-    def _measured(self, suite: Suite, script: Script, tools: Tools) -> Told:
+    def _measure(self, suite: Suite, script: Script, tools: Tools) -> Told:
         began = time.monotonic()
         try:
             spec = tools.worlds.spec(script.world)
@@ -163,10 +163,10 @@ class Worker:
 
     def _kept(self, suite: Suite, script: Script) -> bool:
         try:
-            told = json.loads((self.job.units / f"{script.id}.json").read_text("utf-8"))
+            described = json.loads((self.job.units / f"{script.id}.json").read_text("utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(told.get("mark") == self._of(suite, script))
+        return bool(described.get("mark") == self._of(suite, script))
 
     def _of(self, suite: Suite, script: Script) -> str:
         """What has to be the same for an episode's numbers to be so."""

@@ -78,10 +78,10 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
 
 def _newest(dataset: Any) -> str | None:
     """The name of the episode that was added last."""
-    told = next(iter(dataset.storage.get_episodes([dataset.total_episodes - 1])))["infos"].get("episode")
-    if told is None or not len(told):
+    described = next(iter(dataset.storage.get_episodes([dataset.total_episodes - 1])))["infos"].get("episode")
+    if described is None or not len(described):
         return None
-    return told[0].decode() if isinstance(told[0], bytes) else str(told[0])
+    return described[0].decode() if isinstance(described[0], bytes) else str(described[0])
 
 
 def _spec(episode: Episode) -> Any:

@@ -261,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", type=Path, metavar="EPISODE", help="play a recorded episode again")
     add("--policy", choices=POLICIES, help="who plays")
     add("--seed", type=int, default=0, help="which world to make")
-    what = "whose dream: a checkpoint's, another model's, MODULE:FACTORY, or a dream server's, ws://HOST:PORT"
+    what = "whose dream: a checkpoint, MODULE:FACTORY, or ws://HOST:PORT"
     add("--checkpoint", metavar="NAME_OR_PATH", help=what)
     add("--device", default="auto", metavar="{cpu,cuda}", help="where the dream is computed")
     add("--headless", action="store_true", help="no window")

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.dream.context import DreamError, check_context, check_frames
 from worldsim.dream.predictor import Frames, Predictor, Row, S, Settings
+from worldsim.dream.seeds import generator_seed
 from worldsim.session.snapshot import Snapshot, SnapshotError, joined
 
 Step = tuple[Frames, float, bool, bool, dict[str, Any]]
@@ -60,7 +61,7 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         self.settings = Settings(max(spec.histories), spec.budget, spec.steps)
         self._seed, self._count = seed, 0
         self._frame: Frames | None = None
-        self._pose: np.ndarray | None = None  # the true one of the next frame
+        self._pose: np.ndarray | None = None  # true, of the next frame
         self._future: list[np.ndarray] = []
         for dial, value in (("history", history), ("budget", budget), ("denoising_steps", denoising_steps)):
             if value is not None:
@@ -141,7 +142,7 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
         super().reset(seed=seed)
         context = check_context(options or {}, self.size, self.action_space)
         self._pose, self._future = None, []
-        begun = _generator_seed(self._seed if seed is None else seed)
+        begun = generator_seed(self._seed if seed is None else seed)
         self.state = self.predictor.begin(context, self.settings, begun)
         self._count, self._frame = len(context.frames), context.frames[-1]
         return context.frames[-1], self._info({}, 0.0)
@@ -285,9 +286,7 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
 
     def _row(self) -> Row[S]:
         if self.state is None:
-            raise DreamError(
-                "a dream needs reset(options={'frames': ..., 'actions': ...}) before its first step"
-            )
+            raise DreamError("a dream begins by reset(options={'frames': ..., 'actions': ...}), then steps")
         return Row(self.state, self.settings, self._pose if self.pose_from == "true" else None, self._future)
 
     def _fits(self, other: Dream[Any]) -> bool:
@@ -298,10 +297,3 @@ class Dream(gymnasium.Env[Frames, Any], Generic[S]):
     def _info(self, ms: dict[str, float], step_ms: float) -> dict[str, Any]:
         assert self.state is not None
         return {**self.predictor.about(self.state, self.settings), "ms": ms, "step_ms": step_ms}
-
-
-def _generator_seed(seed: int) -> int:
-    """A seed that torch takes; a larger one is folded."""
-    if seed < 2**63:
-        return seed
-    return int(np.random.SeedSequence(seed).generate_state(1)[0])

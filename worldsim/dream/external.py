@@ -45,6 +45,11 @@ Factory = Callable[..., Any]
 """Makes a model; is given those of ``size``, ``action_spec`` and ``device`` that it names."""
 
 
+def is_remote(name: str) -> bool:
+    """Whether a name is the address of a dream server."""
+    return name.startswith(("ws://", "wss://"))
+
+
 class ModelFailed(Exception):
     """A model that is not ours raised an error, which is this one's cause: its traceback is kept."""
 

@@ -155,7 +155,7 @@ def find(name: str, device: torch.device | str = "cpu", method: str = "") -> Sou
         DreamError: no such module or factory, or a method for a model that is not ours.
         ModelFailed: its module does not import.
     """
-    if is_remote(name):
+    if external.is_remote(name):
         if method:
             raise DreamError(f"a dream server has its own method; leave method={method} out")
         if not all(find_spec(needed) for needed in ("msgpack", "websockets")):
@@ -171,11 +171,6 @@ def find(name: str, device: torch.device | str = "cpu", method: str = "") -> Sou
             raise DreamError(f"{name} plays by itself; leave method={method} out")
         return Source(name, factory=factory, device=device)
     return Source(name, load(name, device, method), device=device)
-
-
-def is_remote(name: str) -> bool:
-    """Whether a name is the address of a dream server."""
-    return name.startswith(("ws://", "wss://"))
 
 
 def load(name: str, device: torch.device | str = "cpu", method: str = "") -> Loaded[Any]:

@@ -23,15 +23,15 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Suite:
         Script("labmaze-ahead-00", "labmaze", "ahead", 7, 8, 24),
         Script("labmaze-mirror6-00", "labmaze", "mirror", 7, 4, 0, (), {"steps": 6, "group": "6"}),
     ]
-    told, actions = [], {}
+    described, actions = [], {}
     with Worlds(64) as worlds:
         for script in scripts:
             truth = worlds.record(script)
             marks, frames = truth.marks, len(truth.walk.frames)
-            told.append(replace(script, frames=frames, marks=marks, digest=truth.digest))
+            described.append(replace(script, frames=frames, marks=marks, digest=truth.digest))
             actions[script.id] = truth.walk.actions
     folder = tmp_path_factory.mktemp("suite") / "short"
-    return suites.write(folder, "short", 1, 64, "for tests", told, actions)
+    return suites.write(folder, "short", 1, 64, "for tests", described, actions)
 
 
 @pytest.fixture

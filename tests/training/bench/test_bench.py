@@ -100,12 +100,12 @@ def test_broken_models_are_a_sentence_each_and_the_rest_is_measured(
 ) -> None:
     models = [written(elsewhere, name, line) for name, line in BROKEN.items()]
     assert bench(short, *models, "no_such_module:Model", MODEL, "out=a") == 1
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("broken: ")]
-    assert len(told) == 4
-    assert "raises:Model failed in step(action): KeyError: 'no such layer'" in told[0]
-    assert "wrong_shape:Model" in told[1] and "found uint8 (32, 64, 3)" in told[1]
-    assert "gives_nan:Model" in told[2] and "some of it NaN" in told[2]
-    assert "no_such_module" in told[3]
+    described = [line for line in capsys.readouterr().err.splitlines() if line.startswith("broken: ")]
+    assert len(described) == 4
+    assert "raises:Model failed in step(action): KeyError: 'no such layer'" in described[0]
+    assert "wrong_shape:Model" in described[1] and "found uint8 (32, 64, 3)" in described[1]
+    assert "gives_nan:Model" in described[2] and "some of it NaN" in described[2]
+    assert "no_such_module" in described[3]
     assert results("a")["models"][MODEL]["summary"]["labmaze"]["ahead"]
 
 
@@ -127,9 +127,9 @@ def test_a_gate_passes_what_is_the_same_and_fails_what_is_worse(
     assert bench(short, MODEL, f"against={worse}", "out=a") == 0
     assert "PASS copying_bench_model" in capsys.readouterr().out
     assert bench(short, worse, f"against={MODEL}", "out=a") == 1
-    told = capsys.readouterr().out
-    assert "FAIL inverts_it:Model against copying_bench_model:LastFrame" in told
-    assert "episodes that got worse, the worst first" in told
+    described = capsys.readouterr().out
+    assert "FAIL inverts_it:Model against copying_bench_model:LastFrame" in described
+    assert "episodes that got worse, the worst first" in described
     compared = results("a")["compared"][worse]
     betters = [w["better"] for w in compared["worst"] if w["key"].startswith("ssim")]
     assert betters == sorted(betters) and not compared["passed"]
@@ -161,10 +161,12 @@ def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> 
         (["blocks", "against=nowhere/bench.json", "suite=tiny"], "no results at nowhere"),
     ],
 )
-def test_a_mistake_is_one_sentence(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_sentence(
+    words: list[str], described: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert told in line
+    assert described in line
 
 
 def test_the_twin_of_a_model_has_its_shortest_history(elsewhere: Path, short: Suite) -> None:

@@ -20,11 +20,13 @@ def test_a_suite_and_a_models_videos_go_through_minds_folders_and_keys(elsewhere
     words = [f"suite={short.folder}", "to=mind", "out=there", f"model={MODEL}"]
     assert main(["export", *words]) == 0
     (videos,) = [p for p in Path("there").iterdir() if p.name != "truth"]
-    told = json.loads(Path("there/truth/1st_data/test/mem_test/labmaze-ahead-00/action.json").read_text())
-    assert (told["mark_time"], told["total_time"], len(told["data"])) == (8, 24, 24)
-    assert set(told["data"][0]["actor_rpy"]) == {"x", "y", "z"}
+    described = json.loads(
+        Path("there/truth/1st_data/test/mem_test/labmaze-ahead-00/action.json").read_text()
+    )
+    assert (described["mark_time"], described["total_time"], len(described["data"])) == (8, 24, 24)
+    assert set(described["data"][0]["actor_rpy"]) == {"x", "y", "z"}
     assert {
-        k: v for k, v in told["data"][0].items() if k in ("ws", "ad", "ud", "lr") and v not in (0, 1)
+        k: v for k, v in described["data"][0].items() if k in ("ws", "ad", "ud", "lr") and v not in (0, 1)
     } == {}
     words = [f"test={videos}", "truth=there/truth", "out=result.json", "perceptual=false"]
     assert main(["mind", *words]) == 0

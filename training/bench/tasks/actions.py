@@ -27,10 +27,10 @@ def measure(dream: Dream[Any] | None, truth: Truth, tools: Tools) -> Measured:
     assert truth.walk.poses is not None
     poses = truth.walk.poses[context - 1 :]
     asked = motions(poses)
-    seen = Judge.of(truth.script.world).motions(shown, poses[:, 4])
+    observed = Judge.of(truth.script.world).motions(shown, poses[:, 4])
     gait = GAITS[PLACES[truth.script.world][0]]
     turned, moved = TURNED * gait.turn, MOVED * gait.speed
-    for a, b in zip(asked, seen, strict=True):
+    for a, b in zip(asked, observed, strict=True):
         found.add("turn error", abs(a[2] - b[2]))
         found.add("step error", float(np.hypot(*(a[:2] - b[:2]))))
         found.add("turn", float(_way(a[2], turned) == _way(b[2], turned)))

@@ -200,10 +200,10 @@ class Compiled(Eager):
         drawn: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """See :class:`.Backend`."""
-        distances, reads = self.measure(latents, poses[:, 4]), self.model.config.memory.reads
-        seen = gather_sources(pasts, [row[::-1] for row in sources], self.measure, reads)
-        mixed = self.run("mix", drawn, distances, poses, *vars(seen).values(), side=pasts[0].side)
-        return mixed[0], distances
+        depths, reads = self.measure(latents, poses[:, 4]), self.model.config.memory.reads
+        views = gather_sources(pasts, [row[::-1] for row in sources], self.measure, reads)
+        mixed = self.run("mix", drawn, depths, poses, *vars(views).values(), side=pasts[0].side)
+        return mixed[0], depths
 
     def shown(self, drawn: Tensor) -> list[np.ndarray]:
         """See :class:`.Backend`; from a GPU by way of memory that it writes itself, with one wait for this one copy."""

@@ -98,20 +98,20 @@ class Mix(nn.Module):
     def forward(
         self,
         drawn: Tensor,
-        distances: Tensor,
+        depths: Tensor,
         poses: Tensor,
         pictures: Tensor,
         theirs: Tensor,
         their_poses: Tensor,
         ages: Tensor,
-        own: Tensor,
+        generated: Tensor,
         valid: Tensor,
     ) -> Tensor:
         """What was drawn (B, 3, ., .) of :class:`Decode`, enlarged where pictures are, and :class:`.Seen`'s tensors."""
         if drawn.shape[-1] != self.side:
             drawn = larger(drawn.clamp(-1, 1), self.side)
-        seen = Seen(pictures, theirs, their_poses, ages, own, valid)
-        return cast(Tensor, self.net(drawn, distances, poses, seen))
+        views = Seen(pictures, theirs, their_poses, ages, generated, valid)
+        return cast(Tensor, self.net(drawn, depths, poses, views))
 
 
 class Compress(nn.Module):

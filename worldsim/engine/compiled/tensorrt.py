@@ -60,8 +60,8 @@ def options(device: torch.device) -> dict[str, Any]:
 
 def engine_path(network: nn.Module, args: Sequence[Tensor], version: str) -> Path:
     """Where the engine of these weights, shapes, card and versions lies."""
-    told = {name: value for name, value in options(args[0].device).items() if name != "timing_cache_path"}
-    key = cache_key(network, args, [f"torch-tensorrt {version}", repr(sorted(told.items(), key=repr))])
+    settings = {name: value for name, value in options(args[0].device).items() if name != "timing_cache_path"}
+    key = cache_key(network, args, [f"torch-tensorrt {version}", repr(sorted(settings.items(), key=repr))])
     return cache_folder("tensorrt") / f"{key}.ep"
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 from envs.episodes.episode import Episode
 from tests.helpers.small_ar_diffusion import small_ar_diffusion
 from tests.helpers.small_run import record
-from training import sample
 from training.data.action_script import ScriptError, actions_of
+from training.report import sample
 from worldsim import checkpoint
 
 
