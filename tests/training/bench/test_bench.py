@@ -151,7 +151,7 @@ def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "described"),
     [
         (["suite=small"], "expected a model to measure"),
         (["last_frame:LastFrame", "suite=nowhere"], "suite: expected one of full, small, tiny"),
