@@ -170,6 +170,7 @@ def test_a_checkpoint_of_format_1_loads_under_the_names_of_today(tmp_path: Path)
         torch.testing.assert_close(found[name], weight, atol=1e-3, rtol=1e-3)  # large ones are kept in halves
 
 
-def test_a_shipped_checkpoint_of_format_1_loads_whole() -> None:
-    loaded = checkpoint.load("blocks")
-    assert loaded.description.format == 1 and loaded.model.config.recall_horizon == 16
+@pytest.mark.parametrize("name", ["blocks", "labmaze"])
+def test_a_shipped_checkpoint_is_of_the_format_of_today(name: str) -> None:
+    loaded = checkpoint.load(name)
+    assert loaded.description.format == checkpoint.FORMAT and loaded.model.config.recall_horizon == 16

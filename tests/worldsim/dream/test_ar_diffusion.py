@@ -127,7 +127,7 @@ def test_dials_say_what_fits() -> None:
             setattr(dream, dial, value)
     with pytest.raises(DreamError, match="cannot replace 9 frames"):
         dream.correct(np.zeros((9, SIZE, SIZE, 3), np.uint8))
-    with pytest.raises(DreamError, match="needs reset"):
+    with pytest.raises(DreamError, match="begins by reset"):
         ArDream(_loaded()).step(_actions(1)[0])
 
 
