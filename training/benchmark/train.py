@@ -21,13 +21,15 @@ from training import collect_walks
 from training.collect import CollectConfig, collect
 from training.data.clips import draw
 from training.data.episodes import latent_episodes, open_episodes
-from training.data.evidence_clips import Clips
+from training.data.evidence_clips import Clips, ahead
 from training.data.returning_views import draw_reads, readable
 from training.data.walks import read
+from training.loop.fast import Muon
+from training.loop.train import update
 from training.train import generator as train_generator
 from training.train.denoiser import Config as DenoiserRun
 from training.train.denoiser import Objective
-from training.train.generator import Run, with_generator
+from training.train.generator import Batches, with_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig, load
 from worldsim.models.world_model import WorldModel
@@ -103,19 +105,19 @@ def _generator(config: Config, folder: Path) -> dict[str, float]:
         checkpoint=config.checkpoint, walks=played.out, out=str(folder / "run"), generator=config.generator
     )
     clips = Clips(read(Path(played.out)), loaded.model, run.clip)
-    trained = Run(run, loaded.model.generator, Accelerator(mixed_precision="bf16"), clips)
-    fast = torch.compile(trained.objective, dynamic=False) if config.compile else trained.objective
-    batches = clips.ahead(0, 0)
-
-    def step(i: int) -> None:
-        losses = trained.losses(fast, next(batches), i, 0)  # type: ignore[arg-type]
-        trained.update(losses["loss"], i)
-
-    found = _timed(step, config, run.clip.batch * run.clip.length)
-    batches.close()  # type: ignore[attr-defined]
-    weights = sum(p.numel() for n, p in trained.objective.named_parameters() if p.ndim == 2 and "blocks" in n)
+    generator = loaded.model.generator
+    accelerator, learner = Accelerator(mixed_precision="bf16"), Muon(generator, run.rates)
+    batches = Batches(generator, run, accelerator)
+    fast: Any = torch.compile(batches.objective, dynamic=False) if config.compile else batches.objective
+    with ahead(lambda step: clips.batch(0, step)) as batch_of:
+        found = _timed(
+            lambda i: update(learner, batches.losses(fast, batch_of(i), i, 0)["loss"], i, accelerator),
+            config,
+            run.clip.batch * run.clip.length,
+        )
+    weights = sum(p.numel() for n, p in generator.named_parameters() if p.ndim == 2 and "blocks" in n)
     # Three products for each weight and token: forward, and two backward.
-    return found | {"flops": 6.0 * weights * trained.objective.generator.tokens}
+    return found | {"flops": 6.0 * weights * generator.tokens}
 
 
 def _denoiser(config: Config, folder: Path) -> dict[str, float]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,10 +83,6 @@ class Clips:
         rows = range(process * self.config.batch, (process + 1) * self.config.batch)
         columns = zip(*(self._row(np.random.default_rng((seed, step, row))) for row in rows), strict=True)
         return GeneratorClips(*(torch.stack(column) for column in columns))
-
-    def ahead(self, seed: int, first: int, process: int = 0, depth: int = 2) -> Iterator[GeneratorClips]:
-        """Batches from a step on, drawn in another thread while the last ones are trained on."""
-        return prefetched(lambda step: self.batch(seed, step, process), first, depth)
 
     def _row(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
         c = self.config
@@ -175,7 +172,24 @@ def degraded(drawn: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     return np.concatenate([(x.clip(-1, 1) * known), drawn[:, 3:]], 1).astype(np.float32)
 
 
-def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Iterator[Any]:
+@contextmanager
+def ahead(make: Callable[[int], Any], depth: int = 2) -> Iterator[Callable[[int], Any]]:
+    """``make`` of steps that follow each other from any on, by another thread while the last ones are trained on."""
+    coming: Generator[Any] | None = None
+
+    def made(step: int) -> Any:
+        nonlocal coming
+        coming = coming or prefetched(make, step, depth)
+        return next(coming)
+
+    try:
+        yield made
+    finally:
+        if coming is not None:
+            coming.close()
+
+
+def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Generator[Any]:
     """make(first), make(first + 1), ... up to ``depth`` ahead by another thread, which ends with the iterator."""
     ready: queue.Queue[Any] = queue.Queue(depth)
     ended = threading.Event()

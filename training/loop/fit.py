@@ -59,17 +59,21 @@ def fit(
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         return losses_on(known, wrapped, config.seed, step)
 
-    ema, counters = train(objective, loss_of, Path(config.out), accelerator, optimizer, config, sample)
+    ema, counters = train(objective, loss_of, accelerator, optimizer, config, sample)
     assert isinstance(ema, type(objective))
     result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
     if accelerator.is_main_process:
-        result["held_out"] = {k: round(v, 5) for k, v in evaluate(ema).items()}
+        result["held_out"] = evaluate(ema)
     return ema, result
 
 
 def mean_losses(rows: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Means by name over batches that have the same names."""
-    return {name: float(torch.stack([row[name] for row in rows]).mean()) for name in rows[0]}
+    """Means by name over the batches that have them."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        for name, value in row.items():
+            found.setdefault(name, []).append(float(value))
+    return {name: round(sum(some) / len(some), 5) for name, some in found.items()}
 
 
 def publish(

@@ -1,13 +1,14 @@
-"""The training loop both trainers share: EMA, clipping, a time budget, resuming after a kill at any moment."""
+"""The loop of every trainer: clipping, averages, a budget of seconds, resuming after a kill; and AdamW with an EMA."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,9 @@ from tqdm import tqdm
 from training.loop import resume as state
 from training.loop.claim import claim
 from training.loop.progress import tell
+
+LONGEST = 60.0
+"""Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
 
 
 @dataclass
@@ -59,125 +63,196 @@ class LoopConfig:
     log_every: int = 20
 
 
+class Learner(Protocol):
+    """What the loop trains: ``parts`` and ``optimizers``, by name, are its state on disk, and so are ``counters``;
+    ``learned`` weights are clipped together to a norm of ``clip``."""
+
+    parts: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+    learned: list[nn.Parameter]
+    clip: float
+    counters: dict[str, Any]
+
+    def set_rates(self, step: int, progress: float) -> None:
+        """The learning rates of a step, when ``progress`` of the budget, 0 to 1, is spent."""
+
+    def follow(self, step: int) -> None:
+        """Take the weights after a step into their average."""
+
+
+def run(
+    learner: Learner,
+    losses_of: Callable[[int, float], dict[str, Tensor]],
+    config: LoopConfig,
+    accelerator: Accelerator,
+    sample: Callable[[SummaryWriter, int], None] | None = None,
+    lines: bool = False,
+) -> None:
+    """Minimise ``losses_of(step, progress)["loss"]`` until the budget of seconds or steps is spent.
+
+    Args:
+        sample: what else is written to TensorBoard from time to time.
+        lines: progress as lines of JSON instead of a bar.
+
+    Raises:
+        FolderInUse: another process trains in ``config.out``.
+    """
+    with claim(Path(config.out)) if accelerator.is_main_process else nullcontext():
+        learner.counters |= state.restore(Path(config.out), learner.parts, learner.optimizers) or {}
+        _run(learner, losses_of, config, accelerator, sample, lines)
+    accelerator.wait_for_everyone()
+
+
+def _run(
+    learner: Learner,
+    losses_of: Callable[[int, float], dict[str, Tensor]],
+    config: LoopConfig,
+    accelerator: Accelerator,
+    sample: Callable[[SummaryWriter, int], None] | None,
+    lines: bool,
+) -> None:
+    # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
+    torch.set_flush_denormal(True)
+    main, counters, out = accelerator.is_main_process, learner.counters, Path(config.out)
+    first = counters["step"]
+    writer = SummaryWriter(str(out / "tensorboard"), purge_step=first or None) if main else None
+    total, done = round(config.seconds), round(counters["seconds"])
+    bar = tqdm(total=total, initial=done, unit="s", disable=lines or not main, mininterval=2.0)
+    saved = sampled = last = time.monotonic()
+    running: dict[str, float] = {}
+    try:
+        while (progress := _progress(config, counters, accelerator)) < 1:
+            step = counters["step"]
+            learner.set_rates(step, progress)
+            losses = losses_of(step, progress)
+            update(learner, losses["loss"], step, accelerator)
+            now = time.monotonic()
+            counters["step"] = step + 1
+            # What compiles in the first step of a start is no training.
+            counters["seconds"] += min(now - last, LONGEST) if step > first else 0.0
+            last = now
+            _average(running, losses)
+            if main:
+                tell(progress, {"step": step + 1, **running})
+            if writer and step % config.log_every == 0:
+                _log(writer, None if lines else bar, running, counters, step)
+            if now - saved > config.save_every:
+                _save(learner, running, out, main)
+                saved = time.monotonic()
+            if writer and sample and now - sampled > config.sample_every:
+                sample(writer, step)
+                sampled = time.monotonic()
+    finally:
+        _save(learner, running, out, main)  # also on Ctrl-C: what was learned since the last save is kept
+        bar.close()
+        if writer:
+            writer.close()
+
+
+def update(learner: Learner, loss: Tensor, step: int, accelerator: Accelerator) -> None:
+    """One step down the gradient, and of the average."""
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(learner.learned, learner.clip)
+    for optimizer in learner.optimizers.values():
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    learner.follow(step)
+
+
+def _progress(config: LoopConfig, counters: dict[str, Any], accelerator: Accelerator) -> float:
+    """How much of the time or of the steps is over, from 0; the first process decides, so that all stop at one step."""
+    by_steps = counters["step"] / config.steps if config.steps else 0.0
+    progress = max(counters["seconds"] / config.seconds, by_steps)
+    return float(broadcast(torch.tensor([progress], device=accelerator.device)).item())
+
+
+def _average(running: dict[str, float], losses: dict[str, Tensor]) -> None:
+    """Running means of the losses, over about fifty steps."""
+    for name, value in losses.items():
+        value_now = float(value.detach())
+        running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
+
+
+def _log(
+    writer: SummaryWriter, bar: Any, running: dict[str, float], counters: dict[str, Any], step: int
+) -> None:
+    """The running means to TensorBoard, and to the bar or as a line of JSON."""
+    for name, mean in running.items():
+        writer.add_scalar(f"train/{name}", mean, step)
+    if bar is None:
+        counted = {name: round(value) for name, value in counters.items() if name != "losses"}
+        print(json.dumps(counted | {name: round(mean, 4) for name, mean in running.items()}), flush=True)
+    else:
+        bar.set_postfix({"step": step, **{k: f"{v:.4f}" for k, v in running.items()}}, refresh=False)
+        bar.update(min(round(counters["seconds"]), bar.total) - bar.n)
+
+
+def _save(learner: Learner, running: dict[str, float], out: Path, main: bool) -> None:
+    """Everything that a run needs to go on."""
+    learner.counters["losses"] = dict(running)
+    if main:
+        state.save(out, learner.parts, learner.optimizers, learner.counters)
+
+
+class AdamW:
+    """A model by AdamW, with an exponential moving average of weights and buffers from the end of the warm-up on.
+
+    Args:
+        rates: factors of the learning rate of the parts of the model that they name.
+    """
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig, rates: dict[str, float]) -> None:
+        self.model, self.config, self.clip = model, config, config.clip
+        self.learned = list(model.parameters())
+        self.optimizer = torch.optim.AdamW(
+            _groups(model, rates), config.lr, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": self.optimizer}
+        self.ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        self.parts: dict[str, nn.Module] = {"model": model, "ema": self.ema}
+        self.counters: dict[str, Any] = {"step": 0, "seconds": 0.0}
+
+    def set_rates(self, step: int, progress: float) -> None:
+        """A linear rise over the warm-up, then a linear fall to the final share."""
+        c = self.config
+        for group in self.optimizer.param_groups:
+            rate = c.lr * group["rate"]
+            group["lr"] = rate * min(1.0, (step + 1) / c.warmup) * (1 - (1 - c.final) * progress)
+
+    def follow(self, step: int) -> None:
+        """What was learnt during the warm-up is not averaged."""
+        if step >= self.config.warmup:
+            self.ema.update_parameters(self.model)
+        else:
+            self.ema.module.load_state_dict(self.model.state_dict())
+
+
 def train(
     model: nn.Module,
     loss_of: Callable[[nn.Module, int], dict[str, Tensor]],
-    out: Path,
     accelerator: Accelerator,
-    optimizer_config: OptimizerConfig,
+    optimizer: OptimizerConfig,
     config: LoopConfig,
     sample: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
     rates: dict[str, float] | None = None,
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Minimise ``loss_of(model, step)["loss"]``; the EMA model and the counters (steps, seconds, last losses).
+    """Minimise ``loss_of(model, step)["loss"]`` by AdamW; the EMA model and the counters (steps, seconds, last losses).
 
     ``loss_of`` draws its batch from the step number and the process rank, so a resumed run goes on with the
     batches that it would have seen. ``rates`` multiply the learning rate of the parts of the model that they name.
 
     Raises:
-        FolderInUse: another process trains in ``out``.
+        FolderInUse: another process trains in ``config.out``.
     """
-    with claim(out) if accelerator.is_main_process else nullcontext():
-        return _train(model, loss_of, out, accelerator, optimizer_config, config, sample, rates)
+    learner = AdamW(model.to(accelerator.device), optimizer, rates or {})
+    wrapped, average = accelerator.prepare(model), learner.ema.module
 
+    def of_average(writer: SummaryWriter, step: int) -> None:
+        if sample:
+            sample(average, writer, step)
 
-def _train(
-    model: nn.Module,
-    loss_of: Callable[[nn.Module, int], dict[str, Tensor]],
-    out: Path,
-    accelerator: Accelerator,
-    o: OptimizerConfig,
-    config: LoopConfig,
-    sample: Callable[[nn.Module, SummaryWriter, int], None] | None,
-    rates: dict[str, float] | None,
-) -> tuple[nn.Module, dict[str, Any]]:
-    # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
-    torch.set_flush_denormal(True)
-    groups = _groups(model, rates or {})
-    optimizer = torch.optim.AdamW(groups, o.lr, betas=o.betas, weight_decay=o.weight_decay)
-    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(o.ema), use_buffers=True)
-    counters = state.restore(out, {"model": model, "ema": ema}, optimizer) or {"step": 0, "seconds": 0.0}
-    ema.to(accelerator.device)
-    wrapped, fast = accelerator.prepare(model, optimizer)
-    main = accelerator.is_main_process
-    writer = SummaryWriter(str(out / "tensorboard"), purge_step=counters["step"] or None) if main else None
-    done, total = round(counters["seconds"]), round(config.seconds)
-    bar = tqdm(total=total, initial=done, unit="s", disable=not main, mininterval=2.0)
-    saved = sampled = time.monotonic()
-    began, running = saved - counters["seconds"], dict[str, float]()
-
-    def save() -> None:
-        if main:
-            counters["losses"] = dict(running)
-            state.save(out, {"model": accelerator.unwrap_model(wrapped), "ema": ema}, optimizer, counters)
-
-    try:
-        while True:
-            step = counters["step"]
-            if (progress := _progress(config, time.monotonic() - began, step, accelerator)) >= 1:
-                break
-            _set_rates(optimizer, o, step, progress)
-            losses = loss_of(wrapped, step)
-            accelerator.backward(losses["loss"])
-            accelerator.clip_grad_norm_(wrapped.parameters(), o.clip)
-            fast.step()
-            fast.zero_grad(set_to_none=True)
-            _follow(ema, accelerator.unwrap_model(wrapped), step >= o.warmup)
-            counters["step"], counters["seconds"] = step + 1, time.monotonic() - began
-            tell(progress, {"step": step + 1} | _average(running, losses))
-            now = time.monotonic()
-            if writer and step % config.log_every == 0:
-                _log(writer, bar, running, step, min(counters["seconds"], config.seconds))
-            if now - saved > config.save_every:
-                save()
-                saved = now
-            if writer and sample and now - sampled > config.sample_every:
-                sample(ema.module, writer, step)
-                sampled = now
-    finally:
-        save()  # also on Ctrl-C: what was learned since the last save is kept
-        bar.close()
-        if writer:
-            writer.close()
-    accelerator.wait_for_everyone()
-    return ema.module, counters
-
-
-def _progress(config: LoopConfig, elapsed: float, step: int, accelerator: Accelerator) -> float:
-    """How much of the time or of the steps is over, from 0; the first process decides, so that all stop at one step."""
-    progress = max(elapsed / config.seconds, step / config.steps if config.steps else 0.0)
-    return float(broadcast(torch.tensor([progress], device=accelerator.device)).item())
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, o: OptimizerConfig, step: int, progress: float) -> None:
-    """A linear rise over the warmup, then a linear fall to the final share."""
-    for group in optimizer.param_groups:
-        rate = o.lr * group["rate"]
-        group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
-
-
-def _average(running: dict[str, float], losses: dict[str, Tensor]) -> dict[str, float]:
-    """Running means of the losses, over about fifty steps."""
-    for name, value in losses.items():
-        value_now = float(value.detach())
-        running[name] = running.get(name, value_now) * 0.98 + 0.02 * value_now
-    return running
-
-
-def _follow(ema: AveragedModel, model: nn.Module, averaging: bool) -> None:
-    """The average after a step; what was learnt during the warmup is not averaged."""
-    if averaging:
-        ema.update_parameters(model)
-    else:
-        ema.module.load_state_dict(model.state_dict())
-
-
-def _log(writer: SummaryWriter, bar: Any, running: dict[str, float], step: int, seconds: float) -> None:
-    """The running means to TensorBoard and to the bar."""
-    for name, mean in running.items():
-        writer.add_scalar(f"train/{name}", mean, step)
-    bar.set_postfix({"step": step, **{k: f"{v:.4f}" for k, v in running.items()}}, refresh=False)
-    bar.update(round(seconds) - bar.n)
+    run(learner, lambda step, _: loss_of(wrapped, step), config, accelerator, of_average)
+    return average, learner.counters
 
 
 def _groups(model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:

@@ -219,8 +219,8 @@ def main(args: list[str]) -> int:
             _log_images(ema, writer, step, fixed[0], causal, accelerator.device)
 
         steps = max(1, round(config.steps * share)) if config.steps else 0
-        part = replace(config, seconds=config.seconds * share, steps=steps)
-        before, counters = train(model, loss_of, out / stage, accelerator, config.optimizer, part, sample)
+        part = replace(config, out=str(out / stage), seconds=config.seconds * share, steps=steps)
+        before, counters = train(model, loss_of, accelerator, config.optimizer, part, sample)
         total["steps"] += counters["step"]
         total["seconds"] = round(total["seconds"] + counters["seconds"], 1)
     assert isinstance(before, Tokenizing)

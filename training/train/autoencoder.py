@@ -118,7 +118,7 @@ def main(args: list[str]) -> int:
             y = ema.autoencoder.decode(ema.autoencoder.encode(x))
         writer.add_images("held_out/true_above_decoded", torch.cat([x, y.clamp(-1, 1)]) / 2 + 0.5, step)
 
-    ema, counters = train(model, loss_of, out, accelerator, config.optimizer, config, sample)
+    ema, counters = train(model, loss_of, accelerator, config.optimizer, config, sample)
     assert isinstance(ema, Reconstruction)
     ema.eval()
     if accelerator.is_main_process:

@@ -136,7 +136,6 @@ def main(args: list[str]) -> int:
     ema, counters = train(
         module,
         loss_of,
-        Path(config.out),
         accelerator,
         config.optimizer,
         config,

@@ -129,7 +129,7 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = wrapped(walk, RowNoise(seeds, accelerator.device))
         return losses
 
-    ema, counters = train(Reckoning(model.odometry), loss_of, out, accelerator, config.optimizer, config)
+    ema, counters = train(Reckoning(model.odometry), loss_of, accelerator, config.optimizer, config)
     assert isinstance(ema, Reckoning)
     if accelerator.is_main_process:
         model.odometry = ema.odometry.cpu()

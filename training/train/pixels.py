@@ -141,7 +141,7 @@ def main(args: list[str]) -> int:
         return losses
 
     module = Mixing(model.pixels, config.ssim_weight)
-    ema, counters = train(module, loss_of, out, accelerator, config.optimizer, config)
+    ema, counters = train(module, loss_of, accelerator, config.optimizer, config)
     assert isinstance(ema, Mixing)
     if accelerator.is_main_process:
         model.pixels = ema.pixels

@@ -101,7 +101,7 @@ def main(args: list[str]) -> int:
         return losses
 
     module = Reading(model.frame_encoder, model.reader)
-    ema, counters = train(module, loss_of, Path(config.out), accelerator, config.optimizer, config)
+    ema, counters = train(module, loss_of, accelerator, config.optimizer, config)
     assert isinstance(ema, Reading)
     if accelerator.is_main_process:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}

@@ -13,7 +13,6 @@ stopped, with more ``seconds`` also a run that has ended. Ends by writing RUN/ch
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,13 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.episodes import latents_of
-from training.data.evidence_clips import prefetched
+from training.data.evidence_clips import ahead
 from training.data.sequences import Sequence, Sequences
 from training.data.walks import read
-from training.loop.claim import claim
-from training.loop.fast import FastRun, Rates, saving_on_sigterm
-from training.loop.fit import publish
+from training.loop.fast import Muon, Rates
+from training.loop.fit import HELD_OUT_SEED, mean_losses, publish
 from training.loop.launch import launch
-from training.loop.train import LoopConfig
+from training.loop.train import LoopConfig, run
 from training.objectives import forcing
 from training.objectives.forcing import Forcing, ForcingConfig
 from worldsim import checkpoint
@@ -44,7 +42,7 @@ from worldsim.models.memory.variants.protocol import MemoryVariantConfig
 from worldsim.models.video_model import VideoModel, VideoModelConfig
 from worldsim.models.world_model import WorldModel
 
-HELD_OUT_SEED, HELD_OUT_BATCHES = 7, 16
+HELD_OUT_BATCHES = 16
 FACTS = ("env_id", "env_version", "family", "backend", "action_spec")
 BLOCKS = "model.denoiser.blocks."
 """How the names of the weights begin that Muon moves."""
@@ -130,12 +128,8 @@ class Batches:
     @torch.no_grad()
     def held_out(self, source: Sequences) -> dict[str, float]:
         """Mean losses on walks that were not trained on, the same for every run."""
-        found: dict[str, list[float]] = {}
-        for i in range(HELD_OUT_BATCHES):
-            batch = self.draw(source, HELD_OUT_SEED, i)
-            for name, value in self.losses(batch, self.objective).items():
-                found.setdefault(name, []).append(float(value))
-        return {name: round(sum(some) / len(some), 5) for name, some in found.items()}
+        batches = [self.draw(source, HELD_OUT_SEED, i) for i in range(HELD_OUT_BATCHES)]
+        return mean_losses([self.losses(batch, self.objective) for batch in batches])
 
 
 @command
@@ -143,7 +137,6 @@ def main(args: list[str]) -> int:
     """Parse, train, publish."""
     config = load(Config, args)
     accelerator = launch(config, partial=True)  # a step leaves the other memories out
-    torch.set_flush_denormal(True)
     loaded = checkpoint.load(config.checkpoint)
     shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
     known, others = Sequences(shards, last=-config.held_out_walks), Sequences(shards, -config.held_out_walks)
@@ -153,22 +146,20 @@ def main(args: list[str]) -> int:
     if config.compile and isinstance(model.denoiser, ForcingDiT):
         torch._dynamo.config.recompile_limit = 64  # one program for each length of sequence
         model.denoiser.run_block = torch.compile(model.denoiser.run_block, dynamic=False)
-    first = accelerator.is_main_process
-    with claim(Path(config.out)) if first else nullcontext(), saving_on_sigterm():
-        run = FastRun(config, config.rates, objective, accelerator, BLOCKS)
-        coming = prefetched(lambda step: batches.draw(known, config.seed, step), run.counters["step"], 2)
+    learner = Muon(objective, config.rates, blocks=BLOCKS)
+    with ahead(lambda step: batches.draw(known, config.seed, step)) as batch_of:
 
-        def losses_of(step: int) -> tuple[dict[str, Tensor], int]:
-            batch: Batch = next(coming)
-            return batches.losses(batch, wrapped), batch[1].batch * batch[1].length
+        def losses_of(step: int, _: float) -> dict[str, Tensor]:
+            batch: Batch = batch_of(step)
+            frames = batch[1].batch * batch[1].length
+            learner.counters["frames"] += frames * accelerator.num_processes
+            return batches.losses(batch, wrapped)
 
-        try:
-            run.train(losses_of)
-        finally:
-            coming.close()  # type: ignore[attr-defined]
-    if first:
-        steps, seconds = run.counters["step"], round(run.counters["seconds"])
-        result: dict[str, Any] = {"steps": steps, "seconds": seconds, "frames": run.counters["frames"]}
+        run(learner, losses_of, config, accelerator, lines=True)
+    learner.take_average()
+    if accelerator.is_main_process:
+        steps, seconds = learner.counters["step"], round(learner.counters["seconds"])
+        result: dict[str, Any] = {"steps": steps, "seconds": seconds, "frames": learner.counters["frames"]}
         result |= {"walks": len(known), "held_out": batches.held_out(others)}
         facts = {name: getattr(loaded.description, name) for name in FACTS}
         publish(config.out, model.cpu(), facts, result)

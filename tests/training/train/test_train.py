@@ -110,7 +110,7 @@ def _fit(out: Path, stop: int | None = None, steps: int = 12) -> dict[str, Tenso
 
     model = _Line()
     options = OptimizerConfig(warmup=3)
-    train(model, loss, out, Accelerator(cpu=True), options, LoopConfig(seconds=1e9, steps=steps))
+    train(model, loss, Accelerator(cpu=True), options, LoopConfig(out=str(out), seconds=1e9, steps=steps))
     return load_file(out / state.FILE)
 
 
