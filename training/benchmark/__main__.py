@@ -18,6 +18,8 @@ import json
 import sys
 from typing import Any
 
+import torch
+
 from worldsim.cli.command import command
 
 NAMES = (
@@ -36,7 +38,11 @@ def main(args: list[str]) -> None:
     """Run the benchmark named first and print what it found."""
     if not args or args[0] not in NAMES:
         raise ValueError(f"expected a benchmark of {', '.join(NAMES)}, found {args[0] if args else 'none'}")
-    found: dict[str, Any] = importlib.import_module(f"training.benchmark.{args[0]}").run(args[1:])
+    threads = torch.get_num_threads()
+    try:
+        found: dict[str, Any] = importlib.import_module(f"training.benchmark.{args[0]}").run(args[1:])
+    finally:
+        torch.set_num_threads(threads)
     print(json.dumps({"benchmark": args[0], **found}))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from training.benchmark.dreaming import wait
 from worldsim import checkpoint
 from worldsim.config import load
 from worldsim.diffusion.ad_scheduler import Plan
@@ -68,50 +69,46 @@ class Row:
 def run(args: list[str]) -> dict[str, Any]:
     """Time every row; see the module."""
     config = load(Config, args)
-    before = torch.get_num_threads()
     if config.threads:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
-    try:
-        model = _model(config, device)
-        rows: list[Row] = []
-        print(_line(COLUMNS))
-        _timed(model, 4, 0, 2, device)  # warms up
-        for frames in config.frames:
-            first: Row | None = None
-            for s in (s for s in config.differences if s in PAPER[frames]):
-                spent, used = min(
-                    (_timed(model, frames, s * config.steps / 50, config.steps, device))
-                    for _ in range(config.repeats)
-                )
-                calls = Plan(frames, s * config.steps / 50, config.steps).calls
-                paper = PAPER[frames][s]
-                base = first.seconds if first else spent
-                theirs = first.paper_seconds if first else paper
-                row = Row(
-                    frames,
-                    s,
-                    calls,
-                    used,
-                    round(spent, 3),
-                    round(spent / base, 2),
-                    paper,
-                    round(paper / theirs, 2),
-                )
-                first = first or row
-                rows.append(row)
-                print(_line(tuple(asdict(row).values())), flush=True)
-        return {
-            "checkpoint": config.checkpoint or "random weights",
-            "parameters": sum(p.numel() for p in model.denoiser.parameters()),
-            "tokens": model.config.autoencoder.tokens,
-            "steps": config.steps,
-            "clock": "wall" if device.type == "cuda" else "processor",
-            "rows": [asdict(row) for row in rows],
-            "hardware": hardware(device),
-        }
-    finally:
-        torch.set_num_threads(before)
+    model = _model(config, device)
+    rows: list[Row] = []
+    print(_line(COLUMNS))
+    _timed(model, 4, 0, 2, device)  # warms up
+    for frames in config.frames:
+        first: Row | None = None
+        for s in (s for s in config.differences if s in PAPER[frames]):
+            spent, used = min(
+                (_timed(model, frames, s * config.steps / 50, config.steps, device))
+                for _ in range(config.repeats)
+            )
+            calls = Plan(frames, s * config.steps / 50, config.steps).calls
+            paper = PAPER[frames][s]
+            base = first.seconds if first else spent
+            theirs = first.paper_seconds if first else paper
+            row = Row(
+                frames,
+                s,
+                calls,
+                used,
+                round(spent, 3),
+                round(spent / base, 2),
+                paper,
+                round(paper / theirs, 2),
+            )
+            first = first or row
+            rows.append(row)
+            print(_line(tuple(asdict(row).values())), flush=True)
+    return {
+        "checkpoint": config.checkpoint or "random weights",
+        "parameters": sum(p.numel() for p in model.denoiser.parameters()),
+        "tokens": model.config.autoencoder.tokens,
+        "steps": config.steps,
+        "clock": "wall" if device.type == "cuda" else "processor",
+        "rows": [asdict(row) for row in rows],
+        "hardware": hardware(device),
+    }
 
 
 def _model(config: Config, device: torch.device) -> ArDiffusion:
@@ -135,13 +132,11 @@ def _timed(
     actions = torch.zeros(1, frames, c.action_dim, device=device)
     hook = model.denoiser.register_forward_pre_hook(count)
     try:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         clock = time.perf_counter if device.type == "cuda" else time.process_time
         began = clock()
         model.generate(given, actions, Sampling(difference, steps), torch.Generator().manual_seed(0))
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         return clock() - began, used
     finally:
         hook.remove()

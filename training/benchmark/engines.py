@@ -18,38 +18,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from training.benchmark.step import WARM, percentiles, played
+from training.benchmark.dreaming import (
+    WARM,
+    Dreamt,
+    dream_of,
+    opened,
+    percentiles,
+    played,
+    print_phases,
+    wait,
+)
 from training.benchmark.work import Phase, Products, matrix_rate, read_rate
-from worldsim import checkpoint, runtime
+from worldsim import runtime
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
 from worldsim.dream.world import DreamEnv
 from worldsim.engine.backend import EngineError
 from worldsim.engine.select import BACKENDS, PRODUCTS
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware
 
 COMPARED = 4
 """Frames whose pictures are compared: a dream of its own past soon goes its own way, by rounding alone."""
 
 
 @dataclass
-class Config:
+class Config(Dreamt):
     """``engines``: their names, empty for all that are here; ``twin``: a dream and its forgetful twin in one batch."""
 
-    checkpoint: str = "blocks"
     engines: list[str] = field(default_factory=list)
     frames: int = 60
     context: int = 64
     history: int = 48
-    budget: int = 16
-    denoising_steps: int = 2
-    threads: int = 1
-    device: str = "auto"
-    seed: int = 930000
-    precision: str = "auto"
-    size: int = 0  # of the pictures, in pixels; 0: the model's
     twin: bool = False
 
     def __post_init__(self) -> None:
@@ -67,30 +67,18 @@ class _Timed:
         self.pictures: list[np.ndarray] = []
         began = time.perf_counter()
         self.dreams = [
-            self._dream(loaded, config, h)
+            dream_of(loaded, config, name, h)
             for h in ((config.history, 0) if config.twin else (config.history,))
         ]
         for dream in self.dreams:
             dream.reset(seed=0, options=past)
-        self._wait()
+        wait(self.device)
         self.start_s = time.perf_counter() - began
-
-    def _dream(self, loaded: LoadedModel, config: Config, history: int) -> DreamEnv:
-        dream = DreamEnv(
-            loaded,
-            budget=config.budget,
-            denoising_steps=config.denoising_steps,
-            engine=self.name,
-            size=config.size or None,
-            precision=config.precision,
-        )
-        dream.history = max(history, dream.window)
-        return dream
 
     def step(self, action: np.ndarray, counted: bool) -> None:
         began, cpu = time.perf_counter(), time.thread_time()
         steps = DreamEnv.together(self.dreams, action)
-        self._wait()
+        wait(self.device)
         spent, used = (time.perf_counter() - began) * 1e3, (time.thread_time() - cpu) * 1e3
         if len(self.pictures) < COMPARED:
             self.pictures.append(np.stack([step[0] for step in steps]))
@@ -100,31 +88,23 @@ class _Timed:
                 self.ms.setdefault(name, []).append(ms)
             self.cpu.append(used)
 
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
 
 def run(args: list[str]) -> dict[str, Any]:
     """Time every engine; see the module."""
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    loaded = checkpoint.load(config.checkpoint, device)
-    frames, actions = played(loaded, config)
-    past = {"frames": frames[: config.context], "actions": list(actions[: config.context - 1])}
+    loaded, device = opened(config)
+    past, actions, _ = played(loaded, config)
     precision = runtime.precision(config.precision, device, runtime.ENGINE_PRECISIONS)
     rate, reads = matrix_rate(device, dtype=PRODUCTS[precision]), read_rate(device)
     plain = _Timed("eager", loaded, config, past)
-    work = _work(plain, actions[config.context - 1 :], config.frames)
+    work = _work(plain, actions)
     timed, absent = [], {}
     for name in config.engines or BACKENDS:
         try:
             timed.append(_Timed(name, loaded, config, past))
         except EngineError as error:
             absent[name] = str(error)
-    for i, action in enumerate(actions[config.context - 1 :]):
+    for i, action in enumerate(actions):
         turn = i % len(timed)
         for one in timed[turn:] + timed[:turn]:
             one.step(action, i >= WARM)
@@ -152,7 +132,7 @@ def run(args: list[str]) -> dict[str, Any]:
     }
 
 
-def _work(plain: _Timed, actions: np.ndarray, frames: int) -> dict[str, Phase]:
+def _work(plain: _Timed, actions: np.ndarray) -> dict[str, Phase]:
     """Operations and bytes of the plain modules in a frame that does not compress; its first pictures on the way."""
     for action in actions[:COMPARED]:
         plain.step(action, False)
@@ -204,8 +184,4 @@ def _print(name: str, found: dict[str, Any]) -> None:
         f"{name}: {found['frames_s']} frames/s, ratio {found['ratio']}, of the processor's time {found['cpu_ratio']}, "
         f"start {found['start_s']} s, off by {off['mean']} levels, at most {off['max']}"
     )
-    columns = ("p50", "p95", "p99", "mean", "gflop", "fraction")
-    print(f"  {'':11s}" + "".join(f"{c:>9s}" for c in columns) + "  bound")
-    for phase, row in found["phases"].items():
-        cells = "".join(f"{row.get(c, ''):>9}" for c in columns)
-        print(f"  {phase:11s}{cells}  {row.get('bound', '')}")
+    print_phases("", found["phases"], ("p50", "p95", "p99", "mean", "gflop", "fraction"))

@@ -13,54 +13,44 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
-import envs
-from envs.policies import registry as policies
+from training.benchmark.dreaming import (
+    WARM,
+    Dreamt,
+    dream_of,
+    opened,
+    percentiles,
+    played,
+    print_phases,
+    wait,
+)
 from training.benchmark.work import Products, matrix_rate, read_rate
-from worldsim import checkpoint, runtime
-from worldsim.actions import vector
+from worldsim import runtime
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
 from worldsim.dream.world import DreamEnv
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware
 from worldsim.session.interfaces import BLIND
 
-WARM = 8  # the first frames warm caches up and are not counted
+COLUMNS = ("p50", "p95", "p99", "mean", "products_ms", "gflop", "fraction")
 
 
 @dataclass
-class Config:
-    checkpoint: str = "blocks"
-    frames: int = 200
-    context: int = 128
-    history: int = 112
-    budget: int = 16
-    denoising_steps: int = 2
-    threads: int = 1
-    device: str = "auto"
-    seed: int = 930000
+class Config(Dreamt):
     engine: str = "auto"
     flat: int = 0
-    precision: str = "auto"
-    size: int = 0  # of the pictures, in pixels; 0: the model's
 
 
 def run(args: list[str]) -> dict[str, Any]:
     """Time ``frames`` steps after ``context`` true frames of the checkpoint's own world."""
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    loaded = checkpoint.load(config.checkpoint, device)
-    frames, actions = played(loaded, config)
-    past = {"frames": frames[: config.context], "actions": list(actions[: config.context - 1])}
-    later = actions[config.context - 1 :]
+    loaded, device = opened(config)
+    past, later, frames = played(loaded, config)
 
     def begin(*histories: int) -> list[DreamEnv]:
-        dreams = [_dream(loaded, config, history) for history in histories]
+        dreams = [dream_of(loaded, config, config.engine, history) for history in histories]
         for dream in dreams:
             dream.reset(seed=0, options=past)
         return dreams
@@ -78,9 +68,9 @@ def run(args: list[str]) -> dict[str, Any]:
         "history_ratio": _ratio(begin(config.history)[0], begin(16)[0], later),
     }
     if config.flat:
-        found["flat"] = _flat(begin(config.history)[0], actions, config.flat)
+        found["flat"] = _flat(begin(config.history)[0], later, config.flat)
     for name in ("one", "with_twin"):
-        _print(name, found[name])
+        print_phases(name, found[name], COLUMNS)
     rest = {name: value for name, value in found.items() if name not in ("one", "with_twin")}
     print("\n".join(f"{name:15s} {value}" for name, value in rest.items()))
     print(f"fp32 matrix product {rates[0] / 1e9:.0f} GFLOP/s, memory read {rates[1] / 1e9:.1f} GB/s")
@@ -101,44 +91,12 @@ def run(args: list[str]) -> dict[str, Any]:
     }
 
 
-def _dream(loaded: LoadedModel, config: Config, history: int) -> DreamEnv:
-    steps, engine = config.denoising_steps, config.engine
-    size, precision = config.size or None, config.precision
-    dream = DreamEnv(
-        loaded, budget=config.budget, denoising_steps=steps, engine=engine, size=size, precision=precision
-    )
-    dream.history = max(history, dream.window)
-    return dream
-
-
-def played(loaded: LoadedModel, config: Any) -> tuple[np.ndarray, np.ndarray]:
-    """True frames (n, H, W, 3) and action vectors (n - 1, D) of an explorer in the checkpoint's world.
-
-    ``config``: a benchmark's, with ``size``, ``seed``, ``context`` and ``frames``.
-    """
-    assert envs.__name__  # registers the worlds
-    size = config.size or loaded.description.model.size
-    env = gymnasium.make(loaded.description.env_id, size=size)
-    observation, info = env.reset(seed=config.seed)
-    player = policies.make("explore", env, config.seed)
-    player.reset(info)
-    frames, actions = [observation["pov"]], []
-    for _ in range(config.context + config.frames):
-        action = player(observation, info)
-        actions.append(vector(env.action_space, action))
-        observation, _, _, _, info = env.step(action)
-        frames.append(observation["pov"])
-    env.close()
-    return np.stack(frames), np.stack(actions)
-
-
 def _timed(dreams: list[DreamEnv], actions: np.ndarray, device: torch.device) -> dict[str, Any]:
     phases: dict[str, list[float]] = {}
     for i, action in enumerate(actions):
         began = time.perf_counter()
         info = DreamEnv.together(dreams, action)[0][4]
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         spent = (time.perf_counter() - began) * 1e3
         if i >= WARM:
             for phase, ms in {**{k: v * len(dreams) for k, v in info["ms"].items()}, "step": spent}.items():
@@ -146,13 +104,6 @@ def _timed(dreams: list[DreamEnv], actions: np.ndarray, device: torch.device) ->
     # Only one frame in so many compresses: its percentiles would say nothing of it.
     phases["compress"] = [ms for ms in phases["compress"] if ms > 0.2] or phases["compress"]
     return {phase: percentiles(ms) for phase, ms in phases.items()}
-
-
-def percentiles(ms: list[float]) -> dict[str, Any]:
-    return {f"p{q}": round(float(np.percentile(ms, q)), 2) for q in (50, 95, 99)} | {
-        "mean": round(float(np.mean(ms)), 2),
-        "n": len(ms),
-    }
 
 
 def _bounds(
@@ -241,11 +192,3 @@ def _flat(dream: DreamEnv, actions: np.ndarray, frames: int) -> dict[str, Any]:
         spent.append((time.perf_counter() - began) * 1e3)
     early, late = (float(np.median(part)) for part in (spent[100:200], spent[-100:]))
     return {"early_ms": round(early, 2), "late_ms": round(late, 2), "ratio": round(late / early, 3)}
-
-
-def _print(name: str, phases: dict[str, Any]) -> None:
-    columns = ("p50", "p95", "p99", "mean", "products_ms", "gflop", "fraction")
-    print(f"{name:13s}" + "".join(f"{c.removesuffix('_ms'):>9s}" for c in columns) + "  bound")
-    for phase, row in phases.items():
-        cells = "".join(f"{row.get(c, ''):>9}" for c in columns)
-        print(f"  {phase:11s}{cells}  {row.get('bound', '')}")

@@ -79,18 +79,14 @@ class Cost:
 def run(args: list[str]) -> dict[str, Any]:
     """Measure every denoiser without memory and with each variant that the paper defines."""
     config = load(VariantsConfig, args)
-    threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
-    try:
-        rows = []
-        print(_line(COLUMNS))
-        for denoiser in DENOISERS:
-            for way, compressor in [("none", "none"), *variants()]:
-                rows.append(_cost(config, denoiser, way, compressor))
-                print(_line(tuple(asdict(rows[-1]).values())), flush=True)
-        return {"config": asdict(config), "variants": [asdict(row) for row in rows], "hardware": hardware()}
-    finally:
-        torch.set_num_threads(threads)
+    rows = []
+    print(_line(COLUMNS))
+    for denoiser in DENOISERS:
+        for way, compressor in [("none", "none"), *variants()]:
+            rows.append(_cost(config, denoiser, way, compressor))
+            print(_line(tuple(asdict(rows[-1]).values())), flush=True)
+    return {"config": asdict(config), "variants": [asdict(row) for row in rows], "hardware": hardware()}
 
 
 def _cost(config: VariantsConfig, denoiser: str, way: str, compressor: str) -> Cost:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
+from training.benchmark.dreaming import wait
 from worldsim.engine.timer import PhaseTimer
 
 
@@ -105,7 +106,6 @@ def _best(work: Callable[[], Any], device: torch.device) -> float:
     for _ in range(6):
         began = time.perf_counter()
         work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait(device)
         best = min(best, time.perf_counter() - began)
     return best

@@ -21,13 +21,10 @@ those of the true worlds below. `training.imagination.mirror` scores paths that 
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from training.imagination import features
@@ -35,6 +32,7 @@ from training.imagination.config import Config
 from training.imagination.gate import judged
 from training.imagination.play import Frames, Walk, world_of
 from training.imagination.rows import REFERENCES, blurred, confetti, decoded, dreams, true_worlds
+from training.imagination.run import opened, publish
 from training.imagination.scores import HIGHER, scores, summary
 from training.imagination.sheet import sheet, stacked
 from worldsim import checkpoint
@@ -42,7 +40,8 @@ from worldsim.actions import check_same
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
-from worldsim.runtime import hardware, pick_device
+from worldsim.models.world_model import WorldModel
+from worldsim.runtime import pick_device
 
 
 def motion(walks: list[Walk]) -> dict[str, float]:
@@ -67,15 +66,13 @@ def table(score: str, statistics: dict[str, Any], verdict: dict[str, Any]) -> st
     return "\n".join(lines)
 
 
-def other_dreams(
-    loaded: Loaded[Any], config: Config, contexts: list[Walk], device: torch.device
-) -> list[Walk]:
+def other_dreams(loaded: Loaded[WorldModel], config: Config, contexts: list[Walk]) -> list[Walk]:
     """The dreams of the other checkpoint after the same contexts.
 
     Raises:
         ConfigError: its pictures are of another size.
     """
-    other = checkpoint.load(config.other, device)
+    other = checkpoint.load(config.other, pick_device(config.device))
     check_same(loaded.action_spec, other.action_spec, config.checkpoint, config.other)
     if other.model.config.size != loaded.model.config.size:
         raise ConfigError(
@@ -87,10 +84,7 @@ def other_dreams(
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    loaded = checkpoint.load(config.checkpoint, device)
+    loaded = opened(config)
     world_of(loaded).close()
     eyes = features.networks()
     walked: dict[str, list[Walk]] = {}
@@ -100,7 +94,7 @@ def main(args: list[str]) -> int:
     if config.twin:
         walked["twin"] = dreams(loaded, config, contexts, memory=False)
     if config.other:
-        walked["other"] = other_dreams(loaded, config, contexts, device)
+        walked["other"] = other_dreams(loaded, config, contexts)
     rows: dict[str, Frames] = {name: np.stack([w.frames for w in walks]) for name, walks in walked.items()}
     if config.strips:
         shown = [sheet(contexts, rows[next(iter(rows))])]
@@ -116,11 +110,7 @@ def main(args: list[str]) -> int:
     _, reference = true_worlds(loaded, config, config.first_seed + REFERENCES, count)
     found = scores(rows, reference, features.Features(eyes, config), config)
     result: dict[str, Any] = {
-        "settings": {
-            k: v for k, v in vars(config).items() if k not in ("out", "cache", "strips", "strips_true")
-        },
         "networks": getattr(eyes, "origin", {}),
-        "hardware": hardware(device),
         "motion": {name: motion(walks) for name, walks in walked.items()},
         "scores": {},
     }
@@ -129,9 +119,7 @@ def main(args: list[str]) -> int:
         verdict = judged({name: row["all"]["value"] for name, row in statistics.items()}, HIGHER[score])
         print(table(score, statistics, verdict))
         result["scores"][score] = verdict | {"rows": statistics}
-    if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    publish(config, loaded, result)
     return 0
 
 

@@ -10,26 +10,21 @@ deed (``done``), when it comes back into view (``back``), and at that moment in 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from envs.policies.moves import GAITS, Move, to_action
 from training.imagination.config import Played
-from training.imagination.play import Frames, Stage, begin_in_dream, begin_in_world, dream_of, world_of
-from worldsim import checkpoint
+from training.imagination.play import Frames, Stage, begin_in_dream, begin_in_world, world_of
+from training.imagination.run import actors, bracketed, opened, publish, seeds
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.metrics.bootstrap import interval
-from worldsim.runtime import hardware, pick_device
 
 DEEDS = ("dig", "place")
 LOOK_DOWN, LOOKS, WAITS, TURNS = 6, 3, 4, 10  # ticks
@@ -37,11 +32,6 @@ CHANGED = 24 / 255  # of a pixel, mean over colours, to count as changed by the 
 FEWEST = 0.01  # of a picture's pixels that a deed has to change
 
 Array = NDArray[np.float64]
-
-
-@dataclass
-class EditsConfig(Played):
-    """Who is played; ``seeds`` worlds for each deed."""
 
 
 @dataclass
@@ -103,32 +93,25 @@ def summary(sides: list[float]) -> dict[str, Any]:
 
 @command
 def main(args: list[str]) -> int:
-    config = load(EditsConfig, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    loaded = checkpoint.load(config.checkpoint, device)
+    config = load(Played, args)  # ``seeds`` worlds for each deed
+    loaded = opened(config)
     family = loaded.description.family
     if family != "minecraft":
         raise ConfigError(f"expected a dream of a world to dig in, found one of {family}")
     env = world_of(loaded)
-    actors = {"dream": dream_of(loaded, config), "twin": dream_of(loaded, config, memory=False)}
-    result: dict[str, Any] = {
-        "settings": {k: v for k, v in vars(config).items() if k != "out"},
-        "hardware": hardware(device),
-        "edits": {},
-    }
+    dreams = actors(loaded, config)
+    result: dict[str, Any] = {"edits": {}}
     for deed in DEEDS:
         sides: dict[str, dict[str, list[float]]] = {
-            name: {"done": [], "back": [], "untouched": []} for name in actors
+            name: {"done": [], "back": [], "untouched": []} for name in dreams
         }
-        for seed in tqdm(range(config.first_seed, config.first_seed + config.seeds), deed, unit="world"):
+        for seed in seeds(config, deed, "world"):
             stage, context = begin_in_world(env, config, seed)
             true = played(stage, family, deed)
             where = changed(true)
             if where.mean() < FEWEST:
                 continue
-            for name, dream in actors.items():
+            for name, dream in dreams.items():
                 did = played(begin_in_dream(dream, context, seed), family, deed)
                 not_done = played(begin_in_dream(dream, context, seed), family, None)
                 for moment, frame in (("done", did.done), ("back", did.back), ("untouched", not_done.back)):
@@ -143,14 +126,11 @@ def main(args: list[str]) -> int:
         result["edits"][deed] = rows
         for name, row in rows.items():
             cells = "  ".join(
-                f"{moment} {v['mean']:+.3f} [{v['low']:+.3f}, {v['high']:+.3f}], {v['after']} after"
-                for moment, v in row.items()
+                f"{moment} {bracketed(v, '+.3f')}, {v['after']} after" for moment, v in row.items()
             )
             print(f"{deed:5s} {name:5s} {cells}  n={len(sides[name]['done'])}")
     env.close()
-    if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    publish(config, loaded, result)
     return 0
 
 

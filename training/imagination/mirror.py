@@ -11,16 +11,12 @@ faded is alike everywhere, so that only what is better than chance is remembered
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from envs.policies.retrace import PATIENCE, Retrace
 from training.imagination import features
@@ -30,17 +26,15 @@ from training.imagination.play import (
     Stage,
     begin_in_dream,
     begin_in_world,
-    dream_of,
     player_in_dream,
     player_in_world,
     world_of,
 )
-from worldsim import checkpoint
+from training.imagination.run import actors, bracketed, opened, publish, seeds
 from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.ssim import ssim
-from worldsim.runtime import hardware, pick_device
 
 
 @dataclass
@@ -87,26 +81,16 @@ def compared(paths: list[Mirrored], eyes: features.Networks) -> dict[str, Any]:
 @command
 def main(args: list[str]) -> int:
     config = load(MirrorConfig, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    loaded = checkpoint.load(config.checkpoint, device)
+    loaded = opened(config)
     env, eyes = world_of(loaded), features.networks()
     family, scale = loaded.description.family, float(loaded.model.scale)
-    actors = {"dream": dream_of(loaded, config), "twin": dream_of(loaded, config, memory=False)}
-    result: dict[str, Any] = {
-        "settings": {k: v for k, v in vars(config).items() if k != "out"},
-        "networks": getattr(eyes, "origin", {}),
-        "hardware": hardware(device),
-        "mirror": {},
-    }
+    dreams = actors(loaded, config)
+    result: dict[str, Any] = {"networks": getattr(eyes, "origin", {}), "mirror": {}}
     for steps in config.steps:
         paths: dict[str, list[Mirrored]] = {}
-        for seed in tqdm(
-            range(config.first_seed, config.first_seed + config.seeds), f"{steps} steps", unit="path"
-        ):
+        for seed in seeds(config, f"{steps} steps", "path"):
             stage, context = begin_in_world(env, config, seed)
-            for name, dream in actors.items():
+            for name, dream in dreams.items():
                 player = player_in_dream(dream, config, seed + 1)
                 began = begin_in_dream(dream, context, seed)
                 paths.setdefault(name, []).append(there_and_back(began, player, family, steps, scale))
@@ -116,17 +100,14 @@ def main(args: list[str]) -> int:
         result["mirror"][str(steps)] = rows
         for name, row in rows.items():
             cells = "  ".join(
-                f"{k} {row[k]['mean']:.3f} [{row[k]['low']:.3f}, {row[k]['high']:.3f}]"
-                for k in ("ssim", "chance_ssim", "lpips", "chance_lpips")
+                f"{k} {bracketed(row[k])}" for k in ("ssim", "chance_ssim", "lpips", "chance_lpips")
             )
             gap = row["gap"]
             print(
                 f"{steps:3d} {name:6s} {cells}  gap {gap['units']:.3f}, {gap['degrees']:.1f}°  n={row['ssim']['n']}"
             )
     env.close()
-    if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result))
+    publish(config, loaded, result)
     return 0
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import envs  # noqa: F401  (registers the worlds)
 from training.imagination import edits
-from training.imagination.edits import EditsConfig, Pictures, changed, played, side
+from training.imagination.config import Played
+from training.imagination.edits import Pictures, changed, played, side
 from training.imagination.play import begin_in_world
 from worldsim.config import ConfigError
 
@@ -32,7 +33,7 @@ def test_what_does_not_come_back_as_it_was_left_is_not_asked_for() -> None:
 @pytest.mark.parametrize("deed", edits.DEEDS)
 def test_a_true_world_remembers_what_was_done_to_it(deed: str) -> None:
     env = gymnasium.make("worldsim/Blocks-v0", disable_env_checker=True, size=64)
-    config, seen = EditsConfig(checkpoint="", seeds=3), 0
+    config, seen = Played(checkpoint="", seeds=3), 0
     for seed in range(4):
         stage, _ = begin_in_world(env, config, seed)
         true = played(stage, "minecraft", deed)
