@@ -39,7 +39,7 @@ STILL = 0.98
 Array = NDArray[np.float64]
 
 
-class Judge:
+class FrameOdometry:
     """Motions of a world's frames; made by :meth:`of`."""
 
     def __init__(self, world: str) -> None:
@@ -51,9 +51,9 @@ class Judge:
 
     @staticmethod
     @cache
-    def of(world: str) -> Judge:
-        """The judge of a world, made once."""
-        return Judge(world)
+    def of(world: str) -> FrameOdometry:
+        """That of a world, made once."""
+        return FrameOdometry(world)
 
     def motions(self, frames: NDArray[np.uint8], pitches: Array) -> Array:
         """Right, forward (units) and turn (degrees) from each frame (n, H, W, 3) to the next: (n - 1, 3).

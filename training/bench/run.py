@@ -16,7 +16,7 @@ from tqdm import tqdm
 from training.bench.models import TRUTH
 from training.bench.suite import Suite
 from training.bench.watch import late
-from training.bench.work import Job, Told, Worker, sentence
+from training.bench.work import Job, Report, Worker, sentence
 
 POLL = 0.2  # seconds
 
@@ -25,7 +25,7 @@ POLL = 0.2  # seconds
 class Outcome:
     """How a model fared: what is said of every episode, and, where all of it broke, one sentence."""
 
-    described: dict[str, Told] = field(default_factory=dict)
+    described: dict[str, Report] = field(default_factory=dict)
     broke: str = ""
 
     @property
@@ -54,18 +54,18 @@ def run(job: Job, suite: Suite) -> Outcome:
             bar.update()
     for missing in ids:
         if missing not in outcome.described:
-            outcome.described[missing] = Told(missing, "error", outcome.broke or "left out")
+            outcome.described[missing] = Report(missing, "error", outcome.broke or "left out")
     return outcome
 
 
-def _here(job: Job, outcome: Outcome) -> Iterator[Told]:
+def _here(job: Job, outcome: Outcome) -> Iterator[Report]:
     try:
         yield from Worker(job, lambda seconds: None).run()
     except Exception as error:
         outcome.broke = sentence(error)
 
 
-def _apart(job: Job, outcome: Outcome) -> Iterator[Told]:
+def _apart(job: Job, outcome: Outcome) -> Iterator[Report]:
     """In a process of its own, which is ended when a call of the model is not back in time."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -77,7 +77,7 @@ def _apart(job: Job, outcome: Outcome) -> Iterator[Told]:
         while True:
             if ours.poll(POLL):
                 message = ours.recv()
-                if isinstance(message, Told):
+                if isinstance(message, Report):
                     yield message
                     continue
                 outcome.broke = message

@@ -66,7 +66,7 @@ class Job:
 
 
 @dataclass
-class Told:
+class Report:
     """What is said of one episode: measured, kept, error, skipped, or budget; why, in a sentence."""
 
     id: str
@@ -83,7 +83,7 @@ class Worker:
     _dreams: dict[str, Dream[Any] | str] = field(default_factory=dict)
     _mark: str = ""
 
-    def run(self) -> Iterator[Told]:
+    def run(self) -> Iterator[Report]:
         """Measure what is not there yet.
 
         Raises:
@@ -109,25 +109,25 @@ class Worker:
             tools = Tools(worlds, eyes, config.seed)
             for script in self.job.scripts(suite):
                 if self._kept(suite, script):
-                    yield Told(script.id, "kept")
+                    yield Report(script.id, "kept")
                     continue
                 if self.job.seconds and time.monotonic() - began > self.job.seconds:
-                    yield Told(script.id, "budget", "no time was left")
+                    yield Report(script.id, "budget", "no time was left")
                     continue
                 if failed >= GIVE_UP:
-                    yield Told(script.id, "error", "left out, after it failed as often before")
+                    yield Report(script.id, "error", "left out, after it failed as often before")
                     continue
                 described = self._measure(suite, script, tools)
                 failed = failed + 1 if described.what == "error" else 0
                 yield described
 
-    def _measure(self, suite: Suite, script: Script, tools: Tools) -> Told:
+    def _measure(self, suite: Suite, script: Script, tools: Tools) -> Report:
         began = time.monotonic()
         try:
             spec = tools.worlds.spec(script.world)
             dream = self._dream(script.world, spec, suite.size)
             if isinstance(dream, str):
-                return Told(script.id, "skipped", dream)
+                return Report(script.id, "skipped", dream)
             truth = tools.worlds.play(suite, script)
             found = MEASURES[script.task](dream, truth, tools)
             about: dict[str, Any] = {"mark": self._of(suite, script)}
@@ -135,10 +135,10 @@ class Worker:
                 about["elsewhere"] = _features(free.elsewhere(truth, tools))
             self._write(script, truth, found, tools, dream, time.monotonic() - began, about)
         except EngineMissing as error:
-            return Told(script.id, "skipped", str(error))
+            return Report(script.id, "skipped", str(error))
         except Exception as error:
-            return Told(script.id, "error", sentence(error))
-        return Told(script.id, "measured")
+            return Report(script.id, "error", sentence(error))
+        return Report(script.id, "measured")
 
     def _wants_elsewhere(self, script: Script) -> bool:
         return self.job.model.label == TRUTH and script.task == "free" and script.world != "luanti"

@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from training.data.walks import Walks, episodes
-from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
+from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
 from worldsim.engine.kernels.poses import relevant, viewpoint
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.world_model import WorldModel
@@ -146,7 +146,7 @@ class Clips:
                 for j in relevant([viewpoints[j] for j in some], viewpoints[i], min(c.reads, len(some)))
             ]
             far = np.asarray(walks.depth[episode, best], np.float32)
-            marks = [OWN if generated else TRUE] * len(best)
+            marks = [GENERATED if generated else TRUE] * len(best)
             picture, mark, _ = self.draw_evidence(
                 pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks
             )

@@ -1,8 +1,7 @@
 """Distances of a few samples to one large set, as often as seeds are left out: prepared once, then cheap.
 
-The same numbers as :func:`worldsim.metrics.frechet.frechet_distance` and
-:func:`worldsim.metrics.precision_recall.precision_recall`, whose square roots and neighbours would be found anew each
-time.
+Fréchet distances are those of :func:`worldsim.metrics.frechet.frechet_distance`, whose square roots would be found anew
+each time; precision and recall those of Kynkäänniemi et al. 2019, with neighbours of other walks.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ PITCH_NOISE = 1.0
 """Degrees by which the pitch told is wrong, so that the picture is asked for the true one."""
 SHAKEN = 0.001
 """How much motions told are wrong in half of the walks, over the scale: in play, corrected poses shake them."""
-TOLD = 30.0
+ERROR_WEIGHT = 30.0
 """What an error of the scale, or of 15 degrees, costs."""
 
 AFTER = 48
@@ -140,4 +140,4 @@ def _errors(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     )
     off = (made.float() - asked.reshape(rows, -1)).abs().sum(-1).mean()
     looked = odometry.pitch_of(looks)
-    return TOLD * off + 0.05 * F.smooth_l1_loss(looked.float() / 10, before[..., 4].flatten() / 10)
+    return ERROR_WEIGHT * off + 0.05 * F.smooth_l1_loss(looked.float() / 10, before[..., 4].flatten() / 10)

@@ -30,7 +30,7 @@ CONTEXT, SHOWN = 4, 8  # columns of a strip: true frames before a blind stretch,
 TRUE = "true"
 
 Frames = NDArray[np.uint8]
-Judge = Callable[[int, Frames], "float | None"]
+Scorer = Callable[[int, Frames], "float | None"]
 """Frame index and dreamt frame (H, W, 3) to 1 (retrieved), 0 (not) or None (no trial)."""
 
 
@@ -45,8 +45,8 @@ class Played:
     strip: Frames
 
 
-def maze_judge(episode: Episode, views: MazeViews | None = None) -> Judge:
-    """The SRR judge of a LabMaze episode, whose true frames are drawn again with ids from the recorded poses.
+def maze_scorer(episode: Episode, views: MazeViews | None = None) -> Scorer:
+    """The SRR scorer of a LabMaze episode, whose true frames are drawn again with ids from the recorded poses.
 
     Raises:
         ValueError: the episode has no poses, or its maze does not look as it was recorded.
@@ -76,7 +76,7 @@ def play_needle(
     encode: Encode,
     episode: Episode,
     seed: int = 0,
-    judged: Judge | None = None,
+    scorer: Scorer | None = None,
     decode: Callable[[Frames], Frames] | None = None,
 ) -> Played:
     """Dream an episode once with every row and measure it.
@@ -84,7 +84,7 @@ def play_needle(
     Args:
         dreams: by row; those of one world model are stepped in one batch.
         encode: the feature space of the Fréchet distances.
-        judged: for SRR; without it there is none.
+        scorer: for SRR; without it there is none.
         decode: frames through the autoencoder and back, for the row ``ceiling``; with it there is also the row
             ``recall``, the view as it was last seen.
     """
@@ -103,22 +103,22 @@ def play_needle(
     rows = {TRUE: {"clip": _motion(true, stretches), "features": features(encode, true, stretches)}}
     for name, frames in shown.items():
         rows[name] = {
-            "trial": _trial(true[at], frames[at], at, judged),
+            "trial": _trial(true[at], frames[at], at, scorer),
             "clip": _motion(frames, stretches) | _quality(true, frames, stretches),
             "features": features(encode, frames, stretches),
         }
     if decode is not None and at:
         for name, frames in (("ceiling", decode(true[at])), ("recall", np.stack(views))):
-            rows[name] = {"trial": _trial(true[at], frames, at, judged)}
+            rows[name] = {"trial": _trial(true[at], frames, at, scorer)}
     strip, columns = _strip(true, shown, trials)
     return Played({"trials": trials, "rows": rows, "strip": columns}, strip)
 
 
-def _trial(true: Frames, frames: Frames, at: list[int], judged: Judge | None) -> dict[str, Any]:
+def _trial(true: Frames, frames: Frames, at: list[int], scorer: Scorer | None) -> dict[str, Any]:
     pairs = list(zip(true, frames, strict=True))
     found: dict[str, Any] = {"ssim": _round(ssim(*p) for p in pairs), "psnr": _round(psnr(*p) for p in pairs)}
-    if judged is not None:
-        found["srr"] = [judged(i, frame) for i, frame in zip(at, frames, strict=True)]
+    if scorer is not None:
+        found["srr"] = [scorer(i, frame) for i, frame in zip(at, frames, strict=True)]
     return found
 
 

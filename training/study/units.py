@@ -27,7 +27,7 @@ from envs.episodes.episode import Episode
 from training.evaluation.reconstruct import reconstruct
 from training.study import backbones
 from training.study.config import StudyError
-from training.study.needle import Played, maze_judge, play_needle
+from training.study.needle import Played, maze_scorer, play_needle
 from training.study.rollout import play_rollout
 from training.study.rows import TWIN, WORLD, Row
 from worldsim.checkpoint import Loaded
@@ -204,10 +204,10 @@ def _follow_parent(parent: int) -> None:
 def _needle(unit: Unit, loaded: Loaded[Any]) -> Played:
     episode = Episode(unit.episode)
     dreams = {row.name: dream_of(unit, row, loaded) for row in unit.rows}
-    judged = maze_judge(episode) if unit.env == "labmaze" else None
+    scorer = maze_scorer(episode) if unit.env == "labmaze" else None
     encode = backbones.load(unit.space, unit.device).encode
     bounds = partial(reconstruct, loaded) if unit.group == WORLD else None
-    return play_needle(dreams, encode, episode, unit.seeds[0], judged, bounds)
+    return play_needle(dreams, encode, episode, unit.seeds[0], scorer, bounds)
 
 
 def _rollout(unit: Unit, loaded: Loaded[Any]) -> Played:

@@ -101,7 +101,7 @@ class Tokenizing(nn.Module):
         if self.stage != "reconstruction" and c.adversarial_weight:
             generator_loss, discriminator_loss = hinge(self.discriminator, x, y)
             loss = loss + c.adversarial_weight * generator_loss + discriminator_loss
-            losses |= {"maker": generator_loss, "judge": discriminator_loss}
+            losses |= {"generator": generator_loss, "discriminator": discriminator_loss}
         return {"loss": loss, **losses}
 
 

@@ -34,7 +34,7 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
         _open_streams()
         kernel_cache.choose()
         words = sys.argv[1:] if args is None else args
-        with told_to_end() as ending:
+        with ended_by_signals() as ending:
             try:
                 if words and words[0] in ("-h", "--help"):
                     print((sys.modules[main.__module__].__doc__ or "").strip(), flush=True)
@@ -58,7 +58,7 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
 
 
 @contextmanager
-def told_to_end() -> Iterator[list[int]]:
+def ended_by_signals() -> Iterator[list[int]]:
     """While it lasts SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does; a signal that is ignored stays so.
 
     Yields the numbers of those that came. Outside of the main thread, which gets all signals, it does nothing.

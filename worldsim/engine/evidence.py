@@ -13,7 +13,7 @@ from worldsim.engine.kernels.splatting import EDGE, MARGIN, WIDEST, splat
 from worldsim.models.geometry import cell_rays
 from worldsim.models.memory.rays.warp import BEHIND
 
-TRUE, OWN = 1.0, 0.5
+TRUE, GENERATED = 1.0, 0.5
 """Marks of a pixel that a true frame shows, and of one from a frame that was dreamt."""
 
 
@@ -37,7 +37,7 @@ class Evidence:
 
         Args:
             pose: (5,), of the new view; pictures: (R, H, W, 3), the best first, R may be 0.
-            log_depth: (R, h, w), their log distances; poses: R of (5,); marks: R, TRUE or OWN.
+            log_depth: (R, h, w), their log distances; poses: R of (5,); marks: R, TRUE or GENERATED.
 
         Returns:
             the picture (H, W, 3), grey where nothing is known; its marks (H, W), 0 where nothing is known; and how far

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
+from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import Measure, depths_of
 from worldsim.frames import smaller
@@ -95,7 +95,7 @@ def remembered(
         return np.zeros((SEEN, draw.size, draw.size), np.float32)
     far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
     pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
-    marks = [OWN if i >= past.true_until else TRUE for i in sources]
+    marks = [GENERATED if i >= past.true_until else TRUE for i in sources]
     poses = torch.stack([past.poses[i] for i in places]).tolist()  # one transfer where they lie on a GPU
     picture, mark, _ = draw(pose, pictures, far, poses, marks)
     return stack(picture, mark)

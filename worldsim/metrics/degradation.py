@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,29 +39,6 @@ def by_segment(values: ArrayLike, length: int = SEGMENT) -> NDArray[np.float64]:
         for first, end in segments(scores.shape[-1] if scores.ndim else 0, length)
     ]
     return np.stack(parts, -1)
-
-
-def compare_by_segment(
-    metric: Callable[[NDArray[Any], NDArray[Any]], float],
-    true: NDArray[Any],
-    dreamt: NDArray[Any],
-    length: int = SEGMENT,
-) -> NDArray[np.float64]:
-    """A metric of sets of clips (a Fréchet distance) in each segment: (T // length,).
-
-    Args:
-        metric: (true clips, dreamt clips), each (N, length, ...), to a number.
-        true, dreamt: (N, T, ...), N rollouts; true frames at the same place of the rollout are the reference, so
-            that a change of scene along the rollout is no degradation.
-
-    Raises:
-        DegradationError: different lengths.
-    """
-    if true.shape[1] != dreamt.shape[1]:
-        raise DegradationError(
-            f"expected true and dreamt rollouts of one length, found {true.shape[1]} and {dreamt.shape[1]} frames"
-        )
-    return np.array([metric(true[:, a:b], dreamt[:, a:b]) for a, b in segments(true.shape[1], length)])
 
 
 def normalised(scores: ArrayLike) -> NDArray[np.float64]:

@@ -71,18 +71,14 @@ def seen_from(step: Tensor, degrees: Tensor) -> Tensor:
     return torch.stack([c * right - s * forward, up, s * right + c * forward], -1)
 
 
-def view_distance(a: Tensor, b: Tensor, scale: float) -> Tensor:
-    """How far two views are apart: the angle between headings in radians plus the distance over ``scale``."""
-    return stand_distance(viewpoint(a, scale), viewpoint(b, scale))
-
-
 def viewpoint(poses: Tensor, scale: float) -> Tensor:
     """Where a view is taken and where it looks: poses (..., 5) to position over ``scale`` and heading (..., 6)."""
     return torch.cat([poses[..., :3] / scale, rotation(poses)[..., 2]], -1)
 
 
-def stand_distance(a: Tensor, b: Tensor) -> Tensor:
-    """:func:`view_distance` of two views given as :func:`stand` gives them."""
+def viewpoint_distance(a: Tensor, b: Tensor) -> Tensor:
+    """How far two views, as :func:`viewpoint` gives them, are apart: the angle between headings in radians plus the
+    distance over the scale."""
     # From the chord, not the cosine, whose rounding makes angles near 0 jump by 0.02 degrees.
     chord = (a[..., 3:] - b[..., 3:]).norm(dim=-1)
     angle = 2 * torch.asin((chord / 2).clamp_max(1))

@@ -96,10 +96,6 @@ class Controls:
         """With the forgetful twin or without it."""
         self._commands.put(lambda: self._dreams.compare(FORGETFUL not in self._dreams.by_name))
 
-    def set_recording(self, on: bool) -> None:
-        """Record from the present frame on, or seal the recording."""
-        self._commands.put(lambda: self._record(on))
-
     def toggle_recording(self) -> None:
         """Start or stop recording."""
         self._commands.put(lambda: self._record(not self.recording))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.bench.odometry import Judge
+from training.bench.odometry import FrameOdometry
 from training.bench.suite import Script, Suite, find, names
 from training.bench.tasks.actions import motions
 from training.bench.tasks.mirror import pairs
@@ -85,8 +85,8 @@ def test_frames_of_a_mirrored_path_belong_to_the_nearest_pose(worlds: Worlds) ->
 def test_the_judge_of_actions_sees_how_true_frames_were_moved_between(world: str, worlds: Worlds) -> None:
     truth = worlds.record(replace(Script("", world, "actions", 1_400_001, 16)))
     frames, poses = truth.walk.frames[15:45], truth.walk.poses[15:45]  # type: ignore[index]
-    seen, true = Judge.of(world).motions(frames, poses[:, 4]), motions(poses)
+    seen, true = FrameOdometry.of(world).motions(frames, poses[:, 4]), motions(poses)
     assert np.median(np.abs(seen[:, 2] - true[:, 2])) < 1
     assert np.median(np.abs(seen[:, :2] - true[:, :2])) < 0.05
     frozen = np.repeat(frames[:1], 4, 0)
-    assert np.abs(Judge.of(world).motions(frozen, poses[:4, 4])).max() < 0.2
+    assert np.abs(FrameOdometry.of(world).motions(frozen, poses[:4, 4])).max() < 0.2

@@ -64,12 +64,12 @@ def test_without_the_causal_stage_the_decoder_is_shown_no_past(data: Path, tmp_p
 def test_each_side_of_the_adversary_moves_its_own_weights_only() -> None:
     torch.manual_seed(0)
     discriminator, fake = PatchDiscriminator(8), torch.rand(2, 3, 16, 16, requires_grad=True)
-    maker, judge = hinge(discriminator, torch.rand(2, 3, 16, 16), fake)
-    maker.backward()
+    generator_loss, discriminator_loss = hinge(discriminator, torch.rand(2, 3, 16, 16), fake)
+    generator_loss.backward()
     assert fake.grad is not None and fake.grad.any()
     assert all(p.grad is None for p in discriminator.parameters())
     fake.grad = None
-    judge.backward()
+    discriminator_loss.backward()
     assert fake.grad is None
     assert all(p.grad is not None for p in discriminator.parameters())
 

@@ -127,13 +127,13 @@ def test_features_are_judged_place_by_place_and_each_side_learns_alone() -> None
     real = [torch.randn(2, 4, 8, 8), torch.randn(2, 8, 4, 4)]
     made = [torch.randn_like(x, requires_grad=True) for x in real]
     assert discriminator(real).shape == (2, 2, 8, 8)
-    maker, judging = hinge(discriminator, real, made)
-    maker.backward(retain_graph=True)
+    generator_loss, discriminator_loss = hinge(discriminator, real, made)
+    generator_loss.backward(retain_graph=True)
     assert all(x.grad is not None for x in made)
     assert all(p.grad is None for p in discriminator.parameters())
     for x in made:
         x.grad = None
-    judging.backward()
+    discriminator_loss.backward()
     assert all(x.grad is None for x in made)
     assert all(p.grad is not None for p in discriminator.parameters())
 

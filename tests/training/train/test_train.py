@@ -229,7 +229,7 @@ def _run(words: list[str], processes: int) -> subprocess.CompletedProcess[str]:
     launcher += ["--master_addr", "127.0.0.1", "--master_port", str(port)]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     command = [*launcher, "-m", "training.train_denoiser", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
 def test_two_processes_on_gloo_give_the_weights_of_one(data: Path, autoencoder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worldsim.cli.command import command, explain, told_to_end
+from worldsim.cli.command import command, ended_by_signals, explain
 
 ROOT = Path(__file__).parents[3]
 CHILD = """
@@ -54,7 +54,7 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(tmp_path: Path, number: signal.S
 def test_a_signal_that_is_ignored_stays_ignored_and_others_are_as_before() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with told_to_end():
+        with ended_by_signals():
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

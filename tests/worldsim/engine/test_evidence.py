@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worldsim.engine.evidence import OWN, TRUE, Evidence, stack
+from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
 from worldsim.models.geometry import cell_rays
 
 SIDE, FOV = 64, 2 * math.degrees(math.atan(0.7))  # the picture of a wall 1 away is 1.4 wide
@@ -61,7 +61,7 @@ def test_what_is_nearer_hides_what_is_behind_whichever_is_better(draw: Evidence)
     pictures = np.stack([np.full((SIDE, SIDE, 3), c, np.uint8) for c in (50, 200)])
     for far, near in ((0, 1), (1, 0)):
         walls = np.stack([_wall(4.0 if i == far else 1.0) for i in range(2)])
-        shown, _, _ = draw(pose, pictures, walls, [pose, pose], [TRUE, OWN])
+        shown, _, _ = draw(pose, pictures, walls, [pose, pose], [TRUE, GENERATED])
         assert (shown == pictures[near, 0, 0, 0]).all()
 
 
@@ -69,9 +69,9 @@ def test_of_one_surface_the_better_view_is_shown_and_its_mark(draw: Evidence) ->
     pose = [0.0, 0, 0, 0, 0]
     pictures = np.stack([np.full((SIDE, SIDE, 3), c, np.uint8) for c in (50, 200)])
     walls = np.stack([_wall(2.0), _wall(1.95)])
-    shown, mark, _ = draw(pose, pictures, walls, [pose, pose], [OWN, TRUE])
+    shown, mark, _ = draw(pose, pictures, walls, [pose, pose], [GENERATED, TRUE])
     assert (shown == 50).all()
-    assert (mark == OWN).all()
+    assert (mark == GENERATED).all()
 
 
 def test_coming_nearer_leaves_no_cracks(draw: Evidence) -> None:

@@ -14,7 +14,7 @@ import envs  # noqa: F401  (registers the worlds)
 from envs.policies import registry as policies
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
-from worldsim.engine.kernels.layers import stand_distance
+from worldsim.engine.kernels.layers import viewpoint_distance
 from worldsim.engine.kernels.photometric import MOVES, disagreement
 from worldsim.engine.kernels.poses import rotation, viewpoint
 from worldsim.engine.localisation.visual_odometry import NEAR, OLDER, _steady, refine_poses
@@ -114,7 +114,7 @@ def test_drift_is_taken_back_where_a_place_comes_back(shipped: LoadedModel) -> N
     rng, before, after = np.random.default_rng(0), [], []
     for first in range(OLDER + 16, n - 8, 8):
         last = first + 7
-        if min(stand_distance(old, stands[last]) for old in stands[: last - OLDER]) > 0.75 * NEAR:
+        if min(viewpoint_distance(old, stands[last]) for old in stands[: last - OLDER]) > 0.75 * NEAR:
             continue  # nobody was here before
         drifted = torch.tensor(poses[: first + 8], dtype=torch.float32)
         off = torch.tensor(rng.normal(size=3) * [0.03, 0.003, 0.03], dtype=torch.float32) * model.scale

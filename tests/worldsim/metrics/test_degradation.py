@@ -6,7 +6,6 @@ import pytest
 from worldsim.metrics.degradation import (
     DegradationError,
     by_segment,
-    compare_by_segment,
     maximum_decay,
     names,
     normalised,
@@ -45,15 +44,6 @@ def test_a_row_has_mean_and_sample_deviation_over_seeds() -> None:
     row = over_seeds([[10.0, 5], [12, 5], [14, 8]])
     assert row.n == 3 and row.cells(1) == ["12.0 ± 2.0", "6.0 ± 1.7"]
     assert over_seeds([[10.0]]).cells() == ["10.00"]
-
-
-def test_a_metric_of_sets_sees_true_and_dreamt_of_one_segment() -> None:
-    true = np.arange(32.0)[None].repeat(3, 0)  # (N, T)
-    dreamt = true + np.arange(32) // 16 * 5
-    found = compare_by_segment(lambda a, b: float((b - a).mean()), true, dreamt)
-    assert found.tolist() == [0, 5]
-    with pytest.raises(DegradationError, match="one length"):
-        compare_by_segment(lambda a, b: 0.0, true, dreamt[:, :16])
 
 
 def test_a_rollout_without_a_segment_is_refused() -> None:

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 
 import envs  # noqa: F401  (registers the worlds)
 from tests.helpers.networks import needs
+from training.imagination.distances import Neighbours
 from worldsim.metrics.frechet import fit, frechet_distance
 from worldsim.metrics.networks import efficientnet, weights
 from worldsim.metrics.networks.efficientnet import (
     Block,
     EfficientNetLite0,
-    crop_features,
     frame_features,
     load,
 )
 from worldsim.metrics.networks.weights import NetworkError
-from worldsim.metrics.precision_recall import precision_recall
 
 
 class Means(nn.Module):
@@ -41,19 +40,6 @@ def test_frames_are_brought_to_one_size_in_batches() -> None:
     assert frame_features(Means(), frames[:0]).shape == (0, 1280)
     with pytest.raises(NetworkError, match="uint8 frames"):
         frame_features(Means(), frames / 255)
-
-
-def test_crops_are_the_squares_of_each_frame_row_by_row() -> None:
-    frames = np.zeros((2, 20, 24, 3), np.uint8)
-    for i in range(2):
-        for row in range(2):
-            for column in range(3):
-                frames[i, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 100 * i + 10 * row + column
-    found = crop_features(Means(), frames, 8)
-    assert found.shape == (2, 6, 4)
-    assert found[..., 0].round().tolist() == [[0, 1, 2, 10, 11, 12], [100, 101, 102, 110, 111, 112]]
-    with pytest.raises(NetworkError, match="a side of 21"):
-        crop_features(Means(), frames, 21)
 
 
 def test_only_a_block_of_one_size_adds_what_came_in() -> None:
@@ -106,11 +92,14 @@ def test_true_frames_are_told_from_their_colours_in_disorder() -> None:
     world, other, *made = (
         frame_features(network, x) for x in (frames[::2], frames[1::2], confetti[::2], noise[::2])
     )
-    assert precision_recall(world, other)[0] > 0.8
-    near = frechet_distance(fit(world), fit(other))
+    near = Neighbours(world, np.arange(60), 3)
+    everything = np.ones(60, bool)
+    assert near.of(other, np.arange(60))[0](everything) > 0.8
+    between = frechet_distance(fit(world), fit(other))
     for features in made:
-        assert max(precision_recall(world, features)) < 0.05
-        assert frechet_distance(fit(world), fit(features)) > 2 * near
+        precision, recall, _ = near.of(features, np.arange(60))
+        assert max(precision(everything), recall(everything)) < 0.05
+        assert frechet_distance(fit(world), fit(features)) > 2 * between
 
 
 def test_another_networks_file_is_one_sentence(tmp_path: Path) -> None:

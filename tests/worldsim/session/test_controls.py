@@ -26,7 +26,7 @@ def test_every_setting_of_a_session_can_be_set_from_another_thread() -> None:
         controls.set_denoising_steps(99)
         controls.set_pose_from("true")
         controls.set_history_from("true")
-        controls.set_recording(True)
+        controls.toggle_recording()
 
     thread = threading.Thread(target=ask)
     thread.start()

@@ -208,9 +208,9 @@ def test_what_is_asked_for_happens_between_ticks() -> None:
 def test_recording_starts_and_stops_and_a_failure_is_told_and_not_raised() -> None:
     session = _session(recorder=NoteRecorder())
     session.reset()
-    session.controls.set_recording(True)
+    session.controls.toggle_recording()
     assert session.step(act()).recording
-    session.controls.set_recording(False)
+    session.controls.toggle_recording()
     assert not session.step(act()).recording
     assert _notices(session) == ["recording", "recorded episode.zip"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.policies.moves import GAITS
-from training.bench.odometry import Judge
+from training.bench.odometry import FrameOdometry
 from training.bench.tasks.measured import Measured, Tools, rollout, strip
 from training.bench.truth import PLACES, Truth
 from worldsim.dream.env import Dream
@@ -27,7 +27,7 @@ def measure(dream: Dream[Any] | None, truth: Truth, tools: Tools) -> Measured:
     assert truth.walk.poses is not None
     poses = truth.walk.poses[context - 1 :]
     asked = motions(poses)
-    observed = Judge.of(truth.script.world).motions(shown, poses[:, 4])
+    observed = FrameOdometry.of(truth.script.world).motions(shown, poses[:, 4])
     gait = GAITS[PLACES[truth.script.world][0]]
     turned, moved = TURNED * gait.turn, MOVED * gait.speed
     for a, b in zip(asked, observed, strict=True):

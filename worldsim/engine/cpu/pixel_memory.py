@@ -16,7 +16,7 @@ from worldsim.engine.kernels.warping import mix, warp
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import depths_of
 from worldsim.frames import larger, to_tensor, to_uint8
-from worldsim.models.memory.rays.pixel_memory import AGE, CUES, FARTHEST, HALF, TURN, UNSEEN, PixelMemory
+from worldsim.models.memory.rays.pixel_memory import AGE, FARTHEST, FEATURES, HALF, TURN, UNSEEN, PixelMemory
 from worldsim.models.memory.rays.warp import BEHIND
 
 N_VIEW_FEATURES = 4  # of a view as a whole: how far it is moved and turned, whether it is dreamt, and its age
@@ -96,7 +96,7 @@ class Pixels:
             [np.array(rotation(other)).T @ (np.array(pose[:3]) - np.array(other[:3])) for other in theirs],
             np.float32,
         )
-        fits = np.empty((r, grid, grid, CUES), np.float32)
+        fits = np.empty((r, grid, grid, FEATURES), np.float32)
         found = np.empty((r, side, side, 3), np.float32)
         inside = np.empty((r, side, side), np.float32)
         reach = math.tan(math.radians(self.fov) / 2)

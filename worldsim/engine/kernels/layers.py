@@ -251,8 +251,8 @@ def look(
 
 
 @njit("f8(f8[::1], f8[::1])", cache=True, nogil=True, error_model="numpy")
-def stand_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """:func:`worldsim.models.geometry.stand_distance` of two stands (6,)."""
+def viewpoint_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """:func:`worldsim.models.geometry.viewpoint_distance` of two viewpoints (6,)."""
     place = chord = 0.0
     for j in range(3):
         place += (a[j] - b[j]) ** 2
@@ -268,12 +268,12 @@ def most_relevant(
     n = len(viewpoints)
     cost = np.empty(n)
     for i in range(n):
-        cost[i] = stand_distance(viewpoints[i], target)
+        cost[i] = viewpoint_distance(viewpoints[i], target)
     chosen = np.empty(count, np.int64)
     for k in range(count):
         best = cost.argmin()
         chosen[k] = best
         for i in range(n):
-            cost[i] += crowding * np.exp(-stand_distance(viewpoints[i], viewpoints[best]) / reach)
+            cost[i] += crowding * np.exp(-viewpoint_distance(viewpoints[i], viewpoints[best]) / reach)
         cost[best] = np.inf
     return chosen

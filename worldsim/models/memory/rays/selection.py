@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worldsim.models.geometry import stand_distance, viewpoint
+from worldsim.models.geometry import viewpoint, viewpoint_distance
 
 CROWDING = 0.8
 REACH = 0.25
@@ -26,14 +26,14 @@ def relevant_views(
         each is valid (B, count).
     """
     viewpoints = viewpoint(poses, scale)  # (B, N, 6)
-    cost = stand_distance(viewpoints, viewpoint(target, scale)[:, None])  # (B, N)
+    cost = viewpoint_distance(viewpoints, viewpoint(target, scale)[:, None])  # (B, N)
     cost = cost.masked_fill(~valid, INVALID)
     chosen = []
     for _ in range(count):
         best = cost.argmin(1, keepdim=True)  # (B, 1)
         chosen.append(best)
         picked = viewpoints.gather(1, best[..., None].expand(-1, -1, viewpoints.shape[-1]))
-        cost = cost + CROWDING * torch.exp(-stand_distance(viewpoints, picked) / REACH)
+        cost = cost + CROWDING * torch.exp(-viewpoint_distance(viewpoints, picked) / REACH)
         cost = cost.scatter(
             1, best, torch.inf
         )  # none is chosen twice, not even when only invalid ones are left
