@@ -48,15 +48,17 @@ class Body:
         self.pose = np.asarray(info["pose"], np.float64)
         self._script = self.run()
 
-    def __call__(self, observation: Any, info: dict[str, Any]) -> Any:
-        """The raw action for what the environment showed last."""
+    def __call__(self, observation: Any, info: dict[str, Any]) -> Any | None:
+        """The raw action for what the environment showed last; None, and ``done``, when the policy has ended."""
         self.pose = np.asarray(info["pose"], np.float64)
         self.trail.append(self.pose)
         self._ticks += 1
-        return to_action(self.family, next(self._script))
+        move = next(self._script, None)
+        self.done = move is None
+        return None if move is None else to_action(self.family, move)
 
     def run(self) -> Generator[Move, None, None]:
-        """The policy itself, as an endless generator."""
+        """The policy itself, as a generator of moves, endless or not."""
         raise NotImplementedError
 
     @property

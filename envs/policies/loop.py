@@ -37,14 +37,6 @@ class Loop(Walker):
         self.arrived = False
         self._by: list[Point] = []
 
-    def __call__(self, observation: Any, info: dict[str, Any]) -> Any | None:
-        """The next action, None at the end."""
-        try:
-            return super().__call__(observation, info)
-        except StopIteration:
-            self.done = True
-            return None
-
     def run(self) -> Generator[Move, None, None]:
         """The whole loop, once."""
         self.marks, self.level = [], 0.0

@@ -31,14 +31,6 @@ class NeedleMacro(Walker):
         self.frames_left: int | None = None  # known once the last turn begins; counts the action just given
         self.reset(info)
 
-    def __call__(self, observation: Any, info: dict[str, Any]) -> Any | None:
-        """The next action, None when the view is back."""
-        try:
-            return super().__call__(observation, info)
-        except StopIteration:
-            self.done = True
-            return None
-
     def run(self) -> Generator[Move, None, None]:
         """Rest, turn away, walk off, walk home, and turn back in a turn of known length."""
         home = self.pose.copy()

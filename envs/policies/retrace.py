@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -32,14 +31,6 @@ class Retrace(Body):
     def __init__(self, family: str, trail: Sequence[np.ndarray] | np.ndarray, seed: int = 0) -> None:
         super().__init__(family, seed)
         self._way = [np.asarray(pose, np.float64) for pose in trail]
-
-    def __call__(self, observation: Any, info: dict[str, Any]) -> Any | None:
-        """The next action, None once the beginning was reached or all patience is used up."""
-        try:
-            return super().__call__(observation, info)
-        except StopIteration:
-            self.done = True
-            return None
 
     def run(self) -> Generator[Move, None, None]:
         """One pose after the other, the newest first; at the first of all, wait until it is reached."""

@@ -128,8 +128,7 @@ def _denoiser(config: Config, folder: Path) -> dict[str, float]:
     if model.config.generates:
         model = WorldModel(replace(model.config, generates=False))
         model.autoencoder.load_state_dict(loaded.model.autoencoder.state_dict())
-    for parameter in model.autoencoder.parameters():
-        parameter.requires_grad_(False)
+    model.autoencoder.requires_grad_(False)
     run = DenoiserRun(data=str(data), out=str(folder / "old"), autoencoder="")
     episodes = latent_episodes(
         open_episodes(data), model.autoencoder, folder / "latents", torch.device("cpu"), quiet=True

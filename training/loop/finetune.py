@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ def opened(
     return long_enough(both, shortest, data)
 
 
-def save_part(out: Path, loaded: LoadedModel, part: str, result: dict[str, Any]) -> None:
-    """Write OUT/checkpoint: the loaded model as it is now, with what is known of the part's training."""
+def publish_part(out: str, loaded: LoadedModel, part: str, result: dict[str, Any]) -> None:
+    """Write OUT/checkpoint, the model as it is now with what is known of the part's training; print the latter."""
     d = loaded.description
     facts = {key: getattr(d, key) for key in ("env_id", "env_version", "family", "backend", "action_spec")}
     facts["training"] = d.training | {part: result}
-    checkpoint.save(out / "checkpoint", loaded.model, facts)
+    checkpoint.save(Path(out) / "checkpoint", loaded.model, facts)
+    print(json.dumps(result))

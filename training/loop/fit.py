@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.data.episodes import LatentEpisode
+from training.data.episodes import LatentEpisode, action_statistics
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim.checkpoint import save
 from worldsim.models.ar_diffusion import ArDiffusion
@@ -74,6 +74,15 @@ def mean_losses(rows: list[dict[str, Tensor]]) -> dict[str, float]:
         for name, value in row.items():
             found.setdefault(name, []).append(float(value))
     return {name: round(sum(some) / len(some), 5) for name, some in found.items()}
+
+
+def begin_over(
+    model: WorldModel | VideoModel | ArDiffusion, autoencoder: nn.Module, episodes: list[LatentEpisode]
+) -> None:
+    """Give a model the autoencoder of its episodes, which stays as it is, and their actions' spread."""
+    model.autoencoder.load_state_dict(autoencoder.state_dict())
+    model.autoencoder.requires_grad_(False)
+    model.action_mean, model.action_std = action_statistics(episodes)
 
 
 def publish(

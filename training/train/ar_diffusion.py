@@ -18,8 +18,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
-from training.loop.fit import fit, publish
+from training.data.episodes import LatentEpisode, encode_both, long_enough, open_both
+from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.ar_diffusion import ArDiffusionObjective
@@ -67,9 +67,7 @@ def main(args: list[str]) -> int:
     episodes, held_out = encode_both((sources, held), autoencoder, cache, accelerator)
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
-    model.autoencoder.load_state_dict(autoencoder.state_dict())
-    model.autoencoder.requires_grad_(False)
-    model.action_mean, model.action_std = action_statistics(episodes)
+    begin_over(model, autoencoder, episodes)
     objective = ArDiffusionObjective(model, timesteps, config.drop_actions, config.noise_clip)
     clip_config = ClipConfig(
         length=config.length,

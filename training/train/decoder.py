@@ -10,7 +10,6 @@ and LPIPS of held-out frames, before and after, as one JSON line.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from training.data.episodes import latents_of
 from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
-from training.loop.finetune import save_part
+from training.loop.finetune import publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.decoding import Decoding, DecodingConfig
@@ -148,8 +147,7 @@ def main(args: list[str]) -> int:
         result |= {"steps": counters["step"], "seconds": round(counters["seconds"])}
         result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, metric)}
         loaded.model.cpu()
-        save_part(Path(config.out), loaded, "decoder", result)
-        print(json.dumps(result))
+        publish_part(config.out, loaded, "decoder", result)
     return 0
 
 

@@ -23,9 +23,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from envs.episodes.episode import Episode
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
+from training.data.episodes import LatentEpisode, encode_both, long_enough, open_both
 from training.data.returning_views import ReadsConfig, draw_reads, readable
-from training.loop.fit import fit, publish
+from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.odometry import fit_turns, measure_drift
@@ -107,10 +107,7 @@ def main(args: list[str]) -> int:
         dream=DreamConfig(context_level=config.objective.context_noise),
     )
     model = WorldModel(model_config)
-    model.autoencoder.load_state_dict(autoencoder.state_dict())
-    for parameter in model.autoencoder.parameters():
-        parameter.requires_grad_(False)
-    model.action_mean, model.action_std = action_statistics(episodes)
+    begin_over(model, autoencoder, episodes)
     if config.init:
         begin_from(model, config.init)
     fit_turns(model, episodes)

@@ -10,7 +10,6 @@ RUN/checkpoint, the checkpoint given with the generator in it, which `run_demo.p
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, ahead
 from training.data.walks import read
 from training.loop.fast import Muon, Rates
-from training.loop.finetune import save_part
+from training.loop.finetune import publish_part
 from training.loop.fit import HELD_OUT_SEED, mean_losses
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, run
@@ -128,8 +127,7 @@ def main(args: list[str]) -> int:
         loaded.description.training.pop("rollout", None)  # of a second denoiser, which is no more
         if config.generation.strided and config.generation.strided_from < 1:
             model.config.generator.strides = list(STRIDES)
-        save_part(Path(config.out), loaded, "generator", result)
-        print(json.dumps(result))
+        publish_part(config.out, loaded, "generator", result)
     return 0
 
 

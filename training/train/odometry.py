@@ -9,7 +9,6 @@ weights. The same command after a kill goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from training.data.clips import RowNoise
 from training.data.episodes import LatentEpisode, encode_both
-from training.loop.finetune import opened, save_part
+from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.odometry import (
@@ -136,8 +135,7 @@ def main(args: list[str]) -> int:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         measure_drift(model, held_out)
         result |= {"exact_turns": exact, "drift": drift(model, held_out)}
-        save_part(out, loaded, "odometry", result)
-        print(json.dumps(result))
+        publish_part(config.out, loaded, "odometry", result)
     return 0
 
 

@@ -10,7 +10,6 @@ goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 from training.data.clips import RowNoise
 from training.data.episodes import encode_both
 from training.evaluation.recall_buffer import SHORTEST, Batch, DreamsConfig, RecallBuffer
-from training.loop.finetune import opened, save_part
+from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
@@ -149,8 +148,7 @@ def main(args: list[str]) -> int:
         unseen = RecallBuffer(loaded, held, replace(config.dreams, first=min(4, len(held))))
         unseen.refresh(config.seed, 0, 0)
         result["held_out"] = worth(model, ema, unseen, config.seed)
-        save_part(out, loaded, "pixels", result)
-        print(json.dumps(result))
+        publish_part(config.out, loaded, "pixels", result)
     return 0
 
 

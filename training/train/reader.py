@@ -10,7 +10,6 @@ command after a kill goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,7 @@ from training.data.returning_views import (
     readable,
     reading_loss,
 )
-from training.loop.finetune import opened, save_part
+from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim import checkpoint
@@ -107,8 +106,7 @@ def main(args: list[str]) -> int:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         result["held_out"] = error(model, ema, held_out, config)
         model.frame_encoder, model.reader = ema.encoder.cpu(), ema.reader.cpu()
-        save_part(Path(config.out), loaded, "reader", result)
-        print(json.dumps(result))
+        publish_part(config.out, loaded, "reader", result)
     return 0
 
 

@@ -24,8 +24,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
-from training.loop.fit import fit, publish
+from training.data.episodes import LatentEpisode, encode_both, long_enough, open_both
+from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.video_model import VideoObjective, VideoObjectiveConfig, draw_setting
@@ -106,10 +106,7 @@ def main(args: list[str]) -> int:
         shape.latents = config.autoencoder
     shape.action_dim = episodes[0].actions.shape[1]
     model = VideoModel(shape)
-    model.autoencoder.load_state_dict(autoencoder.state_dict())
-    for parameter in model.autoencoder.parameters():
-        parameter.requires_grad_(False)
-    model.action_mean, model.action_std = action_statistics(episodes)
+    begin_over(model, autoencoder, episodes)
     if config.init:
         begin_from(model, config.init)
     objective = VideoObjective(model, config.objective)

@@ -83,8 +83,7 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoMode
     c = replace(config, size=world.config.size, autoencoder=world.config.autoencoder)
     model = VideoModel(replace(c, action_dim=world.config.action_dim))
     model.autoencoder.load_state_dict(world.autoencoder.state_dict())
-    for parameter in model.autoencoder.parameters():
-        parameter.requires_grad_(False)
+    model.autoencoder.requires_grad_(False)
     model.action_mean.copy_(world.action_mean)
     model.action_std.copy_(world.action_std)
     if world.config.generates and isinstance(model.denoiser, ForcingDiT):

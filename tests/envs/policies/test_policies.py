@@ -14,37 +14,25 @@ from envs.policies.moves import Move, to_action
 from envs.policies.navigation import WalkMap, wrap, yaw_towards
 from envs.policies.walker import Walker
 from tests.envs.flatland import Flatland
+from tests.envs.policies.playing import play
 from tests.envs.revisits import ages, shares
 
 FAMILIES = ["minecraft", "dmlab"]
 WORLDS = ["worldsim/Blocks-v0", "worldsim/LabMaze-v0"]
 
 
-def _play(env: Any, name: str, seed: int, steps: int = 300) -> tuple[np.ndarray, list[Any]]:
-    policy = policies.make(name, env, seed)
-    observation, info = env.reset(seed=seed)
-    policy.reset(info)
-    poses, actions = [info["pose"]], []
-    for _ in range(steps):
-        actions.append(policy(observation, info))
-        assert env.action_space.contains(actions[-1])
-        observation, _, _, _, info = env.step(actions[-1])
-        poses.append(info["pose"])
-    return np.stack(poses), actions
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["explore", "needle"])
 def test_a_policy_is_a_function_of_the_world_and_its_seed(name: str, family: str) -> None:
-    first, second = (_play(Flatland(family), name, seed=4)[0] for _ in range(2))
+    first, second = (play(Flatland(family), name, seed=4)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert not np.array_equal(first, _play(Flatland(family), name, seed=5)[0])
+    assert not np.array_equal(first, play(Flatland(family), name, seed=5)[0])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_explore_begins_with_a_full_turn_and_then_covers_ground(family: str) -> None:
     for seed in range(3):
-        poses, _ = _play(Flatland(family), "explore", seed)
+        poses, _ = play(Flatland(family), "explore", seed)
         begin = poses[:60]
         still = np.linalg.norm(begin[:, [0, 2]] - begin[0, [0, 2]], axis=1) < 0.01
         assert len({int(yaw // 30) for yaw in begin[still][:, 3]}) == 12
@@ -53,14 +41,14 @@ def test_explore_begins_with_a_full_turn_and_then_covers_ground(family: str) -> 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_explore_finds_the_gap_in_the_wall(family: str) -> None:
-    x = np.concatenate([_play(Flatland(family), "explore", seed, steps=600)[0][:, 0] for seed in range(3)])
+    x = np.concatenate([play(Flatland(family), "explore", seed, steps=600)[0][:, 0] for seed in range(3)])
     assert x.min() < 6 < 7 < x.max()
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_needle_returns_at_every_age(world: str) -> None:
     env = gymnasium.make(world, size=8)
-    found = shares([_play(env, "needle", seed)[0] for seed in range(4)])
+    found = shares([play(env, "needle", seed)[0] for seed in range(4)])
     assert min(found.values()) > 0.04, found  # over 40 episodes each range has at least a tenth
 
 
@@ -69,7 +57,7 @@ def test_explore_moves_and_is_hardly_ever_blocked(world: str) -> None:
     env = gymnasium.make(world, size=8)
     walked, blocked = 0, 0
     for seed in range(3):
-        poses, actions = _play(env, "explore", seed)
+        poses, actions = play(env, "explore", seed)
         ahead = np.array([a["forward"] if isinstance(a, dict) else a[3] > 0 for a in actions], bool)
         steps = np.linalg.norm(np.diff(poses[:, [0, 2]], axis=0), axis=1)
         walked, blocked = walked + ahead.sum(), blocked + (steps[ahead] < 0.02).sum()

@@ -17,23 +17,11 @@ from envs.policies.navigation import wrap
 from envs.policies.retrace import Retrace
 from envs.policies.roam import SIGHTS, LookAround, Roam
 from tests.envs.flatland import Flatland
+from tests.envs.policies.playing import play
 
 WORLDS = ["worldsim/Blocks-v0", "worldsim/LabMaze-v0"]
 FAMILIES = ["minecraft", "dmlab"]
 AHEAD = len(HEADINGS) // 2
-
-
-def _play(env: Any, name: str, seed: int, steps: int = 300) -> tuple[np.ndarray, list[Any]]:
-    policy = policies.make(name, env, seed)
-    observation, info = env.reset(seed=seed)
-    policy.reset(info)
-    poses, actions = [info["pose"]], []
-    for _ in range(steps):
-        actions.append(policy(observation, info))
-        assert env.action_space.contains(actions[-1])
-        observation, _, _, _, info = env.step(actions[-1])
-        poses.append(info["pose"])
-    return np.stack(poses), actions
 
 
 def _longest_rest(poses: np.ndarray) -> int:
@@ -57,7 +45,7 @@ def test_roam_covers_ground_and_is_never_stuck(world: str) -> None:
         pytest.importorskip("vizdoom")
     env = gymnasium.make(world, size=8)
     for seed in range(900_000, 900_005):
-        poses, actions = _play(env, "roam", seed)
+        poses, actions = play(env, "roam", seed)
         steps = np.linalg.norm(np.diff(poses[:, [0, 2]], axis=0), axis=1)
         ahead = np.array([_forward(a) for a in actions])
         assert steps.sum() > 20 and len({(int(x), int(z)) for x, z in poses[:, [0, 2]]}) > 12, seed
@@ -70,9 +58,9 @@ def test_roam_covers_ground_and_is_never_stuck(world: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["roam", "look_around"])
 def test_roam_is_a_function_of_what_it_sees_and_its_seed(name: str, family: str) -> None:
-    first, second = (_play(Flatland(family), name, seed=4)[0] for _ in range(2))
+    first, second = (play(Flatland(family), name, seed=4)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert not np.array_equal(first, _play(Flatland(family), name, seed=5)[0])
+    assert not np.array_equal(first, play(Flatland(family), name, seed=5)[0])
 
 
 def _steered(family: str, clearance: np.ndarray, ticks: int = 12) -> list[Any]:
@@ -106,7 +94,7 @@ def test_a_wall_ahead_is_turned_from_to_the_open_side_and_not_walked_into(family
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_turns_are_no_faster_than_the_body(family: str) -> None:
-    actions = _play(Flatland(family), "roam", seed=7)[1]
+    actions = play(Flatland(family), "roam", seed=7)[1]
     turns = np.array([_right(a) for a in actions])
     assert np.abs(turns).max() < GAITS[family].turn + 3
     if GAITS[family].smooth:
@@ -164,7 +152,7 @@ def test_retrace_leads_back_to_where_a_walk_began_looking_as_then(world: str) ->
 
 
 def test_look_around_turns_all_round_and_looks_back() -> None:
-    poses, actions = _play(Flatland("minecraft"), "look_around", seed=1, steps=200)
+    poses, actions = play(Flatland("minecraft"), "look_around", seed=1, steps=200)
     assert np.ptp(poses[:, [0, 2]], axis=0).max() == 0 and not any(_forward(a) for a in actions)
     assert len({int(yaw // 30) for yaw in poses[:60, 3]}) == 12
 
