@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.report.plot import BLUE, GREEN, INK, ORANGE, Canvas, Panel, Point, decades
+from training.report.plot import BLUE, GREEN, INK, ORANGE, Canvas, Point, curve
 from worldsim.config import load
 from worldsim.metrics.theory.gaussian import even_times, sampler_error, slope
 
@@ -73,44 +73,24 @@ def _picture(
 ) -> Canvas:
     canvas = Canvas(1000, 460)
     canvas.text((60, 24), "Euler-Maruyama with an exact score on Gaussian frames: KL in nats", size=14)
-
-    def panel(left: float, sweep: dict[str, list[Point]], x_log: bool, x_name: str) -> Panel:
-        xs, ys = np.concatenate([np.array(points) for points in sweep.values()]).T
-        ticks = decades(ys.min(), ys.max())
-        drawn = Panel(
-            canvas, left, 110, 400, 270, (xs.min(), xs.max()), (ticks[0], ticks[-1]), x_log, y_log=True
-        )
-        drawn.axes([x for x, _ in next(iter(sweep.values()))], ticks, x_name)
-        return drawn
-
-    def legend(left: float, rows: list[tuple[str, tuple[int, int, int]]]) -> None:
-        for i, (words, colour) in enumerate(rows):
-            canvas.line([(left, 56 + 18 * i), (left + 18, 56 + 18 * i)], colour, 2)
-            canvas.text((left + 24, 56 + 18 * i), words)
-
-    left, right = panel(70, by_steps, True, "steps M"), panel(560, by_horizon, False, "horizon T")
-    left.curve(by_steps["DE"], BLUE)
-    left.curve(by_steps["sample"], GREEN)
+    left = canvas.panel(70, 110, 400, 270, x_name="steps M", xscale="log", yscale="log")
+    left.set_xticks([m for m, _ in by_steps["DE"]], [f"{m:g}" for m, _ in by_steps["DE"]])
+    curve(left, by_steps["DE"], BLUE)
+    curve(left, by_steps["sample"], GREEN)
     m0, de = by_steps["DE"][-1]
-    left.curve([(m, de * m0 / m) for m, _ in by_steps["DE"]], INK, dots=False, dashed=True)
-    legend(
-        70,
-        [
-            (f"discretisation error of the path, slope {slopes['DE in log M']:.2f} (dashed: 1 / M)", BLUE),
-            (f"clean frames alone, slope {slopes['sample in log M']:.2f}", GREEN),
-        ],
-    )
-    right.curve(by_horizon["NIE"], ORANGE)
-    right.curve(by_horizon["sample"], GREEN)
+    curve(left, [(m, de * m0 / m) for m, _ in by_steps["DE"]], INK, "--")
+    path = f"discretisation error of the path, slope {slopes['DE in log M']:.2f} (dashed: 1 / M)"
+    clean = f"clean frames alone, slope {slopes['sample in log M']:.2f}"
+    canvas.legend(60, 44, [(path, BLUE), (clean, GREEN)])
+    right = canvas.panel(560, 110, 400, 270, x_name="horizon T", yscale="log")
+    curve(right, by_horizon["NIE"], ORANGE)
+    curve(right, by_horizon["sample"], GREEN)
     t0, nie = by_horizon["NIE"][-1]
-    low, high = right.y_range
-    line = [(t, nie * float(np.exp(t0 - t))) for t, _ in by_horizon["NIE"]]
-    right.curve([p for p in line if low <= p[1] <= high], INK, dots=False, dashed=True)
-    legend(
-        560,
-        [
-            (f"noise initialisation error, slope {slopes['NIE in T']:.2f} (dashed: exp(-T))", ORANGE),
-            ("clean frames alone, down to their discretisation", GREEN),
-        ],
+    limits = right.get_ylim()
+    right.plot(
+        [t for t, _ in by_horizon["NIE"]], [nie * np.exp(t0 - t) for t, _ in by_horizon["NIE"]], "k--", lw=0.5
     )
+    right.set_ylim(limits)
+    start = f"noise initialisation error, slope {slopes['NIE in T']:.2f} (dashed: exp(-T))"
+    canvas.legend(550, 44, [(start, ORANGE), ("clean frames alone, down to their discretisation", GREEN)])
     return canvas

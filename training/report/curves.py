@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from omegaconf import MISSING
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training.report.plot import Canvas, Colour, Panel
+from training.report import plot
+from training.report.plot import Canvas, Colour
 from worldsim.config import load
 
 WIDTH, PLOT, TOP, ROW = 1000, 620, 60, 22
@@ -71,26 +71,14 @@ def run(args: list[str]) -> dict[str, Any]:
 
 
 def _picture(curves: dict[str, list[tuple[int, float]]], scalar: str) -> Canvas:
-    steps, values = np.array([point for points in curves.values() for point in points]).T
-    low, high = float(values.min()), float(values.max())
-    margin = (high - low or 1.0) * 0.05
     height = max(300, ROW * len(curves) + 20)
     canvas = Canvas(WIDTH, height + TOP + 70)
-    panel = Panel(
-        canvas, 70, TOP, PLOT, height, (0, float(max(steps.max(), 1))), (low - margin, high + margin)
-    )
-    panel.axes(
-        [round(x) for x in np.linspace(0, panel.x_range[1], 6)],
-        [float(f"{y:.3g}") for y in np.linspace(low, high, 6)],
-        "steps",
-        f"{scalar}, running mean as the trainer logs it",
-    )
-    for i, (name, points) in enumerate(curves.items()):
-        colour = _colour(i, len(curves))
-        panel.curve([(float(x), y) for x, y in points], colour, dots=False)
-        y = TOP + 10 + ROW * i
-        canvas.line([(PLOT + 90, y), (PLOT + 112, y)], colour, 3)
-        canvas.text((PLOT + 120, y), f"{name}: {points[-1][1]:.3g}")
+    colours = [_colour(i, len(curves)) for i in range(len(curves))]
+    panel = canvas.panel(70, TOP, PLOT, height, f"{scalar}, running mean as the trainer logs it", "steps")
+    for points, colour in zip(curves.values(), colours, strict=True):
+        plot.curve(panel, points, colour, "-")
+    words = [f"{name}: {points[-1][1]:.3g}" for name, points in curves.items()]
+    canvas.legend(PLOT + 90, TOP, zip(words, colours, strict=True))
     return canvas
 
 

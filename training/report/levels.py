@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from training.report.plot import BLUE, FAINT, INK, ORANGE, Canvas, Colour, Panel
+from training.report.plot import BLUE, FAINT, INK, ORANGE, POINTS, Canvas, rgb
 from worldsim.diffusion.methods import Method
 from worldsim.diffusion.schedules import Schedule, path
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 WIDTH, MARGIN, STEP_HEIGHT = 960, 64, 190
 CLEAN, NOISE = (28, 66, 120), (246, 226, 190)  # colours of level 0 and level 1
-UNBORN = (255, 255, 255)
 MOST_ROWS = 60  # of network calls shown one by one in the map
 
 
@@ -38,17 +41,30 @@ def levels_picture(method: Method, shown: int = 3) -> Canvas:
     canvas = Canvas(WIDTH, 110 + shown * STEP_HEIGHT + map_height + 70)
     canvas.text((MARGIN, 26), shorten(f"{method.name}: {method.source}", 110), size=14)
     canvas.text((MARGIN, 48), _summary(method, len(levels) - 1), size=12)
-    canvas.dot((MARGIN + 6, 70), ORANGE, filled=False)
-    canvas.text((MARGIN + 16, 70), "L_in")
-    canvas.dot((MARGIN + 66, 70), BLUE)
-    canvas.text((MARGIN + 76, 70), "L_out")
+    canvas.text((MARGIN, 70), "ring: L_in", ORANGE)
+    canvas.text((MARGIN + 80, 70), "dot: L_out", BLUE)
+    place, ticks = {"left": MARGIN, "width": WIDTH - 2 * MARGIN}, range(0, frames, max(1, -(-frames // 16)))
     across = (-0.5, frames - 0.5)
     for k in range(shown):
-        top = 110 + k * STEP_HEIGHT
-        panel = Panel(canvas, MARGIN, top, WIDTH - 2 * MARGIN, STEP_HEIGHT - 60, across, (0, 1.04))
-        panel.axes(_some(frames), (0, 0.25, 0.5, 0.75, 1), y_name=f"autoregressive step {k + 1}: noise level")
+        panel = canvas.panel(
+            **place,
+            top=110 + k * STEP_HEIGHT,
+            height=STEP_HEIGHT - 60,
+            title=f"autoregressive step {k + 1}: noise level",
+            xlim=across,
+            ylim=(0, 1.04),
+            xticks=ticks,
+            yticks=(0, 0.25, 0.5, 0.75, 1),
+        )
         _step(panel, levels, first=k * schedule.stride)
-    _map(canvas, rows, 110 + shown * STEP_HEIGHT, map_height)
+    from matplotlib.colors import LinearSegmentedColormap
+
+    title = "level at every network call, from top to bottom (dark: clean)"
+    top = 110 + shown * STEP_HEIGHT
+    below = canvas.panel(**place, top=top, height=map_height, title=title, x_name="frame", xticks=ticks)
+    shades = LinearSegmentedColormap.from_list("levels", [rgb(CLEAN), rgb(NOISE)])  # not begun: no colour
+    below.imshow(rows.numpy(), shades, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    below.set(yticks=[], xlim=across)
     return canvas
 
 
@@ -68,44 +84,16 @@ def calls_map(schedule: Schedule, levels: Tensor, shown: int) -> Tensor:
     return table
 
 
-def _step(panel: Panel, levels: Tensor, first: int) -> None:
+def _step(panel: Axes, levels: Tensor, first: int) -> None:
     """One autoregressive step: the frames of its window, from L_in down to L_out."""
-    for i in range(first):
-        panel.canvas.dot(panel.at(i, 0), FAINT)
-    for i, falls in enumerate(levels.T.tolist()):
-        frame = first + i
-        panel.curve([(frame, falls[0]), (frame, falls[-1])], INK, dots=False)
-        for level in falls[1:-1]:
-            x, y = panel.at(frame, level)
-            panel.canvas.line([(x - 3, y), (x + 3, y)], INK)
-        panel.canvas.dot(panel.at(frame, falls[0]), ORANGE, 4, filled=False)
-        panel.canvas.dot(panel.at(frame, falls[-1]), BLUE)
-
-
-def _map(canvas: Canvas, rows: Tensor, top: float, height: float) -> None:
-    canvas.text(
-        (MARGIN, top - 10), "level at every network call, from top to bottom (dark: clean)", anchor="lb"
-    )
-    wide, high = (WIDTH - 2 * MARGIN) / rows.shape[1], height / len(rows)
-    for r, row in enumerate(rows.tolist()):
-        for f, level in enumerate(row):
-            corner = (MARGIN + f * wide, top + r * high)
-            canvas.box(corner, (corner[0] + wide - 1, corner[1] + high), _shade(level))
-    for f in _some(rows.shape[1]):
-        canvas.text((MARGIN + (f + 0.5) * wide, top + height + 7), str(f), size=11, anchor="mt")
-    canvas.text((WIDTH / 2, top + height + 26), "frame", anchor="mt")
-
-
-def _shade(level: float) -> Colour:
-    if level != level:  # not begun
-        return UNBORN
-    r, g, b = (round(c + (n - c) * level) for c, n in zip(CLEAN, NOISE, strict=True))
-    return r, g, b
-
-
-def _some(frames: int) -> list[int]:
-    """At most about 16 frame numbers for an axis."""
-    return list(range(0, frames, max(1, -(-frames // 16))))
+    frames = range(first, first + levels.shape[1])
+    dots = {"ms": 6 * POINTS, "mew": POINTS, "clip_on": False, "zorder": 3}
+    panel.plot(range(first), [0] * first, "o", color=rgb(FAINT), **dots)
+    panel.vlines(frames, levels[-1], levels[0], color=rgb(INK), lw=2 * POINTS)
+    for between in levels[1:-1]:
+        panel.plot(frames, between, "_", color=rgb(INK), **dots)
+    panel.plot(frames, levels[0], "o", mec=rgb(ORANGE), mfc="white", **dots | {"ms": 8 * POINTS})
+    panel.plot(frames, levels[-1], "o", color=rgb(BLUE), **dots)
 
 
 def _summary(method: Method, calls: int) -> str:

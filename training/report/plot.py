@@ -1,15 +1,17 @@
-"""Canvases of pixels and panels with axes, drawn by matplotlib into a PNG; it is the extra ``report``."""
+"""Canvases of pixels, and matplotlib's axes at places of them, as a PNG; matplotlib is the extra ``report``."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -47,22 +49,13 @@ class Canvas:
         self._plane = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), zorder=2)
         self._plane.set_axis_off()
 
-    def line(
-        self, points: Sequence[Point], colour: Colour = INK, width: float = 1.0, dashed: bool = False
-    ) -> None:
-        style = "--" if dashed else "-"
-        self._plane.plot(*zip(*points, strict=True), style, color=_rgb(colour), lw=width * POINTS)
-
-    def dot(self, at: Point, colour: Colour = INK, radius: float = 3.0, filled: bool = True) -> None:
-        edge, face = _rgb(colour), _rgb(colour if filled else (255, 255, 255))
-        self._plane.plot(*at, "o", ms=2 * radius * POINTS, mec=edge, mfc=face, mew=POINTS)
-
-    def box(self, corner: Point, opposite: Point, colour: Colour) -> None:
-        self._rectangle(corner, opposite, color=_rgb(colour), lw=0)
-
     def frame(self, corner: Point, opposite: Point, colour: Colour, width: float = 2.0) -> None:
         """The outline of a rectangle."""
-        self._rectangle(corner, opposite, ec=_rgb(colour), fill=False, lw=width * POINTS)
+        from matplotlib.patches import Rectangle
+
+        (left, top), (right, bottom) = corner, opposite
+        outline = Rectangle(corner, right - left, bottom - top, ec=rgb(colour), fill=False, lw=width * POINTS)
+        self._plane.add_patch(outline)
 
     def picture(self, corner: Point, image: Image.Image) -> None:
         """A picture in its own pixels, its upper left at ``corner``."""
@@ -76,7 +69,7 @@ class Canvas:
     def text(self, at: Point, words: str, colour: Colour = INK, size: int = 12, anchor: str = "lm") -> None:
         """Words at a point; ``anchor``: l, m or r across and t, m or b down."""
         place: dict[str, Any] = {"ha": _ACROSS[anchor[0]], "va": _DOWN[anchor[1]], "parse_math": False}
-        self._plane.text(*at, words, color=_rgb(colour), fontsize=size * POINTS, **place)
+        self._plane.text(*at, words, color=rgb(colour), fontsize=size * POINTS, **place)
 
     def save(self, file: Path, colours: int | None = None) -> None:
         """Write the PNG, with the folders above it; with ``colours`` (at most 256) as a palette, a smaller file."""
@@ -91,74 +84,57 @@ class Canvas:
         (image if colours is None else image.quantize(colours)).save(buffer, "PNG", optimize=True)
         return buffer.getvalue()
 
-    def _rectangle(self, corner: Point, opposite: Point, **style: Any) -> None:
-        from matplotlib.patches import Rectangle
-
-        (left, top), (right, bottom) = corner, opposite
-        self._plane.add_patch(Rectangle(corner, right - left, bottom - top, **style))
-
-
-class Panel:
-    """A part of a canvas with two axes; a range may run either way, a logarithmic one has to be above 0."""
-
-    def __init__(
+    def panel(
         self,
-        canvas: Canvas,
         left: float,
         top: float,
         width: float,
         height: float,
-        x_range: Point,
-        y_range: Point,
-        x_log: bool = False,
-        y_log: bool = False,
-    ) -> None:
-        self.canvas, self.left, self.top, self.width, self.height = canvas, left, top, width, height
-        self.x_range, self.y_range = x_range, y_range
-        (across, down), bottom = canvas.size, top + height
-        place = (left / across, 1 - bottom / down, width / across, height / down)
-        scales: dict[str, Any] = {
-            "xscale": "log" if x_log else "linear",
-            "yscale": "log" if y_log else "linear",
-        }
-        self._axes = canvas.figure.add_axes(place, facecolor="none", zorder=1, **scales)
-        self._axes.set(xlim=x_range, ylim=y_range, xticks=[], yticks=[])
-        self._axes.minorticks_off()
-        self._axes.spines[:].set_visible(False)
+        title: str = "",
+        x_name: str = "",
+        **axes: Any,
+    ) -> Axes:
+        """Axes in a part of the canvas, with faint lines across; ``axes``: limits, scales and ticks of theirs."""
+        (across, down), ink = self.size, rgb(INK)
+        place = (left / across, 1 - (top + height) / down, width / across, height / down)
+        made = self.figure.add_axes(place, facecolor="none", zorder=1, **axes)
+        made.set_title(title, loc="left", fontsize=12 * POINTS, color=ink)
+        made.set_xlabel(x_name, fontsize=12 * POINTS, color=ink)
+        made.minorticks_off()
+        made.tick_params(labelsize=11 * POINTS, labelcolor=ink, color=ink, length=4 * POINTS, width=POINTS)
+        made.grid(axis="y", color=rgb(FAINT), lw=POINTS)
+        made.spines[["top", "right"]].set_visible(False)
+        made.spines[["left", "bottom"]].set(color=ink, lw=POINTS)
+        return made
 
-    def at(self, x: float, y: float) -> Point:
-        """Where a value lies on the canvas."""
-        across, up = self._axes.transData.transform((x, y))
-        return float(across), self.canvas.size[1] - float(up)
+    def legend(self, left: float, top: float, rows: Iterable[tuple[str, Colour]], columns: int = 1) -> None:
+        """What colours mean, its upper left at a point."""
+        from matplotlib.lines import Line2D
 
-    def axes(
-        self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str = "", y_name: str = ""
-    ) -> None:
-        """Ticks with their values, faint lines across at the y ticks, and the names of both axes."""
-        small, ink = 11 * POINTS, _rgb(INK)
-        self._axes.set_xticks(x_ticks, [f"{x:g}" for x in x_ticks], fontsize=small, color=ink)
-        self._axes.set_yticks(y_ticks, [f"{y:g}" for y in y_ticks], fontsize=small, color=ink)
-        self._axes.set(xlim=self.x_range, ylim=self.y_range)
-        self._axes.tick_params(left=False, length=4 * POINTS, width=POINTS, color=ink)
-        self._axes.grid(axis="y", color=_rgb(FAINT), lw=POINTS)
-        for side in ("left", "bottom"):
-            self._axes.spines[side].set(visible=True, color=ink, lw=POINTS)
-        self._axes.set_xlabel(x_name, fontsize=12 * POINTS, color=ink)
-        self._axes.set_title(y_name, loc="left", fontsize=12 * POINTS, color=ink)
-
-    def curve(self, points: Sequence[Point], colour: Colour, dots: bool = True, dashed: bool = False) -> None:
-        """Points joined by a line."""
-        placed = [self.at(x, y) for x, y in points]
-        self.canvas.line(placed, colour, 1.0 if dashed else 2.0, dashed)
-        for point in placed if dots else ():
-            self.canvas.dot(point, colour)
+        handles = [
+            Line2D([], [], color=rgb(colour), lw=2 * POINTS, marker="o", ms=8 * POINTS, label=words)
+            for words, colour in rows
+        ]
+        at = left / self.size[0], 1 - top / self.size[1]
+        self.figure.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=at,
+            ncols=columns,
+            fontsize=12 * POINTS,
+            frameon=False,
+            handlelength=1.0,
+            columnspacing=1.5,
+        )
 
 
-def decades(low: float, high: float) -> list[float]:
-    """The powers of ten that hold a range of positive values, ends included."""
-    return [10.0**k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+def curve(axes: Axes, points: Iterable[Point], colour: Colour, style: str = "o-") -> None:
+    """Points joined by a line, in matplotlib's format of markers and lines."""
+    width = (1.0 if "--" in style else 2.0) * POINTS
+    axes.plot(*zip(*points, strict=True), style, color=rgb(colour), lw=width, ms=6 * POINTS, clip_on=False)
 
 
-def _rgb(colour: Colour) -> tuple[float, float, float]:
+def rgb(colour: Colour) -> tuple[float, float, float]:
+    """As matplotlib has it, 0 to 1."""
     r, g, b = colour
     return r / 255, g / 255, b / 255

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from training.report.plot import BLUE, FAINT, GREEN, ORANGE, RED, VIOLET, Canvas, Colour, Panel
+import numpy as np
+
+from training.report.plot import BLUE, FAINT, GREEN, ORANGE, POINTS, RED, VIOLET, Canvas, Colour, curve, rgb
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS: tuple[Colour, ...] = (
     BLUE,
@@ -26,37 +31,32 @@ WIDTH = 1120
 def retrieval_plot(rows: Sequence[dict[str, Any]], metric: str, ranges: Sequence[str] = RANGES) -> Canvas:
     """Mean and 95% interval of every measured row, side by side in each age range; n below each range."""
     shown = [row for row in rows if metric in row.get("scores", {})]
-    legend = 18 * math.ceil(len(shown) / 3)
-    top = 56 + legend
+    columns = math.ceil(len(shown) / 3)
+    top = 56 + 18 * columns
     canvas = Canvas(WIDTH, top + 330)
-    scores = [row["scores"][metric][r] for row in shown for r in ranges]
-    values = [s[k] for s in scores for k in ("low", "high") if s["mean"] is not None]
-    low, high = span(values)
-    if metric == "srr":
-        low, high = max(low, -0.02), min(high, 1.02)  # a rate
-    panel = Panel(canvas, 60, top, WIDTH - 90, 240, (0, len(ranges)), (low, high))
-    panel.axes([], ticks(low, high), "", f"{NAMES[metric]} (mean, 95% interval over episodes)")
+    words = f"{NAMES[metric]} (mean, 95% interval over episodes)"
+    panel = canvas.panel(60, top, WIDTH - 90, 240, words, xlim=(0, len(ranges)))
+    canvas.legend(50, 8, ((title(row), COLOURS[i % len(COLOURS)]) for i, row in enumerate(shown)), 3)
     for i, row in enumerate(shown):
-        colour = COLOURS[i % len(COLOURS)]
-        across, down = 60 + (i % 3) * 365, 22 + 18 * (i // 3)
-        canvas.dot((across, down), colour, 4)
-        canvas.text((across + 10, down), title(row))
-        for k, r in enumerate(ranges):
-            score = row["scores"][metric][r]
-            if score["mean"] is None:
-                continue
-            x = k + (i + 1) / (len(shown) + 1)
-            canvas.line([panel.at(x, score["low"]), panel.at(x, score["high"])], colour, 2)
-            canvas.dot(panel.at(x, score["mean"]), colour, 4)
-    for k, r in enumerate(ranges):
-        if k:
-            canvas.line([panel.at(k, low), panel.at(k, high)], FAINT, 1, dashed=True)
+        scores = {k: row["scores"][metric][r] for k, r in enumerate(ranges)}
+        known = {k + (i + 1) / (len(shown) + 1): s for k, s in scores.items() if s["mean"] is not None}
+        means = np.array([s["mean"] for s in known.values()])
+        ends = np.array([(s["low"], s["high"]) for s in known.values()]).reshape(-1, 2).T
+        _intervals(panel, list(known), means, COLOURS[i % len(COLOURS)], yerr=np.abs(ends - means))
+    for k in range(1, len(ranges)):
+        panel.axvline(k, color=rgb(FAINT), lw=POINTS, ls="--")
+    names = []
+    for r in ranges:
         counts = sorted({row["scores"][metric][r]["n"] for row in shown})
         n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-        x, bottom = panel.at(k + 0.5, low)
-        canvas.text((x, bottom + 8), f"last seen {r} frames ago", anchor="mt")
-        canvas.text((x, bottom + 26), n, size=11, anchor="mt")
+        names.append(f"last seen {r} frames ago\n{n}")
+    panel.set_xticks([k + 0.5 for k in range(len(ranges))], names)
     return canvas
+
+
+def _intervals(panel: Axes, x: Any, y: Any, colour: Colour, **errors: Any) -> None:
+    """Dots with their intervals."""
+    panel.errorbar(x, y, fmt="o", color=rgb(colour), ms=8 * POINTS, elinewidth=2 * POINTS, **errors)
 
 
 def segments_plot(result: dict[str, Any]) -> Canvas:
@@ -69,41 +69,25 @@ def segments_plot(result: dict[str, Any]) -> Canvas:
     wide = (WIDTH - 200) / len(parts)
     for k, (metric, name) in enumerate(parts):
         series = [row["scores"][metric]["percent"] for row in rows]
-        low, high = span([v for s in series for v in s] + [100])
-        log = high > 1000 and low > 0
-        panel = Panel(
-            canvas,
-            60 + k * (wide + 50),
-            90,
-            wide,
-            220,
-            (0, max(1, len(names) - 1)),
-            (max(low, 1), high),
-            y_log=log,
-        )
-        levels = [10.0**e for e in range(5) if low <= 10**e <= high] if log else ticks(low, high)
-        panel.axes([], levels, "", f"{name}, % of the first segment")
+        log = max(v for s in series for v in s) > 1000
+        words = f"{name}, % of the first segment"
+        panel = canvas.panel(60 + k * (wide + 50), 90, wide, 220, words, yscale="log" if log else "linear")
         segments_axis(panel, names)
         for i, percents in enumerate(series):
-            panel.curve(list(enumerate(percents)), COLOURS[i % len(COLOURS)])
-    for i, row in enumerate(rows):
-        canvas.dot((60 + i * 250, 24), COLOURS[i % len(COLOURS)], 4)
-        canvas.text((70 + i * 250, 24), title(row))
+            curve(panel, enumerate(percents), COLOURS[i % len(COLOURS)])
+    canvas.legend(50, 10, ((title(row), COLOURS[i % len(COLOURS)]) for i, row in enumerate(rows)), len(rows))
     canvas.text((60, 50), f"n = {first['episodes']} episodes x {first['seeds']} seeds each", size=11)
-    canvas.text(
-        (60, 380), "100%: frames 0-16. PSNR and SSIM fall, LFD rises where frames get worse.", size=11
-    )
+    words = "100%: frames 0-16. PSNR and SSIM fall, LFD rises where frames get worse."
+    canvas.text((60, 380), words, size=11)
     return canvas
 
 
-def segments_axis(panel: Panel, names: Sequence[str]) -> None:
+def segments_axis(panel: Axes, names: Sequence[str]) -> None:
     """Names of segments under a panel whose x is their number; every second one where there are many."""
-    for i, name in enumerate(names):
-        if len(names) <= 4 or i % 2 == 0:
-            x, y = panel.at(i, panel.y_range[0])
-            panel.canvas.text((x, y + 8), name, size=10, anchor="mt")
-    middle, bottom = panel.left + panel.width / 2, panel.top + panel.height
-    panel.canvas.text((middle, bottom + 32), "frames since the last true one", anchor="mt")
+    step = 1 if len(names) <= 4 else 2
+    panel.set_xticks(range(0, len(names), step), names[::step], fontsize=10 * POINTS)
+    panel.set_xlim(0, max(1, len(names) - 1))
+    panel.set_xlabel("frames since the last true one", fontsize=12 * POINTS)
 
 
 def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric: str) -> Canvas | None:
@@ -121,22 +105,20 @@ def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric
     if len(points) < 2:
         return None
     canvas = Canvas(640, 430)
-    across = span([s[k] for s, _, _ in points for k in ("low", "high")])
-    up = span([d["mean"] + sign * (d["spread"] or 0) for _, d, _ in points for sign in (-1, 1)])
-    panel = Panel(canvas, 70, 60, 530, 290, across, up)
-    panel.axes(
-        ticks(*across),
-        ticks(*up),
-        f"mean {NAMES[metric]} over the age ranges (95% interval over episodes)",
+    panel = canvas.panel(
+        70,
+        60,
+        530,
+        290,
         "largest PSNR decay (dB; mean, spread over seeds)",
+        f"mean {NAMES[metric]} over the age ranges (95% interval over episodes)",
     )
     for i, (score, decay, budget) in enumerate(points):
-        colour, y, spread = COLOURS[i % len(COLOURS)], decay["mean"], decay["spread"] or 0
-        canvas.line([panel.at(score["low"], y), panel.at(score["high"], y)], colour, 1)
-        canvas.line([panel.at(score["mean"], y - spread), panel.at(score["mean"], y + spread)], colour, 1)
-        place = panel.at(score["mean"], y)
-        canvas.dot(place, colour, 5)
-        canvas.text((place[0] + 9, place[1] - 9), f"B = {budget}", colour)
+        colour, x, y = COLOURS[i % len(COLOURS)], score["mean"], decay["mean"]
+        interval = [[x - score["low"]], [score["high"] - x]]
+        _intervals(panel, x, y, colour, xerr=interval, yerr=decay["spread"] or 0)
+        near: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, 5), "fontsize": 12 * POINTS}
+        panel.annotate(f"B = {budget}", (x, y), color=rgb(colour), **near)
     counts = sorted({s["n"] for s, _, _ in points})
     first = next(row["scores"] for row in degradation["rows"] if "scores" in row)
     n = f"n = {counts[0]} trials; {first['episodes']} rollouts x {first['seeds']} seeds"
@@ -152,18 +134,3 @@ def title(row: dict[str, Any]) -> str:
     return (
         f"{row['label']}: {caption}{budget}" if row["label"].count(":") == 0 else row["label"].split(": ")[1]
     )
-
-
-def span(values: Sequence[float]) -> tuple[float, float]:
-    """A range a little wider than the values; never empty."""
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
-    return low - margin, high + margin
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Some five round numbers in a range."""
-    rough = (high - low) / 5
-    unit = 10.0 ** math.floor(math.log10(rough))
-    step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough)
-    return [round(k * step, 10) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
