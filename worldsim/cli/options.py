@@ -181,29 +181,15 @@ def parse(words: list[str]) -> Options:
     _check_browser(found)
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS
-    return Options(
-        env=found.env,
-        backend=backend,
-        compare=found.compare,
-        history_from=found.history_from or ("true" if found.headless else "dream"),
-        record=found.record,
-        replay=found.replay,
-        policy=found.policy or (PLAYERS.get(world, "needle") if found.headless else "keyboard"),
-        seed=found.seed,
-        checkpoint=found.checkpoint,
-        device=found.device,
-        headless=found.headless,
-        steps=found.steps,
-        video=found.video,
-        report=found.report,
-        bookmark=found.bookmark,
-        browser=found.browser,
-        host=found.host,
-        port=found.port,
-        names=tuple(found.public_name or ()),
-        sessions=found.sessions,
-        config=load(PlayConfig, found.overrides),
-    )
+    asked = vars(found)
+    overrides = asked.pop("overrides")
+    asked |= {
+        "backend": backend,
+        "history_from": found.history_from or ("true" if found.headless else "dream"),
+        "policy": found.policy or (PLAYERS.get(world, "needle") if found.headless else "keyboard"),
+        "names": tuple(found.names or ()),
+    }
+    return Options(**asked, config=load(PlayConfig, overrides))
 
 
 def _check_browser(found: argparse.Namespace) -> None:
@@ -215,7 +201,7 @@ def _check_browser(found: argparse.Namespace) -> None:
     only = {
         "--host": found.host,
         "--port": found.port,
-        "--public-name": found.public_name,
+        "--public-name": found.names,
         "--sessions": found.sessions,
     }
     for name, value in only.items():
@@ -270,12 +256,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--report", type=Path, metavar="FILE.json", help="write the scores")
     add("--bookmark", type=Path, metavar="FILE", help="begin at a state that B kept")
     add("--browser", action="store_true", help="play in a browser (docs/browser.md)")
-    add(
-        "--host",
-        help="address to serve at; others need the token that is printed",
-    )
+    add("--host", help="address to serve at; others need the token that is printed")
     add("--port", type=int, help="of that address")
-    add("--public-name", action="append", metavar="NAME", help="a name under which a proxy in front is asked")
+    named = "a name under which a proxy in front is asked"
+    add("--public-name", action="append", dest="names", metavar="NAME", help=named)
     add("--sessions", type=int, help="how many may be played at once in browsers")
     add("overrides", nargs="*", metavar="key=value", help="fields of the typed configuration")
     return parser
