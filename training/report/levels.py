@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -43,7 +43,8 @@ def levels_picture(method: Method, shown: int = 3) -> Canvas:
     canvas.text((MARGIN, 48), _summary(method, len(levels) - 1), size=12)
     canvas.text((MARGIN, 70), "ring: L_in", ORANGE)
     canvas.text((MARGIN + 80, 70), "dot: L_out", BLUE)
-    place, ticks = {"left": MARGIN, "width": WIDTH - 2 * MARGIN}, range(0, frames, max(1, -(-frames // 16)))
+    place: dict[str, Any] = {"left": MARGIN, "width": WIDTH - 2 * MARGIN}
+    ticks = range(0, frames, max(1, -(-frames // 16)))
     across = (-0.5, frames - 0.5)
     for k in range(shown):
         panel = canvas.panel(
@@ -87,7 +88,7 @@ def calls_map(schedule: Schedule, levels: Tensor, shown: int) -> Tensor:
 def _step(panel: Axes, levels: Tensor, first: int) -> None:
     """One autoregressive step: the frames of its window, from L_in down to L_out."""
     frames = range(first, first + levels.shape[1])
-    dots = {"ms": 6 * POINTS, "mew": POINTS, "clip_on": False, "zorder": 3}
+    dots: dict[str, Any] = {"ms": 6 * POINTS, "mew": POINTS, "clip_on": False, "zorder": 3}
     panel.plot(range(first), [0] * first, "o", color=rgb(FAINT), **dots)
     panel.vlines(frames, levels[-1], levels[0], color=rgb(INK), lw=2 * POINTS)
     for between in levels[1:-1]:
