@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from training.imagination.config import Played
 from training.imagination.play import begin_in_dream, begin_in_world, dream_of, player_in_dream, world_of
-from worldsim import checkpoint
+from training.imagination.run import opened, seeds
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
-from worldsim.runtime import pick_device
 
 
 @dataclass
@@ -36,12 +34,10 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     if not config.out or config.frames < config.stride or config.stride < 1:
         raise ConfigError("expected out=FILE.npy and frames of at least one stride")
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    loaded = checkpoint.load(config.checkpoint, pick_device(config.device))
+    loaded = opened(config)
     env, dream = world_of(loaded), dream_of(loaded, config)
     kept = []
-    for seed in tqdm(range(config.first_seed, config.first_seed + config.seeds), "dreams", unit="dream"):
+    for seed in seeds(config, "dreams", "dream"):
         _, context = begin_in_world(env, config, seed)
         stage = begin_in_dream(dream, context, seed)
         stage.walk(player_in_dream(dream, config, seed + 1), config.frames)
