@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from training.loop import resume as state
 from training.loop.claim import claim
-from training.loop.progress import tell
+from training.loop.progress import preparation, tell
 
 
 @dataclass
@@ -41,14 +41,16 @@ class LoopConfig:
     """What every run is told.
 
     ``data`` and ``held_out`` are folders of episodes; without the second the last twentieth of the first is held out.
-    ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``precision`` of matrix products: fp32,
-    bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the wall-clock budget
-    summed over resumes; ``steps`` ends the run earlier where it is not 0.
+    ``out`` is the run's own folder, and ``latents`` the one where encoded episodes are kept, OUT/latents where none is
+    named; runs over one autoencoder may share it. ``threads`` is 0 for torch's own choice. ``precision`` of matrix
+    products: fp32, bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the
+    wall-clock budget summed over resumes; ``steps`` ends the run earlier where it is not 0.
     """
 
     data: str = MISSING
     held_out: str = ""
     out: str = MISSING
+    latents: str = ""
     seed: int = 0
     threads: int = 0
     precision: str = "auto"
@@ -57,6 +59,11 @@ class LoopConfig:
     save_every: float = 60.0
     sample_every: float = 120.0
     log_every: int = 20
+
+    @property
+    def encoded(self) -> Path:
+        """The folder where encoded episodes are kept."""
+        return Path(self.latents) if self.latents else Path(self.out) / "latents"
 
 
 def train(
@@ -104,7 +111,7 @@ def _train(
     done, total = round(counters["seconds"]), round(config.seconds)
     bar = tqdm(total=total, initial=done, unit="s", disable=not main, mininterval=2.0)
     saved = sampled = time.monotonic()
-    began, running = saved - counters["seconds"], dict[str, float]()
+    began, running = saved - counters["seconds"] - preparation(config.seconds), dict[str, float]()
 
     def save() -> None:
         if main:

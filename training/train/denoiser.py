@@ -95,7 +95,7 @@ def main(args: list[str]) -> int:
     sources, held_sources = long_enough(both_sources, config.clip.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
-    episodes, held_out = encode_both((sources, held_sources), autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both((sources, held_sources), autoencoder, config.encoded, accelerator)
     model_config = ModelConfig(
         size=int(meta["size"]),
         fov=float(meta["fov"] or ModelConfig.fov),

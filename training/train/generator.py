@@ -33,7 +33,7 @@ from training.loop.claim import claim
 from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving_on_sigterm
 from training.loop.finetune import save_part
 from training.loop.launch import launch
-from training.loop.progress import tell
+from training.loop.progress import preparation, tell
 from training.loop.train import LoopConfig
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
@@ -129,6 +129,7 @@ class Run:
         wrapped = self.accelerator.prepare(self.objective)
         fast: nn.Module = torch.compile(wrapped, dynamic=False) if c.compile else wrapped  # type: ignore[assignment]
         first = self.counters["step"]
+        self.counters["seconds"] += preparation(c.seconds)
         writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=first or None) if main else None
         batches = self.clips.ahead(c.seed, self.counters["step"], self.accelerator.process_index)
         peak = {name: o.param_groups[0]["lr"] for name, o in optimizers(self.objective.generator, r).items()}

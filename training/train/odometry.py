@@ -103,7 +103,7 @@ def main(args: list[str]) -> int:
     model = loaded.model
     out = Path(config.out)
     both = opened(loaded, config.data, config.held_out, config.length + 1)
-    episodes, held_out = encode_both(both, model.autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

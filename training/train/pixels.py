@@ -116,7 +116,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     begun, out = checkpoint.load(config.checkpoint, accelerator.device), Path(config.out)
     sources, held = opened(begun, config.data, config.held_out, SHORTEST)
-    episodes, _ = encode_both((sources, held), begun.model.autoencoder, out / "latents", accelerator)
+    episodes, _ = encode_both((sources, held), begun.model.autoencoder, config.encoded, accelerator)
     model = with_pixels(begun.model, config.fresh, config.recall_horizon)
     loaded = Loaded(model, begun.description, begun.path)
     pairs = list(zip(sources, episodes, strict=True))

@@ -82,7 +82,7 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     both = opened(loaded, config.data, config.held_out, 2)
-    episodes, held_out = encode_both(both, model.autoencoder, Path(config.out) / "latents", accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator)
     if not readable(episodes):
         raise DataError(
             f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "
