@@ -181,6 +181,8 @@ def _memory(world: World, config: Config, out: Path, share: float) -> Stage:
             f"optimizer.ema={0.9 if seconds < SHORT else 0.995}",
             *(["clip.batch=4", "reads.batch=8"] if seconds < SHORT else []),
             *(_small("denoiser", 3) if config.light else []),
+            # Most of what a random player survives is short, and shorter clips are more of them.
+            *(["clip.length=8"] if config.light and not world.posed else []),
         ]
 
     line = "memory, its reader, denoiser and dead reckoning"

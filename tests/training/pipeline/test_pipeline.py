@@ -114,6 +114,8 @@ def test_a_short_run_without_a_gpu_trains_small_networks_and_looks_at_nothing_on
         return [memory.denoiser.width, generator.generator.width]
 
     assert widths(5, "cpu") == [128, 128]
+    (_, _, memory) = plan.stages(find("gym:CartPole-v1"), plan.Config(minutes=5), tmp_path, {})
+    assert load(train_denoiser.Config, memory.given(100.0)).clip.length == 8  # its episodes are short
     assert widths(5, "cuda") == widths(60, "cpu") == [192, 256]
 
 
