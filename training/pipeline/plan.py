@@ -179,7 +179,7 @@ def _memory(world: World, config: Config, out: Path, share: float) -> Stage:
             f"latents={out / 'latents'}",
             _warmup(seconds),
             f"optimizer.ema={0.9 if seconds < SHORT else 0.995}",
-            *(["clip.batch=4", "reads.batch=8"] if seconds < SHORT else []),
+            *(["clip.batch=4", "reads.batch=8", "held_out_batches=2"] if seconds < SHORT else []),
             *(_small("denoiser", 3) if config.light else []),
             # Most of what a random player survives is short, and shorter clips are more of them.
             *(["clip.length=8"] if config.light and not world.posed else []),
@@ -211,6 +211,7 @@ def _posed(world: World, config: Config, out: Path) -> list[Stage]:
         words.append(f"head_start={int(min(600, max(5, seconds / 3)))}")
         if seconds < SHORT:
             words += ["dreams.first=1", "dreams.longest=48", "dreams.every=50", _warmup(seconds)]
+            words.append("held_out_batches=4")
         return words
 
     def walks(seconds: float) -> list[str]:
