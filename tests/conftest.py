@@ -1,4 +1,4 @@
-"""What every test begins with: the number of threads decides how sums are split, and so a picture's last bit."""
+"""What every test begins with: threads, which decide how sums are split, and so a picture's last bit; denormals."""
 
 from __future__ import annotations
 
@@ -18,5 +18,6 @@ THREADS = torch.get_num_threads()
 @pytest.fixture(autouse=True)
 def _threads_of_the_start() -> Iterator[None]:
     yield
+    torch.set_flush_denormal(False)  # trainers and engines leave it set
     if torch.get_num_threads() != THREADS:
         torch.set_num_threads(THREADS)

@@ -20,6 +20,44 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CARDS = sorted((ROOT / "assets" / "checkpoints").glob("*/card.md"))
 PLAYED = ("play", "record", "serve")
+NOT_RUN = "not run by a test"
+"""What a line of a page says whose command none of `EXECUTED` is, where a comment has room for it."""
+TESTS = ROOT / "tests"
+EXECUTED = {
+    "worldsim play": ("test_run_demo.py", "run_demo.main("),
+    "python run_demo.py": ("test_run_demo.py", "run_demo.main("),
+    "python .../run_demo.py": ("test_run_demo.py", "run_demo.main("),
+    "worldsim record": ("worldsim_app/test_main.py", '"record"'),
+    "worldsim replay": ("worldsim_app/test_main.py", '"replay"'),
+    "worldsim doctor": ("worldsim_app/test_doctor.py", "doctor.main("),
+    "worldsim collect": ("training/test_collect.py", "collect.main("),
+    "python -m training.collect": ("training/test_collect.py", '"training.collect"'),
+    "worldsim train": ("training/pipeline/test_pipeline.py", "main(words) == 0"),
+    "worldsim train autoencoder": ("training/train/test_train.py", "train_autoencoder.main("),
+    "worldsim train denoiser": ("training/train/test_train.py", "train_denoiser.main("),
+    "worldsim train odometry": ("training/train/test_odometry.py", "train_odometry.main("),
+    "worldsim train pixels": ("training/train/test_pixels.py", "train_pixels.main("),
+    "worldsim train walks": ("training/train/test_generator.py", "collect_walks.main("),
+    "worldsim train generator": ("training/train/test_generator.py", "train_generator.main("),
+    "worldsim train ar-vae": ("training/train/test_ar_vae.py", "train_ar_vae.main("),
+    "worldsim train ar-diffusion": ("training/train/test_ar_diffusion.py", "train_ar_diffusion.main("),
+    "python -m training.sample": ("training/report/test_sample.py", "sample.main("),
+    "python -m training.ablate_ar_diffusion": ("training/study/test_ablation.py", "ablation.main("),
+    "python -m training.card": ("training/cards/test_card.py", "card.main("),
+    "worldsim evaluate": ("training/test_evaluate.py", "evaluate.main("),
+    "python -m training.evaluate": ("training/test_evaluate.py", "evaluate.main("),
+    "worldsim report moving": ("training/report/test_report.py", '"moving"'),
+    "worldsim report study": ("training/study/test_study.py", "report"),
+    "worldsim convert": ("training/convert/test_convert.py", "main([str(w)"),
+    "worldsim bench": ("training/bench/test_bench.py", "main([*words"),
+    "worldsim bench speed": ("training/benchmark/test_step.py", "benchmark.main("),
+    "python -m training.benchmark engines": ("training/benchmark/test_engines.py", "benchmark.main("),
+    "python -m training.benchmark ad": ("training/benchmark/test_ad.py", "ad.run("),
+    "worldsim dream-server": ("worldsim/dream/remote/test_remote.py", '"dream-server"'),
+    "python -c": ("test_bench_examples.py", "dream_contract("),
+}
+"""The commands of the pages, and the test that runs each, with words that take seconds; `.ci/run` runs those of pip."""
+BY_CI = ("python -m venv", "pip install", ".venv/bin/pip install", ".venv/bin/python -m pytest", ".ci/run")
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -97,6 +135,31 @@ def test_the_commands_of_a_page_know_their_words(page: Path) -> None:
             check(words)
         except ValueError as error:
             raise AssertionError(f"{' '.join(words)}: {error}") from error
+
+
+def lines(page: Path) -> list[str]:
+    """The lines of the blocks of a page that are for a shell, with their comments; one that goes on is one."""
+    parts = re.split(r"^```(.*)\n", page.read_text("utf-8"), flags=re.MULTILINE)
+    blocks = [b for kind, b in zip(parts[1::4], parts[2::4], strict=True) if kind in ("", "bash", "sh")]
+    return [line for b in blocks for line in b.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_of_a_page_is_run_by_a_test_or_says_that_it_is_not(page: Path) -> None:
+    for line in lines(page):
+        if NOT_RUN in line:
+            continue
+        for part in line.partition("#")[0].split("&&"):
+            command = part.strip().removeprefix(".venv/bin/")
+            known = command.startswith(tuple(EXECUTED)) or part.strip().startswith(BY_CI)
+            assert known or not command, f"{page.name}: {line!r} is run by no test, and does not say so"
+
+
+def test_what_is_said_to_be_run_by_a_test_is() -> None:
+    every = " ".join(line for page in PAGES for line in lines(page))
+    for command, (file, call) in EXECUTED.items():
+        assert call in (TESTS / file).read_text("utf-8"), f"{file} does not run {command}"
+        assert command in every, f"{command} is on no page"
 
 
 def test_there_are_commands_to_be_checked() -> None:

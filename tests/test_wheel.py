@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,31 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
+PACKAGES = ("worldsim", "worldsim_app", "envs", "training")
+WRITTEN_DOWN = {"ship.py", "ablation.py", "run.py"}
+"""Files that write a command into a result, beside numbers that a checkout gave."""
+
+
+def said(path: Path) -> list[str]:
+    """The texts of a module that are no docstrings."""
+    tree = ast.parse(path.read_text("utf-8"))
+    bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in bare]
+    return [node.value for node in found if isinstance(node.value, str)]
+
+
+def test_what_a_message_tells_to_type_works_without_a_checkout() -> None:
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for text in said(path):
+                assert "pip install -e" not in text, f"{path}: {text}"
+                assert "python -m training." not in text or path.name in WRITTEN_DOWN, f"{path}: {text}"
+
+
 def test_a_wheel_has_two_names_and_the_shipped_files(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77")
     here = tmp_path / "checkout"
-    for folder in ("worldsim", "worldsim_app", "envs", "training", "assets"):
+    for folder in (*PACKAGES, "assets"):
         skipped = shutil.ignore_patterns(
             "__pycache__", "*.safetensors"
         )  # tens of megabytes, and no rule is theirs

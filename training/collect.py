@@ -25,6 +25,7 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 from envs.adapters.gym_make import PREFIX
+from envs.adapters.windowless import windowless
 from envs.episodes import limits
 from envs.episodes.format import file_name
 from envs.episodes.recorder import Recorder
@@ -191,7 +192,8 @@ def main(args: list[str]) -> None:
     """Parse, collect, count."""
     config = load(CollectConfig, args)
     try:
-        recorded, before = collect(config)
+        with windowless():
+            recorded, before = collect(config)
     finally:
         for world in _worlds.values():  # of this process; an engine behind one ends with it
             world.close()

@@ -143,12 +143,13 @@ def _threads() -> str:
 def _engines() -> str:
     from worldsim import checkpoint
     from worldsim.cli.dreams import SHIPPED
-    from worldsim.engine.select import BACKENDS, chosen
+    from worldsim.engine.select import chosen, usable
     from worldsim.runtime import pick_device
 
     device = pick_device("auto")
-    taken = ", ".join(f"{n} by {chosen(checkpoint.load(n, device).model)}" for n in SHIPPED.values())
-    return f"{', '.join(BACKENDS)}; {taken}"
+    models = {name: checkpoint.load(name, device).model for name in SHIPPED.values()}
+    here = dict.fromkeys(engine for model in models.values() for engine in usable(model))
+    return f"{', '.join(here)}; {', '.join(f'{name} by {chosen(model)}' for name, model in models.items())}"
 
 
 def _worlds(found: list[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from worldsim.cli.command import command, say
 
-MISSING = 'a dream server needs packages that are not installed; run: pip install -e ".[remote]"'
+MISSING = 'a dream server needs packages that are not installed; run: pip install "worldsim[remote]"'
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def main(words: list[str]) -> None:
 
         check_installed()
 
+    from envs.adapters.windowless import windowless
     from envs.worlds import World, compilers
 
     compiling = _compiling(compilers(options.env, options.backend))
@@ -72,12 +74,13 @@ def main(words: list[str]) -> None:
         about = dreams.about(options, source, episode.meta["seed"] if episode else options.seed)
         return Sinks(options, about, rate, ReplayCheck(episode) if episode else None, networks, number)
 
-    if options.browser:
-        from worldsim.cli.browser import serve
+    with windowless() if options.headless or options.browser else nullcontext():
+        if options.browser:
+            from worldsim.cli.browser import serve
 
-        serve(options, make, sinks)
-    else:
-        run(options, make(), sinks)
+            serve(options, make, sinks)
+        else:
+            run(options, make(), sinks)
 
 
 def _networks() -> Perceptual:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from worldsim_app import doctor
 
@@ -23,6 +24,11 @@ def test_ten_lines_name_what_is_there(
     assert "unknown" not in "".join(told.values())
     assert "torch" in told["versions"] and "blocks, labmaze" in told["worlds"] and "blocks" in told["dreams"]
     assert "headless" in told["display"]
+    engines = told["engines"].partition(";")[0].replace(",", "").split()[1:]
+    assert {"cpu", "eager"} <= set(engines)
+    assert torch.cuda.is_available() or not {"tensorrt", "cudagraphs"} & set(
+        engines
+    )  # what is here, no catalogue
 
 
 def test_a_line_that_cannot_be_told_hides_no_other(

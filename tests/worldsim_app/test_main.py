@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 import run_demo
 from worldsim_app import commands, play, record, replay
 from worldsim_app.commands import COMMANDS, STAGES, Command
-from worldsim_app.main import main
+from worldsim_app.main import EPILOG, main
 
 ROOT = Path(run_demo.__file__).parent
 SCREEN = 40, 120  # lines and columns
@@ -125,6 +127,26 @@ def test_shells_complete_the_names() -> None:
     assert done.stdout.split() == ["plain,record", "plain,replay", "plain,report"]
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_after_the_line_that_help_names(tmp_path: Path) -> None:
+    script = tmp_path / "worldsim"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m worldsim_app "$@"\n')
+    script.chmod(0o755)
+    (tmp_path / "recordings").mkdir()
+    (line,) = re.findall(r'eval "[^"]+"', EPILOG)
+    words = [("worldsim re", 1), ("worldsim replay rec", 2)]
+    asked = "; ".join(
+        f"COMP_WORDS=({typed}); COMP_CWORD={at}; _worldsim_completion worldsim; echo ${{COMPREPLY[@]}}"
+        for typed, at in words
+    )
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", f"{line}; {asked}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    # A file's name is bash's own to complete: it is asked to, and finds no word of ours.
+    assert done.stdout.splitlines() == ["record replay report", ""], done.stderr
+
+
 def test_recording_is_playing_into_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(play, "main", listen)
     heard.clear()
@@ -134,12 +156,15 @@ def test_recording_is_playing_into_a_folder(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_replay_is_played_in_the_world_that_it_names(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        play.main(["--env", "gym:CartPole-v1", "--headless", "--steps", "3", "--record", str(tmp_path)]) == 0
+        main(["record", "--env", "gym:CartPole-v1", "--headless", "--steps", "3", "--record", str(tmp_path)])
+        == 0
     )
     (episode,) = map(str, tmp_path.glob("*.zip"))
+    assert main(["replay", episode, "--headless"]) == 0
+    assert "bit for bit" in capsys.readouterr().out
     monkeypatch.setattr(play, "main", listen)
     heard.clear()
     replay.main([episode, "--headless"])

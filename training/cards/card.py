@@ -99,7 +99,7 @@ def of_data(folder: Path, license: str, note: str = "") -> str:
     body = (
         f"# Episodes of `{meta['env_id']}`\n\n{len(episodes)} episodes, {frames} frames of {size}; "
         f"one stored zip each. {PLAIN_TEXT}\n\n"
-        "To train on them: `python -m training.train_autoencoder data=THIS_FOLDER out=runs/ae`.\n"
+        "To train on them: `worldsim train autoencoder data=THIS_FOLDER out=runs/ae`.\n"
     )
     return _card(
         {"license": license, "tags": ["worldsim", "world-model", "video"], "worldsim": facts}, body, note

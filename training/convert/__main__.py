@@ -144,7 +144,7 @@ def _of_source(error: OSError, path: Path) -> bool:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConvertError(f"{message}; see python -m training.convert --help")
+        raise ConvertError(f"{message}; see worldsim convert --help")
 
 
 @command

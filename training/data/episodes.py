@@ -38,7 +38,7 @@ def open_episodes(folder: Path) -> list[Episode]:
         ActionSpecMismatch: episodes of different action languages.
     """
     if not folder.is_dir():
-        raise DataError(f"no folder of episodes at {folder}; make one with `python -m training.collect`")
+        raise DataError(f"no folder of episodes at {folder}; make one with `worldsim collect`")
     found, bad = [], []
     for path in sorted(folder.glob("*.zip")):
         try:
@@ -50,9 +50,7 @@ def open_episodes(folder: Path) -> list[Episode]:
         count = f"{len(bad)} of {len(bad) + len(found)} episodes in {folder} left out"
         print(f"{count}, the first because {bad[0]}", file=sys.stderr)
     if not found:
-        raise DataError(
-            f"no episode (*.zip) in {folder}; make some with `python -m training.collect out={folder}`"
-        )
+        raise DataError(f"no episode (*.zip) in {folder}; make some with `worldsim collect out={folder}`")
     episodes = [episode for episode in found if episode.poses is not None] or found
     if len(episodes) < len(found):
         missing = len(found) - len(episodes)

@@ -88,7 +88,5 @@ def episodes(shards: list[Walks]) -> Iterator[tuple[int, int]]:
 def _shards(folder: Path) -> list[Path]:
     shards = sorted(p for p in folder.glob("*") if (p / META).exists() and not p.name.endswith(".new"))
     if not shards:
-        raise DataError(
-            f"no walks in {folder}; make some with `python -m training.collect_walks out={folder}`"
-        )
+        raise DataError(f"no walks in {folder}; make some with `worldsim train walks out={folder}`")
     return shards

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from training.loop import resume as state
 from training.loop.claim import claim
-from training.loop.progress import tell
+from training.loop.progress import preparation, tell
 
 LONGEST = 60.0
 """Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
@@ -45,14 +45,16 @@ class LoopConfig:
     """What every run is told.
 
     ``data`` and ``held_out`` are folders of episodes; without the second the last twentieth of the first is held out.
-    ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``precision`` of matrix products: fp32,
-    bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the wall-clock budget
-    summed over resumes; ``steps`` ends the run earlier where it is not 0.
+    ``out`` is the run's own folder, and ``latents`` the one where encoded episodes are kept, OUT/latents where none is
+    named; runs over one autoencoder may share it. ``threads`` is 0 for torch's own choice. ``precision`` of matrix
+    products: fp32, bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the
+    wall-clock budget summed over resumes; ``steps`` ends the run earlier where it is not 0.
     """
 
     data: str = MISSING
     held_out: str = ""
     out: str = MISSING
+    latents: str = ""
     seed: int = 0
     threads: int = 0
     precision: str = "auto"
@@ -61,6 +63,11 @@ class LoopConfig:
     save_every: float = 60.0
     sample_every: float = 120.0
     log_every: int = 20
+
+    @property
+    def encoded(self) -> Path:
+        """The folder where encoded episodes are kept."""
+        return Path(self.latents) if self.latents else Path(self.out) / "latents"
 
 
 class Learner(Protocol):
@@ -114,6 +121,7 @@ def _run(
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
     torch.set_flush_denormal(True)
     main, counters, out = accelerator.is_main_process, learner.counters, Path(config.out)
+    counters["seconds"] += preparation(config.seconds)
     first = counters["step"]
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=first or None) if main else None
     total, done = round(config.seconds), round(counters["seconds"])

@@ -35,8 +35,9 @@ class Display:
             initial=min(spent, total),
             file=stream,
             disable=not self.terminal,
-            bar_format="{desc} |{bar:24}| {postfix}",
+            bar_format="{desc} |{bar:16}| {postfix}",
             leave=False,
+            dynamic_ncols=True,  # what does not fit is cut off, and the time left stands first
         )
         self.began = time.monotonic() - spent
         self._head, self._reached, self._said = "", "", 0.0
@@ -77,7 +78,7 @@ class Display:
         left = (
             f"{clock(self.total - spent)} left" if spent < self.total else f"{clock(spent - self.total)} over"
         )
-        line = ", ".join(part for part in (self._reached, left) if part)
+        line = ", ".join(part for part in (left, self._reached) if part)
         if self.terminal:
             self.bar.n = min(spent, self.total)
             self.bar.set_description_str(self._head, refresh=False)

@@ -16,9 +16,12 @@ from training.train import generator as train_generator
 from training.train import odometry as train_odometry
 from training.train import pixels as train_pixels
 from worldsim.config import ConfigError, load
+from worldsim.runtime import pick_device
 
 SHORT = 600.0
 """Seconds of a stage below which it is told to begin faster and to look at less."""
+LIGHT = 1200.0
+"""Seconds of a whole run without a GPU below which its networks are small: large ones would see few batches."""
 MANY = 100_000  # episodes; the time ends their collection
 
 
@@ -48,6 +51,11 @@ class Config:
     def seconds(self) -> float:
         """Of the whole run."""
         return 3600 * self.hours + 60 * self.minutes
+
+    @property
+    def light(self) -> bool:
+        """Whether small networks learn more in this time, here."""
+        return self.seconds < LIGHT and pick_device("auto").type == "cpu"
 
 
 @dataclass(frozen=True)
@@ -108,20 +116,26 @@ def data(world: World, out: Path) -> Path:
 
 
 def _common(config: Config, out: Path, name: str, seconds: float) -> list[str]:
-    """What every trainer is told. Encoding, measuring and saving take a part of its time."""
-    training = max(0.6 * seconds, seconds - 15)
+    """What every trainer is told. Measuring and saving take a part of its time, and so does what comes before."""
+    training = max(0.75 * seconds, seconds - 15)
     return [
         f"out={out / name}",
         f"seconds={training:.1f}",
         f"seed={config.seed}",
         f"threads={config.threads}",
         f"precision={config.precision}",
-        f"sample_every={max(120.0, seconds / 10):.0f}",
+        # Looking on the way is for who waits for hours: measuring takes as long as some steps.
+        f"sample_every={seconds / 10 if seconds >= SHORT else 1e6:.0f}",
     ]
 
 
 def _warmup(seconds: float) -> str:
     return f"optimizer.warmup={int(min(100, max(5, seconds / 6)))}"
+
+
+def _small(part: str, depth: int) -> list[str]:
+    """A transformer of a light run."""
+    return [f"{part}.width=128", f"{part}.depth={depth}", f"{part}.heads=2"]
 
 
 def _collect(world: World, config: Config, out: Path) -> Stage:
@@ -162,9 +176,13 @@ def _memory(world: World, config: Config, out: Path, share: float) -> Stage:
             f"autoencoder={out / 'autoencoder' / 'autoencoder.safetensors'}",
             *_common(config, out, "memory", seconds),
             f"memory.scene_scale={world.scene_scale}",
+            f"latents={out / 'latents'}",
             _warmup(seconds),
             f"optimizer.ema={0.9 if seconds < SHORT else 0.995}",
-            *(["clip.batch=4", "reads.batch=8"] if seconds < SHORT else []),
+            *(["clip.batch=4", "reads.batch=8", "held_out_batches=2"] if seconds < SHORT else []),
+            *(_small("denoiser", 3) if config.light else []),
+            # Most of what a random player survives is short, and shorter clips are more of them.
+            *(["clip.length=8"] if config.light and not world.posed else []),
         ]
 
     line = "memory, its reader, denoiser and dead reckoning"
@@ -176,6 +194,8 @@ def _poseless(world: World, config: Config, out: Path) -> list[Stage]:
 
 
 def _posed(world: World, config: Config, out: Path) -> list[Stage]:
+    latents = f"latents={out / 'latents'}"  # of one autoencoder, encoded once
+
     def part(before: str, name: str, seconds: float) -> list[str]:
         return [
             f"data={data(world, out)}",
@@ -184,12 +204,14 @@ def _posed(world: World, config: Config, out: Path) -> list[Stage]:
         ]
 
     def odometry(seconds: float) -> list[str]:
-        return [*part("memory", "odometry", seconds), _warmup(seconds)]
+        return [*part("memory", "odometry", seconds), latents, _warmup(seconds)]
 
     def pixels(seconds: float) -> list[str]:
-        words = [*part("odometry", "pixels", seconds), f"head_start={int(min(600, max(5, seconds / 3)))}"]
+        words = [*part("odometry", "pixels", seconds), latents]
+        words.append(f"head_start={int(min(600, max(5, seconds / 3)))}")
         if seconds < SHORT:
             words += ["dreams.first=1", "dreams.longest=48", "dreams.every=50", _warmup(seconds)]
+            words.append("held_out_batches=4")
         return words
 
     def walks(seconds: float) -> list[str]:
@@ -206,12 +228,15 @@ def _posed(world: World, config: Config, out: Path) -> list[Stage]:
             *_common(config, out, "generator", seconds),
         ]
         if seconds < SHORT:
-            return [*words, "compile=false", "clip.batch=8", "rates.warmup=10", "rates.ema=0.95"]
+            words += ["compile=false", "clip.batch=8", "rates.warmup=10", "rates.ema=0.95"]
+            return [*words, *(_small("generator", 4) if config.light else [])]
         return words if compiles() else [*words, "compile=false"]
 
+    # A generator takes the denoiser's place: in a short run that is only good enough to learn the memory of pixels by.
+    sees, remembers = (20.0, 8.0) if config.light else (14.0, 14.0)
     return [
-        _autoencoder(world, config, out, 14.0),
-        _memory(world, config, out, 14.0),
+        _autoencoder(world, config, out, sees),
+        _memory(world, config, out, remembers),
         Stage("odometry", "dead reckoning alone", 5.0, train_odometry.main, train_odometry.Config, odometry),
         Stage("pixels", "the memory of pixels", 11.0, train_pixels.main, train_pixels.Config, pixels),
         Stage("walks", "the episodes in latents", 4.0, collect_walks.main, collect_walks.Config, walks),

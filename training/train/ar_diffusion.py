@@ -32,13 +32,9 @@ from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig
 
 @dataclass
 class Config(LoopConfig):
-    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions.
-
-    ``latents`` is the folder where encoded episodes are kept, RUN/latents where none is named; runs may share one.
-    """
+    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions."""
 
     autoencoder: str = MISSING
-    latents: str = ""
     length: int = 16
     batch: int = 8
     timesteps: str = "fopp"
@@ -62,9 +58,7 @@ def main(args: list[str]) -> int:
     both = open_both(config.data, config.held_out, shape.size)
     sources, held = long_enough(both, config.length + 1, config.data)
     meta = sources[0].meta
-    out = Path(config.out)
-    cache = Path(config.latents) if config.latents else out / "latents"
-    episodes, held_out = encode_both((sources, held), autoencoder, cache, accelerator)
+    episodes, held_out = encode_both((sources, held), autoencoder, config.encoded, accelerator)
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     begin_over(model, autoencoder, episodes)

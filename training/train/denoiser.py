@@ -47,8 +47,11 @@ from worldsim.models.world_model import WorldModel
 
 @dataclass
 class Config(LoopConfig):
+    """``held_out_batches`` are what the losses that are told at the end are means of."""
+
     autoencoder: str = MISSING
     init: str = ""
+    held_out_batches: int = 8
     clip: ClipConfig = field(default_factory=ClipConfig)
     reads: ReadsConfig = field(default_factory=ReadsConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
@@ -95,7 +98,7 @@ def main(args: list[str]) -> int:
     sources, held_sources = long_enough(both_sources, config.clip.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
-    episodes, held_out = encode_both((sources, held_sources), autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both((sources, held_sources), autoencoder, config.encoded, accelerator)
     model_config = ModelConfig(
         size=int(meta["size"]),
         fov=float(meta["fov"] or ModelConfig.fov),
@@ -130,7 +133,7 @@ def main(args: list[str]) -> int:
 
     both = (episodes, held_out)
     ema, result = fit(
-        objective, losses_on, both, config, config.optimizer, accelerator, batches=8, log_images=log_images
+        objective, losses_on, both, config, config.optimizer, accelerator, config.held_out_batches, log_images
     )
     if accelerator.is_main_process:
         ema.model.cpu()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,9 +99,8 @@ def main(args: list[str]) -> int:
     accelerator = launch(config)
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
-    out = Path(config.out)
     both = opened(loaded, config.data, config.held_out, config.length + 1)
-    episodes, held_out = encode_both(both, model.autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

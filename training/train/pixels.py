@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,8 @@ from worldsim.models.world_model import WorldModel
 class Config(LoopConfig):
     """``recall_horizon``: what the checkpoint says, or another number (:class:`worldsim.config.ModelConfig`).
 
-    ``walks`` frames a step for the distances, each with ``others`` more, and ``batch`` dreamt frames."""
+    ``walks`` frames a step for the distances, each with ``others`` more, and ``batch`` dreamt frames;
+    ``held_out_batches`` of 16 are what is told at the end a mean of."""
 
     checkpoint: str = MISSING
     fresh: bool = False
@@ -52,6 +52,7 @@ class Config(LoopConfig):
     others: int = 3
     head_start: int = 600
     ssim_weight: float = 0.5
+    held_out_batches: int = 16
     dreams: DreamsConfig = field(default_factory=DreamsConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=2e-3, warmup=60, ema=0.99))
 
@@ -95,11 +96,13 @@ def with_pixels(model: WorldModel, fresh: bool = False, horizon: int = 0) -> Wor
 
 
 @torch.no_grad()
-def worth(model: WorldModel, module: Mixing, dreams: RecallBuffer, seed: int) -> dict[str, float]:
+def worth(
+    model: WorldModel, module: Mixing, dreams: RecallBuffer, seed: int, batches: int
+) -> dict[str, float]:
     """SSIM of held-out dreamt frames as they were drawn and as they are shown, and their number."""
     device, rng = next(model.parameters()).device, np.random.default_rng(seed)
     scores: dict[str, list[float]] = {"drawn": [], "shown": []}
-    for _ in range(16):
+    for _ in range(batches):
         batch = dreams.pick(16, rng).to(device)
         drawn = model.autoencoder.decode(batch.latents)
         true = to_uint8(batch.true)
@@ -113,9 +116,9 @@ def worth(model: WorldModel, module: Mixing, dreams: RecallBuffer, seed: int) ->
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)
-    begun, out = checkpoint.load(config.checkpoint, accelerator.device), Path(config.out)
+    begun = checkpoint.load(config.checkpoint, accelerator.device)
     sources, held = opened(begun, config.data, config.held_out, SHORTEST)
-    episodes, _ = encode_both((sources, held), begun.model.autoencoder, out / "latents", accelerator)
+    episodes, _ = encode_both((sources, held), begun.model.autoencoder, config.encoded, accelerator)
     model = with_pixels(begun.model, config.fresh, config.recall_horizon)
     loaded = Loaded(model, begun.description, begun.path)
     pairs = list(zip(sources, episodes, strict=True))
@@ -147,7 +150,7 @@ def main(args: list[str]) -> int:
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
         unseen = RecallBuffer(loaded, held, replace(config.dreams, first=min(4, len(held))))
         unseen.refresh(config.seed, 0, 0)
-        result["held_out"] = worth(model, ema, unseen, config.seed)
+        result["held_out"] = worth(model, ema, unseen, config.seed, config.held_out_batches)
         publish_part(config.out, loaded, "pixels", result)
     return 0
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,7 +80,7 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     both = opened(loaded, config.data, config.held_out, 2)
-    episodes, held_out = encode_both(both, model.autoencoder, Path(config.out) / "latents", accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator)
     if not readable(episodes):
         raise DataError(
             f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "

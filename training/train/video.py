@@ -98,8 +98,7 @@ def main(args: list[str]) -> int:
     both = open_both(config.data, config.held_out)
     sources, held = long_enough(both, config.clip.length + 1, config.data)
     meta = sources[0].meta
-    out = Path(config.out)
-    episodes, held_out = encode_both((sources, held), autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both((sources, held), autoencoder, config.encoded, accelerator)
     shape = config.model
     shape.size, shape.autoencoder = int(meta["size"]), autoencoder_config
     if config.autoencoder.startswith(SD3):

@@ -49,7 +49,7 @@ KINDS = {
         "model",
         WorldModel,
         "which plays by its own method; leave method=NAME out, "
-        "or train a video model with `python -m training.train_video`",
+        "or train a video model with `worldsim train video`",
     ),
     "video": Kind("video", VideoModel, "which needs a method; name one with method=NAME"),
     "ar_diffusion": Kind(

@@ -173,7 +173,7 @@ def _autoencoder(path: Path, kind: str, configure: Callable[..., C], build: Call
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise CheckpointError(
-            f"no {kind} at {path}; train one with `python -m training.train_{kind}`"
+            f"no {kind} at {path}; train one with `worldsim train {kind.replace('_', '-')}`"
         ) from None
     except DAMAGE as error:
         reason = mismatch(error)

@@ -160,7 +160,7 @@ def find(name: str, device: torch.device | str = "cpu", method: str = "") -> Sou
             raise DreamError(f"a dream server has its own method; leave method={method} out")
         if not all(find_spec(needed) for needed in ("msgpack", "websockets")):
             raise DreamError(
-                'a dream on another machine needs packages that are not installed; run: pip install -e ".[remote]"'
+                'a dream on another machine needs packages that are not installed; run: pip install "worldsim[remote]"'
             )
         from worldsim.dream.remote.link import Link
 

@@ -116,12 +116,15 @@ def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32")
     return engine
 
 
+def usable(model: WorldModel) -> list[str]:
+    """The names of the backends that can step a model on this machine, the fastest first."""
+    machine = probe()
+    return [name for name, entry in BACKENDS.items() if not entry.lacks(model, machine)]
+
+
 def chosen(model: WorldModel) -> str:
     """The name of the backend that ``auto`` takes for a model on this machine."""
-    machine = probe()
-    return next(
-        name for name, entry in BACKENDS.items() if not entry.asked_for and not entry.lacks(model, machine)
-    )
+    return next(name for name in usable(model) if not BACKENDS[name].asked_for)
 
 
 def _precision(name: str, asked: str, resolved_to: str, device: torch.device) -> str:

@@ -11,7 +11,7 @@ from worldsim.session.network import HOST, AddressError, is_local, listen, url
 
 NEEDED = ("starlette", "uvicorn", "websockets")
 PORT = 8765
-MISSING = 'playing in a browser needs packages that are not installed; run: pip install -e ".[browser]"'
+MISSING = 'playing in a browser needs packages that are not installed; run: pip install "worldsim[browser]"'
 
 
 class ServerError(ValueError):

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import struct
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
+from training.loop.progress import listening, preparation
 from training.pipeline import plan
 from training.pipeline.__main__ import for_stages, main
 from training.pipeline.display import Display, clock
@@ -17,8 +24,9 @@ from training.pipeline.state import State
 from training.pipeline.worlds import find
 from training.train import autoencoder as train_autoencoder
 from training.train import denoiser as train_denoiser
+from training.train import generator as train_generator
 from worldsim import checkpoint
-from worldsim.config import ConfigError
+from worldsim.config import ConfigError, load
 
 SMALL = [
     "minutes=1",
@@ -69,6 +77,8 @@ def test_recordings_become_a_dream_and_a_kill_costs_nothing_that_was_done(
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert 0 < scores["ahead"]["dream"]["1"]["ssim"]["mean"] < 1
     assert "held_out" in (tmp_path / "run" / "log.txt").read_text()  # what the stages print
+    assert len(list((tmp_path / "run" / "latents").glob("*.npy"))) == 3  # encoded once, for every stage
+    assert not list((tmp_path / "run").glob("*/latents"))
 
     monkeypatch.setattr(train_denoiser, "main", again)
     assert main(words) == 0  # done: it says again how to play it
@@ -89,6 +99,33 @@ def test_a_world_that_tells_no_pose_takes_the_path_that_needs_none(recordings: P
     assert names(str(recordings)) == posed
     short = record(tmp_path / "short", episodes=2, steps=20)
     assert names(str(short)) == ["autoencoder", "memory"]
+
+
+def test_a_short_run_without_a_gpu_trains_small_networks_and_looks_at_nothing_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def widths(minutes: float, device: str) -> list[int]:
+        monkeypatch.setattr(plan, "pick_device", lambda _: torch.device(device))
+        config = plan.Config(minutes=minutes)
+        stages = {s.name: s for s in plan.stages(find("labmaze"), config, tmp_path, {})}
+        memory = load(train_denoiser.Config, stages["memory"].given(30.0))
+        generator = load(train_generator.Config, stages["generator"].given(100.0))
+        assert memory.sample_every > 1000
+        return [memory.denoiser.width, generator.generator.width]
+
+    assert widths(5, "cpu") == [128, 128]
+    (_, _, memory) = plan.stages(find("gym:CartPole-v1"), plan.Config(minutes=5), tmp_path, {})
+    assert load(train_denoiser.Config, memory.given(100.0)).clip.length == 8  # its episodes are short
+    assert widths(5, "cuda") == widths(60, "cpu") == [192, 256]
+
+
+def test_what_comes_before_training_is_of_the_time_of_a_stage_and_not_of_a_command_alone() -> None:
+    assert preparation(100.0) == 0.0
+    with listening(lambda share, numbers: None):
+        time.sleep(0.02)
+        assert 0.02 <= preparation(100.0) < 50.0
+        assert preparation(0.02) == 0.01  # half is training
+    assert preparation(100.0) == 0.0
 
 
 def test_it_plays_where_it_was_trained() -> None:
@@ -149,6 +186,24 @@ def test_words_for_a_stage_begin_with_its_name() -> None:
     assert asked == {"generator": ["clip.batch=4", "steps=3"]}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a pseudo-terminal")
+def test_on_a_narrow_terminal_the_time_left_is_seen_and_nothing_wraps() -> None:
+    import fcntl
+    import pty
+    import termios
+
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    with os.fdopen(end, "w") as stream, Display(3600, stream) as display:
+        display.stage("2/3", "memory")
+        display.reached(0.25, dict.fromkeys(("loss", "denoise", "guess", "odometry"), 0.5))
+        display._refresh()
+    shown = [line for line in re.split(r"[\r\n]+", os.read(terminal, 65536).decode()) if "memory" in line]
+    os.close(terminal)
+    assert "2/3 memory" in shown[-1] and "left, 25%" in shown[-1]
+    assert max(map(len, shown)) <= 60
+
+
 def test_where_there_is_no_terminal_lines_say_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.pipeline.display.EVERY", 0.0)
     stream = io.StringIO()
@@ -157,5 +212,5 @@ def test_where_there_is_no_terminal_lines_say_what_is_left(monkeypatch: pytest.M
         display.stage("2/3", "memory")
         display.reached(0.25, {"step": 12.0, "loss": 0.5})
         display._refresh()
-    assert "2/3 memory: 25%, step 12, loss 0.500, 1h00 left" in stream.getvalue()
+    assert "2/3 memory: 1h00 left, 25%, step 12, loss 0.500" in stream.getvalue()
     assert [clock(x) for x in (5, 65, 3661)] == ["0:05", "1:05", "1h01"]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,23 @@ def report(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, dict[s
     assert main(list(words)) == 0
     printed = capsys.readouterr().out
     return printed, json.loads(printed.splitlines()[-1])
+
+
+def test_a_video_becomes_a_moving_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with av.open(str(tmp_path / "v.mp4"), "w") as video:
+        stream = video.add_stream("libx264", rate=10)
+        stream.width, stream.height = 64, 32
+        for i in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 64, 3), 12 * i, np.uint8), "rgb24")
+            video.mux(stream.encode(frame))
+        video.mux(stream.encode())
+    out = tmp_path / "v.webp"
+    _, found = report(
+        capsys, "moving", f"video={tmp_path / 'v.mp4'}", f"out={out}", "seconds=1", "width=32", "fps=5"
+    )
+    with Image.open(out) as picture:
+        assert getattr(picture, "n_frames", 1) == found["frames"] == 5
+        assert picture.size == (32, 16)
 
 
 @pytest.mark.parametrize("name", methods.names())

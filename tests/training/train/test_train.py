@@ -284,6 +284,6 @@ def test_frames_and_actions_of_ones_own_train_without_a_word_about_their_world(t
 
 def test_no_data_is_one_sentence_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_autoencoder.main([f"data={tmp_path / 'none'}", f"out={tmp_path}"]) == 2
-    assert "training.collect" in capsys.readouterr().err
+    assert "worldsim collect" in capsys.readouterr().err
     assert train_denoiser.main([f"data={tmp_path}", f"out={tmp_path}", "autoencoder=nothing", "sed=1"]) == 2
     assert "did you mean 'seed'" in capsys.readouterr().err
