@@ -15,10 +15,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from training.loop import resume as state
 from training.loop.progress import tell
+from training.loop.trackers import open_writer
 from training.loop.train import LoopConfig
 
 LONGEST = 60.0
@@ -142,7 +142,7 @@ class FastRun:
             losses_of: losses of a step by name, ``loss`` what is minimised, and how many frames it saw.
         """
         c, r, main = self.config, self.rates, self.accelerator.is_main_process
-        writer = SummaryWriter(str(self.out / "tensorboard")) if main else None
+        writer = open_writer(c, self.accelerator, self.counters["step"])
         peak = {name: o.param_groups[0]["lr"] for name, o in optimizers(self.network, r, self.blocks).items()}
         saved = last = time.monotonic()
         first = self.counters["step"]
@@ -176,8 +176,9 @@ class FastRun:
                     running[name] = 0.98 * running.get(name, v) + 0.02 * v
                 if main:
                     tell(progress, {"step": step + 1, **running})
-                if writer and step % c.log_every == 0:
-                    for name, mean in running.items():
+                if main and step % c.log_every == 0:
+                    for name, mean in running.items() if writer else ():
+                        assert writer is not None
                         writer.add_scalar(f"train/{name}", mean, step)
                     line = {k: round(v) for k, v in self.counters.items()}
                     print(json.dumps(line | {k: round(v, 4) for k, v in running.items()}), flush=True)

@@ -15,12 +15,13 @@ from accelerate.utils import broadcast
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training.loop import resume as state
 from training.loop.claim import claim
+from training.loop.cluster import LOCAL, Place
 from training.loop.progress import tell
+from training.loop.trackers import TENSORBOARD, Writer, check, open_writer
 
 
 @dataclass
@@ -43,7 +44,9 @@ class LoopConfig:
     ``data`` and ``held_out`` are folders of episodes; without the second the last twentieth of the first is held out.
     ``out`` is the run's own folder. ``threads`` is 0 for torch's own choice. ``precision`` of matrix products: fp32,
     bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the wall-clock budget
-    summed over resumes; ``steps`` ends the run earlier where it is not 0.
+    summed over resumes; ``steps`` ends the run earlier where it is not 0. ``tracker``: tensorboard (in ``out``),
+    wandb, mlflow or none. ``cluster``: where episodes are encoded before training, local or a Ray cluster
+    (docs/cluster.md).
     """
 
     data: str = MISSING
@@ -57,6 +60,12 @@ class LoopConfig:
     save_every: float = 60.0
     sample_every: float = 120.0
     log_every: int = 20
+    tracker: str = TENSORBOARD
+    cluster: str = LOCAL
+
+    def __post_init__(self) -> None:
+        check(self.tracker)
+        Place(self.cluster)
 
 
 def train(
@@ -66,7 +75,7 @@ def train(
     accelerator: Accelerator,
     optimizer_config: OptimizerConfig,
     config: LoopConfig,
-    sample: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
+    sample: Callable[[nn.Module, Writer, int], None] | None = None,
     rates: dict[str, float] | None = None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Minimise ``loss_of(model, step)["loss"]``; the EMA model and the counters (steps, seconds, last losses).
@@ -88,7 +97,7 @@ def _train(
     accelerator: Accelerator,
     o: OptimizerConfig,
     config: LoopConfig,
-    sample: Callable[[nn.Module, SummaryWriter, int], None] | None,
+    sample: Callable[[nn.Module, Writer, int], None] | None,
     rates: dict[str, float] | None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
@@ -100,7 +109,7 @@ def _train(
     ema.to(accelerator.device)
     wrapped, fast = accelerator.prepare(model, optimizer)
     main = accelerator.is_main_process
-    writer = SummaryWriter(str(out / "tensorboard"), purge_step=counters["step"] or None) if main else None
+    writer = open_writer(config, accelerator, counters["step"])
     done, total = round(counters["seconds"]), round(config.seconds)
     bar = tqdm(total=total, initial=done, unit="s", disable=not main, mininterval=2.0)
     saved = sampled = time.monotonic()
@@ -126,7 +135,7 @@ def _train(
             counters["step"], counters["seconds"] = step + 1, time.monotonic() - began
             tell(progress, {"step": step + 1} | _average(running, losses))
             now = time.monotonic()
-            if writer and step % config.log_every == 0:
+            if main and step % config.log_every == 0:
                 _log(writer, bar, running, step, min(counters["seconds"], config.seconds))
             if now - saved > config.save_every:
                 save()
@@ -172,9 +181,10 @@ def _follow(ema: AveragedModel, model: nn.Module, averaging: bool) -> None:
         ema.module.load_state_dict(model.state_dict())
 
 
-def _log(writer: SummaryWriter, bar: Any, running: dict[str, float], step: int, seconds: float) -> None:
-    """The running means to TensorBoard and to the bar."""
-    for name, mean in running.items():
+def _log(writer: Writer | None, bar: Any, running: dict[str, float], step: int, seconds: float) -> None:
+    """The running means to the tracker and to the bar."""
+    for name, mean in running.items() if writer else ():
+        assert writer is not None
         writer.add_scalar(f"train/{name}", mean, step)
     bar.set_postfix({"step": step, **{k: f"{v:.4f}" for k, v in running.items()}}, refresh=False)
     bar.update(round(seconds) - bar.n)

@@ -18,7 +18,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
+from training.data.episodes import LatentEpisode, action_statistics, long_enough, open_both
+from training.loop.encode import encode_both
 from training.loop.fit import fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
@@ -64,7 +65,7 @@ def main(args: list[str]) -> int:
     meta = sources[0].meta
     out = Path(config.out)
     cache = Path(config.latents) if config.latents else out / "latents"
-    episodes, held_out = encode_both((sources, held), autoencoder, cache, accelerator)
+    episodes, held_out = encode_both((sources, held), autoencoder, cache, accelerator, config)
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     model.autoencoder.load_state_dict(autoencoder.state_dict())

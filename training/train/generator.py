@@ -23,7 +23,6 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips
@@ -34,6 +33,7 @@ from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving
 from training.loop.finetune import save_part
 from training.loop.launch import launch
 from training.loop.progress import tell
+from training.loop.trackers import open_writer
 from training.loop.train import LoopConfig
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
@@ -129,7 +129,7 @@ class Run:
         wrapped = self.accelerator.prepare(self.objective)
         fast: nn.Module = torch.compile(wrapped, dynamic=False) if c.compile else wrapped  # type: ignore[assignment]
         first = self.counters["step"]
-        writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=first or None) if main else None
+        writer = open_writer(c, self.accelerator, first)
         batches = self.clips.ahead(c.seed, self.counters["step"], self.accelerator.process_index)
         peak = {name: o.param_groups[0]["lr"] for name, o in optimizers(self.objective.generator, r).items()}
         saved = last = time.monotonic()
@@ -159,8 +159,9 @@ class Run:
                     running[name] = 0.98 * running.get(name, v) + 0.02 * v
                 if main:
                     tell(progress, {"step": step + 1, **running})
-                if writer and step % c.log_every == 0:
-                    for name, mean in running.items():
+                if main and step % c.log_every == 0:
+                    for name, mean in running.items() if writer else ():
+                        assert writer is not None
                         writer.add_scalar(f"train/{name}", mean, step)
                     frames = (step + 1) * c.clip.batch * c.clip.length * self.accelerator.num_processes
                     record = {"step": step + 1, "frames": frames, "seconds": round(self.counters["seconds"])}

@@ -21,7 +21,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import RowNoise
-from training.data.episodes import LatentEpisode, encode_both
+from training.data.episodes import LatentEpisode
+from training.loop.encode import encode_both
 from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -103,7 +104,7 @@ def main(args: list[str]) -> int:
     model = loaded.model
     out = Path(config.out)
     both = opened(loaded, config.data, config.held_out, config.length + 1)
-    episodes, held_out = encode_both(both, model.autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, out / "latents", accelerator, config)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

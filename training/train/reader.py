@@ -21,7 +21,7 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.data.episodes import DataError, LatentEpisode, encode_both
+from training.data.episodes import DataError, LatentEpisode
 from training.data.returning_views import (
     OLDER_THAN,
     ReadsConfig,
@@ -31,6 +31,7 @@ from training.data.returning_views import (
     readable,
     reading_loss,
 )
+from training.loop.encode import encode_both
 from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -82,7 +83,9 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     both = opened(loaded, config.data, config.held_out, 2)
-    episodes, held_out = encode_both(both, model.autoencoder, Path(config.out) / "latents", accelerator)
+    episodes, held_out = encode_both(
+        both, model.autoencoder, Path(config.out) / "latents", accelerator, config
+    )
     if not readable(episodes):
         raise DataError(
             f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "

@@ -24,7 +24,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, action_statistics, encode_both, long_enough, open_both
+from training.data.episodes import LatentEpisode, action_statistics, long_enough, open_both
+from training.loop.encode import encode_both
 from training.loop.fit import fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
@@ -99,7 +100,7 @@ def main(args: list[str]) -> int:
     sources, held = long_enough(both, config.clip.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
-    episodes, held_out = encode_both((sources, held), autoencoder, out / "latents", accelerator)
+    episodes, held_out = encode_both((sources, held), autoencoder, out / "latents", accelerator, config)
     shape = config.model
     shape.size, shape.autoencoder = int(meta["size"]), autoencoder_config
     if config.autoencoder.startswith(SD3):
