@@ -11,6 +11,7 @@ whose share covers it; what is there already is not played again. Held-out walks
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -166,7 +167,7 @@ def _loaded(name: str, device: str) -> Loaded:
     return checkpoint.load(name, torch.device(device))
 
 
-def _write(folder: Path, loaded: Loaded, rows: list[tuple[np.ndarray, ...]]) -> None:
+def _write(folder: Path, loaded: Loaded, rows: Sequence[tuple[np.ndarray, ...]]) -> None:
     d = loaded.description
     meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
     write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)

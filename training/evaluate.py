@@ -87,7 +87,7 @@ def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
         )
         raise ConfigError(f"alone=: {what}, of which there is no Fréchet distance here")
     networks = tasks.networks_of(config.perceptual, str(device))
-    play = Play(config, cluster, source, "" if here or not config.out else f"{config.out}.episodes")
+    play = Play(cluster, source, "" if here or not config.out else f"{config.out}.episodes")
     result = _head(config, source, networks) | {"hardware": hardware(device)}
     if config.method == ALL:
         result["methods"] = {}
@@ -112,15 +112,15 @@ class Play:
         kept: folder of what each gave, from which a command that was ended goes on; empty for none.
     """
 
-    config: Config
     cluster: Cluster
     source: Source
     kept: str
 
     def __call__(self, kind: str, config: Config, episodes: list[Episode], networks: Any) -> list[Any]:
         """What each episode gave, in their order."""
-        mark = self.source.loaded.fingerprint if self.source.loaded is not None else ""
-        config = replace(config, perceptual="true" if networks else "false")
+        loaded = self.source.loaded
+        mark = "" if loaded is None else f"{loaded.fingerprint} {loaded.description!r}"
+        config = config if networks else replace(config, perceptual="false")
         files = [str(episode.path) for episode in episodes]
         parts = [
             Part(kind, config, f, files[0], i, self.kept if mark else "", mark) for i, f in enumerate(files)

@@ -16,7 +16,7 @@ import torch
 from envs.episodes.episode import Episode
 from training.evaluation import scores
 from training.evaluation.ahead import ahead_player
-from training.evaluation.config import Config, dream_of
+from training.evaluation.config import ALL, Config, dream_of
 from training.evaluation.free_running import left_alone
 from training.evaluation.needle import needle_player
 from worldsim.dream import registry
@@ -39,7 +39,7 @@ class Part:
         episode: its file; like: that of one of the same folder, the same for all.
         index: of the episode in its folder.
         kept: the folder that keeps what it gave, empty for none.
-        mark: of the model's weights.
+        mark: of the model, its weights and what it says of itself.
     """
 
     kind: str
@@ -82,10 +82,16 @@ def play(part: Part) -> Any:
     return found
 
 
-@lru_cache(maxsize=1)
+_SOURCES: dict[tuple[str, str, str], Source] = {}
+
+
 def source_of(checkpoint: str, device: str, method: str) -> Source:
-    """What dreams are made of, once a process; :func:`worldsim.dream.registry.find` has the errors."""
-    return registry.find(checkpoint, torch.device(device), method)
+    """What dreams are made of, once a process for all methods of a video model; :func:`worldsim.dream.registry.find`
+    has the errors."""
+    key = (checkpoint, device, method if method in ("", registry.PAIR) else ALL)
+    if key not in _SOURCES:
+        _SOURCES[key] = registry.find(checkpoint, torch.device(device), method)
+    return _SOURCES[key]
 
 
 @lru_cache(maxsize=1)
@@ -96,8 +102,9 @@ def networks_of(asked: str, device: str) -> Perceptual | None:
 
 def forget() -> None:
     """Let go of all models: a checkpoint may be another one the next time."""
-    for cached in (source_of, networks_of, _player):
-        cached.cache_clear()
+    _SOURCES.clear()
+    networks_of.cache_clear()
+    _player.cache_clear()
 
 
 @lru_cache(maxsize=3)

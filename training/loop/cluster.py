@@ -87,7 +87,9 @@ HERE = Place()
 class Engine(Protocol):
     """What begins tasks."""
 
-    lost: tuple[type[Exception], ...]
+    @property
+    def lost(self) -> tuple[type[Exception], ...]:
+        """The errors of a worker that died."""
 
     def room(self) -> int:
         """How many tasks are to be begun and not ended, at most."""
@@ -152,8 +154,8 @@ class Cluster:
             raise
         if in_a_row >= GIVE_UP:
             print(f"given up after {GIVE_UP} failures in a row", file=sys.stderr)
-        for name, error in failed[1:]:
-            print(f"failed: {name}: {one_line(error)}", file=sys.stderr)
+        for name, why in failed[1:]:
+            print(f"failed: {name}: {one_line(why)}", file=sys.stderr)
         if failed:
             raise failed[0][1]
 
@@ -183,7 +185,7 @@ def started(place: Place) -> Iterator[Cluster]:
 class _Here:
     """This process, one task after the other."""
 
-    lost = ()
+    lost: tuple[type[Exception], ...] = ()
 
     def room(self) -> int:
         return 1
@@ -206,7 +208,7 @@ class _Here:
 class _Pool:
     """Processes of this machine, each an executor of one: the death of one is no other's."""
 
-    lost = (BrokenProcessPool,)
+    lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
 
     def __init__(self, place: Place) -> None:
         os.environ.setdefault("NUMBA_NUM_THREADS", "1")

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from training.loop.trackers import NONE, TENSORBOARD
+from training.loop.trackers import NONE, TENSORBOARD, check_installed
 from training.loop.train import LoopConfig
 from worldsim.runtime import pick_device, precision
 
@@ -16,6 +16,7 @@ def launch(config: LoopConfig, *, partial: bool = False) -> Accelerator:
 
     Raises:
         DeviceError: a precision that does not exist.
+        TrackerError: a tracker that is not installed.
 
     Args:
         partial: whether some steps leave weights without a gradient, which a distributed launcher has to be told.
@@ -23,6 +24,7 @@ def launch(config: LoopConfig, *, partial: bool = False) -> Accelerator:
     if config.threads:
         torch.set_num_threads(config.threads)
     unused = [DistributedDataParallelKwargs(find_unused_parameters=True)] if partial else []
+    check_installed(config.tracker)
     log_with = None if config.tracker in (TENSORBOARD, NONE) else config.tracker
     asked = precision(config.precision, pick_device("auto"))
     accelerator = Accelerator(

@@ -25,7 +25,7 @@ class RayEngine:
     def __init__(self, place: Place) -> None:
         self._ray = ray = _connected(place)
         # A task's own error is a RayTaskError; all others are of a worker, of its machine, or of what went with them.
-        self.lost = (ray.exceptions.RayError,)
+        self.lost: tuple[type[Exception], ...] = (ray.exceptions.RayError,)
         one: dict[str, Any] = {"num_cpus": 1, "max_retries": 0, "scheduling_strategy": "SPREAD"}
         one |= {"num_gpus": place.gpus} if place.gpus else {}
         one |= {"max_calls": 1} if place.apart else {}

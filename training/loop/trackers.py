@@ -41,13 +41,21 @@ class Writer(Protocol):
 
 
 def check(tracker: str) -> None:
-    """Whether a word names a tracker that is installed.
+    """Whether a word names a tracker.
 
     Raises:
-        TrackerError: it does not, or it is not.
+        TrackerError: it does not.
     """
     if tracker not in NEEDED:
         raise TrackerError(f"expected tracker={', '.join(NEEDED)}, found tracker={tracker}")
+
+
+def check_installed(tracker: str) -> None:
+    """Whether what a tracker needs is here.
+
+    Raises:
+        TrackerError: it is not.
+    """
     if (needed := NEEDED[tracker]) and find_spec(needed) is None:
         raise TrackerError(f"tracker={tracker} needs {needed}, which is not here: pip install {needed}")
 

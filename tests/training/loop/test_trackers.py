@@ -98,7 +98,7 @@ def test_a_tracker_that_there_is_not_is_one_sentence(monkeypatch: pytest.MonkeyP
         LoopConfig(tracker="paper")
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(TrackerError, match="tracker=wandb needs wandb, which is not here: pip install wandb"):
-        LoopConfig(tracker="wandb")
+        launch(LoopConfig(tracker="wandb"))
 
 
 def test_mlflow_keeps_what_it_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
