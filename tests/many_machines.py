@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -146,13 +147,13 @@ def ray_cluster(nodes: int) -> Iterator[tuple[Any, list[Any]]]:
             with _begun(ray, Cluster, nodes) as made:
                 yield made
                 return
-        except _NotBegun:
+        except NotBegun:
             continue
-    raise AssertionError("Ray did not begin three times")
+    raise NotBegun("Ray did not begin, three times: the machine is too busy, or does not let it")
 
 
-class _NotBegun(Exception):
-    pass
+class NotBegun(ValueError):
+    """Ray is not there; in a command exit code 2."""
 
 
 @contextmanager
@@ -161,15 +162,32 @@ def _begun(ray: Any, Cluster: Any, nodes: int) -> Iterator[tuple[Any, list[Any]]
     cluster = Cluster()
     try:
         try:
-            cluster.add_node(include_dashboard=False, **small)
-            others = [cluster.add_node(**small) for _ in range(nodes - 1)]
+            cluster.add_node(include_dashboard=False, **small, **_ports())
+            others = [cluster.add_node(**small, **_ports()) for _ in range(nodes - 1)]
             ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
-            raise _NotBegun from error
+            raise NotBegun(str(error)) from error
         yield cluster, others
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def _ports() -> dict[str, int]:
+    """Of a node's agents: one that chooses its own has 15 seconds to say which, and a busy machine needs longer."""
+    names = (
+        "metrics_agent_port",
+        "metrics_export_port",
+        "dashboard_agent_listen_port",
+        "runtime_env_agent_port",
+    )
+    sockets = [socket.socket() for _ in names]
+    for one in sockets:
+        one.bind(("", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return dict(zip(names, ports, strict=True))
 
 
 def worker_of_ray() -> int | None:

@@ -146,6 +146,8 @@ def test_a_ray_cluster_that_loses_a_machine_makes_the_bytes_of_one_process(tmp_p
     done = subprocess.run(
         [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
+    if done.returncode == 2 and "Ray did not begin" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("killed") == 3, done.stdout
     assert '"differ": 0' in done.stdout.splitlines()[-1]

@@ -103,6 +103,7 @@ def test_a_tracker_that_there_is_not_is_one_sentence(monkeypatch: pytest.MonkeyP
 
 def test_mlflow_keeps_what_it_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs mlflow: pip install mlflow-skinny")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
     config = _config(tmp_path / "run", tracker="mlflow")
     _trained(config, launch(config))
