@@ -9,8 +9,8 @@ many frames ago they were last seen, for the full memory and for its forgetful t
 comes back was seen in the dream alone. Intervals are 95% bootstraps over episodes.
 *Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
 of them to all true frames, beside that of other true worlds under these actions, and how many dreams collapse;
-``strips=FILE.png`` shows them. ``second=false`` leaves a second denoiser out; ``alone_after=N`` lets it take over after
-so many frames without a true one, whatever the checkpoint says.
+``strips=FILE.png`` shows them, or without ``alone`` the frames *ahead* of one walk. ``second=false`` leaves a second
+denoiser out; ``alone_after=N`` lets it take over after so many frames without a true one, whatever the checkpoint says.
 A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
@@ -40,6 +40,7 @@ from tqdm import tqdm
 
 from envs.episodes.episode import Episode
 from training.data.episodes import open_episodes
+from training.evaluation import ahead
 from training.evaluation import task as tasks
 from training.evaluation.ahead import ahead_table
 from training.evaluation.config import ALL, Config
@@ -89,13 +90,16 @@ def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
     networks = tasks.networks_of(config.perceptual, str(device))
     play = Play(cluster, source, "" if here or not config.out else f"{config.out}.episodes")
     result = _head(config, source, networks) | {"hardware": hardware(device)}
+    drawn: ahead.Pictures = {}
     if config.method == ALL:
         result["methods"] = {}
         for name in methods.names():
             print(name)
-            result["methods"][name] = _scores(replace(config, method=name), source, networks, play)
+            result["methods"][name] = _scores(replace(config, method=name), source, networks, play, drawn)
     else:
-        result |= _scores(config, source, networks, play)
+        result |= _scores(config, source, networks, play, drawn)
+    if drawn:
+        Image.fromarray(ahead.strips(drawn)).save(config.strips)
     if config.out:
         Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
     if play.kept:
@@ -157,8 +161,10 @@ def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[s
     return {word: value for word, value in head.items() if word not in without} | {"pose_from": "none"}
 
 
-def _scores(config: Config, source: Source, networks: Perceptual | None, play: Play) -> dict[str, Any]:
-    """What was asked for, printed as it is known."""
+def _scores(
+    config: Config, source: Source, networks: Perceptual | None, play: Play, drawn: ahead.Pictures
+) -> dict[str, Any]:
+    """What was asked for, printed as it is known; the frames of one walk that are looked at are added to ``drawn``."""
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(Path(folder))
@@ -169,8 +175,12 @@ def _scores(config: Config, source: Source, networks: Perceptual | None, play: P
 
     found: dict[str, Any] = {}
     if config.ahead:
-        played = play(tasks.AHEAD, config, held_out(config.ahead), networks)
+        episodes = held_out(config.ahead)
+        played = play(tasks.AHEAD, config, episodes, networks)
         found["ahead"] = ahead_table(played, source, config, networks)
+        if config.strips and not config.alone:
+            pictures = ahead.pictures_of(source, episodes[0], config)
+            drawn |= {ahead.TRUE: pictures[ahead.TRUE], config.method or "dream": pictures["dream"]}
         rows = found["ahead"].items()
         for metric in ("ssim", *(("lpips",) if networks else ())):
             print(f"{metric.upper()}, frames ahead")

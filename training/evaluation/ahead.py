@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from envs.episodes.episode import Episode
@@ -18,6 +21,12 @@ from worldsim.dream.registry import Source
 from worldsim.metrics.perceptual import Perceptual
 
 HORIZONS = (1, 4, 16, 64)
+SHOWN = (1, 2, 4, 8, 16, 24, 32, 48, 64)  # frames ahead that are looked at
+TRUE = "true"
+LABEL = 96  # pixels
+
+Pictures = dict[str, dict[int, NDArray[np.uint8]]]
+"""Of one walk: who drew, how many frames ahead, the picture (H, W, 3)."""
 
 
 def measure_ahead(
@@ -87,6 +96,18 @@ def ahead_table(
     }
 
 
+def pictures_of(source: Source, episode: Episode, config: Config) -> Pictures:
+    """The frames of the first walk of an episode that are :data:`SHOWN`, true and dreamt."""
+    dreams, found = {"dream": dream_of(source, config, [episode])}, Pictures()
+    shown = [n for n in SHOWN if n <= max(h for h in HORIZONS if h <= config.farthest)]
+    walk, seed = Walk.of(episode, 0, config.context + shown[-1]), config.seed + config.context
+    for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):
+        if (ahead := step.index - config.context + 1) in shown:
+            for name, frame in {TRUE: step.true, "dream": step.frames["dream"]}.items():
+                found.setdefault(name, {})[ahead] = frame
+    return found
+
+
 def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
     """The same model with random weights, over the trained autoencoder."""
     torch.manual_seed(0)
@@ -94,3 +115,20 @@ def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
     model.autoencoder.load_state_dict(loaded.model.autoencoder.state_dict())
     device = next(loaded.model.parameters()).device
     return Loaded(model.to(device).eval(), loaded.description, loaded.path)
+
+
+def strips(rows: Pictures) -> NDArray[np.uint8]:
+    """A line for each who drew, with its name and how far ahead every picture is."""
+    columns = sorted({ahead for row in rows.values() for ahead in row})
+    side = len(next(iter(rows[TRUE].values())))
+    head = 12
+    canvas = Image.new("RGB", (LABEL + side * len(columns), head + side * len(rows)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, ahead in enumerate(columns):
+        draw.text((LABEL + side * column + side // 2, head // 2), f"{ahead} ahead", "black", anchor="mm")
+    for line, (name, row) in enumerate(rows.items()):
+        draw.text((4, head + side * line + side // 2), name, "black", anchor="lm")
+        for column, ahead in enumerate(columns):
+            if ahead in row:
+                canvas.paste(Image.fromarray(row[ahead]), (LABEL + side * column, head + side * line))
+    return np.asarray(canvas)
