@@ -2,19 +2,16 @@
 
 env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|random, steps=300 (per episode),
 size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is not collected again.
-``seconds=N`` begins no further episode after that long.
+``seconds=N`` begins no further episode after that long. ``cluster=auto|ray://HOST:PORT`` plays on the machines of a Ray
+cluster, which share the folder (docs/cluster.md).
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
-import signal
 import sys
-import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ from envs.episodes.recorder import Recorder
 from envs.episodes.sealing import in_use
 from envs.policies import registry as policies
 from envs.worlds import identify
+from training.loop.cluster import LOCAL, Held, Place, Task, started
 from training.loop.progress import tell
 from worldsim.cli.command import command
 from worldsim.config import load
@@ -42,6 +40,8 @@ ENVS = {
     "luanti": ("minecraft", "luanti"),
     "doom": ("doom", "vizdoom"),
 }
+APART = ("luanti", "MineRL", "DeepMindLab")
+"""In the names of worlds of which a process can have but one."""
 POLICIES = ("explore", "needle", "mixed", "roam", "look_around", "random")
 
 
@@ -57,6 +57,7 @@ class CollectConfig:
     size: int = 64
     seed: int = 0
     workers: int = 2
+    cluster: str = LOCAL
     seconds: float = 0.0  # 0: as long as it takes
 
     def __post_init__(self) -> None:
@@ -69,6 +70,13 @@ class CollectConfig:
                 raise ValueError(f"expected {name} of at least 1, found {name}={getattr(self, name)}")
         if not 0 <= self.seed <= limits.SEED - self.episodes:
             raise ValueError(f"expected a seed from 0 to {limits.SEED}, found seed={str(self.seed)[:60]}")
+        self.place()
+
+    def place(self, tasks: int = 1) -> Place:
+        """Where so many episodes are played. Here a process plays one world and nothing else; on Ray, where a process
+        is any task's, those that cannot share one get their own."""
+        apart = self.cluster != LOCAL and any(name in self.env for name in APART)
+        return Place(self.cluster, max(1, min(self.workers, tasks)), apart)
 
 
 @dataclass(frozen=True)
@@ -105,39 +113,20 @@ def collect(config: CollectConfig) -> tuple[int, int]:
     def spent() -> float:
         return (time.monotonic() - began) / config.seconds if config.seconds else 0.0
 
-    def ended(bar: tqdm) -> None:
-        bar.update()
-        tell(max((before + done) / len(jobs), spent()), {"episodes": before + done})
+    def begun() -> Iterator[Task]:
+        for i, job in enumerate(missing):
+            if i and spent() >= 1:
+                return
+            yield Task(job.name, play, (job,))
 
-    with tqdm(total=len(jobs), initial=before, unit="episode", desc=str(out)) as bar:
-        if config.workers == 1 or len(missing) <= 1:
-            for job in missing:
-                if done and spent() >= 1:
-                    break
-                play(job)
-                done += 1
-                ended(bar)
-            return done, before
-        os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(config.workers, len(missing)), context, _ignore_interrupt) as pool:
-            try:
-                playing: set[Future[Path]] = set()
-                while True:
-                    while (
-                        missing and len(playing) <= config.workers and (spent() < 1 or not (done or playing))
-                    ):
-                        playing.add(pool.submit(play, missing.pop(0)))
-                    if not playing:
-                        break
-                    over, playing = wait(playing, return_when=FIRST_COMPLETED)
-                    for future in over:
-                        future.result()
-                        done += 1
-                        ended(bar)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+    with (
+        tqdm(total=len(jobs), initial=before, unit="episode", desc=str(out)) as bar,
+        started(config.place(len(missing))) as cluster,
+    ):
+        for _ in cluster.run(begun(), finish=True):
+            done += 1
+            bar.update()
+            tell(max((before + done) / len(jobs), spent()), {"episodes": before + done})
     return done, before
 
 
@@ -147,18 +136,20 @@ _worlds: dict[tuple[str, int], gymnasium.Env[Any, Any]] = {}
 def play(job: Job) -> Path:
     """Play one episode, record it, and return its file."""
     config, out = job.config, Path(job.config.out)
+    leftover = out / f"{job.name}.partial"
+    if leftover.exists():  # cut off by a crash; the same seed plays it again from the start
+        if in_use(leftover):
+            raise Held(
+                f"{leftover} is being recorded by another process; wait for it, or choose another out="
+            )
+        shutil.rmtree(leftover)
+    if (sealed := out / f"{job.name}.zip").exists():  # by a worker that died before it could say so
+        return sealed
     world = _worlds.get((config.env, config.size))
     if world is None:
         name, kwargs = identify(*ENVS.get(config.env, (config.env, "gymnasium")))
         made = gymnasium.make(name, disable_env_checker=True, size=config.size, **kwargs)
         world = _worlds.setdefault((config.env, config.size), made)
-    leftover = out / f"{job.name}.partial"
-    if leftover.exists():  # cut off by a crash; the same seed plays it again from the start
-        if in_use(leftover):
-            raise ValueError(
-                f"{leftover} is being recorded by another process; wait for it, or choose another out="
-            )
-        shutil.rmtree(leftover)
     about = {"policy": job.policy, "policy_seed": job.seed}
     recorder = Recorder(world, out, name=lambda _: job.name, extra=about, recover=False)
     policy = policies.make(job.policy, world, job.seed)
@@ -170,21 +161,6 @@ def play(job: Job) -> Path:
             break
     recorder.stop()
     return out / f"{job.name}.zip"
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C and the terminal's end reach every process of the terminal; the first decides, and its end is theirs."""
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-def _end_with_the_first() -> None:
-    """A first process that was killed tells nobody; what goes on without it would write where the next one does."""
-    if (first := multiprocessing.parent_process()) is not None:
-        first.join()
-        os._exit(1)
 
 
 @command

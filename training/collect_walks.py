@@ -10,10 +10,10 @@ whose share covers it; what is there already is not played again. Held-out walks
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import gymnasium
@@ -23,9 +23,11 @@ from omegaconf import MISSING
 from tqdm import tqdm
 
 import envs  # noqa: F401  (registers the worlds)
+from envs.episodes.episode import Episode
 from envs.policies import registry as policies
 from training.data.episodes import DataError, latents_of
 from training.data.walks import META, Walks, write
+from training.loop.cluster import LOCAL, Place, Task, started
 from training.loop.finetune import opened
 from training.loop.progress import tell
 from worldsim import checkpoint
@@ -58,7 +60,11 @@ class Config:
     seed: int = 3_000_000
     policies: dict[str, float] = field(default_factory=lambda: {"explore": 0.75, "needle": 0.25})
     workers: int = 1
+    cluster: str = LOCAL
     size: int = 0
+
+    def __post_init__(self) -> None:
+        Place(self.cluster)
 
 
 def policy_of(config: Config, seed: int) -> str:
@@ -113,71 +119,100 @@ def encode(loaded: Loaded, frames: np.ndarray, poses: np.ndarray) -> tuple[np.nd
 
 def shard(config: Config, first: int) -> Path:
     """Play, encode and write the episodes of one shard."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    loaded = checkpoint.load(config.checkpoint)
+    folder = Path(config.out) / f"{config.seed + first:09d}"
+    if (folder / META).exists():  # by a worker that died before it could say so
+        return folder
+    _one_thread()
+    loaded = _loaded(config.checkpoint, "cpu")
     d = loaded.description
     env = gymnasium.make(d.env_id, disable_env_checker=True, size=config.size or loaded.model.config.size)
     rows = []
     for seed in range(config.seed + first, config.seed + min(first + config.shard, config.episodes)):
         frames, actions, poses = play(config, loaded, env, seed)
         rows.append((frames, *encode(loaded, frames, poses), actions, poses))
-    folder = Path(config.out) / f"{config.seed + first:09d}"
-    meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
-    write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+    env.close()
+    _write(folder, loaded, rows)
     return folder
 
 
-def recorded(config: Config) -> int:
-    """Encode and write the walks of recorded episodes; how many there are.
-
-    A trainer keeps every file of every shard open, so that a shard has to be of many episodes: those of like length,
-    cut to the shortest of them.
-
-    Raises:
-        DataError: as :func:`training.loop.finetune.opened`.
-    """
-    loaded = checkpoint.load(config.checkpoint, pick_device("auto"))
-    episodes, _ = opened(loaded, config.data, "", config.shortest)
-    episodes = sorted(episodes, key=len)
-    d, side, out = loaded.description, config.size or loaded.model.config.size, Path(config.out)
-    meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
-    for first in tqdm(range(0, len(episodes), RECORDED), "walks", unit="shard"):
-        tell(first / len(episodes), {"walks": first})
-        folder = out / f"{first:09d}"
-        if (folder / META).exists():
-            continue
-        some = episodes[first : first + RECORDED]
-        rows, length = [], len(some[0])
-        for episode in some:
+def recorded_shard(config: Config, first: int, files: list[str], length: int) -> Path:
+    """Encode and write the first ``length`` frames of these recorded episodes as one shard."""
+    folder = Path(config.out) / f"{first:09d}"
+    if (folder / META).exists():
+        return folder
+    here = config.cluster == LOCAL and config.workers == 1  # with all threads, and a GPU where there is one
+    if not here:
+        _one_thread()
+    loaded = _loaded(config.checkpoint, str(pick_device("auto")) if here else "cpu")
+    side, rows = config.size or loaded.model.config.size, []
+    for file in files:
+        with Episode(file) as episode:
             assert episode.poses is not None
             frames, acted = smaller(episode.frames(0, length), side), episode.action_vectors()[: length - 1]
             actions = np.concatenate([np.zeros_like(acted[:1]), acted])
             poses = episode.poses[:length].astype(np.float32)
-            rows.append((frames, *encode(loaded, frames, poses), actions, poses))
-        write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
-    return len(episodes)
+        rows.append((frames, *encode(loaded, frames, poses), actions, poses))
+    _write(folder, loaded, rows)
+    return folder
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+@cache
+def _loaded(name: str, device: str) -> Loaded:
+    """A checkpoint, once a process."""
+    return checkpoint.load(name, torch.device(device))
+
+
+def _write(folder: Path, loaded: Loaded, rows: Sequence[tuple[np.ndarray, ...]]) -> None:
+    d = loaded.description
+    meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
+    write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+
+
+def shards(config: Config) -> dict[Path, Task]:
+    """Every shard that is asked for, and what makes it.
+
+    Of recorded episodes a shard has many, of like length, cut to the shortest of them: a trainer keeps every file of
+    every shard open.
+
+    Raises:
+        DataError: as :func:`training.loop.finetune.opened`.
+    """
+    out, found = Path(config.out), {}
+    if not config.data:
+        for first in range(0, config.episodes, config.shard):
+            folder = out / f"{config.seed + first:09d}"
+            found[folder] = Task(folder.name, shard, (config, first))
+        return found
+    episodes, _ = opened(checkpoint.load(config.checkpoint), config.data, "", config.shortest)
+    episodes = sorted(episodes, key=len)
+    for first in range(0, len(episodes), RECORDED):
+        some = episodes[first : first + RECORDED]
+        folder, files = out / f"{first:09d}", [str(e.path) for e in some]
+        found[folder] = Task(folder.name, recorded_shard, (config, first, files, len(some[0])))
+    return found
 
 
 @command
 def main(args: list[str]) -> None:
-    """Parse, play what is missing, count."""
+    """Parse, make what is missing, count."""
     config = load(Config, args)
-    out = Path(config.out)
-    if config.data:
-        print(f"{recorded(config)} walks of {config.data}, in {out}")
-        return
-    firsts = range(0, config.episodes, config.shard)
-    missing = [i for i in firsts if not (out / f"{config.seed + i:09d}" / META).exists()]
-    if config.workers == 1:
-        for first in tqdm(missing, "shards"):
-            shard(config, first)
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(config.workers, context) as pool:
-            for future in tqdm(as_completed([pool.submit(shard, config, i) for i in missing]), "shards"):
-                future.result()
-    print(f"{len(missing)} shards played, {len(firsts) - len(missing)} were there already, in {out}")
+    asked = shards(config)
+    missing = [task for folder, task in asked.items() if not (folder / META).exists()]
+    with (
+        tqdm(total=len(asked), initial=len(asked) - len(missing), desc="walks", unit="shard") as bar,
+        started(Place(config.cluster, max(1, min(config.workers, len(missing))))) as cluster,
+    ):
+        for _ in cluster.run(missing):
+            bar.update()
+            tell(bar.n / len(asked), {"shards": bar.n})
+    _loaded.cache_clear()
+    done = f"{len(missing)} shards {'encoded' if config.data else 'played'}"
+    print(f"{done}, {len(asked) - len(missing)} were there already, in {config.out}")
 
 
 if __name__ == "__main__":

@@ -20,32 +20,39 @@ frames every time. Somebody else's model is measured by ``checkpoint=package.mod
 Where the extra ``perceptual`` is installed, LPIPS (over AlexNet) stands beside SSIM in *ahead* and *needle*, and the
 Fréchet video distance beside the latent one in *alone* (16-frame clips, about a second each on one thread);
 ``perceptual=false`` leaves them out, ``perceptual=true`` does not go on without them.
+``workers=N`` plays episodes in so many processes of one thread, ``cluster=auto|ray://HOST:PORT`` on a Ray cluster
+(docs/cluster.md); with ``out=`` a command that was ended goes on with the episodes that are missing.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from envs.episodes.episode import Episode
 from training.data.episodes import open_episodes
-from training.evaluation import ahead, scores
-from training.evaluation.ahead import measure_ahead
-from training.evaluation.config import ALL, Config, dream_of
-from training.evaluation.free_running import elsewhere, held, left_alone, strips, videos
-from training.evaluation.needle import measure_needle
+from training.evaluation import ahead
+from training.evaluation import task as tasks
+from training.evaluation.ahead import ahead_table
+from training.evaluation.config import ALL, Config
+from training.evaluation.free_running import Frames, elsewhere, held, long_enough, strips, videos
+from training.evaluation.needle import needle_table
 from training.evaluation.tables import held_line, table, videos_line
+from training.evaluation.task import ALONE, NEEDLE, Part
+from training.loop.cluster import LOCAL, Cluster, Place, Task, started
 from worldsim.actions import check_same
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.diffusion import methods
-from worldsim.dream import registry
 from worldsim.dream.registry import PAIR, Source
 from worldsim.metrics.perceptual import Perceptual
 from worldsim.runtime import hardware, pick_device
@@ -58,31 +65,80 @@ def main(args: list[str]) -> int:
 
         return run(args)
     config = load(Config, args)
+    gpus = 1.0 if pick_device(config.device).type == "cuda" else 0.0
+    place = Place(config.cluster, config.workers, gpus=gpus)
+    here = config.cluster == LOCAL and config.workers == 1
+    if not here:
+        config = replace(config, threads=config.threads or 1)
     if config.threads:
         torch.set_num_threads(config.threads)
+    try:
+        with started(place) as cluster:
+            return _evaluate(config, cluster, here)
+    finally:
+        tasks.forget()
+
+
+def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
     device = pick_device(config.device)
-    source = registry.find(config.checkpoint, device, config.method)
+    source = tasks.source_of(config.checkpoint, str(device), config.method)
     if config.alone and (source.loaded is None or source.loaded.description.kind == PAIR):
         what = (
             "the latents of a pair are tokens" if source.loaded else "a model that is not ours has no latents"
         )
         raise ConfigError(f"alone=: {what}, of which there is no Fréchet distance here")
-    networks = scores.networks(config.perceptual, device)
+    networks = tasks.networks_of(config.perceptual, str(device))
+    play = Play(cluster, source, "" if here or not config.out else f"{config.out}.episodes")
     result = _head(config, source, networks) | {"hardware": hardware(device)}
     drawn: ahead.Pictures = {}
     if config.method == ALL:
         result["methods"] = {}
         for name in methods.names():
             print(name)
-            result["methods"][name] = _scores(replace(config, method=name), source, networks, drawn)
+            result["methods"][name] = _scores(replace(config, method=name), source, networks, play, drawn)
     else:
-        result |= _scores(config, source, networks, drawn)
-    if config.strips and drawn and not config.alone:
+        result |= _scores(config, source, networks, play, drawn)
+    if drawn:
         Image.fromarray(ahead.strips(drawn)).save(config.strips)
     if config.out:
         Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+    if play.kept:
+        shutil.rmtree(play.kept, ignore_errors=True)
     print(json.dumps(result))
     return 0
+
+
+@dataclass(frozen=True)
+class Play:
+    """Plays episodes where the words say.
+
+    Attributes:
+        kept: folder of what each gave, from which a command that was ended goes on; empty for none.
+    """
+
+    cluster: Cluster
+    source: Source
+    kept: str
+
+    def __call__(self, kind: str, config: Config, episodes: list[Episode], networks: Any) -> list[Any]:
+        """What each episode gave, in their order."""
+        loaded = self.source.loaded
+        mark = "" if loaded is None else f"{loaded.fingerprint} {loaded.description!r}"
+        config = config if networks else replace(config, perceptual="false")
+        files = [str(episode.path) for episode in episodes]
+        parts = [
+            Part(kind, config, f, files[0], i, self.kept if mark else "", mark) for i, f in enumerate(files)
+        ]
+        given = {part.name: part for part in parts}
+        found: dict[str, Any] = {}
+        for task, value in tqdm(
+            self.cluster.run(Task(name, tasks.play, (part,)) for name, part in given.items()),
+            kind,
+            total=len(parts),
+            unit="episode",
+        ):
+            found[task.name] = value
+        return [found[part.name] for part in parts]
 
 
 def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[str, Any]:
@@ -106,7 +162,7 @@ def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[s
 
 
 def _scores(
-    config: Config, source: Source, networks: Perceptual | None, drawn: ahead.Pictures
+    config: Config, source: Source, networks: Perceptual | None, play: Play, drawn: ahead.Pictures
 ) -> dict[str, Any]:
     """What was asked for, printed as it is known; the frames of one walk that are looked at are added to ``drawn``."""
 
@@ -119,30 +175,34 @@ def _scores(
 
     found: dict[str, Any] = {}
     if config.ahead:
-        pictures: ahead.Pictures = {}
-        found["ahead"] = measure_ahead(source, held_out(config.ahead), config, networks, pictures=pictures)
-        name = config.method or "dream"
-        drawn |= {ahead.TRUE: pictures[ahead.TRUE], name: pictures["dream"]}
+        episodes = held_out(config.ahead)
+        played = play(tasks.AHEAD, config, episodes, networks)
+        found["ahead"] = ahead_table(played, source, config, networks)
+        if config.strips and not config.alone:
+            pictures = ahead.pictures_of(source, episodes[0], config)
+            drawn |= {ahead.TRUE: pictures[ahead.TRUE], config.method or "dream": pictures["dream"]}
         rows = found["ahead"].items()
         for metric in ("ssim", *(("lpips",) if networks else ())):
             print(f"{metric.upper()}, frames ahead")
             print(table((who, {h: v[metric] for h, v in row.items()}) for who, row in rows))
     if config.needle:
-        needle = measure_needle(source, held_out(config.needle), config, networks)
+        needle = needle_table(play(NEEDLE, config, held_out(config.needle), networks), source, networks)
         found |= needle
         for name, rows_of in needle.items():
             print(f"{'LPIPS' if name.endswith('lpips') else 'SSIM'} of returning views, by age")
             print(table(rows_of.items()))
     if config.alone:
-        found["alone"] = _free_running(config, source, held_out(config.alone), networks)
+        episodes = held_out(config.alone)
+        long_enough(episodes, config.context)
+        dreamt = np.stack(play(ALONE, config, episodes, networks))
+        found["alone"] = _free_running(config, source, episodes, dreamt, networks)
     return found
 
 
 def _free_running(
-    config: Config, source: Source, episodes: list[Episode], networks: Perceptual | None
+    config: Config, source: Source, episodes: list[Episode], dreamt: Frames, networks: Perceptual | None
 ) -> dict[str, Any]:
     assert source.loaded is not None
-    dreamt = left_alone(dream_of(source, config, episodes), episodes, config.context, config.seed)
     other = elsewhere(episodes, config.context)
     found = held(source.loaded.encode, episodes, dreamt, config.context, other)
     print(held_line(found))

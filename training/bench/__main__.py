@@ -10,6 +10,7 @@ against=B     paired differences with B (a model, or a bench.json), the worst ep
 worlds=[..] tasks=[..]  some of blocks, labmaze, luanti; of needle, ahead, free, mirror, loop, still, actions
 twin=true     also every model with its shortest history         minutes=10     begin no episode after so long
 frame_seconds=20  what a frame may take; a model that hangs or raises is one sentence, and the rest goes on
+cluster=auto  on a Ray cluster, or ray://HOST:PORT; frames then share machines with others, as their times tell
 perceptual=auto   LPIPS and distances of pictures, true, false or where installed
 
 python -m training.bench suites                                    what there is, and the digest of each
@@ -70,7 +71,7 @@ def main(words: list[str]) -> int:
 def bench(models: list[Model], config: Config) -> int:
     """Measure models on a suite, write results and page; the exit code of the gate, or of a model that broke."""
     from training.bench import compare, page, results
-    from training.bench.run import run
+    from training.bench.run import run_all
     from training.bench.work import Job
 
     suite, began = find(config.suite), time.monotonic()
@@ -89,7 +90,7 @@ def bench(models: list[Model], config: Config) -> int:
     seconds = config.minutes * 60 / len(listed)
     jobs = [Job(model, config, folder, seconds) for model in listed]
     jobs = [job for job in jobs if job.scripts(suite)]
-    outcomes = [run(job, suite) for job in jobs]
+    outcomes = run_all(jobs, suite)
     found = results.collected(suite, jobs, outcomes, time.monotonic() - began)
     judged = _judged(models, config, suite, found, reference, jobs[-1].scripts(suite))
     if judged:

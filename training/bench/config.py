@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.bench.suite import TASKS, WORLDS
+from training.loop.cluster import LOCAL, Place
 from worldsim.config import ConfigError
 
 
@@ -39,6 +40,7 @@ class Config:
         minutes: after so many no episode is begun, 0 for no limit; the models share them.
         frame_seconds: what one frame may take at most; load_seconds: what loading a model may.
         perceptual: LPIPS and distances of pictures: true, false, or auto, where they are installed.
+        cluster: where episodes are played: local, one after the other, or on a Ray cluster (docs/cluster.md).
         isolate: a process for every model, which alone can stop one that hangs.
     """
 
@@ -56,9 +58,11 @@ class Config:
     isolate: bool = True
     threads: int = 1
     device: str = "auto"
+    cluster: str = LOCAL
     seed: int = 0
 
     def __post_init__(self) -> None:
+        Place(self.cluster)
         for name, known in (("worlds", WORLDS), ("tasks", TASKS)):
             if wrong := [word for word in getattr(self, name) if word not in known]:
                 raise ConfigError(f"{name}: expected some of {', '.join(known)}, found {wrong[0]}")

@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,8 +17,12 @@ from training.bench.models import TRUTH
 from training.bench.suite import Suite
 from training.bench.watch import late
 from training.bench.work import Job, Report, Worker, sentence
+from training.loop.cluster import LOCAL, ClusterError, Place, Task, started
+from worldsim.runtime import pick_device
 
 POLL = 0.2  # seconds
+SOME = 4
+"""Episodes of a task on a cluster: a model is loaded once for them."""
 
 
 @dataclass
@@ -56,6 +60,48 @@ def run(job: Job, suite: Suite) -> Outcome:
         if missing not in outcome.described:
             outcome.described[missing] = Report(missing, "error", outcome.broke or "left out")
     return outcome
+
+
+def run_all(jobs: list[Job], suite: Suite) -> list[Outcome]:
+    """:func:`run` of every model: one after the other, or some episodes a task on a Ray cluster."""
+    config = jobs[0].config
+    if config.cluster == LOCAL:
+        return [run(job, suite) for job in jobs]
+    outcomes, began = [Outcome() for _ in jobs], time.monotonic()
+
+    def begun() -> Iterator[Task]:
+        for i, job in enumerate(jobs):
+            ids = [script.id for script in job.scripts(suite)]
+            for first in range(0, len(ids), SOME):
+                if config.minutes and time.monotonic() - began > config.minutes * 60:
+                    return
+                part = replace(job, only=tuple(ids[first : first + SOME]))
+                yield Task(f"{job.model.slug} {ids[first]}", part_of, (i, part, suite))
+
+    why = "" if not config.minutes else "no time was left"
+    gpus = 1.0 if pick_device(config.device).type == "cuda" else 0.0
+    total = sum(-(-len(job.scripts(suite)) // SOME) for job in jobs)
+    with (
+        tqdm(total=total, desc=suite.label, unit="part", file=sys.stderr) as bar,
+        started(Place(config.cluster, gpus=gpus)) as cluster,
+    ):
+        try:
+            for _, (i, outcome) in cluster.run(begun()):
+                outcomes[i].described |= outcome.described
+                outcomes[i].broke = outcomes[i].broke or outcome.broke
+                bar.update()
+        except ClusterError as error:
+            why = str(error)
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        for script in job.scripts(suite):
+            lost = Report(script.id, "budget" if why == "no time was left" else "error", why or "left out")
+            outcome.described.setdefault(script.id, lost)
+    return outcomes
+
+
+def part_of(index: int, job: Job, suite: Suite) -> tuple[int, Outcome]:
+    """What one task does; ``index`` is handed back."""
+    return index, run(job, suite)
 
 
 def _here(job: Job, outcome: Outcome) -> Iterator[Report]:

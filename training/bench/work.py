@@ -41,12 +41,16 @@ GIVE_UP = 3
 
 @dataclass(frozen=True)
 class Job:
-    """What one model is asked: these episodes of a suite, within so many seconds (0: no limit)."""
+    """What one model is asked: these episodes of a suite, within so many seconds (0: no limit).
+
+    ``only`` are the ids of those that one process is given, all of them where it is empty.
+    """
 
     model: Model
     config: Config
     folder: Path
     seconds: float = 0.0
+    only: tuple[str, ...] = ()
 
     @property
     def units(self) -> Path:
@@ -59,7 +63,8 @@ class Job:
         return [
             s
             for s in suite.scripts
-            if (not c.worlds or s.world in c.worlds)
+            if (not self.only or s.id in self.only)
+            and (not c.worlds or s.world in c.worlds)
             and (not c.tasks or s.task in c.tasks)
             and (self.model.label != TRUTH or s.task in OF_TRUTH)
         ]

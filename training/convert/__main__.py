@@ -4,7 +4,8 @@
 --from reads every file of that format below the folder SRC and writes episodes into the folder DST; --to writes the
 episodes in SRC (a folder or one .zip) as TECO's files, a Minari data set, or a LeRobot v3.0 one (video, lossy).
 --size N is the side of imported pictures in pixels (64). What is in DST already is not converted again, so an
-interrupted run goes on; a bad file is reported and skipped.
+interrupted run goes on; a bad file is reported and skipped. --workers N converts in so many processes, --cluster
+auto|ray://HOST:PORT on a Ray cluster (docs/cluster.md); Minari's and LeRobot's files are written by one process.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from envs.episodes.episode import Episode, EpisodeError
 from training.convert import lerobot, minari, teco, vpt
 from training.convert.recording import BadFile, Recording
 from training.loop.claim import claim
+from training.loop.cluster import HERE, LOCAL, Place, Task, started
 from worldsim.cli.command import command
 
 Reader = Callable[[Path, int], list[Recording]]
@@ -35,6 +37,7 @@ READERS: dict[str, tuple[str, Reader]] = {
 }
 Writer = Callable[[Episode, Path, str], Path]
 WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write, "lerobot": lerobot.write}
+ORDERED = ("minari", "lerobot")  # formats in which an episode's number is that of all before it
 FINISH: dict[str, Callable[[Path], None]] = {"lerobot": lerobot.finish}  # after the last file
 LONGEST = 200  # bytes of a name: file systems take 255, and endings are added
 DONE = ".done"  # folder of DST with an empty file for each source that was converted whole
@@ -56,64 +59,94 @@ class Counts:
         return f"{self.converted} converted, {self.before} were there already, {self.bad} bad and skipped"
 
 
-def bring(source: Path, folder: Path, kind: str, size: int) -> Counts:
+@dataclass(frozen=True)
+class Job:
+    """One source file to be converted into ``folder`` under ``name``: from a format of others, or to one."""
+
+    source: Path
+    folder: Path
+    name: str
+    kind: str
+    size: int = 0  # of imported pictures; 0 for the other direction
+
+
+def convert(job: Job) -> str:
+    """Convert a file, and say in an empty file that it is; a sentence where it is bad."""
+    done = job.folder / DONE / job.name
+    if done.exists():  # by a worker that died before it could say so
+        return ""
+    try:
+        if job.size:
+            _import(job)
+        else:
+            with Episode(job.source) as episode:
+                if len(episode) < 2:
+                    raise BadFile("expected an episode of at least one step")
+                WRITERS[job.kind](episode, job.folder, job.name)
+    except (BadFile, EpisodeError, OSError) as error:
+        if isinstance(error, OSError) and not _of_source(error, job.source):
+            raise
+        return f"skipped {job.source}: {error}"
+    done.touch()
+    return ""
+
+
+def _import(job: Job) -> None:
+    found = READERS[job.kind][1](job.source, job.size)
+    for i, recording in enumerate(found):
+        part = job.name if len(found) == 1 else f"{job.name}-{i:03d}"
+        if not (job.folder / f"{part}.zip").exists():
+            recording.write(job.folder, part, job.kind)
+
+
+def bring(source: Path, folder: Path, kind: str, size: int, place: Place = HERE) -> Counts:
     """Convert every file of a format below ``source`` into episodes in ``folder``."""
-    pattern, read = READERS[kind]
+    pattern, _ = READERS[kind]
     files = sorted(p for p in source.rglob(pattern) if not p.name.startswith(".") and p.is_file())
     if not files:
         raise ConvertError(f"expected files {pattern} of {kind} below {source}, found none")
-
-    def convert(path: Path, name: str) -> None:
-        for i, recording in enumerate(found := read(path, size)):
-            part = name if len(found) == 1 else f"{name}-{i:03d}"
-            if not (folder / f"{part}.zip").exists():
-                recording.write(folder, part, kind)
-
-    return _each(files, source, folder, convert)
+    return _each(files, source, folder, kind, size, place)
 
 
-def take(source: Path, folder: Path, kind: str) -> Counts:
+def take(source: Path, folder: Path, kind: str, place: Place = HERE) -> Counts:
     """Convert every episode in ``source`` into files of a format in ``folder``."""
     files = [source] if source.is_file() else sorted(source.glob("*.zip"))
     if not files:
         raise ConvertError(f"expected recorded episodes (*.zip) in {source}, found none")
-
-    def convert(path: Path, name: str) -> None:
-        with Episode(path) as episode:
-            if len(episode) < 2:
-                raise BadFile("expected an episode of at least one step")
-            WRITERS[kind](episode, folder, name)
-
-    counts = _each(files, source if source.is_dir() else source.parent, folder, convert)
+    if kind in ORDERED and place != HERE:
+        raise ConvertError(
+            f"--to {kind} numbers episodes one after the other: leave --workers and --cluster out"
+        )
+    counts = _each(files, source if source.is_dir() else source.parent, folder, kind, 0, place)
     if kind in FINISH:
         FINISH[kind](folder)
     return counts
 
 
-def _each(files: list[Path], root: Path, folder: Path, convert: Callable[[Path, str], None]) -> Counts:
-    """Convert files one by one, under names that say where in ``root`` they lay.
+def _each(files: list[Path], root: Path, folder: Path, kind: str, size: int, place: Place) -> Counts:
+    """Convert files, under names that say where in ``root`` they lay.
 
     Raises:
         FolderInUse: another process converts into ``folder``.
     """
     counts, names = Counts(), _names(files, root)
-    with claim(folder), tqdm(files, unit="file", desc=str(folder)) as bar:
+    with (
+        claim(folder),
+        tqdm(total=len(files), unit="file", desc=str(folder)) as bar,
+        started(place) as cluster,
+    ):
         (folder / DONE).mkdir(exist_ok=True)
-        for path in bar:
-            name = names[path]
-            if (folder / DONE / name).exists():
-                counts.before += 1
-                continue
-            try:
-                convert(path, name)
-            except (BadFile, EpisodeError, OSError) as error:
-                if isinstance(error, OSError) and not _of_source(error, path):
-                    raise
+        missing = [path for path in files if not (folder / DONE / names[path]).exists()]
+        counts.before = len(files) - len(missing)
+        bar.update(counts.before)
+        jobs = (Job(path, folder, names[path], kind, size) for path in missing)
+        for _, bad in cluster.run(Task(job.name, convert, (job,)) for job in jobs):
+            if bad:
                 counts.bad += 1
-                bar.write(f"skipped {path}: {error}", file=sys.stderr)
-                continue
-            (folder / DONE / name).touch()
-            counts.converted += 1
+                bar.write(bad, file=sys.stderr)
+            else:
+                counts.converted += 1
+            bar.update()
     return counts
 
 
@@ -157,13 +190,22 @@ def main(words: list[str]) -> int:
     way.add_argument("--from", dest="kind", choices=READERS)
     way.add_argument("--to", choices=WRITERS)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--cluster", default=LOCAL)
     asked = parser.parse_args(words)
     if not asked.source.exists():
         raise FileNotFoundError(2, "no such file or folder", str(asked.source))
     if not 8 <= asked.size <= 1024:
         raise ConvertError(f"expected --size from 8 to 1024, found {asked.size}")
-    source, folder = asked.source, asked.folder
-    counts = take(source, folder, asked.to) if asked.to else bring(source, folder, asked.kind, asked.size)
+    if asked.workers < 1:
+        raise ConvertError(f"expected --workers of at least 1, found {asked.workers}")
+    source, folder, place = asked.source, asked.folder, Place(asked.cluster, asked.workers)
+    ours = asked.to is not None
+    counts = (
+        take(source, folder, asked.to, place)
+        if ours
+        else bring(source, folder, asked.kind, asked.size, place)
+    )
     print(f"{counts}, in {folder}")
     return 1 if counts.bad and not counts.converted + counts.before else 0
 

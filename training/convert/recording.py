@@ -16,6 +16,8 @@ from envs import actions
 from envs.adapters.picture import square
 from envs.episodes.episode import EpisodeWriter
 from envs.episodes.limits import DAMAGE, MIB, SIDE
+from envs.episodes.sealing import in_use
+from training.loop.cluster import Held
 
 FOV = {"minecraft": 70.0, "dmlab": 90.0}  # degrees, up and down: the engines' defaults
 
@@ -71,6 +73,8 @@ class Recording:
             **self.extra,
         }
         if (leftover := folder / f"{name}.partial").exists():
+            if in_use(leftover):
+                raise Held(f"{leftover} is being written by another process")
             shutil.rmtree(leftover)
         writer = EpisodeWriter(folder, name, meta)
         poses: Sequence[Any] = self.poses if self.poses is not None else [None] * len(self.frames)

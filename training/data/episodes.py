@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,14 +192,7 @@ def latent_episodes(
     cache.mkdir(parents=True, exist_ok=True)
     out = []
     for episode in tqdm(episodes, "encoding", unit="episode", disable=quiet):
-        path = cache / f"{Path(episode.path).stem}-{mark}.npy"
-        if path.exists():
-            latents = np.load(path, allow_pickle=False)
-        else:
-            latents = _encode(episode, autoencoder, device)
-            new = path.with_suffix(".new.npy")
-            np.save(new, latents)
-            new.replace(path)
+        latents = np.load(encode_episode(episode, autoencoder, mark, cache, device), allow_pickle=False)
         poses: Any = episode.poses
         out.append(
             LatentEpisode(
@@ -209,6 +203,27 @@ def latent_episodes(
             )
         )
     return out
+
+
+def cached(episode: str | Path, mark: str, cache: Path) -> Path:
+    """Where an episode's latents lie, of the weights that ``mark`` tells."""
+    return cache / f"{Path(episode).stem}-{mark}.npy"
+
+
+def encode_episode(
+    episode: Episode,
+    autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae,
+    mark: str,
+    cache: Path,
+    device: torch.device,
+) -> Path:
+    """The file of an episode's latents (N, C, h, w), half; made, whole or not at all, if it is not there."""
+    path = cached(episode.path, mark, cache)
+    if not path.exists():
+        new = path.with_suffix(f".{os.getpid()}.new.npy")
+        np.save(new, _encode(episode, autoencoder, device))
+        new.replace(path)
+    return path
 
 
 def encode_both(

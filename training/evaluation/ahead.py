@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from envs.episodes.episode import Episode
 from training.evaluation.config import Config, dream_of
 from training.evaluation.lockstep import Walk, replay
-from training.evaluation.scores import Scores
+from training.evaluation.scores import Row, Scores
 from worldsim.checkpoint import Loaded
 from worldsim.dream.registry import Source
 from worldsim.metrics.perceptual import Perceptual
@@ -34,37 +35,77 @@ def measure_ahead(
     config: Config,
     networks: Perceptual | None = None,
     horizons: tuple[int, ...] = HORIZONS,
-    pictures: Pictures | None = None,
 ) -> dict[str, Any]:
     """SSIM, PSNR and by ``networks`` LPIPS at each horizon: {who: {horizon: {"ssim", "psnr", "lpips"}}}.
 
-    Who is dream, copy and untrained. A method is not measured untrained: that says nothing of the method. The frames
-    of the first walk that are :data:`SHOWN`, true and dreamt, go into ``pictures``.
+    Who is dream, copy and untrained. A method is not measured untrained: that says nothing of the method.
     """
-    dreams = {"dream": dream_of(source, config, episodes)}
+    play = ahead_player(source, episodes[0], config, networks, horizons)
+    rows = (play(episode) for episode in tqdm(episodes, "ahead", unit="episode"))
+    return ahead_table(rows, source, config, networks, horizons)
+
+
+def ahead_player(
+    source: Source,
+    like: Episode,
+    config: Config,
+    networks: Perceptual | None = None,
+    horizons: tuple[int, ...] = HORIZONS,
+) -> Callable[[Episode], Row[tuple[str, int]]]:
+    """What plays one episode, of pictures and actions as those of ``like``; the order of episodes changes nothing."""
+    dreams = {"dream": dream_of(source, config, [like])}
     if source.loaded is not None and not config.method:
-        dreams["untrained"] = dream_of(replace(source, loaded=untrained(source.loaded)), config, episodes)
+        dreams["untrained"] = dream_of(replace(source, loaded=untrained(source.loaded)), config, [like])
     horizons = tuple(h for h in horizons if h <= config.farthest)
-    scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
-    for episode in tqdm(episodes, "ahead", unit="episode"):
+
+    def play(episode: Episode) -> Row[tuple[str, int]]:
+        scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
         length = config.context + max(horizons)
         for start in range(0, len(episode) - length, length)[: config.starts or None]:
             walk, seed = Walk.of(episode, start, start + length), config.seed + start + config.context
             copy = walk.frames[config.context - 1]
             for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):
                 ahead = step.index - config.context + 1
-                if pictures is not None and ahead in SHOWN and episode is episodes[0] and start == 0:
-                    for name, frame in {TRUE: step.true, "dream": step.frames["dream"]}.items():
-                        pictures.setdefault(name, {})[ahead] = frame
                 if ahead in horizons:
                     for name, frame in {"copy": copy, **step.frames}.items():
                         scores.add((name, ahead), step.true, frame)
-        scores.end_episode()
+        return scores.end_episode()
+
+    return play
+
+
+def ahead_table(
+    rows: Iterable[Row[tuple[str, int]]],
+    source: Source,
+    config: Config,
+    networks: Perceptual | None = None,
+    horizons: tuple[int, ...] = HORIZONS,
+) -> dict[str, Any]:
+    """As :func:`measure_ahead`, of what every episode gave."""
+    scores = Scores[tuple[str, int]](("ssim", "psnr"), networks)
+    for row in rows:
+        scores.take(row)
+    names = ["dream", "copy", *(["untrained"] if source.loaded is not None and not config.method else [])]
     return {
-        name: {str(h): {k: scores.of((name, h), k) for k in scores.names} for h in horizons}
-        for name in ("dream", "copy", "untrained")
-        if name in dreams or name == "copy"
+        name: {
+            str(h): {k: scores.of((name, h), k) for k in scores.names}
+            for h in horizons
+            if h <= config.farthest
+        }
+        for name in names
     }
+
+
+def pictures_of(source: Source, episode: Episode, config: Config) -> Pictures:
+    """The frames of the first walk of an episode that are :data:`SHOWN`, true and dreamt."""
+    dreams, found = {"dream": dream_of(source, config, [episode])}, Pictures()
+    shown = [n for n in SHOWN if n <= max(h for h in HORIZONS if h <= config.farthest)]
+    walk, seed = Walk.of(episode, 0, config.context + shown[-1]), config.seed + config.context
+    for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):
+        if (ahead := step.index - config.context + 1) in shown:
+            for name, frame in {TRUE: step.true, "dream": step.frames["dream"]}.items():
+                found.setdefault(name, {})[ahead] = frame
+    return found
 
 
 def untrained(loaded: Loaded[Any]) -> Loaded[Any]:

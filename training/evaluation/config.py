@@ -20,7 +20,8 @@ ALL = "all"  # every preset, one after the other
 @dataclass
 class Config:
     """``farthest``: how many frames ahead at most, 1 to 64; ``starts``: how often an episode is begun from, 0 for as
-    often as there is room."""
+    often as there is room; ``workers``: processes of this machine, one thread each unless ``threads`` says more;
+    ``cluster``: local, or a Ray cluster (docs/cluster.md)."""
 
     checkpoint: str = MISSING
     ahead: str = ""
@@ -44,6 +45,8 @@ class Config:
     seed: int = 0
     device: str = "auto"
     threads: int = 0
+    workers: int = 1
+    cluster: str = "local"
 
     def __post_init__(self) -> None:
         if self.blind < 1:

@@ -33,11 +33,11 @@ SHOWN = 20  # frames between two pictures of a strip
 Frames = NDArray[np.uint8]
 
 
-def left_alone(dream: Dream[Any], episodes: list[Episode], context: int, seed: int) -> Frames:
-    """What is dreamt along recorded actions after ``context`` true frames: (episodes, FRAMES, H, W, 3).
+def long_enough(episodes: list[Episode], context: int) -> None:
+    """Whether every episode has the frames of a dream that is left alone.
 
     Raises:
-        DataError: an episode is too short.
+        DataError: one is too short.
     """
     need = context + FRAMES
     if short := [e for e in episodes if len(e) < need]:
@@ -45,12 +45,13 @@ def left_alone(dream: Dream[Any], episodes: list[Episode], context: int, seed: i
             f"left alone for {FRAMES} frames after {context}: expected episodes of {need} frames, "
             f"found one of {len(short[0])}; record with steps={need}"
         )
-    rows = []
-    for i, episode in enumerate(tqdm(episodes, "left alone", unit="episode")):
-        walk = Walk.of(episode, 0, need, posed=False)
-        steps = replay({"": dream}, walk, None, seed=seed + i, context=context, revisits=False)
-        rows.append(np.stack([step.frames[""] for step in steps]))
-    return np.stack(rows)
+
+
+def left_alone(dream: Dream[Any], episode: Episode, context: int, seed: int) -> Frames:
+    """What is dreamt along an episode's actions after ``context`` true frames: (FRAMES, H, W, 3)."""
+    walk = Walk.of(episode, 0, context + FRAMES, posed=False)
+    steps = replay({"": dream}, walk, None, seed=seed, context=context, revisits=False)
+    return np.stack([step.frames[""] for step in steps])
 
 
 def elsewhere(episodes: list[Episode], context: int) -> Frames | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from envs.episodes.episode import Episode
 from training.evaluation.config import Config, dream_of
 from training.evaluation.lockstep import replay
 from training.evaluation.reconstruct import reconstruct
-from training.evaluation.scores import LPIPS, Scores
+from training.evaluation.scores import LPIPS, Row, Scores
 from worldsim.dream.registry import Source
 from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.metrics.perceptual import Perceptual
@@ -27,10 +28,20 @@ def measure_needle(
     own reconstruction of the same frames (``ceiling``, of what is drawn from latents alone; of checkpoints) and the
     view as it was (``recall``).
     """
-    memory = dream_of(source, config, episodes)
-    dreams = {"memory": memory, "forgetful": dream_of(source, config, episodes, memory.window)}
-    scores = Scores[tuple[str, str]](("ssim",), networks)
-    for episode in tqdm(episodes, "needle", unit="episode"):
+    play = needle_player(source, episodes[0], config, networks)
+    rows = (play(episode) for episode in tqdm(episodes, "needle", unit="episode"))
+    return needle_table(rows, source, networks)
+
+
+def needle_player(
+    source: Source, like: Episode, config: Config, networks: Perceptual | None = None
+) -> Callable[[Episode], Row[tuple[str, str]]]:
+    """What plays one episode, of pictures and actions as those of ``like``; the order of episodes changes nothing."""
+    memory = dream_of(source, config, [like])
+    dreams = {"memory": memory, "forgetful": dream_of(source, config, [like], memory.window)}
+
+    def play(episode: Episode) -> Row[tuple[str, str]]:
+        scores = Scores[tuple[str, str]](("ssim",), networks)
         for step in replay(dreams, episode, config.blind, seed=config.seed):
             if step.revisit is None:
                 continue
@@ -40,7 +51,18 @@ def measure_needle(
             shown["recall"] = _as_large(step.revisit.thumbnail, len(step.true))
             for name, frame in shown.items():
                 scores.add((step.revisit.range, name), step.true, frame)
-        scores.end_episode()
+        return scores.end_episode()
+
+    return play
+
+
+def needle_table(
+    rows: Iterable[Row[tuple[str, str]]], source: Source, networks: Perceptual | None = None
+) -> dict[str, Any]:
+    """As :func:`measure_needle`, of what every episode gave."""
+    scores = Scores[tuple[str, str]](("ssim",), networks)
+    for row in rows:
+        scores.take(row)
     names = ("memory", "forgetful", *(("ceiling",) if source.loaded is not None else ()), "recall")
     return {
         "needle_lpips" if k == LPIPS else "needle": {

@@ -18,6 +18,8 @@ LPIPS = "lpips"
 
 Frames = NDArray[np.uint8]
 K = TypeVar("K", bound=Hashable)
+Row = dict[tuple[K, str], list[float]]
+"""What one episode gave, by key and metric."""
 
 
 class Scores(Generic[K]):
@@ -42,15 +44,21 @@ class Scores(Generic[K]):
         if self._networks:
             self._pairs.setdefault(key, []).append((true, other))
 
-    def end_episode(self) -> None:
-        """What comes now belongs to another episode, over which intervals are bootstrapped."""
+    def end_episode(self) -> Row[K]:
+        """What was added since the last; what comes now belongs to another episode, over which intervals are
+        bootstrapped."""
         for key, pairs in self._pairs.items():
             assert self._networks is not None
             true, other = (np.stack(frames) for frames in zip(*pairs, strict=True))
             self._row[key, LPIPS] = self._networks.lpips(true, other).tolist()
-        for found, values in self._row.items():
+        row, self._row, self._pairs = self._row, {}, {}
+        self.take(row)
+        return row
+
+    def take(self, row: Row[K]) -> None:
+        """Add an episode, which may have been played in another process."""
+        for found, values in row.items():
             self._groups.setdefault(found, []).append(values)
-        self._row, self._pairs = {}, {}
 
     def of(self, key: K, name: str) -> dict[str, Any]:
         """Mean, 95% interval and n of one metric at a key."""

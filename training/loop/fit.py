@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from training.data.episodes import LatentEpisode, action_statistics
+from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim.checkpoint import save
 from worldsim.models.ar_diffusion import ArDiffusion
@@ -35,7 +35,7 @@ def fit(
     optimizer: OptimizerConfig,
     accelerator: Accelerator,
     batches: int = 16,
-    log_images: Callable[[O, SummaryWriter, int], None] | None = None,
+    log_images: Callable[[O, Writer, int], None] | None = None,
 ) -> tuple[O, dict[str, Any]]:
     """Train on the first episodes; the EMA of ``objective``, and steps, seconds and losses on the second.
 
@@ -49,7 +49,7 @@ def fit(
     def evaluate(module: nn.Module) -> dict[str, float]:
         return mean_losses([losses_on(held_out, module, HELD_OUT_SEED, i) for i in range(batches)])
 
-    def sample(module: nn.Module, writer: SummaryWriter, step: int) -> None:
+    def sample(module: nn.Module, writer: Writer, step: int) -> None:
         for name, value in evaluate(module).items():
             writer.add_scalar(f"held_out/{name}", value, step)
         if log_images is not None:

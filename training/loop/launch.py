@@ -6,6 +6,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
+from training.loop.trackers import NONE, TENSORBOARD, check_installed
 from training.loop.train import LoopConfig
 from worldsim.runtime import pick_device, precision
 
@@ -15,6 +16,7 @@ def launch(config: LoopConfig, *, partial: bool = False) -> Accelerator:
 
     Raises:
         DeviceError: a precision that does not exist.
+        TrackerError: a tracker that is not installed.
 
     Args:
         partial: whether some steps leave weights without a gradient, which a distributed launcher has to be told.
@@ -22,7 +24,11 @@ def launch(config: LoopConfig, *, partial: bool = False) -> Accelerator:
     if config.threads:
         torch.set_num_threads(config.threads)
     unused = [DistributedDataParallelKwargs(find_unused_parameters=True)] if partial else []
+    check_installed(config.tracker)
+    log_with = None if config.tracker in (TENSORBOARD, NONE) else config.tracker
     asked = precision(config.precision, pick_device("auto"))
-    accelerator = Accelerator(mixed_precision={"fp32": "no", "bf16": "bf16"}[asked], kwargs_handlers=unused)
+    accelerator = Accelerator(
+        mixed_precision={"fp32": "no", "bf16": "bf16"}[asked], kwargs_handlers=unused, log_with=log_with
+    )
     torch.manual_seed(config.seed)
     return accelerator

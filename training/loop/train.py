@@ -16,12 +16,13 @@ from accelerate.utils import broadcast
 from omegaconf import MISSING
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training.loop import resume as state
 from training.loop.claim import claim
+from training.loop.cluster import LOCAL, Place
 from training.loop.progress import preparation, tell
+from training.loop.trackers import TENSORBOARD, Writer, check, open_writer
 
 LONGEST = 60.0
 """Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
@@ -48,7 +49,9 @@ class LoopConfig:
     ``out`` is the run's own folder, and ``latents`` the one where encoded episodes are kept, OUT/latents where none is
     named; runs over one autoencoder may share it. ``threads`` is 0 for torch's own choice. ``precision`` of matrix
     products: fp32, bf16 (the weights stay fp32), or auto, bf16 where the hardware is faster at it. ``seconds`` is the
-    wall-clock budget summed over resumes; ``steps`` ends the run earlier where it is not 0.
+    wall-clock budget summed over resumes; ``steps`` ends the run earlier where it is not 0. ``tracker``:
+    tensorboard (in ``out``), wandb, mlflow or none. ``cluster``: where episodes are encoded before training, local or a
+    Ray cluster (docs/cluster.md).
     """
 
     data: str = MISSING
@@ -63,6 +66,12 @@ class LoopConfig:
     save_every: float = 60.0
     sample_every: float = 120.0
     log_every: int = 20
+    tracker: str = TENSORBOARD
+    cluster: str = LOCAL
+
+    def __post_init__(self) -> None:
+        check(self.tracker)
+        Place(self.cluster)
 
     @property
     def encoded(self) -> Path:
@@ -92,13 +101,13 @@ def run(
     losses_of: Callable[[int, float], dict[str, Tensor]],
     config: LoopConfig,
     accelerator: Accelerator,
-    sample: Callable[[SummaryWriter, int], None] | None = None,
+    sample: Callable[[Writer, int], None] | None = None,
     lines: bool = False,
 ) -> None:
     """Minimise ``losses_of(step, progress)["loss"]`` until the budget of seconds or steps is spent.
 
     Args:
-        sample: what else is written to TensorBoard from time to time.
+        sample: what else the tracker is shown from time to time.
         lines: progress as lines of JSON instead of a bar.
 
     Raises:
@@ -115,7 +124,7 @@ def _run(
     losses_of: Callable[[int, float], dict[str, Tensor]],
     config: LoopConfig,
     accelerator: Accelerator,
-    sample: Callable[[SummaryWriter, int], None] | None,
+    sample: Callable[[Writer, int], None] | None,
     lines: bool,
 ) -> None:
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
@@ -123,7 +132,7 @@ def _run(
     main, counters, out = accelerator.is_main_process, learner.counters, Path(config.out)
     counters["seconds"] += preparation(config.seconds)
     first = counters["step"]
-    writer = SummaryWriter(str(out / "tensorboard"), purge_step=first or None) if main else None
+    writer = open_writer(config, accelerator, first)
     total, done = round(config.seconds), round(counters["seconds"])
     bar = tqdm(total=total, initial=done, unit="s", disable=lines or not main, mininterval=2.0)
     saved = sampled = last = time.monotonic()
@@ -142,7 +151,7 @@ def _run(
             _average(running, losses)
             if main:
                 tell(progress, {"step": step + 1, **running})
-            if writer and step % config.log_every == 0:
+            if main and step % config.log_every == 0:
                 _log(writer, None if lines else bar, running, counters, step)
             if now - saved > config.save_every:
                 _save(learner, running, out, main)
@@ -182,10 +191,11 @@ def _average(running: dict[str, float], losses: dict[str, Tensor]) -> None:
 
 
 def _log(
-    writer: SummaryWriter, bar: Any, running: dict[str, float], counters: dict[str, Any], step: int
+    writer: Writer | None, bar: Any, running: dict[str, float], counters: dict[str, Any], step: int
 ) -> None:
-    """The running means to TensorBoard, and to the bar or as a line of JSON."""
-    for name, mean in running.items():
+    """The running means to the tracker, and to the bar or as a line of JSON."""
+    for name, mean in running.items() if writer else ():
+        assert writer is not None
         writer.add_scalar(f"train/{name}", mean, step)
     if bar is None:
         counted = {name: round(value) for name, value in counters.items() if name != "losses"}
@@ -241,7 +251,7 @@ def train(
     accelerator: Accelerator,
     optimizer: OptimizerConfig,
     config: LoopConfig,
-    sample: Callable[[nn.Module, SummaryWriter, int], None] | None = None,
+    sample: Callable[[nn.Module, Writer, int], None] | None = None,
     rates: dict[str, float] | None = None,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Minimise ``loss_of(model, step)["loss"]`` by AdamW; the EMA model and the counters (steps, seconds, last losses).
@@ -255,7 +265,7 @@ def train(
     learner = AdamW(model.to(accelerator.device), optimizer, rates or {})
     wrapped, average = accelerator.prepare(model), learner.ema.module
 
-    def of_average(writer: SummaryWriter, step: int) -> None:
+    def of_average(writer: Writer, step: int) -> None:
         if sample:
             sample(average, writer, step)
 

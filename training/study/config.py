@@ -7,6 +7,8 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
+from training.loop.cluster import LOCAL, Place
+
 FIGURE = 10
 WORLDS = {"blocks": "worldsim/Blocks-v0", "labmaze": "worldsim/LabMaze-v0"}
 
@@ -30,7 +32,8 @@ class StudyConfig:
     shipped models takes less than 20 minutes of two cores; 0 is as for the others, and the method's own. A method of
     fewer steps keeps its own. ``rollouts`` is how many episodes Table 4 takes, ``seeds`` how often each; Figure 10
     takes as many, with ``timesteps`` network calls a frame. ``second`` lets a dream's second denoiser take over in
-    them, as in play: left out, one network is the whole dream, which is what the paper's theory is of.
+    them, as in play: left out, one network is the whole dream, which is what the paper's theory is of. ``workers`` are
+    processes of this machine, 0 for its cores, at most 8; ``cluster=auto`` takes a Ray cluster's (docs/cluster.md).
     """
 
     table: int = 0
@@ -61,9 +64,11 @@ class StudyConfig:
     seeds: int = 5
     seed: int = 0
     workers: int = 0
+    cluster: str = LOCAL
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        Place(self.cluster)
         for name, least in (
             ("episodes", 1),
             ("rollouts", 1),

@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 from training.data.episodes import open_episodes
+from training.loop.cluster import Place
 from training.study import backbones, claims, losses, markdown, scores, timesteps
 from training.study.backbones import Backbone
 from training.study.config import WORLDS, StudyConfig, StudyError
@@ -49,12 +50,14 @@ def run(args: list[str]) -> int:
         backbones.train_missing(config, wanted)
     found = backbones.find(config)
     plan = planned(config, rows, found)
-    workers = config.workers or min(os.cpu_count() or 1, 8)
     todo = [u for units, _ in plan.values() for u in units if not u.done() and _asked(config, u)]
+    workers = min(config.workers or min(os.cpu_count() or 1, 8), max(len(todo), 1))
+    gpus = 1.0 if pick_device(config.device).type == "cuda" else 0.0
+    place = Place(config.cluster, workers, gpus=gpus)
     until = began + config.seconds if config.seconds else 0.0
     total = sum(len(units) for units, _ in plan.values())
     with tqdm(total=total, initial=total - len(todo), unit="episode", desc=config.name) as bar:
-        for unit in play_all(todo, workers, until):
+        for unit in play_all(todo, place, until):
             bar.set_postfix_str(unit.group)
             bar.update()
     result = gathered(config, rows, plan, found)

@@ -7,13 +7,8 @@ in the same numbers. Each file says what it was made from; one made from anythin
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +20,7 @@ from PIL import Image
 
 from envs.episodes.episode import Episode
 from training.evaluation.reconstruct import reconstruct
+from training.loop.cluster import Place, Task, started
 from training.study import backbones
 from training.study.config import StudyError
 from training.study.needle import Played, maze_scorer, play_needle
@@ -110,7 +106,9 @@ class Unit:
 
 
 def play(unit: Unit) -> Unit:
-    """Dream it, measure it, write it."""
+    """Dream it, measure it, write it; done already by a worker that died before it could say so, leave it."""
+    if unit.done():
+        return unit
     loaded = backbones.load(unit.path, unit.device)
     with torch.inference_mode():
         played = _needle(unit, loaded) if unit.kind == NEEDLE else _rollout(unit, loaded)
@@ -154,51 +152,24 @@ def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream[Any]:
     return source.dream(Options(method=replace(chosen, steps=steps)), seed=seed)
 
 
-def play_all(units: list[Unit], workers: int, until: float = 0.0) -> Iterator[Unit]:
-    """Every unit as it is done, on ``workers`` processes of one thread each; none is begun after ``until``.
+def play_all(units: list[Unit], place: Place, until: float = 0.0) -> Iterator[Unit]:
+    """Every unit as it is done, where ``place`` says, on one thread each; none is begun after ``until``.
 
     ``until`` is on time.monotonic's clock, 0 for no limit.
+
+    Raises:
+        what the first unit raised that cannot be played, after all the others.
     """
 
-    def late() -> bool:
-        return bool(until) and time.monotonic() > until
-
-    if workers == 1 or len(units) <= 1:
+    def begun() -> Iterator[Task]:
         for unit in units:
-            if late():
+            if until and time.monotonic() > until:
                 return
-            yield play(unit)
-        return
-    context = multiprocessing.get_context("spawn")
-    waiting = iter(units)
-    with ProcessPoolExecutor(min(workers, len(units)), context, _follow_parent, (os.getpid(),)) as pool:
-        running: set[Future[Unit]] = set()
-        try:
-            for unit in waiting:
-                running.add(pool.submit(play, unit))
-                if len(running) >= workers:
-                    first = next(as_completed(running))
-                    running.remove(first)
-                    yield first.result()
-                if late():
-                    break
-            for future in as_completed(running):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            yield Task(str(unit.file), play, (unit,))
 
-
-def _follow_parent(parent: int) -> None:
-    """A worker ends with the process that began it, also where that one was killed; Ctrl-C ends it without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    with started(place) as cluster:
+        for _, unit in cluster.run(begun()):
+            yield unit
 
 
 def _needle(unit: Unit, loaded: Loaded[Any]) -> Played:

@@ -18,7 +18,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, encode_both, long_enough, open_both
+from training.data.episodes import LatentEpisode, long_enough, open_both
+from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
@@ -58,7 +59,7 @@ def main(args: list[str]) -> int:
     both = open_both(config.data, config.held_out, shape.size)
     sources, held = long_enough(both, config.length + 1, config.data)
     meta = sources[0].meta
-    episodes, held_out = encode_both((sources, held), autoencoder, config.encoded, accelerator)
+    episodes, held_out = encode_both((sources, held), autoencoder, config.encoded, accelerator, config)
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     begin_over(model, autoencoder, episodes)

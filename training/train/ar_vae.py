@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.tensorboard import SummaryWriter
 
 from training.data.episodes import RandomClips, long_enough, open_both
 from training.loop.launch import launch
+from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
@@ -162,7 +162,7 @@ def _begin(autoencoder: ArVae, config: Config, source: RandomClips) -> None:
 
 
 def _log_images(
-    ema: nn.Module, writer: SummaryWriter, step: int, frames: np.ndarray, causal: bool, device: torch.device
+    ema: nn.Module, writer: Writer, step: int, frames: np.ndarray, causal: bool, device: torch.device
 ) -> None:
     """True frames (T, H, W, 3) above decoded ones, to TensorBoard."""
     assert isinstance(ema, Tokenizing)
@@ -213,9 +213,7 @@ def main(args: list[str]) -> int:
                 losses: dict[str, Tensor] = wrapped(x, torch.from_numpy(noise).to(x.device))
             return losses
 
-        def sample(
-            ema: nn.Module, writer: SummaryWriter, step: int, causal: bool = stage == "causal"
-        ) -> None:
+        def sample(ema: nn.Module, writer: Writer, step: int, causal: bool = stage == "causal") -> None:
             _log_images(ema, writer, step, fixed[0], causal, accelerator.device)
 
         steps = max(1, round(config.steps * share)) if config.steps else 0

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from training.data.episodes import RandomFrames, open_both
 from training.loop.launch import launch
+from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
@@ -111,7 +111,7 @@ def main(args: list[str]) -> int:
 
     fixed = RandomFrames(held_out).batch(256, np.random.default_rng(0))
 
-    def sample(ema: nn.Module, writer: SummaryWriter, step: int) -> None:
+    def sample(ema: nn.Module, writer: Writer, step: int) -> None:
         assert isinstance(ema, Reconstruction)
         with torch.no_grad():
             x = to_tensor(fixed[:8], accelerator.device)

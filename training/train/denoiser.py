@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from envs.episodes.episode import Episode
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, encode_both, long_enough, open_both
+from training.data.episodes import LatentEpisode, long_enough, open_both
 from training.data.returning_views import ReadsConfig, draw_reads, readable
+from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
+from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.odometry import fit_turns, measure_drift
 from training.objectives.world_model import Objective, ObjectiveConfig
@@ -98,7 +99,9 @@ def main(args: list[str]) -> int:
     sources, held_sources = long_enough(both_sources, config.clip.length + 1, config.data)
     meta = sources[0].meta
     out = Path(config.out)
-    episodes, held_out = encode_both((sources, held_sources), autoencoder, config.encoded, accelerator)
+    episodes, held_out = encode_both(
+        (sources, held_sources), autoencoder, config.encoded, accelerator, config
+    )
     model_config = ModelConfig(
         size=int(meta["size"]),
         fov=float(meta["fov"] or ModelConfig.fov),
@@ -126,7 +129,7 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip, noise, reads=reads)
         return losses
 
-    def log_images(ema: Objective, writer: SummaryWriter, step: int) -> None:
+    def log_images(ema: Objective, writer: Writer, step: int) -> None:
         loaded = Loaded(ema.model, Description(action_spec=meta["action_spec"]), out)
         picture = _dreamt(loaded, held_sources[0])
         writer.add_image("held_out/true_above_dreamt", picture, step, dataformats="HWC")

@@ -19,7 +19,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import RowNoise
-from training.data.episodes import LatentEpisode, encode_both
+from training.data.episodes import LatentEpisode
+from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -100,7 +101,7 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     both = opened(loaded, config.data, config.held_out, config.length + 1)
-    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator, config)
     if config.fresh:
         m = model.config
         model.odometry = Odometry(m.autoencoder.channels, model.grid, m.action_dim, model.scale)

@@ -20,8 +20,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import RowNoise
-from training.data.episodes import encode_both
 from training.evaluation.recall_buffer import SHORTEST, Batch, DreamsConfig, RecallBuffer
+from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -118,7 +118,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)
     begun = checkpoint.load(config.checkpoint, accelerator.device)
     sources, held = opened(begun, config.data, config.held_out, SHORTEST)
-    episodes, _ = encode_both((sources, held), begun.model.autoencoder, config.encoded, accelerator)
+    episodes, _ = encode_both((sources, held), begun.model.autoencoder, config.encoded, accelerator, config)
     model = with_pixels(begun.model, config.fresh, config.recall_horizon)
     loaded = Loaded(model, begun.description, begun.path)
     pairs = list(zip(sources, episodes, strict=True))

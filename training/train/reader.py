@@ -19,7 +19,7 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.data.episodes import DataError, LatentEpisode, encode_both
+from training.data.episodes import DataError, LatentEpisode
 from training.data.returning_views import (
     OLDER_THAN,
     ReadsConfig,
@@ -29,6 +29,7 @@ from training.data.returning_views import (
     readable,
     reading_loss,
 )
+from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig, train
@@ -80,7 +81,7 @@ def main(args: list[str]) -> int:
     loaded = checkpoint.load(config.checkpoint, accelerator.device)
     model = loaded.model
     both = opened(loaded, config.data, config.held_out, 2)
-    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator)
+    episodes, held_out = encode_both(both, model.autoencoder, config.encoded, accelerator, config)
     if not readable(episodes):
         raise DataError(
             f"{config.data}: expected an episode of more than {OLDER_THAN + 5} frames with views that come back; "

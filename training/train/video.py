@@ -24,7 +24,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
-from training.data.episodes import LatentEpisode, encode_both, long_enough, open_both
+from training.data.episodes import LatentEpisode, long_enough, open_both
+from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.train import LoopConfig, OptimizerConfig
@@ -98,7 +99,7 @@ def main(args: list[str]) -> int:
     both = open_both(config.data, config.held_out)
     sources, held = long_enough(both, config.clip.length + 1, config.data)
     meta = sources[0].meta
-    episodes, held_out = encode_both((sources, held), autoencoder, config.encoded, accelerator)
+    episodes, held_out = encode_both((sources, held), autoencoder, config.encoded, accelerator, config)
     shape = config.model
     shape.size, shape.autoencoder = int(meta["size"]), autoencoder_config
     if config.autoencoder.startswith(SD3):
