@@ -27,7 +27,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,6 +43,7 @@ from training.evaluation.tables import held_line, table, videos_line
 from worldsim.actions import check_same
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
+from worldsim.config.addresses import write_text
 from worldsim.diffusion import methods
 from worldsim.dream import registry
 from worldsim.dream.registry import PAIR, Source
@@ -77,7 +77,7 @@ def main(args: list[str]) -> int:
     else:
         result |= _scores(config, source, networks)
     if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_text(config.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
     return 0
 
@@ -106,7 +106,7 @@ def _scores(config: Config, source: Source, networks: Perceptual | None) -> dict
     """What was asked for, printed as it is known."""
 
     def held_out(folder: str) -> list[Episode]:
-        episodes = open_episodes(Path(folder))
+        episodes = open_episodes(folder)
         if source.loaded is not None:
             action_spec = source.loaded.action_spec
             check_same(action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)

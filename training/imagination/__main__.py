@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from worldsim.actions import check_same
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
+from worldsim.config.addresses import write_text
 from worldsim.runtime import hardware, pick_device
 
 
@@ -130,7 +130,7 @@ def main(args: list[str]) -> int:
         print(table(score, statistics, verdict))
         result["scores"][score] = verdict | {"rows": statistics}
     if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_text(config.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
     return 0
 

@@ -14,7 +14,6 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from training.imagination.play import Frames, Stage, begin_in_dream, begin_in_wo
 from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
+from worldsim.config.addresses import write_text
 from worldsim.metrics.bootstrap import interval
 from worldsim.runtime import hardware, pick_device
 
@@ -149,7 +149,7 @@ def main(args: list[str]) -> int:
             print(f"{deed:5s} {name:5s} {cells}  n={len(sides[name]['done'])}")
     env.close()
     if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_text(config.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
     return 0
 

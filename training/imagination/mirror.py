@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,7 @@ from training.imagination.play import (
 from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import load
+from worldsim.config.addresses import write_text
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.ssim import ssim
 from worldsim.runtime import hardware, pick_device
@@ -125,7 +125,7 @@ def main(args: list[str]) -> int:
             )
     env.close()
     if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_text(config.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
     return 0
 

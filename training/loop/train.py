@@ -124,7 +124,7 @@ def _train(
             fast.zero_grad(set_to_none=True)
             _follow(ema, accelerator.unwrap_model(wrapped), step >= o.warmup)
             counters["step"], counters["seconds"] = step + 1, time.monotonic() - began
-            tell(progress, {"step": step + 1} | _average(running, losses))
+            tell(progress, {"step": step + 1} | _average(running, of_all(losses, accelerator)))
             now = time.monotonic()
             if writer and step % config.log_every == 0:
                 _log(writer, bar, running, step, min(counters["seconds"], config.seconds))
@@ -154,6 +154,14 @@ def _set_rates(optimizer: torch.optim.Optimizer, o: OptimizerConfig, step: int, 
     for group in optimizer.param_groups:
         rate = o.lr * group["rate"]
         group["lr"] = rate * min(1.0, (step + 1) / o.warmup) * (1 - (1 - o.final) * progress)
+
+
+def of_all(losses: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """The losses of the whole batch: means over the processes, each of which has as many rows."""
+    if accelerator.num_processes == 1:
+        return losses
+    means = accelerator.reduce(torch.stack([x.detach().float() for x in losses.values()]), "mean")
+    return dict(zip(losses, means.unbind(), strict=True))
 
 
 def _average(running: dict[str, float], losses: dict[str, Tensor]) -> dict[str, float]:

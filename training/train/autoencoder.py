@@ -23,6 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from training.data.episodes import RandomFrames, open_both
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
@@ -82,13 +83,14 @@ def measure(autoencoder: ConvAutoencoder, frames: np.ndarray) -> dict[str, float
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)
     episodes, held_out = open_both(config.data, config.held_out)
     source = RandomFrames(episodes)
     if config.init:
-        begun, config.autoencoder = load_autoencoder(Path(config.init))
+        begun, config.autoencoder = load_autoencoder(config.init)
     elif config.decoder_only:
         raise ConfigError("decoder_only=true needs init=RUN/autoencoder.safetensors, whose latents it keeps")
     # A third faster on a CPU. (torch's annotations leave this keyword out.)

@@ -25,6 +25,7 @@ from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
 from training.loop.finetune import save_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.decoding import Decoding, DecodingConfig
 from worldsim import checkpoint
@@ -100,6 +101,7 @@ def measure(
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)

@@ -33,6 +33,7 @@ from training.loop.claim import claim
 from training.loop.fast import LONGEST, Rates, Weights, optimizers, pace, saving_on_sigterm
 from training.loop.finetune import save_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.progress import tell
 from training.loop.train import LoopConfig
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
@@ -186,6 +187,7 @@ def held_out(run: Run, clips: Clips, batches: int = 8) -> dict[str, float]:
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     """Parse, train, publish.
 

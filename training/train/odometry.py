@@ -24,6 +24,7 @@ from training.data.clips import RowNoise
 from training.data.episodes import LatentEpisode, encode_both
 from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.odometry import (
     Walk,
@@ -96,6 +97,7 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)

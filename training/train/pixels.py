@@ -26,6 +26,7 @@ from training.data.episodes import encode_both
 from training.evaluation.recall_buffer import SHORTEST, Batch, DreamsConfig, RecallBuffer
 from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
 from training.objectives.photometric import Walks, draw_walks, photometric_loss
@@ -111,6 +112,7 @@ def worth(model: WorldModel, module: Mixing, dreams: RecallBuffer, seed: int) ->
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)

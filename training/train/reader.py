@@ -33,6 +33,7 @@ from training.data.returning_views import (
 )
 from training.loop.finetune import opened, save_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim import checkpoint
 from worldsim.cli.command import command
@@ -76,6 +77,7 @@ def error(
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)

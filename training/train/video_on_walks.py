@@ -31,6 +31,7 @@ from training.loop.claim import claim
 from training.loop.fast import FastRun, Rates, saving_on_sigterm
 from training.loop.fit import publish
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig
 from training.objectives import forcing
 from training.objectives.forcing import Forcing, ForcingConfig
@@ -139,6 +140,7 @@ class Batches:
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     """Parse, train, publish."""
     config = load(Config, args)
