@@ -158,7 +158,7 @@ def play(job: Job) -> Path:
         StoreError: it cannot be brought there; what was recorded stays here and is brought there by the next run.
     """
     config, far = job.config, addresses.is_address(job.config.out)
-    out = spool(job.config.out) if far else addresses.local_path(job.config.out)
+    out = addresses.spool(job.config.out) if far else addresses.local_path(job.config.out)
     world = _worlds.get((config.env, config.size))
     if world is None:
         name, kwargs = identify(*ENVS.get(config.env, (config.env, "gymnasium")))
@@ -191,13 +191,6 @@ def recorded_in(address: str) -> set[str]:
     """The names of the episodes that lie in a folder of a store, as files of their own or in shards of its index."""
     zips = {n.removesuffix(".zip") for n in addresses.entries(address) if n.endswith(".zip")}
     return zips | {row.name for row in index.read(address)}
-
-
-def spool(address: str) -> Path:
-    """Where episodes lie until they are in a store."""
-    folder = addresses.cache() / "spool" / addresses.digest(address.rstrip("/"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _brought(path: Path, address: str) -> Path:

@@ -25,14 +25,14 @@ from tqdm import tqdm
 import envs  # noqa: F401  (registers the worlds)
 from envs.policies import registry as policies
 from training.data.episodes import DataError, latents_of
-from training.data.walks import META, Walks, write
+from training.data.walks import Walks, send, shards_in, write
 from training.loop.finetune import opened
 from training.loop.progress import tell
 from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
-from worldsim.config import load
+from worldsim.config import addresses, load
 from worldsim.frames import smaller, to_tensor
 from worldsim.runtime import pick_device
 
@@ -122,10 +122,22 @@ def shard(config: Config, first: int) -> Path:
     for seed in range(config.seed + first, config.seed + min(first + config.shard, config.episodes)):
         frames, actions, poses = play(config, loaded, env, seed)
         rows.append((frames, *encode(loaded, frames, poses), actions, poses))
-    folder = Path(config.out) / f"{config.seed + first:09d}"
+    folder = place(config.out) / f"{config.seed + first:09d}"
     meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
-    write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+    _put(config, folder, rows, meta)
     return folder
+
+
+def place(out: str) -> Path:
+    """The folder of this machine where shards are written: ``out``, or where they lie until they are in a store."""
+    return addresses.spool(out) if addresses.is_address(out) else addresses.local_path(out)
+
+
+def _put(config: Config, folder: Path, rows: list[tuple[np.ndarray, ...]], meta: dict[str, str]) -> None:
+    if not folder.exists():  # it is where a run could not bring it to the store
+        write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+    if addresses.is_address(config.out):
+        send(folder, config.out)
 
 
 def recorded(config: Config) -> int:
@@ -140,12 +152,13 @@ def recorded(config: Config) -> int:
     loaded = checkpoint.load(config.checkpoint, pick_device("auto"))
     episodes, _ = opened(loaded, config.data, "", config.shortest)
     episodes = sorted(episodes, key=len)
-    d, side, out = loaded.description, config.size or loaded.model.config.size, Path(config.out)
+    d, side = loaded.description, config.size or loaded.model.config.size
+    out, there = place(config.out), shards_in(config.out)
     meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
     for first in tqdm(range(0, len(episodes), RECORDED), "walks", unit="shard"):
         tell(first / len(episodes), {"walks": first})
         folder = out / f"{first:09d}"
-        if (folder / META).exists():
+        if folder.name in there:
             continue
         some = episodes[first : first + RECORDED]
         rows, length = [], len(some[0])
@@ -155,7 +168,7 @@ def recorded(config: Config) -> int:
             actions = np.concatenate([np.zeros_like(acted[:1]), acted])
             poses = episode.poses[:length].astype(np.float32)
             rows.append((frames, *encode(loaded, frames, poses), actions, poses))
-        write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+        _put(config, folder, rows, meta)
     return len(episodes)
 
 
@@ -163,12 +176,12 @@ def recorded(config: Config) -> int:
 def main(args: list[str]) -> None:
     """Parse, play what is missing, count."""
     config = load(Config, args)
-    out = Path(config.out)
+    out, there = config.out, shards_in(config.out)
     if config.data:
         print(f"{recorded(config)} walks of {config.data}, in {out}")
         return
     firsts = range(0, config.episodes, config.shard)
-    missing = [i for i in firsts if not (out / f"{config.seed + i:09d}" / META).exists()]
+    missing = [i for i in firsts if f"{config.seed + i:09d}" not in there]
     if config.workers == 1:
         for first in tqdm(missing, "shards"):
             shard(config, first)

@@ -46,6 +46,8 @@ class Blocks:
         Raises:
             StoreError: the store cannot be spoken to.
         """
+        if start >= stop:
+            return b""
         mark = addresses.digest(address, entry.tag, str(entry.size))
         numbers = range(start // BLOCK, -(-stop // BLOCK))
         found = {n: data for n in numbers if (data := self._kept(mark, n)) is not None}

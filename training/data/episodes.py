@@ -165,45 +165,6 @@ def long_enough(
     return known, held_out or known[-1:]
 
 
-class RandomFrames:
-    """Batches of single frames drawn over all episodes."""
-
-    def __init__(self, episodes: list[Episode]) -> None:
-        self.episodes = episodes
-
-    def batch(self, count: int, rng: np.random.Generator, run: int = 4) -> np.ndarray:
-        """uint8 (count, H, W, 3): stretches of ``run`` strided frames, so that few archives are opened."""
-        frames = []
-        for _ in range(count // run):
-            episode = self.episodes[int(rng.integers(len(self.episodes)))]
-            for i in rng.integers(0, len(episode), run):
-                frames.append(episode.frames(int(i), int(i) + 1))
-        return np.concatenate(frames)
-
-
-class RandomClips:
-    """Batches of stretches of frames that follow one another, drawn over all episodes that are long enough."""
-
-    def __init__(self, episodes: list[Episode]) -> None:
-        self.episodes = episodes
-
-    def batch(self, count: int, length: int, rng: np.random.Generator) -> np.ndarray:
-        """uint8 (count, length, H, W, 3).
-
-        Raises:
-            DataError: no episode has so many frames.
-        """
-        enough = [e for e in self.episodes if len(e) >= length]
-        if not enough:
-            raise DataError(f"no episode has {length} frames; record longer ones or choose shorter clips")
-        clips = []
-        for _ in range(count):
-            episode = enough[int(rng.integers(len(enough)))]
-            start = int(rng.integers(len(episode) - length + 1))
-            clips.append(episode.frames(start, start + length))
-        return np.stack(clips)
-
-
 @dataclass
 class LatentEpisode:
     """One episode for the denoiser: latents (N, C, h, w) half, actions (N-1, D), poses (N, 5) or None.

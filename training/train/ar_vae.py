@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-from training.data.episodes import RandomClips, long_enough, open_both
+from training.data.episodes import long_enough, open_both
+from training.data.frames import RandomClips
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train

@@ -106,7 +106,7 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)
     loaded, device = checkpoint.load(config.checkpoint), accelerator.device
-    shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
+    shards = read(config.walks, latents_of(loaded.model.autoencoder))
     side = loaded.model.config.size
     if shards[0].frames.shape[2] > side:
         loaded = with_superresolution(loaded)

@@ -204,7 +204,7 @@ def main(args: list[str]) -> int:
 def _run(config: Config, accelerator: Accelerator) -> int:
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model
-    shards = read(Path(config.walks), latents_of(model.autoencoder))
+    shards = read(config.walks, latents_of(model.autoencoder))
     clips = Clips(shards, model, config.clip)
     others = Clips(shards, model, config.clip)
     held = min(config.held_out_walks, max(1, len(clips) // 4))  # of a handful of walks most are to learn from

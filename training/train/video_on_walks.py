@@ -147,7 +147,7 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)  # a step leaves the other memories out
     torch.set_flush_denormal(True)
     loaded = checkpoint.load(config.checkpoint)
-    shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
+    shards = read(config.walks, latents_of(loaded.model.autoencoder))
     known, others = Sequences(shards, last=-config.held_out_walks), Sequences(shards, -config.held_out_walks)
     model = continued(loaded, config.model).to(accelerator.device)
     objective = Forcing(model, config.forcing)

@@ -202,6 +202,13 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worldsim" / "stores"
 
 
+def spool(address: str) -> Path:
+    """A folder for what is made here for a folder of a store, until it is there."""
+    folder = cache() / "spool" / digest(address.rstrip("/"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def digest(*parts: str) -> str:
     """Twenty hex digits that tell these texts from others."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
