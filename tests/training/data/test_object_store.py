@@ -15,6 +15,7 @@ import pytest
 from tests.helpers.object_store import BUCKET, Proxy, environment, make_bucket, needed, s3
 from tests.helpers.small_model import small_model
 from tests.helpers.small_run import SMALL_AUTOENCODER, record
+from tests.helpers.small_walks import small_maze
 from training import collect
 from training.convert import index as command
 from training.data import blocks
@@ -23,6 +24,7 @@ from training.train import autoencoder as train_autoencoder
 from worldsim import checkpoint
 from worldsim.cli.command import MISTAKE
 from worldsim.config import addresses
+from worldsim_app import play
 
 pytestmark = needed
 DATA, SHARDS, RUN = f"{BUCKET}/data", f"{BUCKET}/shards", f"{BUCKET}/runs/autoencoder"
@@ -102,6 +104,18 @@ def test_a_checkpoint_is_fetched_once_whole_and_again_when_it_was_changed(
     addresses.write(f"{address}/model.safetensors", (tmp_path / "own/model.safetensors").read_bytes()[:-9])
     with pytest.raises(checkpoint.CheckpointError, match="is not whole"):
         checkpoint.load(address)
+
+
+def test_a_checkpoint_is_played_by_its_address(tmp_path: Path) -> None:
+    small = Path(small_maze(tmp_path / "own"))
+    for file in ("model.safetensors", "config.yaml"):
+        addresses.upload(small / file, f"{BUCKET}/maze/{file}")
+    words = ["--env", "dmlab", "--headless", "--steps", "4", "--checkpoint", f"{BUCKET}/maze"]
+    assert (
+        play.main([*words, "--report", str(tmp_path / "report.json"), "--video", str(tmp_path / "v.mp4")])
+        == 0
+    )
+    assert json.loads((tmp_path / "report.json").read_text())
 
 
 def test_cut_off_while_reading_it_is_tried_again_and_then_a_sentence(
