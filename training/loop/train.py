@@ -104,7 +104,7 @@ def _train(
     done, total = round(counters["seconds"]), round(config.seconds)
     bar = tqdm(total=total, initial=done, unit="s", disable=not main, mininterval=2.0)
     saved = sampled = time.monotonic()
-    began, running = saved - counters["seconds"], dict[str, float]()
+    began, running = saved - counters["seconds"], dict[str, float](counters.get("losses") or {})
 
     def save() -> None:
         if main:
