@@ -9,8 +9,8 @@ many frames ago they were last seen, for the full memory and for its forgetful t
 comes back was seen in the dream alone. Intervals are 95% bootstraps over episodes.
 *Alone*: true context, then 300 frames on recorded actions (episodes of ``steps=364``); latent Fréchet distance of parts
 of them to all true frames, beside that of other true worlds under these actions, and how many dreams collapse;
-``strips=FILE.png`` shows them. ``second=false`` leaves a second denoiser out; ``alone_after=N`` lets it take over after
-so many frames without a true one, whatever the checkpoint says.
+``strips=FILE.png`` shows them, or without ``alone`` the frames *ahead* of one walk. ``second=false`` leaves a second
+denoiser out; ``alone_after=N`` lets it take over after so many frames without a true one, whatever the checkpoint says.
 A pair of AR-Diffusion (`training.train_ar_diffusion`) is measured the same way. With ``method=NAME`` (or ``all`` of
 them) the checkpoint is a video model (`training.train_video`), played by that method, which may know the recorded
 actions of the frames to come. Episodes are recorded by `training.collect`, so that the numbers come from the same
@@ -34,7 +34,7 @@ from PIL import Image
 
 from envs.episodes.episode import Episode
 from training.data.episodes import open_episodes
-from training.evaluation import scores
+from training.evaluation import ahead, scores
 from training.evaluation.ahead import measure_ahead
 from training.evaluation.config import ALL, Config, dream_of
 from training.evaluation.free_running import elsewhere, held, left_alone, strips, videos
@@ -69,13 +69,16 @@ def main(args: list[str]) -> int:
         raise ConfigError(f"alone=: {what}, of which there is no Fréchet distance here")
     networks = scores.networks(config.perceptual, device)
     result = _head(config, source, networks) | {"hardware": hardware(device)}
+    drawn: ahead.Pictures = {}
     if config.method == ALL:
         result["methods"] = {}
         for name in methods.names():
             print(name)
-            result["methods"][name] = _scores(replace(config, method=name), source, networks)
+            result["methods"][name] = _scores(replace(config, method=name), source, networks, drawn)
     else:
-        result |= _scores(config, source, networks)
+        result |= _scores(config, source, networks, drawn)
+    if config.strips and drawn and not config.alone:
+        Image.fromarray(ahead.strips(drawn)).save(config.strips)
     if config.out:
         write_text(config.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
@@ -102,8 +105,10 @@ def _head(config: Config, source: Source, networks: Perceptual | None) -> dict[s
     return {word: value for word, value in head.items() if word not in without} | {"pose_from": "none"}
 
 
-def _scores(config: Config, source: Source, networks: Perceptual | None) -> dict[str, Any]:
-    """What was asked for, printed as it is known."""
+def _scores(
+    config: Config, source: Source, networks: Perceptual | None, drawn: ahead.Pictures
+) -> dict[str, Any]:
+    """What was asked for, printed as it is known; the frames of one walk that are looked at are added to ``drawn``."""
 
     def held_out(folder: str) -> list[Episode]:
         episodes = open_episodes(folder)
@@ -114,7 +119,10 @@ def _scores(config: Config, source: Source, networks: Perceptual | None) -> dict
 
     found: dict[str, Any] = {}
     if config.ahead:
-        found["ahead"] = measure_ahead(source, held_out(config.ahead), config, networks)
+        pictures: ahead.Pictures = {}
+        found["ahead"] = measure_ahead(source, held_out(config.ahead), config, networks, pictures=pictures)
+        name = config.method or "dream"
+        drawn |= {ahead.TRUE: pictures[ahead.TRUE], name: pictures["dream"]}
         rows = found["ahead"].items()
         for metric in ("ssim", *(("lpips",) if networks else ())):
             print(f"{metric.upper()}, frames ahead")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.small_ar_diffusion import small_ar_diffusion
 from tests.helpers.small_model import SPEC, small_checkpoint
@@ -15,6 +16,7 @@ from tests.helpers.small_run import record
 from tests.helpers.small_video import small_video
 from training import evaluate
 from training.cards import ship
+from training.data.episodes import open_episodes
 from training.evaluation import scores as networks
 from worldsim import checkpoint
 from worldsim.diffusion import methods
@@ -88,7 +90,13 @@ def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
     )
     out = tmp_path / "scores.json"
     words = [f"checkpoint={tmp_path / 'model'}", f"ahead={data}", f"out={out}", "context=8", "farthest=4"]
-    assert evaluate.main([*words, "method=all"]) == 0
+    strips = tmp_path / "strips.png"
+    assert evaluate.main([*words, "method=all", f"strips={strips}"]) == 0
+    with Image.open(strips) as picture:  # truth and two methods, 1, 2 and 4 ahead
+        assert picture.size == (96 + 3 * 32, 12 + 3 * 32)
+        assert np.array_equal(
+            np.asarray(picture)[12:44, 96:128], next(iter(open_episodes(data))).frames(8, 9)[0]
+        )
     found = json.loads(out.read_text())["methods"]
     assert found.keys() == {"art_v", "soft_compression"}
     assert found["art_v"]["ahead"].keys() == {"dream", "copy"}

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from envs.episodes.episode import Episode
@@ -17,6 +20,12 @@ from worldsim.dream.registry import Source
 from worldsim.metrics.perceptual import Perceptual
 
 HORIZONS = (1, 4, 16, 64)
+SHOWN = (1, 2, 4, 8, 16, 24, 32, 48, 64)  # frames ahead that are looked at
+TRUE = "true"
+LABEL = 96  # pixels
+
+Pictures = dict[str, dict[int, NDArray[np.uint8]]]
+"""Of one walk: who drew, how many frames ahead, the picture (H, W, 3)."""
 
 
 def measure_ahead(
@@ -25,10 +34,12 @@ def measure_ahead(
     config: Config,
     networks: Perceptual | None = None,
     horizons: tuple[int, ...] = HORIZONS,
+    pictures: Pictures | None = None,
 ) -> dict[str, Any]:
     """SSIM, PSNR and by ``networks`` LPIPS at each horizon: {who: {horizon: {"ssim", "psnr", "lpips"}}}.
 
-    Who is dream, copy and untrained. A method is not measured untrained: that says nothing of the method.
+    Who is dream, copy and untrained. A method is not measured untrained: that says nothing of the method. The frames
+    of the first walk that are :data:`SHOWN`, true and dreamt, go into ``pictures``.
     """
     dreams = {"dream": dream_of(source, config, episodes)}
     if source.loaded is not None and not config.method:
@@ -42,6 +53,9 @@ def measure_ahead(
             copy = walk.frames[config.context - 1]
             for step in replay(dreams, walk, None, seed=seed, context=config.context, revisits=False):
                 ahead = step.index - config.context + 1
+                if pictures is not None and ahead in SHOWN and episode is episodes[0] and start == 0:
+                    for name, frame in {TRUE: step.true, "dream": step.frames["dream"]}.items():
+                        pictures.setdefault(name, {})[ahead] = frame
                 if ahead in horizons:
                     for name, frame in {"copy": copy, **step.frames}.items():
                         scores.add((name, ahead), step.true, frame)
@@ -60,3 +74,20 @@ def untrained(loaded: Loaded[Any]) -> Loaded[Any]:
     model.autoencoder.load_state_dict(loaded.model.autoencoder.state_dict())
     device = next(loaded.model.parameters()).device
     return Loaded(model.to(device).eval(), loaded.description, loaded.path)
+
+
+def strips(rows: Pictures) -> NDArray[np.uint8]:
+    """A line for each who drew, with its name and how far ahead every picture is."""
+    columns = sorted({ahead for row in rows.values() for ahead in row})
+    side = len(next(iter(rows[TRUE].values())))
+    head = 12
+    canvas = Image.new("RGB", (LABEL + side * len(columns), head + side * len(rows)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, ahead in enumerate(columns):
+        draw.text((LABEL + side * column + side // 2, head // 2), f"{ahead} ahead", "black", anchor="mm")
+    for line, (name, row) in enumerate(rows.items()):
+        draw.text((4, head + side * line + side // 2), name, "black", anchor="lm")
+        for column, ahead in enumerate(columns):
+            if ahead in row:
+                canvas.paste(Image.fromarray(row[ahead]), (LABEL + side * column, head + side * line))
+    return np.asarray(canvas)

@@ -17,7 +17,7 @@ from training.objectives.generation import blurred
 from training.objectives.image_loss import image_loss
 from training.objectives.patch_discriminator import FeatureDiscriminator, PatchDiscriminator, hinge
 from worldsim.metrics.networks.lpips import Lpips
-from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
+from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder, enlarged
 
 
 @dataclass
@@ -31,6 +31,10 @@ class DecodingConfig:
 
     The backbone sees ``window`` pixels a side of a picture, somewhere else in every step: what lay at the same place
     always, a network with strides would leave room for a pattern.
+
+    ``weave`` is the weight of what repeats every few pixels in a neighbourhood of what the second head draws: from
+    latents of true frames that its errors have it, and from latents that a generator made up that anything does which
+    it adds. ``second_only``: nothing but the second head learns, so that small pictures stay what they are, to the bit.
     """
 
     ssim: float = 0.25
@@ -38,6 +42,8 @@ class DecodingConfig:
     backbone: str = "vgg"
     window: int = 56
     pattern: float = 2.0
+    weave: float = 0.0
+    second_only: bool = False
     adversarial: float = 0.03
     features: float = 0.03
     head_start: int = 200
@@ -56,6 +62,7 @@ class Decoding(nn.Module):
         super().__init__()
         self.autoencoder, self.config = autoencoder, config
         self.autoencoder.encoder.requires_grad_(False)
+        self.autoencoder.decoder.requires_grad_(not config.second_only)
         self.side = side
         heads = 1 + autoencoder.config.superresolution
         self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in range(heads))
@@ -78,40 +85,55 @@ class Decoding(nn.Module):
         corner: tuple[float, float],
         perceptual: Lpips | None,
         judged: bool,
+        dreamt: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the
-        discriminators too; ``corner``: of the window, in shares of the room that there is. Of frames of twice the side
-        both heads are asked for what they draw.
+        discriminators too; ``corner``: of the window, in shares of the room that there is; ``dreamt``: latents
+        (M, C, h, w) that were made up, for the second head. Of frames of twice the side both heads are asked for what
+        they draw.
         """
         z = self.disturbed(z, noise, amounts)
         if x.shape[-1] == DOWNSAMPLING * z.shape[-1]:
             return self.losses(self.autoencoder.decode(z).float(), x, corner, perceptual, judged)
         small, large = (y.float() for y in self.autoencoder.decode_both(z))
-        parts = [
-            self.losses(small, F.avg_pool2d(x, 2), corner, perceptual, judged),
-            self.losses(large, x, corner, perceptual, judged),
-        ]
-        of_small = {f"{name}_small": value for name, value in parts[0].items()}
-        return of_small | parts[1] | {"loss": (parts[0]["loss"] + parts[1]["loss"]) / 2}
+        woven, made_up = weave(large - x), None
+        if dreamt is not None:
+            below, made_up = (y.float() for y in self.autoencoder.decode_both(dreamt))
+            woven = woven + weave(made_up - enlarged(below))
+        found = self.losses(large, x, corner, perceptual, judged, made_up)
+        found |= {"weave": woven, "loss": found["loss"] + self.config.weave * woven}
+        if self.config.second_only:
+            return found
+        first = self.losses(small, F.avg_pool2d(x, 2), corner, perceptual, judged)
+        of_small = {f"{name}_small": value for name, value in first.items()}
+        return of_small | found | {"loss": (first["loss"] + found["loss"]) / 2}
 
     def losses(
-        self, y: Tensor, x: Tensor, corner: tuple[float, float], perceptual: Lpips | None, judged: bool
+        self,
+        y: Tensor,
+        x: Tensor,
+        corner: tuple[float, float],
+        perceptual: Lpips | None,
+        judged: bool,
+        made_up: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Of drawn and true frames (N, 3, H, W)."""
+        """Of drawn and true frames (N, 3, H, W), and of made-up ones (M, 3, H, W), which have discriminators alone to
+        please."""
         c, head = self.config, int(y.shape[-1] > self.side)
+        fakes = y if made_up is None else torch.cat([y, made_up])
         loss, pixels, similar = image_loss(y, x, c.ssim)
         losses = {"l1": pixels, "ssim": similar, "pattern": pattern(y - x, DOWNSAMPLING << head)}
         loss = loss + c.pattern * losses["pattern"]
         if judged:
-            adversarial, discriminating = hinge(self.discriminators[head], x, y)
+            adversarial, discriminating = hinge(self.discriminators[head], x, fakes)
             loss = loss + c.adversarial * adversarial + discriminating
             losses |= {"adversarial": adversarial, "discriminator": discriminating}
         if perceptual is None:
             return {"loss": loss, **losses}
-        drawn = perceptual.features(window(y, c.window, corner))
+        drawn = perceptual.features(window(fakes if judged else y, c.window, corner))
         with torch.no_grad():
             true = perceptual.features(window(x, c.window, corner))
-        losses["lpips"] = perceptual.between(drawn, true).mean()
+        losses["lpips"] = perceptual.between([f[: len(y)] for f in drawn], true).mean()
         loss = loss + c.lpips * losses["lpips"]
         if judged:
             adversarial, discriminating = hinge(self.feature_discriminators[head], true[1:], drawn[1:])
@@ -130,3 +152,15 @@ def pattern(wrong: Tensor, period: int) -> Tensor:
     """The mean absolute value of what errors (N, 3, H, W) have in common over all squares of ``period`` pixels."""
     squares = wrong.unflatten(-1, (-1, period)).unflatten(-3, (-1, period))
     return squares.mean((-4, -2)).abs().mean()
+
+
+PERIOD, NEIGHBOURHOOD = 4, 8  # pixels of a square that two layers of PixelShuffle draw; squares a side
+
+
+def weave(x: Tensor) -> Tensor:
+    """The energy of what squares of ``PERIOD`` pixels have in common, in neighbourhoods of pictures (N, 3, H, W)."""
+    squares = x.unflatten(-1, (-1, PERIOD)).unflatten(-3, (-1, PERIOD))
+    places = squares.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    common = F.avg_pool2d(places, min(NEIGHBOURHOOD, places.shape[-1]), NEIGHBOURHOOD // 2)
+    common = common.unflatten(1, (x.shape[1], -1))
+    return (common - common.mean(2, keepdim=True)).square().mean()

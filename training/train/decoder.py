@@ -4,8 +4,10 @@ Encoder and latents stay as they are, so that everything that was learned over t
 patches that discriminators take for true ones, from latents a little blurred and noisy
 (:mod:`training.objectives.decoding`). Walks of twice the model's side (`training.collect_walks size=128`) give the
 decoder a second head, which draws pictures of that side. LPIPS needs its weights installed, `decoding.lpips=0` leaves
-it out. The same command after a kill goes on where it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM
-and LPIPS of held-out frames, before and after, as one JSON line.
+it out. `dreamt=FILE.npy decoding.weave=200 decoding.second_only=true` trains the second head alone, also over latents
+that a generator made up (`training.imagination.latents`), where its weave shows most. The same command after a kill
+goes on where it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM and LPIPS of held-out frames, before
+and after, as one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.data.episodes import latents_of
+from training.data.episodes import DataError, latents_of
 from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
 from training.loop.finetune import save_part
@@ -48,6 +50,9 @@ class Config(LoopConfig):
     walks: str = MISSING
     held_out_walks: int = 16
     batch: int = 24
+    dreamt: str = (
+        ""  # latents that a generator made up, (N, C, h, w), as training.imagination.latents writes them
+    )
     metric: str = "alex"  # the backbone of the LPIPS that is printed, which had better be another one
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, ema=0.99))
@@ -70,6 +75,23 @@ class Pictures:
             latents.append(walks.latents[episode, t])
         z = torch.from_numpy(np.stack(latents).astype(np.float32))
         return to_tensor(np.stack(frames), device), z.to(device)
+
+
+def made_up(file: str, like: Tensor) -> np.ndarray:
+    """Latents (N, C, h, w) of a file, of the shape of ``like`` (C, h, w).
+
+    Raises:
+        DataError: it is none of such latents.
+    """
+    try:
+        latents = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"dreamt={file}: {error}") from None
+    if latents.dtype.kind != "f" or latents.shape[1:] != tuple(like.shape) or not len(latents):
+        raise DataError(
+            f"dreamt={file}: expected latents of (N, {', '.join(map(str, like.shape))}), found {latents.shape}"
+        )
+    return latents
 
 
 def with_superresolution(loaded: LoadedModel) -> LoadedModel:
@@ -120,6 +142,7 @@ def main(args: list[str]) -> int:
         perceptual = lpips.load(config.decoding.backbone).to(device)
         metric = lpips.load(config.metric).to(device)
     fixed = held.batch(256, np.random.default_rng(0), device)
+    dreamt = made_up(config.dreamt, fixed[1][0]) if config.dreamt else None
     result: dict[str, object] = {"before": measure(autoencoder, *fixed, metric)}
     module = Decoding(autoencoder, config.decoding, side, perceptual.widths if perceptual else ())
 
@@ -129,9 +152,13 @@ def main(args: list[str]) -> int:
         noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), np.float32)).to(device)
         amounts = torch.from_numpy(rng.random((len(z), 2), np.float32)).to(device)
         corner = float(rng.random()), float(rng.random())
+        shown = None
+        if dreamt is not None:
+            chosen = dreamt[np.sort(rng.integers(len(dreamt), size=max(config.batch // 2, 1)))]
+            shown = torch.from_numpy(chosen.astype(np.float32)).to(device)
         with accelerator.autocast():
             losses: dict[str, Tensor] = wrapped(
-                x, z, noise, amounts, corner, perceptual, step >= config.decoding.head_start
+                x, z, noise, amounts, corner, perceptual, step >= config.decoding.head_start, shown
             )
         return losses
 

@@ -13,12 +13,14 @@ from tests.helpers.small_walks import small_maze
 from training import collect_walks
 from training.data.episodes import DataError, latents_of
 from training.data.walks import read
-from training.objectives.decoding import Decoding, DecodingConfig, pattern, window
+from training.imagination import latents as imagined_latents
+from training.objectives.decoding import PERIOD, Decoding, DecodingConfig, pattern, weave, window
 from training.objectives.patch_discriminator import FeatureDiscriminator, hinge
 from training.train import decoder as train_decoder
 from worldsim import checkpoint
 from worldsim.metrics.networks import lpips
 from worldsim.metrics.networks.weights import NetworkError
+from worldsim.models.autoencoders.conv import enlarged
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,45 @@ def test_walks_of_twice_the_side_give_the_decoder_a_second_head(
     assert loaded.model.autoencoder.decode_for(z, 64).shape == (1, 3, 64, 64)
     torch.testing.assert_close(loaded.model.autoencoder.decode_for(z, 32), loaded.model.autoencoder.decode(z))
     assert checkpoint.load(small).model.autoencoder.decode_for(z, 64).shape == (1, 3, 32, 32)
+
+
+def test_a_second_head_goes_on_over_latents_that_were_made_up_and_leaves_small_pictures(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = [f"checkpoint={small}", f"out={tmp_path / 'walks'}", "episodes=3", "steps=24", "size=64"]
+    assert collect_walks.main(large) == 0
+    file = tmp_path / "dreamt.npy"
+    words = [f"checkpoint={small}", f"out={file}", "seeds=3", "frames=8", "stride=2", "context=6"]
+    assert imagined_latents.main(words) == 0
+    assert np.load(file).shape == (12, 8, 4, 4)
+    words = [
+        f"checkpoint={small}", f"walks={tmp_path / 'walks'}", f"out={tmp_path}", f"dreamt={file}", "held_out_walks=1",
+        "steps=6", "seconds=1e9", "batch=4", "decoding.lpips=0", "decoding.weave=200", "decoding.second_only=true",
+        "decoding.head_start=2", "optimizer.warmup=1", "optimizer.lr=2e-3", "threads=1", "precision=fp32",
+    ]  # fmt: skip
+    assert train_decoder.main(words) == 0
+    old, new = (checkpoint.load(path).model.autoencoder for path in (small, str(tmp_path / "checkpoint")))
+    z = torch.randn(2, 8, 4, 4)
+    assert torch.equal(new.decode(z), old.decode(z))
+    below, above = new.decode_both(z)
+    assert not torch.equal(above, enlarged(below))
+    np.save(file, np.zeros((3, 8, 5, 5), np.float16))
+    with pytest.raises(DataError, match=r"expected latents of \(N, 8, 4, 4\), found \(3, 8, 5, 5\)"):
+        train_decoder.main.__wrapped__(words)  # type: ignore[attr-defined]
+
+
+def test_a_weave_is_what_every_square_repeats_and_an_edge_is_none() -> None:
+    x = torch.zeros(1, 3, 64, 64)
+    assert weave(x + 0.7) == 0
+    dots = x.clone()
+    dots[..., ::PERIOD, ::PERIOD] = 0.1
+    edge = x.clone()
+    edge[..., 30:] = 0.1
+    noise = 0.03 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert weave(dots) > 10 * max(weave(edge), weave(noise)) > 0
+    half = x.clone()
+    half[..., :32, :32] = dots[..., :32, :32]  # one neighbourhood is enough
+    assert weave(half) > 3 * weave(edge)
 
 
 def test_latents_are_disturbed_by_no_more_than_is_asked(small: str) -> None:

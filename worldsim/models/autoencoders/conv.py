@@ -118,5 +118,9 @@ class ConvAutoencoder(nn.Module):
         head = len(self.decoder) - HEAD
         features = self.decoder[:head](latents * self.scale[:, None, None])
         small = self.decoder[head:](features)
-        enlarged = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
-        return small, enlarged + self.superresolution(features)
+        return small, enlarged(small) + self.superresolution(features)
+
+
+def enlarged(small: Tensor) -> Tensor:
+    """Frames (N, 3, H, W) at twice the side, to which the second head adds."""
+    return F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
