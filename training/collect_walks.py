@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,7 +134,7 @@ def place(out: str) -> Path:
     return addresses.spool(out) if addresses.is_address(out) else addresses.local_path(out)
 
 
-def _put(config: Config, folder: Path, rows: list[tuple[np.ndarray, ...]], meta: dict[str, str]) -> None:
+def _put(config: Config, folder: Path, rows: Sequence[tuple[np.ndarray, ...]], meta: dict[str, str]) -> None:
     if not folder.exists():  # it is where a run could not bring it to the store
         write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
     if addresses.is_address(config.out):

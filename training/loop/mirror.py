@@ -45,6 +45,8 @@ class Mirror:
             self._record = json.loads(record.read_text()) if record.exists() else {}
             for name, entry in addresses.entries(self.address).items():
                 file = self.folder / name
+                if name.startswith("."):
+                    continue
                 if file.exists() and self._record.get(name, ["", ""])[1] == entry.tag:
                     continue
                 addresses.download(addresses.join(self.address, name), file)
