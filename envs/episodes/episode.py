@@ -190,7 +190,7 @@ class Episode:
         return self._zip
 
     def _read(self, name: str, most: int) -> bytes:
-        return read_member(self._archive, name, most, self.path)
+        return read_member(self._archive, name, most, self.path, self.section)
 
     def _sums(self) -> dict[str, str] | None:
         """SHA-256 of every member by name; None in an episode that was sealed before there were checksums."""

@@ -13,7 +13,8 @@ import fsspec
 import numpy as np
 import pytest
 
-from envs.episodes.episode import Episode
+from envs.episodes import section
+from envs.episodes.episode import Episode, EpisodeError
 from envs.episodes.section import SectionLost
 from tests.helpers.small_run import record
 from training.convert import index as command
@@ -196,3 +197,21 @@ def test_an_episode_in_a_section_can_be_pickled_and_is_refused_where_it_is_none(
     assert command.main([f"data={data}", f"out={STORE}"]) == 0
     episode = pickle.loads(pickle.dumps(open_episodes(STORE)[0]))
     assert isinstance(episode, Episode) and episode.frames(0, 1).shape == (1, 32, 32, 3)
+
+
+def test_a_shard_that_was_damaged_says_which_frame(data: Path, tmp_path: Path) -> None:
+    assert command.main([f"data={data}", f"out={tmp_path}"]) == 0
+    row, shard = index.read(str(tmp_path))[0], tmp_path / "shard-00000.tar"
+    whole = bytearray(shard.read_bytes())
+    for at, sentence in (
+        (row.offset + 60, "frames/000000.png is damaged"),
+        (row.offset, "is damaged: its header"),
+    ):
+        damaged = bytearray(whole)
+        damaged[at] ^= 255
+        new = tmp_path / "new"  # a file that is replaced, as no reader sees half of it
+        new.write_bytes(damaged)
+        new.replace(shard)
+        section._held.cache_clear()
+        with pytest.raises(EpisodeError, match=sentence):
+            open_episodes(tmp_path)[0].frames(0, 1)
