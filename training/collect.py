@@ -2,6 +2,7 @@
 
 env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|random, steps=300 (per episode),
 size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is not collected again.
+``out`` may be an address in a store, ``s3://BUCKET/FOLDER``: each episode is brought there when it is whole.
 ``seconds=N`` begins no further episode after that long. ``cluster=auto|ray://HOST:PORT`` plays on the machines of a Ray
 cluster, which share the folder (docs/cluster.md).
 """
@@ -29,10 +30,11 @@ from envs.episodes.recorder import Recorder
 from envs.episodes.sealing import in_use
 from envs.policies import registry as policies
 from envs.worlds import identify
+from training.data import index
 from training.loop.cluster import LOCAL, Held, Place, Task, started
 from training.loop.progress import tell
 from worldsim.cli.command import command
-from worldsim.config import load
+from worldsim.config import addresses, load
 
 ENVS = {
     "blocks": ("minecraft", "embedded"),
@@ -102,12 +104,18 @@ class Job:
 def collect(config: CollectConfig) -> tuple[int, int]:
     """Play and record what is missing in ``config.out``; returns (episodes recorded, episodes there before).
 
+    Where that is an address, each episode is recorded here and then brought there, whole or not at all.
+
     Ctrl-C lets the episodes being played end, seals them, and raises KeyboardInterrupt.
     """
-    out = Path(config.out)
-    out.mkdir(parents=True, exist_ok=True)
     jobs = [Job(config, config.seed + i) for i in range(config.episodes)]
-    missing = [job for job in jobs if not (out / f"{job.name}.zip").exists()]
+    if addresses.is_address(config.out):
+        there = recorded_in(config.out)
+    else:
+        out = addresses.local_path(config.out)
+        out.mkdir(parents=True, exist_ok=True)
+        there = {job.name for job in jobs if (out / f"{job.name}.zip").exists()}
+    missing = [job for job in jobs if job.name not in there]
     done, before, began = 0, len(jobs) - len(missing), time.monotonic()
 
     def spent() -> float:
@@ -120,7 +128,7 @@ def collect(config: CollectConfig) -> tuple[int, int]:
             yield Task(job.name, play, (job,))
 
     with (
-        tqdm(total=len(jobs), initial=before, unit="episode", desc=str(out)) as bar,
+        tqdm(total=len(jobs), initial=before, unit="episode", desc=config.out) as bar,
         started(config.place(len(missing))) as cluster,
     ):
         for _ in cluster.run(begun(), finish=True):
@@ -134,8 +142,13 @@ _worlds: dict[tuple[str, int], gymnasium.Env[Any, Any]] = {}
 
 
 def play(job: Job) -> Path:
-    """Play one episode, record it, and return its file."""
-    config, out = job.config, Path(job.config.out)
+    """Play one episode, record it, and return its file; in a store, where it was recorded on its way there.
+
+    Raises:
+        StoreError: it cannot be brought there; what was recorded stays here and is brought there by the next run.
+    """
+    config, far = job.config, addresses.is_address(job.config.out)
+    out = addresses.spool(job.config.out) if far else addresses.local_path(job.config.out)
     leftover = out / f"{job.name}.partial"
     if leftover.exists():  # cut off by a crash; the same seed plays it again from the start
         if in_use(leftover):
@@ -143,8 +156,10 @@ def play(job: Job) -> Path:
                 f"{leftover} is being recorded by another process; wait for it, or choose another out="
             )
         shutil.rmtree(leftover)
-    if (sealed := out / f"{job.name}.zip").exists():  # by a worker that died before it could say so
-        return sealed
+    if (
+        sealed := out / f"{job.name}.zip"
+    ).exists():  # by a worker that died, or that could not bring it there
+        return _brought(sealed, config.out) if far else sealed
     world = _worlds.get((config.env, config.size))
     if world is None:
         name, kwargs = identify(*ENVS.get(config.env, (config.env, "gymnasium")))
@@ -160,7 +175,20 @@ def play(job: Job) -> Path:
         if terminated or truncated:
             break
     recorder.stop()
-    return out / f"{job.name}.zip"
+    path = out / f"{job.name}.zip"
+    return _brought(path, config.out) if far else path
+
+
+def recorded_in(address: str) -> set[str]:
+    """The names of the episodes that lie in a folder of a store, as files of their own or in shards of its index."""
+    zips = {n.removesuffix(".zip") for n in addresses.entries(address) if n.endswith(".zip")}
+    return zips | {row.name for row in index.read(address)}
+
+
+def _brought(path: Path, address: str) -> Path:
+    addresses.upload(path, addresses.join(address, path.name))
+    path.unlink()
+    return path
 
 
 @command

@@ -26,7 +26,7 @@ import envs  # noqa: F401  (registers the worlds)
 from envs.episodes.episode import Episode
 from envs.policies import registry as policies
 from training.data.episodes import DataError, latents_of
-from training.data.walks import META, Walks, write
+from training.data.walks import META, Walks, send, shards_in, write
 from training.loop.cluster import LOCAL, Place, Task, started
 from training.loop.finetune import opened
 from training.loop.progress import tell
@@ -34,7 +34,7 @@ from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
-from worldsim.config import load
+from worldsim.config import addresses, load
 from worldsim.frames import smaller, to_tensor
 from worldsim.runtime import pick_device
 
@@ -119,9 +119,11 @@ def encode(loaded: Loaded, frames: np.ndarray, poses: np.ndarray) -> tuple[np.nd
 
 def shard(config: Config, first: int) -> Path:
     """Play, encode and write the episodes of one shard."""
-    folder = Path(config.out) / f"{config.seed + first:09d}"
-    if (folder / META).exists():  # by a worker that died before it could say so
-        return folder
+    folder = place(config.out) / f"{config.seed + first:09d}"
+    if (
+        folder / META
+    ).exists():  # by a worker that died before it could say so, or that could not bring it there
+        return _sent(config, folder)
     _one_thread()
     loaded = _loaded(config.checkpoint, "cpu")
     d = loaded.description
@@ -131,29 +133,32 @@ def shard(config: Config, first: int) -> Path:
         frames, actions, poses = play(config, loaded, env, seed)
         rows.append((frames, *encode(loaded, frames, poses), actions, poses))
     env.close()
-    _write(folder, loaded, rows)
-    return folder
+    return _kept(config, folder, loaded, rows)
 
 
-def recorded_shard(config: Config, first: int, files: list[str], length: int) -> Path:
+def recorded_shard(config: Config, first: int, episodes: list[Episode], length: int) -> Path:
     """Encode and write the first ``length`` frames of these recorded episodes as one shard."""
-    folder = Path(config.out) / f"{first:09d}"
+    folder = place(config.out) / f"{first:09d}"
     if (folder / META).exists():
-        return folder
+        return _sent(config, folder)
     here = config.cluster == LOCAL and config.workers == 1  # with all threads, and a GPU where there is one
     if not here:
         _one_thread()
     loaded = _loaded(config.checkpoint, str(pick_device("auto")) if here else "cpu")
     side, rows = config.size or loaded.model.config.size, []
-    for file in files:
-        with Episode(file) as episode:
+    for recorded in episodes:
+        with recorded as episode:
             assert episode.poses is not None
             frames, acted = smaller(episode.frames(0, length), side), episode.action_vectors()[: length - 1]
             actions = np.concatenate([np.zeros_like(acted[:1]), acted])
             poses = episode.poses[:length].astype(np.float32)
         rows.append((frames, *encode(loaded, frames, poses), actions, poses))
-    _write(folder, loaded, rows)
-    return folder
+    return _kept(config, folder, loaded, rows)
+
+
+def place(out: str) -> Path:
+    """The folder of this machine where shards are written: ``out``, or where they lie until they are in a store."""
+    return addresses.spool(out) if addresses.is_address(out) else addresses.local_path(out)
 
 
 def _one_thread() -> None:
@@ -167,14 +172,21 @@ def _loaded(name: str, device: str) -> Loaded:
     return checkpoint.load(name, torch.device(device))
 
 
-def _write(folder: Path, loaded: Loaded, rows: Sequence[tuple[np.ndarray, ...]]) -> None:
+def _kept(config: Config, folder: Path, loaded: Loaded, rows: Sequence[tuple[np.ndarray, ...]]) -> Path:
     d = loaded.description
     meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
     write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+    return _sent(config, folder)
 
 
-def shards(config: Config) -> dict[Path, Task]:
-    """Every shard that is asked for, and what makes it.
+def _sent(config: Config, folder: Path) -> Path:
+    if addresses.is_address(config.out):
+        send(folder, config.out)
+    return folder
+
+
+def shards(config: Config) -> dict[str, Task]:
+    """Every shard that is asked for by name, and what makes it.
 
     Of recorded episodes a shard has many, of like length, cut to the shortest of them: a trainer keeps every file of
     every shard open.
@@ -182,18 +194,17 @@ def shards(config: Config) -> dict[Path, Task]:
     Raises:
         DataError: as :func:`training.loop.finetune.opened`.
     """
-    out, found = Path(config.out), {}
+    found: dict[str, Task] = {}
     if not config.data:
         for first in range(0, config.episodes, config.shard):
-            folder = out / f"{config.seed + first:09d}"
-            found[folder] = Task(folder.name, shard, (config, first))
+            name = f"{config.seed + first:09d}"
+            found[name] = Task(name, shard, (config, first))
         return found
     episodes, _ = opened(checkpoint.load(config.checkpoint), config.data, "", config.shortest)
     episodes = sorted(episodes, key=len)
     for first in range(0, len(episodes), RECORDED):
-        some = episodes[first : first + RECORDED]
-        folder, files = out / f"{first:09d}", [str(e.path) for e in some]
-        found[folder] = Task(folder.name, recorded_shard, (config, first, files, len(some[0])))
+        some, name = episodes[first : first + RECORDED], f"{first:09d}"
+        found[name] = Task(name, recorded_shard, (config, first, some, len(some[0])))
     return found
 
 
@@ -201,8 +212,8 @@ def shards(config: Config) -> dict[Path, Task]:
 def main(args: list[str]) -> None:
     """Parse, make what is missing, count."""
     config = load(Config, args)
-    asked = shards(config)
-    missing = [task for folder, task in asked.items() if not (folder / META).exists()]
+    asked, there = shards(config), shards_in(config.out)
+    missing = [task for name, task in asked.items() if name not in there]
     with (
         tqdm(total=len(asked), initial=len(asked) - len(missing), desc="walks", unit="shard") as bar,
         started(Place(config.cluster, max(1, min(config.workers, len(missing))))) as cluster,

@@ -30,7 +30,6 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +51,7 @@ from training.loop.cluster import LOCAL, Cluster, Place, Task, started
 from worldsim.actions import check_same
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
+from worldsim.config.addresses import write_text
 from worldsim.diffusion import methods
 from worldsim.dream.registry import PAIR, Source
 from worldsim.metrics.perceptual import Perceptual
@@ -101,7 +101,7 @@ def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
     if drawn:
         Image.fromarray(ahead.strips(drawn)).save(config.strips)
     if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_text(config.out, json.dumps(result, indent=1) + "\n")
     if play.kept:
         shutil.rmtree(play.kept, ignore_errors=True)
     print(json.dumps(result))
@@ -167,7 +167,7 @@ def _scores(
     """What was asked for, printed as it is known; the frames of one walk that are looked at are added to ``drawn``."""
 
     def held_out(folder: str) -> list[Episode]:
-        episodes = open_episodes(Path(folder))
+        episodes = open_episodes(folder)
         if source.loaded is not None:
             action_spec = source.loaded.action_spec
             check_same(action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)

@@ -43,6 +43,7 @@ COMMANDS = {
     "evaluate": Command("training.evaluate:main", "measure a checkpoint on held-out episodes"),
     "report": Command("training.report.__main__:main", "tables and pictures of results"),
     "convert": Command("training.convert.__main__:main", "recordings of others into ours, and back"),
+    "index": Command("training.convert.index:main", "an index of episodes, and shards, here or in a store"),
     "serve": Command("worldsim_app.serve:main", "play in a browser"),
     "dream-server": Command("worldsim_app.dream_server:main", "a dream for worlds on other machines"),
     "doctor": Command("worldsim_app.doctor:main", "what this machine can do, in ten lines"),

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from envs.episodes.format import (
     take_action,
 )
 from envs.episodes.sealing import seal_partials
+from envs.episodes.section import Section
 from envs.episodes.writer import EpisodeWriter
 
 __all__ = ["Episode", "EpisodeError", "EpisodeWriter", "seal_partials"]
@@ -41,6 +42,12 @@ class Episode:
     Whoever made the file, reading it raises nothing else than is said here; how much it says to hold is checked
     before memory is taken for it (:mod:`envs.episodes.limits`).
 
+    Args:
+        path: its file; of an episode in a ``section`` what it is told of as.
+        section: where its bytes lie, if it is no file of its own.
+        known: what its meta.json says, and ``posed``, whether it tells poses, as an index has it; it is then not opened
+            until it is read from.
+
     Attributes:
         meta: what meta.json says (format, env_id, seed, size, fov, action_spec, frames, ...); what it may leave out is
             filled in (:func:`envs.episodes.described.checked`).
@@ -50,18 +57,26 @@ class Episode:
         FileNotFoundError, PermissionError: there is no such file, or it may not be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        section: Section | None = None,
+        known: tuple[Mapping[str, Any], bool] | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.section = section
+        self._posed = known[1] if known else None
         self._zip: zipfile.ZipFile | None = None
         self._pid = 0
         self._shape: tuple[int, int] | None = None  # of the first picture that was read
         try:
-            self.meta: dict[str, Any] = checked(limits.parse_json(self._read(META, limits.META)))
+            meta = known[0] if known else limits.parse_json(self._read(META, limits.META))
+            self.meta: dict[str, Any] = checked(meta)
         except EpisodeError:
             raise
         except ValueError as error:
             raise EpisodeError(f"{self.path} is no episode that can be read: its {META} {error}") from None
-        if frame_name(len(self) - 1) not in self._archive.NameToInfo:
+        if not known and frame_name(len(self) - 1) not in self._archive.NameToInfo:
             raise EpisodeError(
                 f"{self.path} is not whole: its {META} says {len(self)} frames, the last is missing"
             )
@@ -103,6 +118,11 @@ class Episode:
     def poses(self) -> np.ndarray | None:
         """One pose per frame, float64 (T+1, 5), or None where the world told none."""
         return self.steps.get("pose")
+
+    @property
+    def posed(self) -> bool:
+        """Whether it tells poses."""
+        return self.poses is not None if self._posed is None else self._posed
 
     @property
     def prelude(self) -> list[Any]:
@@ -166,11 +186,11 @@ class Episode:
     def _archive(self) -> zipfile.ZipFile:
         # A forked worker shares the file position of its parent, so every process opens its own.
         if self._zip is None or self._pid != os.getpid():
-            self._zip, self._pid = open_archive(self.path), os.getpid()
+            self._zip, self._pid = open_archive(self.path, self.section), os.getpid()
         return self._zip
 
     def _read(self, name: str, most: int) -> bytes:
-        return read_member(self._archive, name, most, self.path)
+        return read_member(self._archive, name, most, self.path, self.section)
 
     def _sums(self) -> dict[str, str] | None:
         """SHA-256 of every member by name; None in an episode that was sealed before there were checksums."""

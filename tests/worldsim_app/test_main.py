@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import run_demo
+from worldsim.config import addresses
 from worldsim_app import commands, play, record, replay
 from worldsim_app.commands import COMMANDS, STAGES, Command
 from worldsim_app.main import EPILOG, main
@@ -177,3 +178,18 @@ def test_a_replay_is_played_in_the_world_that_it_names(
 def test_the_table_of_parts_names_every_trainer() -> None:
     trainers = {f"training.{p.stem}" for p in (ROOT / "training").glob("train_*.py")}
     assert trainers <= {command.module for command in commands.STAGES.values()}
+
+
+def test_what_is_recorded_for_a_store_is_brought_there_when_play_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path))
+
+    def played(words: list[str]) -> int:
+        (Path(words[words.index("--record") + 1]) / "dmlab-1.zip").write_bytes(b"an episode")
+        return 7
+
+    monkeypatch.setattr(play, "main", played)
+    assert record.main(["--env", "dmlab", "--record=memory://recorded"]) == 7
+    assert addresses.read("memory://recorded/dmlab-1.zip") == b"an episode"
+    assert not list(tmp_path.rglob("*.zip"))

@@ -7,6 +7,7 @@ luanti    the same frames after a cold start, and how fast      size=128 frames=
 variants  parameters, FLOPs and time of every memory variant    seconds=1 history=48 budget=16 threads=1
 train     frames a second of the trainers, in one run           checkpoint=blocks steps=12 threads=2 old=true
 cluster   what a task costs here, in a pool, and on Ray         counts=[1,10,100] steps=50 workers=2
+reading   frames a second that training reads, by where they lie    data=DIR store=s3://BUCKET/DIR clips=200
 ad        AR-Diffusion's scheduler, table 2 of its paper        checkpoint=labmaze_ar_diffusion steps=50 threads=1
 
 The last line is one JSON object that names the hardware.
@@ -32,6 +33,7 @@ NAMES = (
     "ad",
     "train",
     "cluster",
+    "reading",
 )  # each a module of this package with run(args) -> dict
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,43 +18,85 @@ from torch import Tensor
 from tqdm import tqdm
 
 from envs.episodes.episode import Episode, EpisodeError
+from envs.episodes.section import SectionLost
+from training.data import index
 from worldsim.actions import check_same
+from worldsim.config import addresses
 from worldsim.frames import to_tensor
 from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.autoencoders.sd3 import Sd3Autoencoder
 
+REQUESTS = 16
+"""Files of a store that are asked for at once."""
+
 
 class DataError(ValueError):
     """A data folder that cannot be trained on."""
 
 
-def open_episodes(folder: Path) -> list[Episode]:
-    """Every sealed episode of a folder, by name; all of one world, size and action language.
+def open_episodes(folder: str | Path) -> list[Episode]:
+    """Every sealed episode of a folder, here or in a store, by name; all of one world, size and action language.
 
-    Every file is read once: one that is damaged or no whole episode is left out, with a count on stderr. Where some
-    episodes tell poses and others do not, so are the others.
+    What the folder's index has (:mod:`training.data.index`) was read when the index was made, and is opened when it is
+    read from. Every other file is read once (of one in a store its meta.json): one that is damaged or no whole episode
+    is left out, with a count on stderr. Where some episodes tell poses and others do not, so are the others.
 
     Raises:
         DataError: no folder, no episode in it, or episodes of different sizes or worlds.
         ActionSpecMismatch: episodes of different action languages.
+        StoreError, SectionLost: the store cannot be spoken to.
     """
-    if not folder.is_dir():
+    name = str(folder)
+    if not addresses.is_address(name) and not addresses.local_path(name).is_dir():
         raise DataError(f"no folder of episodes at {folder}; make one with `worldsim collect`")
-    found, bad = [], []
-    for path in sorted(folder.glob("*.zip")):
-        try:
-            (episode := Episode(path)).verify()
+    rows, lie = index.read(name), index.entries(name)
+    others = index.loose(rows, lie)
+    indexed = [row for row in rows if row.shard not in others]
+    found, bad = index.episodes(name, indexed, lie), list[str]()
+    for file, episode in _opened(name, others):
+        if isinstance(episode, Episode):
             found.append(episode)
-        except (EpisodeError, OSError) as error:  # damaged, or a link to nothing, or not to be read
-            bad.append(str(error))
+        else:  # damaged, or a link to nothing, or not to be read
+            bad.append(f"{episode}" or file)
     if bad:
         count = f"{len(bad)} of {len(bad) + len(found)} episodes in {folder} left out"
         print(f"{count}, the first because {bad[0]}", file=sys.stderr)
     if not found:
         raise DataError(f"no episode (*.zip) in {folder}; make some with `worldsim collect out={folder}`")
-    episodes = [episode for episode in found if episode.poses is not None] or found
+    return _alike(sorted(found, key=lambda episode: episode.path.name), name)
+
+
+def _opened(folder: str, files: dict[str, addresses.Entry]) -> Iterator[tuple[str, Episode | Exception]]:
+    """Each of these files of a folder as an episode, or why it is none; those of a store several at a time."""
+    far = addresses.is_address(folder)
+
+    def opened(file: str) -> Episode | Exception:
+        try:
+            episode = index.open_loose(folder, file, files[file])
+            if not far:
+                episode.verify()
+            return episode
+        except SectionLost:
+            raise
+        except (EpisodeError, OSError) as error:
+            return error
+
+    if not far:
+        yield from ((file, opened(file)) for file in files)
+        return
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        yield from zip(files, pool.map(opened, files), strict=True)
+
+
+def _alike(found: list[Episode], folder: str) -> list[Episode]:
+    """Those that tell poses, where some do, all of one world.
+
+    Raises:
+        DataError, ActionSpecMismatch: they are not of one world, size and action language.
+    """
+    episodes = [episode for episode in found if episode.posed] or found
     if len(episodes) < len(found):
         missing = len(found) - len(episodes)
         print(f"{missing} of {len(found)} episodes in {folder} left out: they have no poses", file=sys.stderr)
@@ -61,7 +105,7 @@ def open_episodes(folder: Path) -> list[Episode]:
         check_same(
             first["action_spec"],
             episode.meta["action_spec"],
-            str(folder / "the first episode"),
+            addresses.join(folder, "the first episode"),
             "a later one",
         )
         for key in ("size", "env_id", "fov"):
@@ -80,7 +124,7 @@ def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[E
         DataError: as :func:`open_episodes`, or pictures of another size.
         ActionSpecMismatch: the two folders are of worlds with other actions.
     """
-    episodes = open_episodes(Path(data))
+    episodes = open_episodes(data)
     if size is not None and (found := episodes[0].meta["size"]) != size:
         raise DataError(
             f"{data}: expected pictures of {size} pixels each way, which this model was trained on, found {found}; "
@@ -89,7 +133,7 @@ def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[E
     if not held_out:
         few = max(1, len(episodes) // 20)
         return episodes[:-few] or episodes, episodes[-few:]
-    others = open_episodes(Path(held_out))
+    others = open_episodes(held_out)
     check_same(episodes[0].meta["action_spec"], others[0].meta["action_spec"], data, held_out)
     return episodes, others
 
@@ -117,45 +161,6 @@ def long_enough(
             "record longer ones"
         )
     return known, held_out or known[-1:]
-
-
-class RandomFrames:
-    """Batches of single frames drawn over all episodes."""
-
-    def __init__(self, episodes: list[Episode]) -> None:
-        self.episodes = episodes
-
-    def batch(self, count: int, rng: np.random.Generator, run: int = 4) -> np.ndarray:
-        """uint8 (count, H, W, 3): stretches of ``run`` strided frames, so that few archives are opened."""
-        frames = []
-        for _ in range(count // run):
-            episode = self.episodes[int(rng.integers(len(self.episodes)))]
-            for i in rng.integers(0, len(episode), run):
-                frames.append(episode.frames(int(i), int(i) + 1))
-        return np.concatenate(frames)
-
-
-class RandomClips:
-    """Batches of stretches of frames that follow one another, drawn over all episodes that are long enough."""
-
-    def __init__(self, episodes: list[Episode]) -> None:
-        self.episodes = episodes
-
-    def batch(self, count: int, length: int, rng: np.random.Generator) -> np.ndarray:
-        """uint8 (count, length, H, W, 3).
-
-        Raises:
-            DataError: no episode has so many frames.
-        """
-        enough = [e for e in self.episodes if len(e) >= length]
-        if not enough:
-            raise DataError(f"no episode has {length} frames; record longer ones or choose shorter clips")
-        clips = []
-        for _ in range(count):
-            episode = enough[int(rng.integers(len(enough)))]
-            start = int(rng.integers(len(episode) - length + 1))
-            clips.append(episode.frames(start, start + length))
-        return np.stack(clips)
 
 
 @dataclass
@@ -232,12 +237,17 @@ def encode_both(
     cache: Path,
     accelerator: Accelerator,
 ) -> tuple[list[LatentEpisode], list[LatentEpisode]]:
-    """:func:`latent_episodes` of each; of several processes the first encodes, and the others read what it cached."""
-    quiet = not accelerator.is_main_process
-    with accelerator.main_process_first():
-        known, held_out = (
-            latent_episodes(some, autoencoder, cache, accelerator.device, quiet) for some in both
-        )
+    """:func:`latent_episodes` of each; of several processes each encodes its share, and reads what the others cached.
+
+    Where the processes share no folder, each encodes all that it needs.
+    """
+    quiet, device = not accelerator.is_main_process, accelerator.device
+    if accelerator.num_processes > 1:
+        every = [episode for some in both for episode in some]
+        share = every[accelerator.process_index :: accelerator.num_processes]
+        latent_episodes(share, autoencoder, cache, device, quiet)
+        accelerator.wait_for_everyone()
+    known, held_out = (latent_episodes(some, autoencoder, cache, device, quiet) for some in both)
     return known, held_out
 
 

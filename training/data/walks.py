@@ -1,12 +1,14 @@
 """Walks as memory-mapped shards: frames, latents, log distances, actions and poses of many episodes, side by side.
 
-A shard is a folder of one ``.npy`` a field, so that a trainer maps terabytes and reads only what a clip needs.
+A shard is a folder of one ``.npy`` a field, so that a trainer maps terabytes and reads only what a clip needs; of a
+shard in a store it fetches the blocks that hold this.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.episodes import DataError
+from training.data.stored_array import StoredArray
+from worldsim.config.addresses import Entry, entries, folders, is_address, join, local_path, upload
+from worldsim.config.addresses import read as read_file
 
 FILES = {name: name for name in ("frames", "latents", "actions", "poses")} | {"depth": "distances"}
 """The file of each field of :class:`Walks`."""
 META = "meta.json"
+Shard = tuple[str, str, Callable[[], dict[str, Any]]]
+"""What a shard is told of as, its meta.json, and what opens its arrays."""
 
 
 @dataclass(frozen=True)
@@ -55,27 +62,76 @@ def write(folder: Path, walks: Walks, meta: dict[str, Any]) -> None:
     new.rename(folder)
 
 
-def read(folder: Path, autoencoder: str = "") -> list[Walks]:
-    """Every shard of a folder, mapped.
+def read(folder: Path | str, autoencoder: str = "") -> list[Walks]:
+    """Every shard of a folder, mapped, or of one in a store, whose arrays are read as they are asked for.
 
     Args:
         autoencoder: the fingerprint of the weights that latents have to be of; any, where it is empty.
 
     Raises:
         DataError: no shard there, or latents of another autoencoder.
+        StoreError: the store cannot be spoken to.
     """
     found = []
-    for shard in _shards(folder):
-        meta = json.loads((shard / META).read_text())
+    for shard, written, arrays in (
+        _stored(str(folder)) if is_address(str(folder)) else _mapped(local_path(folder))
+    ):
+        meta = json.loads(written)
         if autoencoder and meta["autoencoder"] != autoencoder:
             raise DataError(
                 f"{shard} holds latents of another autoencoder ({meta['autoencoder']}, expected {autoencoder}); "
                 "collect walks again for this checkpoint"
             )
-        found.append(
-            Walks(**{field: np.load(shard / f"{file}.npy", mmap_mode="r") for field, file in FILES.items()})
-        )
+        found.append(Walks(**arrays()))
     return found
+
+
+def _mapped(folder: Path) -> Iterator[Shard]:
+    for shard in _shards(folder):
+
+        def arrays(shard: Path = shard) -> dict[str, Any]:
+            return {field: np.load(shard / f"{file}.npy", mmap_mode="r") for field, file in FILES.items()}
+
+        yield str(shard), (shard / META).read_text(), arrays
+
+
+def _stored(folder: str) -> Iterator[Shard]:
+    names = folders(folder)
+    for shard in (join(folder, name) for name in names):
+        files = entries(shard)
+        if META not in files:  # not whole yet
+            continue
+
+        def arrays(shard: str = shard, files: dict[str, Entry] = files) -> dict[str, Any]:
+            return {
+                field: StoredArray(join(shard, f"{file}.npy"), files.get(f"{file}.npy"))
+                for field, file in FILES.items()
+            }
+
+        yield shard, read_file(join(shard, META)).decode(), arrays
+    if not names:
+        raise DataError(
+            f"no walks in {folder}; make some with `python -m training.collect_walks out={folder}`"
+        )
+
+
+def send(folder: Path, address: str) -> None:
+    """Bring a shard of this machine to a folder of a store; its meta comes last, and it counts from then on.
+
+    Raises:
+        StoreError: it cannot be brought there; what is here stays.
+    """
+    there = join(address, folder.name)
+    for file in [*(f"{file}.npy" for file in FILES.values()), META]:
+        upload(folder / file, join(there, file))
+    shutil.rmtree(folder)
+
+
+def shards_in(folder: str) -> set[str]:
+    """The names of the whole shards of a folder, here or in a store."""
+    if is_address(folder):
+        return {name for name in folders(folder) if META in entries(join(folder, name))}
+    return {p.parent.name for p in local_path(folder).glob(f"*/{META}") if not p.parent.name.endswith(".new")}
 
 
 def episodes(shards: list[Walks]) -> Iterator[tuple[int, int]]:

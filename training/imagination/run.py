@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from training.imagination.config import Played
 from training.imagination.play import dream_of
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
+from worldsim.config.addresses import write_text
 from worldsim.dream.world import DreamEnv
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime import hardware, pick_device
@@ -48,5 +48,5 @@ def publish(config: Played, loaded: Loaded[WorldModel], found: dict[str, Any]) -
     settings = {k: v for k, v in vars(config).items() if k not in UNTOLD}
     result = {"settings": settings, "hardware": hardware(next(loaded.model.parameters()).device), **found}
     if config.out:
-        Path(config.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_text(config.out, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))

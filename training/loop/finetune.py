@@ -27,7 +27,7 @@ def opened(
     """
     both = open_both(data, held_out, loaded.model.config.size)
     check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), data)
-    if any(episode.poses is None for some in both for episode in some):
+    if any(not episode.posed for some in both for episode in some):
         raise DataError(f"{data}: expected episodes with recorded poses, which this is learned from")
     return long_enough(both, shortest, data)
 

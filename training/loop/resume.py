@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from training.loop.mirror import saved
 from worldsim.checkpoint import tensor_file
 from worldsim.checkpoint.formats import renamed
 
@@ -36,6 +37,7 @@ def save(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers, count
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     tensor_file.write(folder / FILE, tensors, {"counters": json.dumps(counters)})
+    saved(folder / FILE)
 
 
 def restore(folder: Path, parts: dict[str, nn.Module], optimizer: Optimizers) -> dict[str, Any] | None:

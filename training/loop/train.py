@@ -136,7 +136,7 @@ def _run(
     total, done = round(config.seconds), round(counters["seconds"])
     bar = tqdm(total=total, initial=done, unit="s", disable=lines or not main, mininterval=2.0)
     saved = sampled = last = time.monotonic()
-    running: dict[str, float] = {}
+    running: dict[str, float] = dict(counters.get("losses") or {})
     try:
         while (progress := _progress(config, counters, accelerator)) < 1:
             step = counters["step"]
@@ -148,7 +148,7 @@ def _run(
             # What compiles in the first step of a start is no training.
             counters["seconds"] += min(now - last, LONGEST) if step > first else 0.0
             last = now
-            _average(running, losses)
+            _average(running, of_all(losses, accelerator))
             if main:
                 tell(progress, {"step": step + 1, **running})
             if main and step % config.log_every == 0:
@@ -271,6 +271,14 @@ def train(
 
     run(learner, lambda step, _: loss_of(wrapped, step), config, accelerator, of_average)
     return average, learner.counters
+
+
+def of_all(losses: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """The losses of the whole batch: means over the processes, each of which has as many rows."""
+    if accelerator.num_processes == 1:
+        return losses
+    means = accelerator.reduce(torch.stack([x.detach().float() for x in losses.values()]), "mean")
+    return dict(zip(losses, means.unbind(), strict=True))
 
 
 def _groups(model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:

@@ -207,7 +207,7 @@ def main(args: list[str]) -> int:
         torch.set_num_threads(config.threads)
     device, out = pick_device(config.device), Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
-    clips = held_out(config, open_episodes(Path(config.held_out)))
+    clips = held_out(config, open_episodes(config.held_out))
     results = [row(config, name, seed, clips, device) for seed in config.seeds for name in config.rows]
     summary = {
         "command": " ".join(["python -m training.ablate_ar_diffusion", *args]),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from omegaconf import MISSING
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from training.data.episodes import LatentEpisode, long_enough, open_both
 from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.ar_diffusion import ArDiffusionObjective
 from training.objectives.timesteps import Timesteps
@@ -49,12 +49,13 @@ class Config(LoopConfig):
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     # A batch in which every action is told leaves the embedding of no action out.
     accelerator = launch(config, partial=True)
     timesteps = Timesteps(config.timesteps, config.non_decreasing, config.length, config.model.timesteps)
-    autoencoder, shape = load_ar_vae(Path(config.autoencoder))
+    autoencoder, shape = load_ar_vae(config.autoencoder)
     autoencoder.to(accelerator.device)
     both = open_both(config.data, config.held_out, shape.size)
     sources, held = long_enough(both, config.length + 1, config.data)

@@ -23,8 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.data.episodes import RandomClips, long_enough, open_both
+from training.data.episodes import long_enough, open_both
+from training.data.frames import RandomClips
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
@@ -156,7 +158,7 @@ def measure(autoencoder: ArVae, clips: np.ndarray) -> dict[str, float]:
 def _begin(autoencoder: ArVae, config: Config, source: RandomClips) -> None:
     """The weights of the first stage: another autoencoder's, or the principal components of some frames."""
     if config.init:
-        begin_from(autoencoder, load_ar_vae(Path(config.init))[0])
+        begin_from(autoencoder, load_ar_vae(config.init)[0])
     else:
         begin_with_components(autoencoder, source.batch(64, 1, np.random.default_rng(config.seed)))
 
@@ -173,6 +175,7 @@ def _log_images(
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     if config.clip < 1 or config.batch % config.clip:

@@ -20,8 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.data.episodes import RandomFrames, open_both
+from training.data.episodes import open_both
+from training.data.frames import ORDERS, RandomFrames, ShardOrder
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
@@ -35,13 +37,21 @@ from worldsim.models.autoencoders.conv import ConvAutoencoder
 
 @dataclass
 class Config(LoopConfig):
+    """``order``: uniform draws from any episode at any time; shards goes through shards one after another, for data
+    that is larger than the cache of what comes from a store."""
+
     init: str = ""
     decoder_only: bool = False
     batch: int = 24
+    order: str = "uniform"
     latent_noise: float = 0.1
     ssim_weight: float = 0.5
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=2e-3, ema=0.99))
+
+    def __post_init__(self) -> None:
+        if self.order not in ORDERS:
+            raise ConfigError(f"expected order={' or '.join(ORDERS)}, found order={self.order}")
 
 
 class Reconstruction(nn.Module):
@@ -82,13 +92,16 @@ def measure(autoencoder: ConvAutoencoder, frames: np.ndarray) -> dict[str, float
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)
     episodes, held_out = open_both(config.data, config.held_out)
-    source = RandomFrames(episodes)
+    groups = config.batch // 4 * accelerator.num_processes
+    order = ShardOrder(episodes, config.seed, groups) if config.order == "shards" else None
+    source = RandomFrames(episodes, order)
     if config.init:
-        begun, config.autoencoder = load_autoencoder(Path(config.init))
+        begun, config.autoencoder = load_autoencoder(config.init)
     elif config.decoder_only:
         raise ConfigError("decoder_only=true needs init=RUN/autoencoder.safetensors, whose latents it keeps")
     # A third faster on a CPU. (torch's annotations leave this keyword out.)
@@ -100,7 +113,9 @@ def main(args: list[str]) -> int:
 
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((config.seed, step, accelerator.process_index))
-        x = to_tensor(source.batch(config.batch, rng), accelerator.device)
+        x = to_tensor(
+            source.batch(config.batch, rng, step=step, process=accelerator.process_index), accelerator.device
+        )
         n, _, h, w = x.shape
         noise = torch.from_numpy(
             rng.standard_normal((n, config.autoencoder.channels, h // 8, w // 8), np.float32)

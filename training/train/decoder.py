@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
 from training.loop.finetune import publish_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.decoding import Decoding, DecodingConfig
 from worldsim import checkpoint
@@ -121,11 +121,12 @@ def measure(
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)
     loaded, device = checkpoint.load(config.checkpoint), accelerator.device
-    shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
+    shards = read(config.walks, latents_of(loaded.model.autoencoder))
     side = loaded.model.config.size
     if shards[0].frames.shape[2] > side:
         loaded = with_superresolution(loaded)

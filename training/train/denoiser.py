@@ -27,6 +27,7 @@ from training.data.returning_views import ReadsConfig, draw_reads, readable
 from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.odometry import fit_turns, measure_drift
@@ -89,11 +90,12 @@ def _dreamt(loaded: LoadedModel, episode: Episode, context: int = 64, ahead: int
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     # A batch without a past leaves the compressor out.
     accelerator = launch(config, partial=True)
-    autoencoder, autoencoder_config = load_autoencoder(Path(config.autoencoder))
+    autoencoder, autoencoder_config = load_autoencoder(config.autoencoder)
     autoencoder.to(accelerator.device)
     both_sources = open_both(config.data, config.held_out)
     sources, held_sources = long_enough(both_sources, config.clip.length + 1, config.data)

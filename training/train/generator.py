@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -26,6 +25,7 @@ from training.loop.fast import Muon, Rates
 from training.loop.finetune import publish_part
 from training.loop.fit import HELD_OUT_SEED, mean_losses
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, run
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from worldsim import checkpoint
@@ -92,13 +92,14 @@ class Batches:
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     """Parse, train, publish."""
     config = load(Config, args)
     accelerator = launch(config)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     model = loaded.model
-    shards = read(Path(config.walks), latents_of(model.autoencoder))
+    shards = read(config.walks, latents_of(model.autoencoder))
     clips = Clips(shards, model, config.clip)
     others = Clips(shards, model, config.clip)
     held = min(config.held_out_walks, max(1, len(clips) // 4))  # of a handful of walks most are to learn from

@@ -23,6 +23,7 @@ from training.data.episodes import LatentEpisode
 from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.odometry import (
     Walk,
@@ -95,6 +96,7 @@ def drift(model: WorldModel, episodes: list[LatentEpisode]) -> dict[str, dict[st
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)

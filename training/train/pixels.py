@@ -24,6 +24,7 @@ from training.evaluation.recall_buffer import SHORTEST, Batch, DreamsConfig, Rec
 from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from training.objectives.image_loss import image_loss
 from training.objectives.photometric import Walks, draw_walks, photometric_loss
@@ -113,6 +114,7 @@ def worth(
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)

@@ -32,6 +32,7 @@ from training.data.returning_views import (
 from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig, train
 from worldsim import checkpoint
 from worldsim.cli.command import command
@@ -75,6 +76,7 @@ def error(
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)

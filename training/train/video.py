@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from omegaconf import MISSING
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ from training.data.episodes import LatentEpisode, long_enough, open_both
 from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, OptimizerConfig
 from training.objectives.video_model import VideoObjective, VideoObjectiveConfig, draw_setting
 from training.train import video_on_walks
@@ -64,7 +64,7 @@ def open_autoencoder(word: str) -> tuple[ConvAutoencoder | Sd3Autoencoder, Autoe
     if word.startswith(SD3):
         vae = Sd3Autoencoder.load(word.removeprefix(SD3))
         return vae, AutoencoderConfig(channels=vae.channels)
-    return load_autoencoder(Path(word))
+    return load_autoencoder(word)
 
 
 def begin_from(model: VideoModel, name_or_path: str) -> int:
@@ -87,6 +87,7 @@ def begin_from(model: VideoModel, name_or_path: str) -> int:
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     """Parse, train, publish."""
     if any(word.startswith("walks=") for word in args):

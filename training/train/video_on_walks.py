@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from training.data.walks import read
 from training.loop.fast import Muon, Rates
 from training.loop.fit import HELD_OUT_SEED, mean_losses, publish
 from training.loop.launch import launch
+from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, run
 from training.objectives import forcing
 from training.objectives.forcing import Forcing, ForcingConfig
@@ -132,12 +132,13 @@ class Batches:
 
 
 @command
+@mirrored
 def main(args: list[str]) -> int:
     """Parse, train, publish."""
     config = load(Config, args)
     accelerator = launch(config, partial=True)  # a step leaves the other memories out
     loaded = checkpoint.load(config.checkpoint)
-    shards = read(Path(config.walks), latents_of(loaded.model.autoencoder))
+    shards = read(config.walks, latents_of(loaded.model.autoencoder))
     known, others = Sequences(shards, last=-config.held_out_walks), Sequences(shards, -config.held_out_walks)
     model = continued(loaded, config.model).to(accelerator.device)
     objective = Forcing(model, config.forcing)

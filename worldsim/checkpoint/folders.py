@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldsim.checkpoint import hub
-from worldsim.config import shipped
+from worldsim.checkpoint import hub, stored
+from worldsim.config import addresses, shipped
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.md"
 PICKLED = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
@@ -17,11 +17,18 @@ class CheckpointError(ValueError):
 
 
 def resolve(name_or_path: str) -> Path:
-    """A folder by path, a shipped checkpoint's by name, or a published one's by its id on the hub, OWNER/NAME.
+    """A folder by path, a shipped checkpoint's by name, a published one's by its id on the hub, OWNER/NAME, or the copy
+    of one in a store by its address, s3://BUCKET/FOLDER.
 
     Raises:
         CheckpointError: there is none, or one with pickled weights only, which are never opened.
     """
+    if addresses.is_address(name_or_path):
+        try:
+            return _with_weights(stored.fetch(name_or_path), name_or_path)
+        except addresses.StoreError as error:
+            raise CheckpointError(str(error)) from None
+    name_or_path = str(addresses.local_path(name_or_path))
     for folder in (Path(name_or_path), SHIPPED / name_or_path):
         if (folder / CONFIG).is_file() or (folder / WEIGHTS).is_file():
             return folder

@@ -20,6 +20,7 @@ from worldsim.checkpoint.kinds import KINDS, Description
 from worldsim.checkpoint.loaded import Loaded, LoadedModel
 from worldsim.config import ArVaeConfig, AutoencoderConfig, ConfigError
 from worldsim.config import load as load_config
+from worldsim.config.addresses import StoreError, here
 from worldsim.models.ar_diffusion import ArDiffusion
 from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.autoencoders.conv import ConvAutoencoder
@@ -141,8 +142,8 @@ def _filled(folder: Path, build: Callable[[], A]) -> A:
     return model
 
 
-def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
-    """The convolutional autoencoder that :func:`save_autoencoder` wrote.
+def load_autoencoder(path: Path | str) -> tuple[ConvAutoencoder, AutoencoderConfig]:
+    """The convolutional autoencoder that :func:`save_autoencoder` wrote, by the path or the address of its file.
 
     Raises:
         CheckpointError: no such file, or one that holds something else.
@@ -150,8 +151,8 @@ def load_autoencoder(path: Path) -> tuple[ConvAutoencoder, AutoencoderConfig]:
     return _autoencoder(path, "autoencoder", AutoencoderConfig, ConvAutoencoder)
 
 
-def load_ar_vae(path: Path) -> tuple[ArVae, ArVaeConfig]:
-    """The AR-VAE that :func:`save_autoencoder` wrote.
+def load_ar_vae(path: Path | str) -> tuple[ArVae, ArVaeConfig]:
+    """The AR-VAE that :func:`save_autoencoder` wrote, by the path or the address of its file.
 
     Raises:
         CheckpointError: no such file, or one that holds something else.
@@ -159,7 +160,13 @@ def load_ar_vae(path: Path) -> tuple[ArVae, ArVaeConfig]:
     return _autoencoder(path, "ar_vae", ArVaeConfig, ArVae)
 
 
-def _autoencoder(path: Path, kind: str, configure: Callable[..., C], build: Callable[[C], A]) -> tuple[A, C]:
+def _autoencoder(
+    name: Path | str, kind: str, configure: Callable[..., C], build: Callable[[C], A]
+) -> tuple[A, C]:
+    try:
+        path = here(name)
+    except StoreError as error:
+        raise CheckpointError(str(error)) from None
     try:
         with safe_open(path, "pt") as f:
             metadata = f.metadata()

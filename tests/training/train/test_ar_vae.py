@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.helpers.small_run import SMALL_AR_VAE, SMALL_AUTOENCODER, record
-from training.data.episodes import DataError, RandomClips, open_episodes
+from training.data.episodes import DataError, open_episodes
+from training.data.frames import RandomClips
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from training.train import ar_vae as train_ar_vae
 from training.train import autoencoder as train_autoencoder

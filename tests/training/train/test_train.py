@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from envs.episodes.writer import EpisodeWriter
 from tests.helpers.small_model import SPEC, small_config, small_model
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_DENOISER, record
+from training.convert import index
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode, returning_frames
 from training.loop import resume as state
@@ -232,20 +234,37 @@ def _run(words: list[str], processes: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
-def test_two_processes_on_gloo_give_the_weights_of_one(data: Path, autoencoder: Path, tmp_path: Path) -> None:
-    """Half the batch on each of two processes ends at the weights that the whole batch on one gives."""
-    weights = []
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        words = [f"data={data}", f"autoencoder={autoencoder}", f"out={out}", "steps=4", "optimizer.warmup=1"]
-        words += ["precision=fp32"]  # sums of bf16 products depend on how a batch is cut
-        words += [*SMALL_DENOISER, f"clip.batch={4 // processes}", f"reads.batch={4 // processes}"]
-        done = _run(words, processes)
-        assert done.returncode == 0, done.stderr[-3000:]
-        weights.append(load_file(out / state.FILE))
-    for name, value in weights[0].items():
-        if name.startswith("model/"):
-            torch.testing.assert_close(value, weights[1][name], atol=2e-4, rtol=1e-3, msg=name)
+def test_two_processes_on_gloo_over_shards_and_one_that_goes_on_end_where_one_does(
+    data: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    """Half the batch on each of two processes, over shards, then all of it on one that resumes, ends at the weights and
+    losses that the whole batch on one process over the episodes' own files gives."""
+    shards, found = tmp_path / "shards", []
+    assert index.main([f"data={data}", f"out={shards}", "shard_mb=1"]) == 0
+    for name, source, runs in (("one", data, [(1, 4)]), ("two", shards, [(2, 2), (1, 4)])):
+        for processes, steps in runs:
+            words = [
+                f"data={source}",
+                f"autoencoder={autoencoder}",
+                f"out={tmp_path / name}",
+                f"steps={steps}",
+            ]
+            words += [
+                "optimizer.warmup=1",
+                "optimizer.final=1",
+            ]  # a rate that does not depend on where a run ends
+            words += ["precision=fp32"]  # sums of bf16 products depend on how a batch is cut
+            words += [*SMALL_DENOISER, f"clip.batch={4 // processes}", f"reads.batch={4 // processes}"]
+            done = _run(words, processes)
+            assert done.returncode == 0, done.stderr[-3000:]
+        with safe_open(tmp_path / name / state.FILE, "pt") as file:
+            losses = json.loads(file.metadata()["counters"])["losses"]
+        found.append((load_file(tmp_path / name / state.FILE), losses))
+    (weights, losses), (others, other_losses) = found
+    assert losses == pytest.approx(other_losses, rel=1e-4)
+    for key, value in weights.items():
+        if key.startswith("model/"):
+            torch.testing.assert_close(value, others[key], atol=2e-4, rtol=1e-3, msg=key)
 
 
 def test_episodes_shorter_than_a_clip_are_passed_over_with_a_count(
