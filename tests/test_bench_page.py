@@ -32,7 +32,7 @@ def test_a_model_of_thirty_lines_goes_all_the_way(
     assert len(model.splitlines()) <= 31
     (tmp_path / "compass.py").write_text(model)
     for line in block("steps").splitlines():
-        program, *words = shlex.split(line)
+        program, *words = shlex.split(line, comments=True)
         if program == "python":
             assert words[0] == "-c"
             exec(words[1], {})

@@ -33,6 +33,7 @@ EXECUTED = {
     "worldsim collect": ("training/test_collect.py", "collect.main("),
     "python -m training.collect": ("training/test_collect.py", '"training.collect"'),
     "worldsim train": ("training/pipeline/test_pipeline.py", "main(words) == 0"),
+    "worldsim index": ("training/train/test_train.py", "index.main("),
     "worldsim train autoencoder": ("training/train/test_train.py", "train_autoencoder.main("),
     "worldsim train denoiser": ("training/train/test_train.py", "train_denoiser.main("),
     "worldsim train odometry": ("training/train/test_odometry.py", "train_odometry.main("),

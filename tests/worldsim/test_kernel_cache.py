@@ -12,10 +12,17 @@ import pytest
 from worldsim import kernel_cache
 
 
+def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        kernel_cache.VARIABLE, ""
+    )  # so that what a test leaves is undone, where it was not set
+    monkeypatch.delenv(kernel_cache.VARIABLE)
+
+
 @pytest.fixture
 def readonly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program whose folder cannot be written, with a home and a temporary folder of its own."""
-    monkeypatch.delenv(kernel_cache.VARIABLE, raising=False)
+    _unset(monkeypatch)
     monkeypatch.setattr(kernel_cache, "writable", lambda sources: False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -31,7 +38,7 @@ def _chosen(monkeypatch: pytest.MonkeyPatch) -> str | None:
 
 
 def test_beside_the_sources_where_that_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(kernel_cache.VARIABLE, raising=False)
+    _unset(monkeypatch)
     monkeypatch.setattr(kernel_cache, "writable", lambda sources: True)
     assert _chosen(monkeypatch) is None
 

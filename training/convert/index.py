@@ -77,7 +77,7 @@ def make(config: Config) -> Made:
     with tempfile.TemporaryDirectory(prefix="worldsim-index-") as folder:
         shards = made(config, dict(sources), have, Path(folder), bad)
     if not have:
-        raise DataError(f"no episode (*.zip) in {config.data}; make some with `python -m training.collect`")
+        raise DataError(f"no episode (*.zip) in {config.data}; make some with `worldsim collect`")
     new = sum(before.get(name) != row for name, row in have.items())
     return Made(new, len(have) - new, shards, bad)
 

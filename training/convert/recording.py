@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,12 +77,12 @@ class Recording:
             if in_use(leftover):
                 raise Held(f"{leftover} is being written by another process")
             shutil.rmtree(leftover)
-        writer = EpisodeWriter(folder, name, meta)
         poses: Sequence[Any] = self.poses if self.poses is not None else [None] * len(self.frames)
-        writer.first(self.frames[0], poses[0])
-        for move, frame, pose in zip(self.moves, self.frames[1:], poses[1:], strict=True):
-            writer.add(move, frame, pose)
-        return writer.seal()
+        with closing(EpisodeWriter(folder, name, meta)) as writer:
+            writer.first(self.frames[0], poses[0])
+            for move, frame, pose in zip(self.moves, self.frames[1:], poses[1:], strict=True):
+                writer.add(move, frame, pose)
+            return writer.seal()
 
 
 def video_frames(path: Path, size: int) -> list[NDArray[np.uint8]]:

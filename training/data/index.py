@@ -123,7 +123,7 @@ def episodes(folder: str, rows: list[Row], lie: dict[str, Entry]) -> list[Episod
         if (entry := lie.get(row.shard)) is None or row.offset + row.bytes > entry.size:
             raise EpisodeError(
                 f"{folder}: {row.name} is not where {INDEX} says it is, {row.shard} at {row.offset}; "
-                f"run python -m training.index data={folder}"
+                f"run `worldsim index data={folder}`"
             )
         where = section(folder, row.name, row.shard, entry, row.offset, row.bytes)
         found.append(Episode(shown(folder, row.name), where, (json.loads(row.meta), row.posed)))
@@ -199,7 +199,7 @@ def _rows(data: bytes, folder: str) -> list[Row]:
         reason = " ".join(str(error).split())[:200]
         raise IndexDamaged(
             f"{addresses.join(folder, INDEX)} is no index of episodes: {reason}; "
-            f"run python -m training.index data={folder}"
+            f"run `worldsim index data={folder}`"
         ) from None
     return rows
 

@@ -110,9 +110,7 @@ def _stored(folder: str) -> Iterator[Shard]:
 
         yield shard, read_file(join(shard, META)).decode(), arrays
     if not names:
-        raise DataError(
-            f"no walks in {folder}; make some with `python -m training.collect_walks out={folder}`"
-        )
+        raise DataError(f"no walks in {folder}; make some with `worldsim train walks out={folder}`")
 
 
 def send(folder: Path, address: str) -> None:

@@ -13,7 +13,7 @@ from training.bench.config import Config
 from training.bench.models import parse
 from training.bench.run import SOME, Outcome, run_all
 from training.bench.suite import Suite, find
-from training.bench.work import Job, Told
+from training.bench.work import Job, Report
 from training.loop.cluster import Cluster, ClusterError, Place, _Here
 
 MODELS = (parse("labmaze"), parse("blocks"))
@@ -28,7 +28,7 @@ def _asked(
     def run(job: Job, suite: Suite) -> Outcome:
         ids = [script.id for script in job.scripts(suite)]
         begun.append(len(ids))
-        return Outcome({id_: Told(id_, "measured") for id_ in ids})
+        return Outcome({id_: Report(id_, "measured") for id_ in ids})
 
     @contextmanager
     def here(place: Place) -> Iterator[Cluster]:

@@ -59,7 +59,7 @@ def _trained(config: LoopConfig, accelerator: Accelerator) -> None:
 
     model = nn.Linear(2, 1)
     loss = lambda m, step: {"loss": m(torch.ones(1, 2)).square().sum()}  # noqa: E731
-    train(model, loss, Path(config.out), accelerator, OptimizerConfig(), config, sample)
+    train(model, loss, accelerator, OptimizerConfig(), config, sample)
 
 
 def _config(out: Path, **more: Any) -> LoopConfig:
