@@ -145,7 +145,7 @@ def test_an_index_that_lies_is_one_sentence(
         index.write(str(tmp_path), [replace(rows[0], shard="../secret")])
     else:
         index.write(str(tmp_path), [replace(rows[0], offset=2**39)])
-    with pytest.raises(ValueError, match=r"training\.index"):
+    with pytest.raises(ValueError, match=r"worldsim index"):
         open_episodes(tmp_path)
 
 
