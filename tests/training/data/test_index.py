@@ -100,7 +100,7 @@ def test_an_index_in_place_is_refreshed_and_new_or_changed_files_are_seen_withou
     assert command.main([f"data={tmp_path}"]) == 0
     assert _told(capsys)["episodes"] == 2
     (tmp_path / first.name).unlink()
-    with pytest.raises(ValueError, match=r"is not where index.parquet says it is.*training.index"):
+    with pytest.raises(ValueError, match=r"is not where index.parquet says it is.*worldsim index"):
         open_episodes(tmp_path)
     assert command.main([f"data={tmp_path}"]) == 0
     assert len(open_episodes(tmp_path)) == 2
