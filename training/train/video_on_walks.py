@@ -89,12 +89,13 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoMode
     if world.config.generates and isinstance(model.denoiser, ForcingDiT):
         mine, theirs = model.denoiser.state_dict(), world.generator.state_dict()
         fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
-        # Latents come before pictures, and actions before motions.
+        # Latents come before pictures, and actions before motions; what memory puts beside latents is read at random
+        # first: it is nothing at the start, and nothing read by nothing would never learn.
         shared = {"token_in.weight": model.denoiser.channels * c.forcing_dit.patch**2}
         shared["control.0.weight"] = world.config.action_dim
         for name, count in shared.items():
             if len(theirs[name]) == len(mine[name]) and not (world.config.generator.stem and "token" in name):
-                fitting[name] = torch.zeros_like(mine[name])
+                fitting[name] = mine[name].clone()
                 fitting[name][:, :count] = theirs[name][:, :count]
         if "level.2.bias" in fitting:
             with torch.no_grad():  # no step size is asked for, ever: what that adds is constant

@@ -12,6 +12,7 @@ import torch
 from tests.helpers.small_run import SMALL_AUTOENCODER, SMALL_VIDEO, record
 from tests.helpers.small_walks import small_maze
 from training import collect_walks
+from training.objectives.forcing import KINDS
 from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
 from training.objectives.video_model import VideoObjectiveConfig, draw_setting
 from training.train import autoencoder as train_autoencoder
@@ -171,6 +172,20 @@ def test_one_run_on_walks_plays_every_method_and_every_memory(maze: str, walks: 
         assert dream.step(dream.action_space.sample())[0].shape == (32, 32, 3)
     with pytest.raises(DreamError, match="cross_attention and none"):
         MethodDream(loaded, method("soft_compression", ["memory.way=cross_attention"]))
+
+
+@pytest.mark.parametrize("kind", ["prepend", "channel", "cross_attention"])
+def test_every_memory_learns_from_its_first_steps(maze: str, walks: Path, tmp_path: Path, kind: str) -> None:
+    odds = [float(name == kind) for name in KINDS]
+    loaded = _on_walks(maze, walks, tmp_path, "steps=4", f"forcing.odds={odds}")
+    learned = {
+        "prepend": ["compressor.outside.conv.weight"],
+        "channel": ["more_ways.channel.read.out.weight", "more_compressors.channel.outside.conv.weight"],
+        "cross_attention": ["denoiser.across.0.out.weight"],
+    }
+    weights = loaded.model.state_dict()
+    for name in learned[kind]:  # they begin at zero
+        assert weights[name].abs().max() > 0, name
 
 
 def test_a_run_on_walks_goes_on_as_if_it_had_not_stopped(maze: str, walks: Path, tmp_path: Path) -> None:
