@@ -30,16 +30,21 @@ KINDS = ("sequence", "prepend", "channel", "cross_attention")
 @dataclass
 class ForcingConfig:
     """``frames`` that the network sees in a step at most; odds of the kinds of step, of ``lengths`` of a sequence, of
-    histories and of budgets. ``compressed``: how often the past of channel concatenation is. ``start``: share of
-    sequences that begin with noise, without a past; ``long``: share of those that do not, whose first noise comes
-    after a clean stretch of any length. ``context``: highest level of clean frames, most of which have nearly none, and
-    ``soft``: share of rows whose clean frames are blurred, as a model's own are. The weight of an error is the paper's
-    fused SNR with ``decay`` and ``cap``, noise is clipped at ``noise_clip``."""
+    histories and of budgets. ``thinned``: share of the sequences that reach over one of ``spans`` frames, of whose past
+    all but some are left out, so that ``kept`` are seen: far looks at the price of near ones. ``compressed``: how often
+    the past of channel concatenation is. ``start``: share of sequences that begin with noise, without a past; ``long``:
+    share of those that do not, whose first noise comes after a clean stretch of any length. ``context``: highest level
+    of clean frames, most of which have nearly none, and ``soft``: share of rows whose clean frames are blurred, as a
+    model's own are. The weight of an error is the paper's fused SNR with ``decay`` and ``cap``, noise is clipped at
+    ``noise_clip``."""
 
     frames: int = 256
     odds: list[float] = field(default_factory=lambda: [0.55, 0.2, 0.15, 0.1])
     lengths: list[int] = field(default_factory=lambda: [32, 64, 128])
     length_odds: list[float] = field(default_factory=lambda: [0.5, 0.25, 0.25])
+    thinned: float = 0.0
+    spans: list[int] = field(default_factory=lambda: [80, 128, 192])
+    kept: int = 48
     window: int = 16
     histories: list[int] = field(default_factory=lambda: [16, 48, 112])
     history_odds: list[float] = field(default_factory=lambda: [0.25, 0.4, 0.35])
@@ -58,13 +63,16 @@ class ForcingConfig:
 
 @dataclass
 class Setting:
-    """What all rows of a step share: its kind, batch and frames, and of a memory its history and budget, 0 for none."""
+    """What all rows of a step share: its kind, batch and frames, of a memory its history and budget, 0 for none, and
+    how many frames of a thinned sequence are ``kept``, the ``last`` of them without a gap."""
 
     kind: str
     batch: int
     length: int
     history: int = 0
     budget: int = 0
+    kept: int = 0
+    last: int = 0
 
 
 def draw_setting(config: ForcingConfig, kinds: tuple[str, ...], seed: int, step: int) -> Setting:
@@ -72,6 +80,10 @@ def draw_setting(config: ForcingConfig, kinds: tuple[str, ...], seed: int, step:
     rng = np.random.default_rng((seed, step, 2))
     odds = np.array([odd if kind in kinds else 0.0 for kind, odd in zip(KINDS, config.odds, strict=True)])
     kind = str(rng.choice(KINDS, p=odds / odds.sum()))
+    if kind == "sequence" and config.thinned and rng.random() < config.thinned:
+        span = int(rng.choice(config.spans))
+        last = min(config.window * 3 // 2, config.kept)
+        return Setting(kind, max(1, config.frames // config.kept), span, kept=config.kept, last=last)
     if kind == "sequence":
         length = int(rng.choice(config.lengths, p=config.length_odds))
         return Setting(kind, max(1, config.frames // length), length)
@@ -119,12 +131,14 @@ def draw(
 
 def _contexts(config: ForcingConfig, setting: Setting, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which frames of a row are clean."""
-    length, window = setting.length, config.window
+    length, window = setting.kept or setting.length, config.window
     clean = np.zeros(length, bool)
     if setting.history:
         clean[: setting.history] = True
         return clean
-    if rng.random() < config.start:
+    if setting.kept:  # what comes after a gap is not asked for
+        first = length - setting.last + int(rng.integers(setting.last - window + 1))
+    elif rng.random() < config.start:
         first = 0
     else:
         most = length - window if rng.random() < config.long else window
@@ -176,7 +190,7 @@ class Forcing(nn.Module):
         z = corrupt(m.process, shown, d.noise, d.level)
         h = setting.history
         if setting.kind == "sequence":
-            raw = self._sequence(z, d, actions)
+            raw = self._sequence(z, d, actions, sequence.kept)
         else:
             travel = m.past_travel(actions[:, :h]) if m.travels else None
             past = References(z[:, :h], actions[:, :h], d.level[:, :h], d.context[:, :h], travel)
@@ -191,12 +205,15 @@ class Forcing(nn.Module):
         at_noise = error.detach()[high].mean() if bool(high.any()) else error.detach().mean()
         return {"loss": (weight * error).mean(), setting.kind: at_noise}
 
-    def _sequence(self, z: Tensor, d: Draw, actions: Tensor) -> Tensor:
-        """Every frame of a stretch at once, its clean frames controlled as prepended ones are."""
+    def _sequence(self, z: Tensor, d: Draw, actions: Tensor, kept: Tensor | None) -> Tensor:
+        """Every frame of a stretch at once, or the kept ones, its clean frames controlled as prepended ones are."""
         m = self.model
         way = m.memory("prepend")[0]
-        control = torch.where(d.context[..., None], way.norm(actions), actions)  # type: ignore[attr-defined]
         extra = {"travel": m.travel(actions)} if m.travels else {}
+        if kept is not None:
+            extra = {name: _taken(value, kept) for name, value in extra.items()} | {"times": kept}
+            actions = _taken(actions, kept)
+        control = torch.where(d.context[..., None], way.norm(actions), actions)  # type: ignore[attr-defined]
         out: Tensor = m.denoiser(z, d.level, control, **extra)
         return out
 
@@ -208,3 +225,8 @@ class Forcing(nn.Module):
             return noise
         a, b = self.model.process.velocity(per_frame(level, x0))
         return a * noise - b * x0
+
+
+def _taken(values: Tensor, kept: Tensor) -> Tensor:
+    """The rows (B, T, A) of values (B, N, A) that are kept."""
+    return values.gather(1, kept[..., None].expand(-1, -1, values.shape[-1]))

@@ -21,7 +21,7 @@ from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.data.episodes import latents_of
+from training.data.episodes import DataError, latents_of
 from training.data.evidence_clips import ahead
 from training.data.sequences import Sequence, Sequences
 from training.data.walks import read
@@ -53,11 +53,14 @@ Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
 @dataclass
 class Config(LoopConfig):
     """``checkpoint``: a world model, whose autoencoder the latents of ``walks`` are of; the last ``held_out_walks`` of
-    them are not trained on."""
+    them are not trained on. ``init``: a video model over the same autoencoder, whose weights are gone on from where it
+    has them. ``returning``: share of the stretches that end with a view that comes back."""
 
     data: str = ""
     walks: str = MISSING
     checkpoint: str = MISSING
+    init: str = ""
+    returning: float = 0.0
     held_out_walks: int = 16
     compile: bool = True
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
@@ -105,6 +108,26 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoMode
     return model
 
 
+def take_weights(model: VideoModel, init: str) -> None:
+    """Give a video model the weights of another one, of all that both have; what its memories put beside latents it
+    reads as it did.
+
+    Raises:
+        DataError: it is over another autoencoder.
+    """
+    other = checkpoint.load_video(init).model
+    if latents_of(other.autoencoder) != latents_of(model.autoencoder):
+        raise DataError(f"expected init={init} to be over the autoencoder of checkpoint, found another one")
+    mine, theirs = model.state_dict(), other.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
+    tokens = "denoiser.token_in.weight"
+    if tokens in theirs and tokens not in fitting and len(theirs[tokens]) == len(mine[tokens]):
+        count = min(theirs[tokens].shape[1], mine[tokens].shape[1])
+        fitting[tokens] = mine[tokens].clone()
+        fitting[tokens][:, :count] = theirs[tokens][:, :count]
+    model.load_state_dict(mine | fitting)
+
+
 class Batches:
     """Draws this process's share of the batch of a step, and computes its losses."""
 
@@ -115,7 +138,7 @@ class Batches:
         """Frames, setting and random numbers of a step."""
         config, rank = self.objective.config, self.accelerator.process_index
         setting = forcing.draw_setting(config, self.objective.kinds, seed, step)
-        sequence = source.draw(seed, step, setting.batch, setting.length, rank)
+        sequence = source.draw(seed, step, setting.batch, setting.length, rank, setting.kept, setting.last)
         return sequence, setting, forcing.draw(config, setting, sequence.latents.shape, seed, step, rank)
 
     def losses(self, batch: Batch, module: nn.Module) -> dict[str, Tensor]:
@@ -140,8 +163,13 @@ def main(args: list[str]) -> int:
     accelerator = launch(config, partial=True)  # a step leaves the other memories out
     loaded = checkpoint.load(config.checkpoint)
     shards = read(config.walks, latents_of(loaded.model.autoencoder))
-    known, others = Sequences(shards, last=-config.held_out_walks), Sequences(shards, -config.held_out_walks)
-    model = continued(loaded, config.model).to(accelerator.device)
+    held = -config.held_out_walks
+    known = Sequences(shards, 0, held, config.returning)
+    others = Sequences(shards, held, None, config.returning)
+    model = continued(loaded, config.model)
+    if config.init:
+        take_weights(model, config.init)
+    model = model.to(accelerator.device)
     objective = Forcing(model, config.forcing)
     batches, wrapped = Batches(objective, accelerator), accelerator.prepare(objective)
     if config.compile and isinstance(model.denoiser, ForcingDiT):

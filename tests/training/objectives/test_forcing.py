@@ -51,6 +51,16 @@ def test_a_window_after_a_past_is_as_long_as_asked() -> None:
     assert not torch.equal(d.noise, other.noise), "processes draw their own"
 
 
+def test_a_thinned_sequence_reaches_far_and_asks_for_its_end_alone() -> None:
+    config = ForcingConfig(thinned=1.0)
+    settings = [s for s in (draw_setting(config, KINDS, 0, i) for i in range(60)) if s.kind == "sequence"]
+    assert {s.length for s in settings} == set(config.spans) and all(s.kept == config.kept for s in settings)
+    assert all(s.batch * s.kept <= config.frames for s in settings)
+    some = settings[0]
+    d = draw(config, some, torch.Size((some.batch, some.kept, *SHAPE)), 0, 0, 0)
+    assert bool(d.context[:, : some.kept - some.last].all()) and not bool(d.context.all(1).any())
+
+
 def _runs(noisy: np.ndarray) -> list[int]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], noisy.astype(int), [0]])))
     return (edges[1::2] - edges[::2]).tolist() or [0]

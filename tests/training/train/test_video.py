@@ -174,6 +174,23 @@ def test_one_run_on_walks_plays_every_method_and_every_memory(maze: str, walks: 
         MethodDream(loaded, method("soft_compression", ["memory.way=cross_attention"]))
 
 
+def test_a_run_goes_on_from_another_ones_weights(maze: str, walks: Path, tmp_path: Path) -> None:
+    alone = ["forcing.odds=[1,0,0,0]", "model.more_memories=[]", "rates.ema=0"]
+    first = _on_walks(maze, walks, tmp_path / "first", "steps=2", *alone)
+    begun = ["steps=1", f"init={tmp_path / 'first' / 'checkpoint'}", "rates.muon=0", "rates.adamw=0"]
+    for name, words in (("same", alone), ("more", ["forcing.odds=[1,0,0,0]"])):
+        second = _on_walks(maze, walks, tmp_path / name, *begun, *words).model.state_dict()
+        for key, value in first.model.state_dict().items():
+            mine = second[key]
+            assert torch.equal(mine[tuple(slice(n) for n in value.shape)], value), key
+
+
+def test_thinned_stretches_that_come_back_are_trained_on(maze: str, walks: Path, tmp_path: Path) -> None:
+    words = ["forcing.thinned=1", "forcing.spans=[20]", "forcing.kept=10", "returning=1"]
+    loaded = _on_walks(maze, walks, tmp_path, "steps=2", "forcing.odds=[1,0,0,0]", *words)
+    assert np.isfinite(loaded.description.training["held_out"]["sequence"])
+
+
 @pytest.mark.parametrize("kind", ["prepend", "channel", "cross_attention"])
 def test_every_memory_learns_from_its_first_steps(maze: str, walks: Path, tmp_path: Path, kind: str) -> None:
     odds = [float(name == kind) for name in KINDS]

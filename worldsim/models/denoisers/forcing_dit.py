@@ -93,12 +93,14 @@ class ForcingDiT(nn.Module):
         memory_valid: Tensor | None = None,
         travel: Tensor | None = None,
         before: Cache | None = None,
+        times: Tensor | None = None,
     ) -> Tensor:
         """The raw output (B, T, C, h, w) for all frames; see :meth:`.Denoiser.forward`.
 
         Args:
             travel: (B, T, K), sums of actions up to each frame from any common one; of ``control``, where not given.
             before: what :meth:`remember` kept of the frames before these, which need not be put before them again.
+            times: (B, T), when each frame was, where some between them are left out; one after the other if not given.
         """
         check_inputs(self, z, level, control, beside, memory)
         b, t = z.shape[:2]
@@ -107,7 +109,8 @@ class ForcingDiT(nn.Module):
         condition, modulation = self._steering(level, control)
         x = self._tokens_of(z, beside)
         # Counted from the end of what comes before, so that a frame keeps its place whatever memory lies there.
-        turn = self._turn(torch.arange(t, device=z.device), control.cumsum(1) if travel is None else travel)
+        when = torch.arange(t, device=z.device) if times is None else times
+        turn = self._turn(when, control.cumsum(1) if travel is None else travel)
         mask = self._mask(t, valid, z.device)
         if before is not None:
             mask = F.pad(mask, (before.keys[0].shape[2], 0), value=True)
@@ -159,8 +162,11 @@ class ForcingDiT(nn.Module):
         return cast(Tensor, self.token_in(x)).unflatten(0, z.shape[:2]) + self.position
 
     def _turn(self, frames: Tensor, travel: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of every token's angles: (n, head / 2), or (B, heads, n, head / 2) with sums of actions."""
+        """Cosines and sines of every token's angles: (n, head / 2) of frames (T,), (B, 1, n, head / 2) of frames
+        (B, T), or (B, heads, n, head / 2) with sums of actions."""
         cos, sin = rotary(frames, self.config.width // self.config.heads)  # (T, head / 2)
+        if frames.ndim == 2:
+            cos, sin = cos[:, None], sin[:, None]
         if self.config.travel:
             with torch.autocast(travel.device.type, enabled=False):  # sums over a walk need all their digits
                 angle = torch.einsum("btk,hdk->bhtd", travel.float(), self.turning.float())

@@ -20,9 +20,9 @@ def level_embedding(level: Tensor, width: int = 128) -> Tensor:
 
 
 def rotary(frames: Tensor, head: int, base: float = 100.0) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (T, head / 2) of frame indices (T,); float64 inside, so frame 10,000 is as exact as 10."""
+    """Cosines and sines (..., head / 2) of frame indices (...); float64 inside, so frame 10,000 is as exact as 10."""
     frequencies = base ** (-torch.arange(0, head, 2, device=frames.device, dtype=torch.float64) / head)
-    angle = frames.double()[:, None] * frequencies
+    angle = frames.double()[..., None] * frequencies
     return angle.cos().float(), angle.sin().float()
 
 
