@@ -1,4 +1,4 @@
-"""The policies by name: explore, needle, roam, look_around, random, and replay, which plays an episode again."""
+"""The policies by name; replay plays an episode again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import gymnasium
 from envs.episodes.episode import Episode
 from envs.policies.clearance import in_world
 from envs.policies.explore import Explore
+from envs.policies.hold_keys import HoldKeys
 from envs.policies.needle import Needle
 from envs.policies.random_play import RandomPlay
 from envs.policies.roam import LookAround, Roam, sight_of
 
-NAMES = ("explore", "needle", "random", "replay", "roam", "look_around")
+NAMES = ("explore", "needle", "random", "replay", "roam", "look_around", "hold_keys")
 
 
 class Policy(Protocol):
@@ -83,6 +84,8 @@ def make(name: str, env: gymnasium.Env[Any, Any], seed: int = 0, **options: Any)
         return Roam(family, in_world(env, sight_of(family).most), seed)
     if name == "look_around":
         return LookAround(env.unwrapped.family, seed)  # type: ignore[attr-defined]
+    if name == "hold_keys":
+        return HoldKeys(env.unwrapped.family, seed)  # type: ignore[attr-defined]
     if name == "random":
         return RandomPlay(env, seed)
     if name == "replay":
