@@ -1,7 +1,8 @@
 """Collect episodes: python -m training.collect env=blocks policy=explore episodes=100 out=data workers=2
 
-env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|hold_keys|random, steps=300 (per episode),
-size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is not collected again.
+env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|hold_keys|random,
+steps=300 (per episode), size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is
+not collected again.
 ``out`` may be an address in a store, ``s3://BUCKET/FOLDER``: each episode is brought there when it is whole.
 ``seconds=N`` begins no further episode after that long. ``cluster=auto|ray://HOST:PORT`` plays on the machines of a Ray
 cluster, which share the folder (docs/cluster.md).

@@ -14,9 +14,10 @@ score that ranks the true ones and the spoilt ones wrongly is marked unusable. D
 compare them only of the same ``seeds``, ``references`` (how many true worlds all is compared to), ``frames_each=9`` and
 ``clips_each=2`` (of one stretch of one seed).
 
-``memory=false`` or ``twin=false`` leaves that dream out; ``policy=look_around`` turns on the spot instead. Features are
-kept in ``cache=runs/imagination`` (``cache=none`` for none). ``strips=`` shows every 20th frame, and ``strips_true``
-those of the true worlds below. `training.imagination.mirror` scores paths that are walked back.
+``memory=false`` or ``twin=false`` leaves that dream out; ``policy=look_around`` turns on the spot instead,
+``policy=hold_keys`` walks into what is there as a person's keys do. Features are kept in ``cache=runs/imagination``
+(``cache=none`` for none). ``strips=`` shows every 20th frame, and ``strips_true`` those of the true worlds below.
+`training.imagination.mirror` scores paths that are walked back.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 from worldsim.config import ConfigError
 
-POLICIES = ("roam", "look_around")
+POLICIES = ("roam", "look_around", "hold_keys")
 FRAMES = 300
 STRETCHES = ((0, 45), (64, 109), (128, 173), (192, 237), (255, 300))
 NOWHERE = "none"  # a cache that is none
@@ -34,7 +34,7 @@ class Played:
 
     def __post_init__(self) -> None:
         if self.policy not in POLICIES:
-            raise ConfigError(f"expected policy={' or '.join(POLICIES)}, found policy={self.policy}")
+            raise ConfigError(f"expected policy={', '.join(POLICIES)}, found policy={self.policy}")
         if self.seeds < 3 or self.context < 1:
             raise ConfigError(
                 f"expected at least 3 seeds and 1 frame of context, found seeds={self.seeds} context={self.context}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import envs  # noqa: F401  (registers the worlds)
 from envs.policies.clearance import in_world
+from envs.policies.hold_keys import HoldKeys
 from envs.policies.registry import Policy
 from envs.policies.roam import LookAround, Roam, sight_of
 from envs.worlds import IDS, identify
@@ -21,6 +22,8 @@ from worldsim.config import ConfigError
 from worldsim.dream.world import DreamEnv
 
 Frames = NDArray[np.uint8]
+SIGHTLESS = {"look_around": LookAround, "hold_keys": HoldKeys}
+"""Policies that need no distances."""
 
 
 @dataclass
@@ -100,8 +103,8 @@ def dream_of(loaded: Loaded[Any], config: Played, memory: bool = True) -> DreamE
 def player_in_world(env: gymnasium.Env[Any, Any], config: Played, seed: int) -> Policy:
     """Who walks a true world, by its map."""
     family: str = env.unwrapped.family  # type: ignore[attr-defined]
-    if config.policy == "look_around":
-        return LookAround(family, seed)
+    if config.policy in SIGHTLESS:
+        return SIGHTLESS[config.policy](family, seed)
     return Roam(family, in_world(env, sight_of(family).most), seed)
 
 
@@ -112,8 +115,8 @@ def player_in_dream(dream: DreamEnv, config: Played, seed: int) -> Policy:
         DreamError: it has none.
     """
     family = dream.loaded.description.family
-    if config.policy == "look_around":
-        return LookAround(family, seed)
+    if config.policy in SIGHTLESS:
+        return SIGHTLESS[config.policy](family, seed)
     return Roam(family, in_dream(dream, family), seed)
 
 

@@ -12,6 +12,7 @@ stopped, with more ``seconds`` also a run that has ended. Ends by writing RUN/ch
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,11 +39,15 @@ from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.models.denoisers.forcing_dit import ForcingDiT
 from worldsim.models.denoisers.generator import embed
+from worldsim.models.geometry import TURN_UNIT
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig
+from worldsim.models.odometry import Odometry
 from worldsim.models.video_model import VideoModel, VideoModelConfig
 from worldsim.models.world_model import WorldModel
 
 HELD_OUT_BATCHES = 16
+HARMONICS = (1, 2, 3, 4, 5, 6, 8, 10)
+"""Of the heading: together they tell views apart by less than what a picture shows."""
 FACTS = ("env_id", "env_version", "family", "backend", "action_spec")
 BLOCKS = "model.denoiser.blocks."
 """How the names of the weights begin that Muon moves."""
@@ -54,13 +59,15 @@ Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
 class Config(LoopConfig):
     """``checkpoint``: a world model, whose autoencoder the latents of ``walks`` are of; the last ``held_out_walks`` of
     them are not trained on. ``init``: a video model over the same autoencoder, whose weights are gone on from where it
-    has them. ``returning``: share of the stretches that end with a view that comes back."""
+    has them. ``returning``: share of the stretches that end with a view that comes back. ``headings``: whether half of
+    the heads begin by looking where one looked the same way, as far as actions tell."""
 
     data: str = ""
     walks: str = MISSING
     checkpoint: str = MISSING
     init: str = ""
     returning: float = 0.0
+    headings: bool = False
     held_out_walks: int = 16
     compile: bool = True
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
@@ -128,6 +135,15 @@ def take_weights(model: VideoModel, init: str) -> None:
     model.load_state_dict(mine | fitting)
 
 
+@torch.no_grad()
+def look_by_heading(denoiser: ForcingDiT, odometry: Odometry) -> None:
+    """Let the second half of the heads turn their slow half by harmonics of the heading that actions add up to."""
+    heads, pairs = denoiser.turning.shape[:2]
+    turn = odometry.turns[0, :-1] * math.radians(TURN_UNIT)  # of each action, radians
+    harmonics = torch.tensor(HARMONICS, dtype=turn.dtype).repeat(pairs // len(HARMONICS) + 1)
+    denoiser.turning[heads // 2 :, pairs // 2 :] += harmonics[: pairs - pairs // 2, None] * turn
+
+
 class Batches:
     """Draws this process's share of the batch of a step, and computes its losses."""
 
@@ -169,6 +185,8 @@ def main(args: list[str]) -> int:
     model = continued(loaded, config.model)
     if config.init:
         take_weights(model, config.init)
+    if config.headings and isinstance(model.denoiser, ForcingDiT) and model.denoiser.travels:
+        look_by_heading(model.denoiser, loaded.model.odometry)
     model = model.to(accelerator.device)
     objective = Forcing(model, config.forcing)
     batches, wrapped = Batches(objective, accelerator), accelerator.prepare(objective)

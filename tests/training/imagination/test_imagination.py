@@ -324,7 +324,7 @@ def test_a_twin_alone_can_be_played(model: Path, tmp_path: Path, eyes: StandIn) 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["policy=explore"], "expected policy=roam or look_around, found policy=explore"),
+        (["policy=explore"], "expected policy=roam, look_around, hold_keys, found policy=explore"),
         (["seeds=2"], "expected at least 3 seeds"),
         (["frames=20"], "expected at least 45 frames"),
         (["memory=false", "twin=false"], "leaves no dream"),

@@ -25,7 +25,8 @@ from worldsim.diffusion.methods import method, names
 from worldsim.diffusion.schedules import fifo, path
 from worldsim.dream.context import DreamError
 from worldsim.dream.video import MethodDream
-from worldsim.models.denoisers.forcing_dit import ForcingDiTConfig
+from worldsim.models.denoisers.forcing_dit import ForcingDiT, ForcingDiTConfig
+from worldsim.models.geometry import TURN_UNIT
 from worldsim.models.memory.variants.protocol import References
 from worldsim.models.video_model import VideoModel
 from worldsim.models.world_model import WorldModel
@@ -233,6 +234,25 @@ def test_the_weights_of_a_generator_are_gone_on_from(maze: str) -> None:
         theirs = generating.generator(z, level, control, torch.zeros(2, 3, 4, 32, 32))
         mine = model(z, level, actions, References.none(z, 7))
     torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_heads_begin_by_heading_and_a_whole_turn_is_none(maze: str) -> None:
+    world = checkpoint.load(maze)
+    shape = video_on_walks.Config(walks="", checkpoint="", out="").model
+    shape.forcing_dit = ForcingDiTConfig(width=64, depth=1, heads=4, patch=2)
+    denoiser = video_on_walks.continued(world, shape).denoiser
+    assert isinstance(denoiser, ForcingDiT)
+    odometry = world.model.odometry
+    odometry.turns.zero_()
+    odometry.turns[0, 0] = 10 / TURN_UNIT  # degrees a unit
+    video_on_walks.look_by_heading(denoiser, odometry)
+    turned = (
+        denoiser.turning.detach() @ torch.tensor([[0.0] * 7, [9.0] + [0.0] * 6, [36.0, 5.0] + [0.0] * 5]).T
+    )
+    assert not turned[:2].any() and not turned[:, :4].any(), "the rest is as it was"
+    about, round_ = turned[2:, 4:, 1], turned[2:, 4:, 2]
+    torch.testing.assert_close(about[:, 0], torch.full((2,), np.pi / 2))
+    torch.testing.assert_close(round_.cos(), torch.ones_like(round_), atol=1e-4, rtol=0)
 
 
 def test_averages_and_rates_are_those_of_the_loop(maze: str, walks: Path, tmp_path: Path) -> None:
