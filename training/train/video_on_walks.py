@@ -59,15 +59,14 @@ Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
 class Config(LoopConfig):
     """``checkpoint``: a world model, whose autoencoder the latents of ``walks`` are of; the last ``held_out_walks`` of
     them are not trained on. ``init``: a video model over the same autoencoder, whose weights are gone on from where it
-    has them. ``returning``: share of the stretches that end with a view that comes back. ``headings``: whether half of
-    the heads begin by looking where one looked the same way, as far as actions tell."""
+    has them. ``returning``: share of the stretches that end with a view that comes back. Where some of its attention
+    is ``timeless``, half of the heads begin by looking where one looked the same way, as far as actions tell."""
 
     data: str = ""
     walks: str = MISSING
     checkpoint: str = MISSING
     init: str = ""
     returning: float = 0.0
-    headings: bool = False
     held_out_walks: int = 16
     compile: bool = True
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
@@ -137,11 +136,11 @@ def take_weights(model: VideoModel, init: str) -> None:
 
 @torch.no_grad()
 def look_by_heading(denoiser: ForcingDiT, odometry: Odometry) -> None:
-    """Let the second half of the heads turn their slow half by harmonics of the heading that actions add up to."""
-    heads, pairs = denoiser.turning.shape[:2]
+    """Let the second half of the heads turn what time does not by harmonics of the heading that actions add up to."""
+    heads, count = denoiser.config.heads, denoiser.config.timeless
     turn = odometry.turns[0, :-1] * math.radians(TURN_UNIT)  # of each action, radians
-    harmonics = torch.tensor(HARMONICS, dtype=turn.dtype).repeat(pairs // len(HARMONICS) + 1)
-    denoiser.turning[heads // 2 :, pairs // 2 :] += harmonics[: pairs - pairs // 2, None] * turn
+    harmonics = torch.tensor(HARMONICS, dtype=turn.dtype).repeat(count // len(HARMONICS) + 1)
+    denoiser.turning[heads // 2 :, -count:] = harmonics[:count, None] * turn
 
 
 class Batches:
@@ -185,7 +184,7 @@ def main(args: list[str]) -> int:
     model = continued(loaded, config.model)
     if config.init:
         take_weights(model, config.init)
-    if config.headings and isinstance(model.denoiser, ForcingDiT) and model.denoiser.travels:
+    if isinstance(model.denoiser, ForcingDiT) and model.denoiser.travels and model.denoiser.config.timeless:
         look_by_heading(model.denoiser, loaded.model.odometry)
     model = model.to(accelerator.device)
     objective = Forcing(model, config.forcing)

@@ -111,3 +111,18 @@ def test_mlflow_keeps_what_it_was_sent(tmp_path: Path, monkeypatch: pytest.Monke
     assert run.info.run_name == "run" and run.data.params["steps"] == "4" and run.info.status == "FINISHED"
     points = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
     assert sorted(point.step for point in points) == [0, 2]
+
+
+def test_weights_and_biases_keeps_what_it_was_sent_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb", reason="needs wandb: pip install wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = _config(tmp_path / "run", tracker="wandb")
+    _trained(config, launch(config))
+    assert wandb.run is None, "the run has ended"
+    wandb.teardown()  # what its own process has not written yet
+    (file,) = tmp_path.glob("run/wandb/offline-run-*/run-*.wandb")
+    kept = file.read_bytes()  # records of a log that is not compressed
+    assert kept.count(b"train/loss") >= 2 and b"held_out/loss" in kept and b"log_every" in kept
+    assert len(list(tmp_path.glob("run/wandb/offline-run-*/files/media/images/shown*.png"))) == 8

@@ -239,7 +239,7 @@ def test_the_weights_of_a_generator_are_gone_on_from(maze: str) -> None:
 def test_heads_begin_by_heading_and_a_whole_turn_is_none(maze: str) -> None:
     world = checkpoint.load(maze)
     shape = video_on_walks.Config(walks="", checkpoint="", out="").model
-    shape.forcing_dit = ForcingDiTConfig(width=64, depth=1, heads=4, patch=2)
+    shape.forcing_dit = ForcingDiTConfig(width=64, depth=1, heads=4, patch=2, timeless=4)
     denoiser = video_on_walks.continued(world, shape).denoiser
     assert isinstance(denoiser, ForcingDiT)
     odometry = world.model.odometry

@@ -7,7 +7,8 @@ import torch
 
 from tests.helpers.small_variant import awake
 from worldsim.config import AutoencoderConfig
-from worldsim.models.denoisers.forcing_dit import ForcingDiTConfig
+from worldsim.models.denoisers.forcing_dit import ForcingDiT, ForcingDiTConfig
+from worldsim.models.denoisers.protocol import DenoiserError
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References
 from worldsim.models.video_model import VideoModel, VideoModelConfig
 
@@ -64,6 +65,20 @@ def test_what_is_kept_of_a_past_changes_nothing(model: VideoModel, budget: int) 
         kept = past.cache
         torch.testing.assert_close(first, plain, atol=1e-5, rtol=1e-4)
         assert torch.equal(model(*_window(), past), first) and past.cache is kept
+
+
+@torch.no_grad()
+def test_when_a_frame_was_is_nothing_to_what_time_does_not_turn() -> None:
+    z, level, actions = _window()
+    now, before = torch.tensor([[0, 1, 2]] * B), torch.tensor([[0, 60, 61]] * B)
+    for timeless, same in ((16 // 2, True), (3, False)):
+        torch.manual_seed(0)
+        network = awake(ForcingDiT(ForcingDiTConfig(32, 2, 2, timeless=timeless), C, (4, 4), A))
+        outs = [network(z, level, actions, times=times) for times in (now, before)]
+        assert torch.equal(*outs) == same
+        assert torch.equal(network(z, level, actions), outs[0])
+    with pytest.raises(DenoiserError, match="at most the 8 pairs"):
+        ForcingDiTConfig(32, 2, 2, timeless=9)
 
 
 @torch.no_grad()
