@@ -39,10 +39,10 @@ class ForcingConfig:
     ``noise_clip``."""
 
     frames: int = 256
-    odds: list[float] = field(default_factory=lambda: [0.55, 0.2, 0.15, 0.1])
+    odds: list[float] = field(default_factory=lambda: [0.6, 0.15, 0.2, 0.05])
     lengths: list[int] = field(default_factory=lambda: [32, 64, 128])
-    length_odds: list[float] = field(default_factory=lambda: [0.5, 0.25, 0.25])
-    thinned: float = 0.0
+    length_odds: list[float] = field(default_factory=lambda: [0.4, 0.3, 0.3])
+    thinned: float = 0.5
     spans: list[int] = field(default_factory=lambda: [80, 128, 192])
     kept: int = 48
     window: int = 16

@@ -37,7 +37,7 @@ from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
 from worldsim.config import load
-from worldsim.models.denoisers.forcing_dit import ForcingDiT
+from worldsim.models.denoisers.forcing_dit import ForcingDiT, ForcingDiTConfig
 from worldsim.models.denoisers.generator import embed
 from worldsim.models.geometry import TURN_UNIT
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig
@@ -66,7 +66,7 @@ class Config(LoopConfig):
     walks: str = MISSING
     checkpoint: str = MISSING
     init: str = ""
-    returning: float = 0.0
+    returning: float = 0.6
     held_out_walks: int = 16
     compile: bool = True
     forcing: ForcingConfig = field(default_factory=ForcingConfig)
@@ -76,6 +76,7 @@ class Config(LoopConfig):
             process="rectified_flow",
             prediction="x0",
             denoiser="forcing_dit",
+            forcing_dit=ForcingDiTConfig(timeless=0.5),
             causal=True,
             memory=MemoryVariantConfig(compressor="joint", travel=True),
             more_memories=["channel/modulated", "cross_attention/none"],
@@ -137,7 +138,7 @@ def take_weights(model: VideoModel, init: str) -> None:
 @torch.no_grad()
 def look_by_heading(denoiser: ForcingDiT, odometry: Odometry) -> None:
     """Let the second half of the heads turn what time does not by harmonics of the heading that actions add up to."""
-    heads, count = denoiser.config.heads, denoiser.config.timeless
+    heads, count = denoiser.config.heads, denoiser.config.timeless_pairs
     turn = odometry.turns[0, :-1] * math.radians(TURN_UNIT)  # of each action, radians
     harmonics = torch.tensor(HARMONICS, dtype=turn.dtype).repeat(count // len(HARMONICS) + 1)
     denoiser.turning[heads // 2 :, -count:] = harmonics[:count, None] * turn
@@ -184,7 +185,11 @@ def main(args: list[str]) -> int:
     model = continued(loaded, config.model)
     if config.init:
         take_weights(model, config.init)
-    if isinstance(model.denoiser, ForcingDiT) and model.denoiser.travels and model.denoiser.config.timeless:
+    if (
+        isinstance(model.denoiser, ForcingDiT)
+        and model.denoiser.travels
+        and model.denoiser.config.timeless_pairs
+    ):
         look_by_heading(model.denoiser, loaded.model.odometry)
     model = model.to(accelerator.device)
     objective = Forcing(model, config.forcing)

@@ -11,7 +11,7 @@ SHAPE = (2, 4, 4)
 
 
 def test_settings_are_shared_and_turn_every_dial() -> None:
-    config = ForcingConfig()
+    config = ForcingConfig(thinned=0.0)
     settings = [draw_setting(config, KINDS, 0, i) for i in range(600)]
     assert settings == [draw_setting(config, KINDS, 0, i) for i in range(600)]
     assert {s.kind for s in settings} == set(KINDS)

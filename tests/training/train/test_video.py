@@ -134,7 +134,8 @@ def test_the_papers_latents_train_and_no_checkpoint_repeats_their_weights(data: 
 WALKS = [
     "model.forcing_dit.width=32", "model.forcing_dit.depth=1", "model.forcing_dit.heads=2",
     "model.memory.width=16", "model.memory.depth=1", "model.memory.heads=2",
-    "forcing.lengths=[8]", "forcing.length_odds=[1.0]", "forcing.window=4", "forcing.frames=16",
+    "forcing.lengths=[8]", "forcing.length_odds=[1.0]", "forcing.spans=[12]", "forcing.kept=8",
+    "forcing.window=4", "forcing.frames=16",
     "forcing.histories=[4,12]", "forcing.history_odds=[0.5,0.5]", "forcing.odds=[0.4,0.2,0.2,0.2]",
     "compile=false", "threads=1", "precision=fp32", "held_out_walks=1", "seconds=1e9", "log_every=1",
 ]  # fmt: skip
@@ -239,7 +240,7 @@ def test_the_weights_of_a_generator_are_gone_on_from(maze: str) -> None:
 def test_heads_begin_by_heading_and_a_whole_turn_is_none(maze: str) -> None:
     world = checkpoint.load(maze)
     shape = video_on_walks.Config(walks="", checkpoint="", out="").model
-    shape.forcing_dit = ForcingDiTConfig(width=64, depth=1, heads=4, patch=2, timeless=4)
+    shape.forcing_dit = ForcingDiTConfig(width=64, depth=1, heads=4, patch=2, timeless=0.5)
     denoiser = video_on_walks.continued(world, shape).denoiser
     assert isinstance(denoiser, ForcingDiT)
     odometry = world.model.odometry

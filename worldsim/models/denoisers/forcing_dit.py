@@ -23,8 +23,8 @@ from worldsim.models.denoisers.protocol import DenoiserError, check_inputs
 @dataclass
 class ForcingDiTConfig:
     """Sizes; ``patch`` latents a token each way. ``travel``: whether attention is told of sums of actions;
-    ``timeless``: of the pairs that it turns by angles, how many of a head's slowest time does not turn, so that what
-    was long ago is as near as what was just now.
+    ``timeless``: of the pairs of a head that it turns by angles, the share, the slowest ones, that time does not turn,
+    so that what was long ago is as near as what was just now.
 
     Raises:
         DenoiserError: on construction, heads that do not divide the width into even parts.
@@ -35,18 +35,22 @@ class ForcingDiTConfig:
     heads: int = 4
     patch: int = 2
     travel: bool = True
-    timeless: int = 0
+    timeless: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.width, self.depth, self.heads, self.patch) < 1 or self.width % (2 * self.heads):
             raise DenoiserError(
                 f"expected a width that 2 x {self.heads} heads divide, found {self.width}; change one of them"
             )
-        pairs = self.width // self.heads // 2
-        if not 0 <= self.timeless <= pairs:
+        if not 0 <= self.timeless <= 1:
             raise DenoiserError(
-                f"expected at most the {pairs} pairs of a head timeless, found {self.timeless}"
+                f"expected a share from 0 to 1 of pairs to be timeless, found {self.timeless}"
             )
+
+    @property
+    def timeless_pairs(self) -> int:
+        """How many pairs of a head time does not turn."""
+        return round(self.timeless * (self.width // self.heads // 2))
 
 
 class ForcingDiT(nn.Module):
@@ -173,8 +177,8 @@ class ForcingDiT(nn.Module):
         """Cosines and sines of every token's angles: (n, head / 2) of frames (T,), (B, 1, n, head / 2) of frames
         (B, T), or (B, heads, n, head / 2) with sums of actions."""
         cos, sin = rotary(frames, self.config.width // self.config.heads)  # (T, head / 2)
-        if self.config.timeless:
-            cos[..., -self.config.timeless :], sin[..., -self.config.timeless :] = 1, 0
+        if count := self.config.timeless_pairs:
+            cos[..., -count:], sin[..., -count:] = 1, 0
         if frames.ndim == 2:
             cos, sin = cos[:, None], sin[:, None]
         if self.config.travel:
