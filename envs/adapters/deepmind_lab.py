@@ -117,13 +117,11 @@ class DeepMindLabEnv(gymnasium.Env[Observation, NDArray[np.int32]]):
 
     def _look(self) -> None:
         observations = self._lab.observations()
-        self._pov = np.array(
-            observations[PICTURE], np.uint8
-        )  # (H, W, 3), copied: the engine reuses its memory
+        # (H, W, 3), copied: the engine reuses its memory
+        self._pov = np.array(observations[PICTURE], np.uint8)
         ahead, aside, up = (float(v) / UNITS_PER_CELL for v in observations[PLACE])
-        pitch, left = (
-            float(v) for v in observations[ROTATION][:2]
-        )  # degrees; pitch grows downwards, yaw to the left
+        # degrees; pitch grows downwards, yaw to the left
+        pitch, left = (float(v) for v in observations[ROTATION][:2])
         self._pose = np.array([aside, up, ahead, (180.0 - left) % 360.0 - 180.0, pitch])
 
     def _observation(self) -> tuple[Observation, dict[str, Any]]:

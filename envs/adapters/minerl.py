@@ -87,9 +87,8 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
                 command[name] = int(action[name])
         if "use" not in command and "place" in command and action["use"]:
             command["place"] = "dirt"
-        command["camera"] = np.clip(
-            np.asarray(action["camera"], np.float32), -180.0, 180.0
-        )  # (pitch, yaw) degrees
+        # (pitch, yaw) degrees
+        command["camera"] = np.clip(np.asarray(action["camera"], np.float32), -180.0, 180.0)
         raw, reward, done, info = self._env.step(command)
         self._steps += 1
         limit = bool(info.get("TimeLimit.truncated", False))

@@ -86,13 +86,11 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
     ) -> None:
         check("ViZDoom", size, max_steps, render_mode, (1, HEIGHTS[-1]))
         self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="worldsim-doom-"
-        )  # the engine writes its settings somewhere
+        # the engine writes its settings somewhere
+        self._folder = tempfile.TemporaryDirectory(prefix="worldsim-doom-")
         self._game = self._started(scenario)
-        self._end = weakref.finalize(
-            self, self._game.close
-        )  # before its folder goes, also where nobody closes it
+        # before its folder goes, also where nobody closes it
+        self._end = weakref.finalize(self, self._game.close)
         pov = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
         self.action_space = actions.space("doom")

@@ -82,9 +82,8 @@ class Objective(nn.Module):
             # before, and fade as a dream of its own past does: so the model meets its own errors, and as the frame
             # asked for stays the true one it learns to take them back.
             first = (length * noise.uniform(1)).long()
-            dreamt_mask = (torch.arange(length, device=device)[None] >= first)[
-                ..., None, None, None
-            ]  # (B, L, 1, 1, 1)
+            # (B, L, 1, 1, 1)
+            dreamt_mask = (torch.arange(length, device=device)[None] >= first)[..., None, None, None]
             with torch.no_grad():
                 for _ in range(clip.dreamt):
                     hint = 1 - (1 - LEAST_LEVEL) * noise.uniform(1).expand(-1, length)

@@ -153,9 +153,8 @@ def test_what_is_known_of_nothing_corrects_nothing() -> None:
     model = loaded.model
     frames, poses = _walk("LabMaze", 40)
     past = DreamPast(keep=41, latents=list(loaded.encode(frames)), count=41)
-    past.poses = list(
-        torch.tensor(poses, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1])
-    )  # far apart
+    # far apart
+    past.poses = list(torch.tensor(poses, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1]))
     past.pictures, past.depths = list(frames), [None] * 41
     with torch.inference_mode():
         refine_poses(model, past, 25, 112, model.pixels.depth)
