@@ -64,7 +64,7 @@ class BlocksEnv(TrueWorld):
         self._ground, self._tint = world.ground, world.tint
         self._room, self._tops = room_field(self.grid), tops_of(self.grid)
         self.player = Player(self.grid, SOLID, WATER, BEDROCK, BLOCK["planks"], self._set, "Blocks")
-        self.player.stand_at(*world.spawn)
+        self.player.spawn_at(*world.spawn)
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
         pose = self.player.pose

@@ -17,7 +17,7 @@ from envs.luanti.game import Game
 from envs.luanti.saved_map import HEIGHT, LIQUID, LOWEST, SIDE
 from envs.true_world import Observation, TrueWorld
 
-SEEN = 48 + SIDE + 48  # nodes of land sent to the client, each way
+SENT = 48 + SIDE + 48  # nodes of land sent to the client, each way
 
 
 class LuantiEnv(TrueWorld):
@@ -84,7 +84,7 @@ class LuantiEnv(TrueWorld):
         in_hand = self.map.names.index(saved_map.IN_HAND)
         self.player = Player(grid, self.map.solid, LIQUID, -1, in_hand, self._set, "Luanti")
         height = float(self.map.walkmap(grid)[column])
-        self.player.stand_at(column[0] + 0.5, height, column[1] + 0.5, yaw)
+        self.player.spawn_at(column[0] + 0.5, height, column[1] + 0.5, yaw)
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
         self._changes = []
@@ -133,7 +133,7 @@ class LuantiEnv(TrueWorld):
             self._game.restore()
             x, z = (v - 48 for v in self._corner)
             self._game.visit(
-                place, f"L {x} {LOWEST - 16} {z} {x + SEEN - 1} {LOWEST + HEIGHT + 15} {z + SEEN - 1}"
+                place, f"L {x} {LOWEST - 16} {z} {x + SENT - 1} {LOWEST + HEIGHT + 15} {z + SENT - 1}"
             )
         except EngineDied:
             self.close()

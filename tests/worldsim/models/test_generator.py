@@ -10,7 +10,7 @@ import torch
 
 from worldsim.config import GeneratorConfig
 from worldsim.engine.generation import steps_by_novelty
-from worldsim.models.denoisers.generator import SEEN, Generator
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator
 from worldsim.models.denoisers.layers import Cache
 
 GRID, CHANNELS, CONTROL, WINDOW = (4, 4), 6, 5, 3
@@ -40,7 +40,7 @@ def _clip(frames: int, batch: int = 1) -> tuple[torch.Tensor, ...]:
         torch.randn(batch, frames, CHANNELS, *GRID),
         torch.rand(batch, frames),
         torch.randn(batch, frames, CONTROL),
-        torch.randn(batch, frames, SEEN, 8 * GRID[0], 8 * GRID[1]),
+        torch.randn(batch, frames, EVIDENCE_CHANNELS, 8 * GRID[0], 8 * GRID[1]),
     )
 
 
@@ -86,7 +86,7 @@ def test_a_clip_may_begin_at_any_frame(generator: Generator) -> None:
 
 
 def test_what_is_new_takes_more_steps() -> None:
-    seen = np.ones((SEEN, 10, 10), np.float32)
+    seen = np.ones((EVIDENCE_CHANNELS, 10, 10), np.float32)
     assert steps_by_novelty(seen, 2) == 2
     seen[3, 0, :] = 0
     assert steps_by_novelty(seen, 2) == 4
