@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import approx_fprime  # type: ignore[import-untyped]
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.policies import registry as policies
+from training.evaluation.lockstep import Walk
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.engine.kernels.layers import viewpoint_distance
@@ -32,16 +32,9 @@ def shipped(request: pytest.FixtureRequest) -> LoadedModel:
 
 def _walk(world: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
     env = gymnasium.make(f"worldsim/{world}-v0", size=64)
-    observation, info = env.reset(seed=990001)
-    policy = policies.make("needle", env, seed=1)
-    policy.reset(info)
-    frames, poses = [observation["pov"].copy()], [info["pose"]]
-    for _ in range(steps):
-        observation, _, _, _, info = env.step(policy(observation, info))
-        frames.append(observation["pov"].copy())
-        poses.append(info["pose"])
+    walk = Walk.played(env, "needle", 990001, steps, policy_seed=1)
     env.close()
-    return np.stack(frames), np.array(poses)
+    return walk.frames, np.array(walk.poses)
 
 
 def _look(pose: np.ndarray, equations: bool = False) -> tuple[float, np.ndarray, np.ndarray]:
