@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -17,11 +15,7 @@ GRID, CHANNELS, CONTROL, WINDOW = (4, 4), 6, 5, 3
 KINDS = {"transformer": 0, "convolutions around it": 8}
 
 
-@pytest.fixture(autouse=True)
-def inference() -> Iterator[None]:
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference")
 
 
 @pytest.fixture(params=KINDS.values(), ids=list(KINDS))
