@@ -64,9 +64,8 @@ BY_CI = ("python -m venv", "pip install", ".venv/bin/pip install", ".venv/bin/py
 def commands(page: Path) -> list[list[str]]:
     """The command lines of ours in the blocks of a page, as words without comments."""
     found = []
-    parts = re.split(
-        r"^```(.*)\n", page.read_text("utf-8"), flags=re.MULTILINE
-    )  # text, language, block, "", ...
+    # text, language, block, "", ...
+    parts = re.split(r"^```(.*)\n", page.read_text("utf-8"), flags=re.MULTILINE)
     for language, block in zip(parts[1::4], parts[2::4], strict=True):
         if language not in ("", "bash", "sh"):
             continue

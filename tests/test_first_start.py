@@ -39,9 +39,8 @@ def test_nothing_is_left_to_compile_when_the_compilers_are_done(family: str, tmp
 def test_what_has_been_compiled_is_not_compiled_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(
-        "NUMBA_CACHE_DIR", raising=False
-    )  # a world that could not write beside its sources sets it
+    # a world that could not write beside its sources sets it
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     marked = tmp_path / "ran"
     job = [["-c", f"open({str(marked)!r}, 'w')"]]
     done = tmp_path / "done" / "__pycache__"

@@ -40,9 +40,8 @@ def test_a_wheel_has_two_names_and_the_shipped_files(tmp_path: Path) -> None:
     pytest.importorskip("setuptools", minversion="77")
     here = tmp_path / "checkout"
     for folder in (*PACKAGES, "assets"):
-        skipped = shutil.ignore_patterns(
-            "__pycache__", "*.safetensors"
-        )  # tens of megabytes, and no rule is theirs
+        # tens of megabytes, and no rule is theirs
+        skipped = shutil.ignore_patterns("__pycache__", "*.safetensors")
         shutil.copytree(ROOT / folder, here / folder, ignore=skipped)
     for name in CONFIGS:
         shutil.copy(ROOT / name, here)

@@ -46,7 +46,7 @@ from training.evaluation.config import ALL, Config
 from training.evaluation.free_running import Frames, elsewhere, held, long_enough, strips, videos
 from training.evaluation.needle import needle_table
 from training.evaluation.tables import held_line, table, videos_line
-from training.evaluation.task import ALONE, NEEDLE, Part
+from training.evaluation.task import FREE_RUNNING, NEEDLE, Part
 from training.loop.cluster import LOCAL, Cluster, Place, Task, started
 from worldsim.actions import check_same
 from worldsim.cli.command import command
@@ -194,7 +194,7 @@ def _scores(
     if config.alone:
         episodes = held_out(config.alone)
         long_enough(episodes, config.context)
-        dreamt = np.stack(play(ALONE, config, episodes, networks))
+        dreamt = np.stack(play(FREE_RUNNING, config, episodes, networks))
         found["alone"] = _free_running(config, source, episodes, dreamt, networks)
     return found
 

@@ -12,7 +12,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from envs.adapters.engine_seed import engine_seed
 from envs.adapters.gym_actions import ActionLanguage, ForeignActions
@@ -26,14 +25,13 @@ from envs.adapters.gym_picture import (
     picture_in,
     squeezed,
 )
-from envs.asked import check
+from envs.true_world import Observation, TrueWorld
 
 FPS = 30  # of an environment that tells none
 VERSIONS = (1, 2)
 # Key codes that environments give as numbers: of pygame 1, which old ones still use, and of SDL 2.
 _CODES = {273: "up", 274: "down", 275: "right", 276: "left"}
 _CODES |= {1073741906: "up", 1073741905: "down", 1073741903: "right", 1073741904: "left"}
-Observation = dict[str, NDArray[np.uint8]]
 
 
 class GymWorldError(ValueError):
@@ -44,7 +42,7 @@ class WorldFailed(RuntimeError):
     """A world's own code raised something, which is the cause and keeps its traceback."""
 
 
-class GymWorld(gymnasium.Env[Observation, Any]):
+class GymWorld(TrueWorld):
     """One Gymnasium environment; the picture is what it renders, or its observation where it renders none.
 
     The whole picture is shown in its proportions, in the middle of a black square. There is no pose: where a view comes
@@ -75,32 +73,30 @@ class GymWorld(gymnasium.Env[Observation, Any]):
         render_mode: str | None = None,
         version: int = 2,
     ) -> None:
-        check(PREFIX + world, size, max_steps, render_mode)
+        self.label = self.family = PREFIX + world
+        super().__init__(size, max_steps, render_mode)
         if version not in VERSIONS:
             raise ValueError(f"{PREFIX}{world}: expected version 1 or 2, found {version!r}")
-        self.family = PREFIX + world
-        self.size, self.max_steps, self.render_mode, self.version = size, max_steps, render_mode, version
+        self.version = version
         self._env, self._seen_in = _made(world, version)
         self._language = _language(self._env.action_space, self.family)
         self.action_space = self._language.plain
-        pov = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        self.observation_space = spaces.Dict({"pov": pov})  # type: ignore[assignment]
         metadata = getattr(self._env, "metadata", None) or {}
         fps = int(metadata.get("render_fps") or FPS)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": max(1, fps)}
-        self._pov: NDArray[np.uint8] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode; without a seed one is drawn, so that every episode can be played again."""
-        super().reset(seed=seed)
-        self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        world_seed = self._begin(seed)
         with self._of_the_world("reset"):
-            found = self._env.reset(seed=self._own_seed(), options=options)
+            found = self._env.reset(
+                seed=world_seed if self.version == 1 else engine_seed(world_seed), options=options
+            )
         if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
             raise self._old("reset", "(observation, info)", found)
-        self._steps, self._pictures = 0, Pictures()
+        self._pictures = Pictures()
         return self._observation(found[0])
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -110,8 +106,7 @@ class GymWorld(gymnasium.Env[Observation, Any]):
             WorldFailed: its own code raised something.
             GymWorldError: it returned what is no step, or a picture that is none.
         """
-        if self._pov is None:
-            raise RuntimeError(f"{self.family}: there is no world yet; call reset() first")
+        self._ready()
         native = self._language.to_world(action)
         with self._of_the_world("step"):
             found = self._env.step(native)
@@ -125,14 +120,9 @@ class GymWorld(gymnasium.Env[Observation, Any]):
                 f"{self.family}: step() returned the reward {_brief(reward)} and the ends {_brief(terminated)}, "
                 f"{_brief(truncated)}; expected one number and two bools, of one world and not of a batch"
             ) from None
-        self._steps += 1
-        cut = self.max_steps is not None and self._steps >= self.max_steps
+        cut = self._cut()
         picture, info = self._observation(observation)
         return picture, score, ended, stopped or cut, info
-
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
-        return None if self.render_mode is None or self._pov is None else self._pov.copy()
 
     def close(self) -> None:
         """Close the environment."""
@@ -153,9 +143,6 @@ class GymWorld(gymnasium.Env[Observation, Any]):
                 with suppress(ValueError):
                     found[tuple(str(n) for n in names)] = self._language.from_world(action)
         return found
-
-    def _own_seed(self) -> int:
-        return self.world_seed if self.version == 1 else engine_seed(self.world_seed)
 
     def _observation(self, observation: Any) -> tuple[Observation, dict[str, Any]]:
         if self._seen_in is None:

@@ -12,22 +12,19 @@ import importlib
 from importlib import metadata
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.adapters.engine_seed import engine_seed
 from envs.adapters.picture import square
-from envs.asked import check
+from envs.true_world import Observation, TrueWorld
 
 TASKS = {"0": "MineRLNavigate-v0", "1": "MineRLBasaltFindCave-v0"}  # by major version
 EYE = 1.62
-Observation = dict[str, NDArray[np.uint8]]
 
 
-class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
+class MineRLEnv(TrueWorld):
     """One MineRL task; the picture is its ``pov``, cut to a square in the middle and made smaller.
 
     Actions go into MineRL's own no-op, so that whatever else a task knows (hotbar, inventory, crafting) rests;
@@ -46,6 +43,7 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}  # type: ignore[misc]
+    label = "MineRL"
     fov = 70.0
     backend = "minerl"
     family = "minecraft"
@@ -58,48 +56,34 @@ class MineRLEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         task: str | None = None,
     ) -> None:
-        check("MineRL", size, max_steps, render_mode)
-        self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
+        super().__init__(size, max_steps, render_mode)
         gym, self.engine_version = _gym_with_minerl()
         self._env = gym.make(task or TASKS.get(self.engine_version.split(".")[0], TASKS["1"]))
-        pov = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
         self.action_space = actions.space("minecraft")
-        self._pov: NDArray[np.uint8] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """A new world; MineRL forgets its seed at every reset, so it is told before each."""
-        super().reset(seed=seed)
-        self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self._env.seed(engine_seed(self.world_seed))
-        self._steps = 0
+        self._env.seed(engine_seed(self._begin(seed)))
         return self._observation(self._env.reset())
 
     def step(self, action: dict[str, Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Press the keys for one tick of Minecraft (1/20 s)."""
-        if self._pov is None:
-            raise RuntimeError("MineRL: there is no world yet; call reset() first")
+        self._ready()
         command = self._env.action_space.noop()
         for name in actions.MINECRAFT_BUTTONS:
             if name in command:
                 command[name] = int(action[name])
         if "use" not in command and "place" in command and action["use"]:
             command["place"] = "dirt"
-        command["camera"] = np.clip(
-            np.asarray(action["camera"], np.float32), -180.0, 180.0
-        )  # (pitch, yaw) degrees
+        # (pitch, yaw) degrees
+        command["camera"] = np.clip(np.asarray(action["camera"], np.float32), -180.0, 180.0)
         raw, reward, done, info = self._env.step(command)
-        self._steps += 1
         limit = bool(info.get("TimeLimit.truncated", False))
-        cut = self.max_steps is not None and self._steps >= self.max_steps
+        cut = self._cut()
         observation, ours = self._observation(raw)
         return observation, float(reward), bool(done) and not limit, (bool(done) and limit) or cut, ours
-
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
-        return None if self.render_mode is None or self._pov is None else self._pov.copy()
 
     def close(self) -> None:
         """End Minecraft."""

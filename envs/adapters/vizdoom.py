@@ -13,7 +13,6 @@ import weakref
 from pathlib import Path
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,15 +20,13 @@ from envs import actions
 from envs.adapters.engine_missing import EngineMissing
 from envs.adapters.engine_seed import engine_seed
 from envs.adapters.picture import square
-from envs.asked import check
+from envs.true_world import Observation, TrueWorld
 
 SCENARIO = "my_way_home"
 UNIT = 32.0  # Doom's map units in one of ours: the width of its player
 TICS = 2  # of the engine's 35 a second in a step
-CELL, REACH = (
-    16.0,
-    12.0,
-)  # side of a column of the walk map, and how near its middle may be to a wall, in map units
+CELL, REACH = 16.0, 12.0
+"""Side of a column of the walk map, and how near its middle may be to a wall, in map units."""
 HEIGHTS = (120, 240, 480, 600, 768, 960, 1080)  # of the engine's pictures
 RESOLUTIONS = dict(
     zip(
@@ -50,10 +47,9 @@ BUTTONS = {  # ours, in the order in which the engine is told
 LOOKS = ("LOOK_UP_DOWN_DELTA", "TURN_LEFT_RIGHT_DELTA")  # degrees a tic, up and to the right
 PLACE = ("POSITION_X", "POSITION_Y", "CAMERA_POSITION_Z", "ANGLE", "PITCH")
 _ENGINE = threading.Lock()  # engines start one after another: the present folder is the whole process's
-Observation = dict[str, NDArray[np.uint8]]
 
 
-class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
+class ViZDoomEnv(TrueWorld):
     """One scenario of ViZDoom; the picture is the middle square of the engine's, without weapon and status bar.
 
     A step is two tics. ``info["pose"]`` is (x, y, z, yaw, pitch) in units of 32 of Doom's: its y is our x, its x is our
@@ -72,6 +68,8 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 17}  # type: ignore[misc]
+    label = "ViZDoom"
+    sizes = (1, HEIGHTS[-1])
     fov = 73.74  # degrees of the middle square where 4:3 has 90 across
     backend = "vizdoom"
     family = "doom"
@@ -84,45 +82,34 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         scenario: str = SCENARIO,
     ) -> None:
-        check("ViZDoom", size, max_steps, render_mode, (1, HEIGHTS[-1]))
-        self.size, self.max_steps, self.render_mode = size, max_steps, render_mode
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="worldsim-doom-"
-        )  # the engine writes its settings somewhere
+        super().__init__(size, max_steps, render_mode)
+        # the engine writes its settings somewhere
+        self._folder = tempfile.TemporaryDirectory(prefix="worldsim-doom-")
         self._game = self._started(scenario)
-        self._end = weakref.finalize(
-            self, self._game.close
-        )  # before its folder goes, also where nobody closes it
-        pov = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
+        # before its folder goes, also where nobody closes it
+        self._end = weakref.finalize(self, self._game.close)
         self.action_space = actions.space("doom")
-        self._pov: NDArray[np.uint8] | None = None
         self._walkmap: tuple[NDArray[np.float32], float, tuple[float, float]] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin the scenario with this seed, which says where."""
-        super().reset(seed=seed)
-        self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        self._game.set_seed(engine_seed(self.world_seed))
+        self._game.set_seed(engine_seed(self._begin(seed)))
         self._game.new_episode()
-        self._steps, self._walkmap = 0, None
+        self._walkmap = None
         self._look()
         return self._observation()
 
     def step(self, action: dict[str, Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Hold the buttons for two tics and turn by ``camera`` degrees (pitch, yaw) in them."""
-        if self._pov is None:
-            raise RuntimeError("ViZDoom: there is no world yet; call reset() first")
+        self._ready()
         down, right = (float(v) for v in np.asarray(action["camera"], np.float64))
         command = [float(action[name]) for name in BUTTONS] + [-down / TICS, right / TICS]
-        reward = float(self._game.make_action(command, TICS))
-        self._steps += 1
+        reward, cut = float(self._game.make_action(command, TICS)), self._cut()
         over = bool(self._game.is_episode_finished())
         if not over:  # an ended episode has nothing to observe
             self._look()
-        cut = self.max_steps is not None and self._steps >= self.max_steps
         observation, info = self._observation()
         return observation, reward, over, cut, info
 
@@ -134,15 +121,10 @@ class ViZDoomEnv(gymnasium.Env[Observation, dict[str, Any]]):
         Raises:
             RuntimeError: there is no world yet.
         """
-        if self._pov is None:
-            raise RuntimeError("ViZDoom: there is no world yet; call reset() first")
+        self._ready()
         if self._walkmap is None:
             self._walkmap = walkmap(self._sectors)
         return self._walkmap
-
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
-        return None if self.render_mode is None or self._pov is None else self._pov.copy()
 
     def close(self) -> None:
         """End the engine."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
-from envs.asked import check
 from envs.blocks.materials import BEDROCK, BLOCK, SOLID, TREE_BLOCKS, WATER
 from envs.blocks.physics import BODY
 from envs.blocks.player import HEADROOM, Player
@@ -17,12 +15,10 @@ from envs.blocks.renderer import draw
 from envs.blocks.room import room_field, set_block, tops_of
 from envs.blocks.terrain import SIZE, generate
 from envs.blocks.walk import FOV
-
-SIZES = (8, 1024)  # smallest and largest picture
-Observation = dict[str, NDArray[np.uint8]]
+from envs.true_world import Observation, TrueWorld
 
 
-class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
+class BlocksEnv(TrueWorld):
     """A world of 64x32x64 blocks, seen and walked in first person, 20 ticks a second.
 
     Observations are ``{"pov": uint8 (size, size, 3)}``, actions MineRL's dictionary (``envs.actions``).
@@ -41,6 +37,8 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}  # type: ignore[misc]
+    label = "Blocks"
+    sizes = (8, 1024)
     fov = FOV
     backend = "embedded"
     family = "minecraft"
@@ -53,30 +51,20 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         render_mode: str | None = None,
         smooth: bool = True,
     ) -> None:
-        check("Blocks", size, max_steps, render_mode, SIZES)
-        self.size = int(size)
-        self.max_steps = None if max_steps is None else int(max_steps)
-        self.render_mode = render_mode
+        super().__init__(size, max_steps, render_mode)
         self.smooth = bool(smooth)
-        pov = gymnasium.spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
         self.action_space = actions.space("minecraft")
-        self.world_seed: int | None = None
-        self._pov: NDArray[np.uint8] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Make a world and stand at its start, or at ``options["pose"]``; without a seed a new world each time."""
-        super().reset(seed=seed)
-        self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
-        world = generate(self.world_seed)
+        world = generate(self._begin(seed))
         self.grid = world.grid
         self._ground, self._tint = world.ground, world.tint
         self._room, self._tops = room_field(self.grid), tops_of(self.grid)
         self.player = Player(self.grid, SOLID, WATER, BEDROCK, BLOCK["planks"], self._set, "Blocks")
-        self.player.stand_at(*world.spawn)
-        self._steps = 0
+        self.player.spawn_at(*world.spawn)
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
         pose = self.player.pose
@@ -86,15 +74,8 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """Turn the camera, break or place a block, move for one tick, look."""
         self._ready()
         self.player.step(action)
-        self._steps += 1
-        truncated = self.max_steps is not None and self._steps >= self.max_steps
         pose = self.player.pose
-        return self._look(pose), 0.0, False, truncated, self._info(pose)
-
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
-        self._ready()
-        return None if self.render_mode is None or self._pov is None else self._pov.copy()
+        return self._look(pose), 0.0, False, self._cut(), self._info(pose)
 
     def teleport(self, pose: ArrayLike) -> Observation:
         """Put the eye at (x, y, z, yaw, pitch), at rest; returns the new observation.
@@ -157,10 +138,6 @@ class BlocksEnv(gymnasium.Env[Observation, dict[str, Any]]):
         bad = self.grid[x, above, z] == WATER
         bad |= np.isin(self.grid[x, tops, z], TREE_BLOCKS) | (tops + 1 - self._ground > 1)
         return np.where(bad, np.nan, tops + 1.0).astype(np.float32), 1.0, (0.0, 0.0)
-
-    def _ready(self) -> None:
-        if self.world_seed is None:
-            raise RuntimeError("Blocks: there is no world yet; call reset() first")
 
     def _set(self, x: int, y: int, z: int, block: int) -> None:
         set_block(self.grid, self._room, self._tops, x, y, z, block)

@@ -112,9 +112,8 @@ def _start(world: World, near: tuple[int, int], rng: np.random.Generator) -> Non
     ways = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))  # yaw 0, 45, 90, ...
     grid, ground = world.grid, world.ground
     full = np.pad(grid != AIR, ((1, 1), (0, 0), (1, 1)))
-    highest = np.where(
-        np.any(full, axis=1), NY - 1 - np.argmax(full[:, ::-1], axis=1), 0
-    )  # (66, 66) y, 0 where none
+    # (66, 66) y, 0 where none
+    highest = np.where(np.any(full, axis=1), NY - 1 - np.argmax(full[:, ::-1], axis=1), 0)
     around = np.max([highest[i : i + NX, k : k + NZ] for i in range(3) for k in range(3)], axis=0)
     cells = np.indices(ground.shape)
     x, z = cells[0], cells[1]

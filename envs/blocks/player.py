@@ -46,7 +46,7 @@ class Player:
         self.body = np.zeros(physics.BODY)
         self.rest = {"attack": 0, "use": 0}
 
-    def stand_at(self, x: float, y: float, z: float, yaw: float) -> None:
+    def spawn_at(self, x: float, y: float, z: float, yaw: float) -> None:
         """Stand with the feet at a point, looking level along ``yaw``, in [-180, 180)."""
         self.body[:] = (x, y, z, 0.0, 0.0, 0.0, 1.0)
         self.yaw, self.pitch = yaw, 0.0

@@ -73,9 +73,8 @@ def one_ray(colours, keys, size, smooth, out, pixels, mixed):  # type: ignore[no
 @njit(cache=True, error_model="numpy")
 def more_places(pixels, start, packs, size, places):  # type: ignore[no-untyped-def]
     """Where the further rays of eights of pixels go, for `cast`: eight first ones, eight second ones and so on."""
-    plain = (
-        size & (size - 1) == 0
-    )  # dividing by a power of two is multiplying by another, to the last bit, and slower
+    # dividing by a power of two is multiplying by another, to the last bit, and slower
+    plain = size & (size - 1) == 0
     for pack in range(packs):
         n = real(load(pixels, start + pack * LANES))
         i = floor(n / size)

@@ -60,9 +60,8 @@ def _ramp(value: NDArray[np.float64], low: float, high: float) -> NDArray[np.flo
 def _ground(rng: np.random.Generator) -> World:
     nx, ny, nz = SIZE
     x, z = np.meshgrid(np.arange(nx), np.arange(nz), indexing="ij")
-    border = np.minimum.reduce([x, nx - 1 - x, z, nz - 1 - z]).astype(
-        np.float64
-    )  # (64, 64) cells to the edge
+    # (64, 64) cells to the edge
+    border = np.minimum.reduce([x, nx - 1 - x, z, nz - 1 - z]).astype(np.float64)
 
     height = 7.0 + 6.5 * noise(rng, (nx, nz), 24) + 1.5 * noise(rng, (nx, nz), 9)
     peaks = _ramp(noise(rng, (nx, nz), 17), 0.66, 0.88) * 10

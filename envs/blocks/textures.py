@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 from envs.blocks.materials import BLOCK, COLOURS, NAMES, PICTURES
 
 SIDE = 16
-MIP_OFFSETS = np.array(
-    [0, 256, 320, 336, 340], np.int64
-)  # where levels 16, 8, 4, 2, 1 start in a row of texels
-TEXELS = 341
+TEXELS = 341  # in a row: levels of 16, 8, 4, 2 and 1 start at 0, 256, 320, 336 and 340
 Picture = NDArray[np.float64]
 ROW, COL = np.mgrid[0:SIDE, 0:SIDE]
 

@@ -141,9 +141,8 @@ def cast(shape, room, kind, eye, view, places, count, ends, walks, codes, packs)
             store(walks, w + Y, y)
             store(walks, w + Z, z)
             store(walks, w + AXIS, spread(1.0))
-            store(
-                codes, 2 * (w + CODE), choose(code == BLOCKED, air, code) if within else code
-            )  # out of a block
+            # out of a block
+            store(codes, 2 * (w + CODE), choose(code == BLOCKED, air, code) if within else code)
             goes = (1 << LANES) - 1
             store(walks, w + SX, dx)
             store(walks, w + SY, dy)

@@ -11,8 +11,8 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
-from envs.asked import check
 from envs.labmaze import colours, decals, ids, maze, renderer, scene
+from envs.true_world import TrueWorld
 
 DEGREES_PER_LOOK = 0.06  # 283 looks are one turn of TECO's data, 17 degrees
 FORWARD, STRAFE = 0.25, 0.20  # cells a step; a diagonal is no faster than FORWARD
@@ -23,7 +23,7 @@ JUMP_SPEED, GRAVITY = 0.12, 0.05  # cells a step (squared): five steps in the ai
 LOWEST, HIGHEST = 0.05, 0.95  # heights of the eye that can be drawn, cells
 
 
-class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
+class LabMazeEnv(TrueWorld):
     """Walk a 9x9 maze with DeepMind Lab's seven integers; one step is one decision, without momentum.
 
     World units are cells of the maze, walls included, x to the right and z down its text.
@@ -40,6 +40,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012 (gymnasium's own attribute)
+    label = "LabMaze"
     fov = 75.0
     backend = "embedded"
     family = "dmlab"
@@ -52,12 +53,12 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         render_mode: str | None = None,
         ids: bool = False,
     ) -> None:
-        check("LabMaze", size, max_steps, render_mode)
-        self.size, self.max_steps, self.render_mode, self.ids = size, max_steps, render_mode, ids
-        parts: dict[str, spaces.Space[Any]] = {"pov": spaces.Box(0, 255, (size, size, 3), np.uint8)}
+        super().__init__(size, max_steps, render_mode)
+        self.ids = ids
         if ids:
-            parts["ids"] = spaces.Box(0, scene.DECAL + decals.COUNT - 1, (size, size), np.int32)
-        self.observation_space = spaces.Dict(parts)  # type: ignore[assignment]
+            found = spaces.Box(0, scene.DECAL + decals.COUNT - 1, (size, size), np.int32)
+            pov = spaces.Box(0, 255, (size, size, 3), np.uint8)
+            self.observation_space = spaces.Dict({"pov": pov, "ids": found})  # type: ignore[assignment]
         self.action_space = actions.space("dmlab")
         self.maze: maze.Maze | None = None
         self._x = self._y = self._z = self._yaw = self._pitch = self._rising = 0.0
@@ -66,8 +67,7 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Make world ``seed``, or one from the environment's generator; start at ``options["pose"]``."""
-        super().reset(seed=seed)
-        world = int(self.np_random.integers(2**31 - 1)) if seed is None else seed
+        world = self._begin(seed, 2**31 - 1)
         if self.maze is None or self.maze.seed != world:
             self.maze = maze.draw(world)
             self._scene = scene.paint(self.maze)
@@ -76,7 +76,6 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         self._place((x, STANDING, z, yaw, 0.0))
         if options is not None and options.get("pose") is not None:
             self._place(options["pose"])
-        self._steps = 0
         pose = self._pose()
         return self._observe(pose), self._info(pose)
 
@@ -100,10 +99,8 @@ class LabMazeEnv(gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.int32]]):
         if strafe or move:
             self._walk(strafe * STRAFE, move * FORWARD)
         self._hop(bool(jump), bool(crouch))
-        self._steps += 1
-        truncated = self.max_steps is not None and self._steps >= self.max_steps
         pose = self._pose()
-        return self._observe(pose), 0.0, False, truncated, self._info(pose)
+        return self._observe(pose), 0.0, False, self._cut(), self._info(pose)
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """The present picture, uint8 (size, size, 3), if made with ``render_mode="rgb_array"``."""

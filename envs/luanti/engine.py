@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.adapters.engine_missing import EngineMissing
-from envs.luanti.processes import Guarded
+from envs.luanti.processes import FOLDERS, Guarded, sweep
 
 FOV = 70.0  # degrees, both ways; that of Blocks
 MARGIN = 8  # rows rendered above and below the picture; the mark is in the lower ones
@@ -28,7 +28,6 @@ PATIENCE = 180.0  # seconds for a start, on a machine that is busy
 MARK_PATIENCE = 60.0  # seconds for one frame
 TRIES = 3  # of starting: the engine draws its port at random and may meet one that is taken
 _HERE = Path(__file__).parent
-_RUNS = "worldsim-luanti-"
 
 
 class EngineDied(ConnectionError):
@@ -78,9 +77,9 @@ class Engine:
     def __init__(self, size: int, map_file: Path | None, map_seed: int = 0) -> None:
         self.size = size
         self._binary = binary()
-        _sweep()
+        sweep()
         for left in reversed(range(TRIES)):
-            self.folder = Path(tempfile.mkdtemp(prefix=f"{_RUNS}{os.getpid()}-"))
+            self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-"))
             self._screen: Guarded | None = None
             self._game: Guarded | None = None
             self._commands = self._answers = -1
@@ -105,11 +104,11 @@ class Engine:
         Raises:
             EngineDied: no answer came.
         """
-        self._wake()
+        self.wake()
         try:
             os.write(self._commands, command.encode() + b"\n")
         except OSError:
-            raise self._died("is gone") from None
+            raise self.died("is gone") from None
         return self._answer(patience)
 
     def rest(self) -> None:
@@ -127,7 +126,7 @@ class Engine:
         assert self._game is not None
         self._game.signal(signal.SIGTERM)
         if not self._game.wait(patience):
-            raise self._died("did not end")
+            raise self.died("did not end")
 
     def close(self) -> None:
         """End both processes and remove the folder; may be called twice."""
@@ -142,10 +141,6 @@ class Engine:
                     os.close(end)
         self._commands = self._answers = -1
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __deepcopy__(self, memo: object) -> Engine:
-        """A running game cannot be copied; gymnasium copies the arguments of environments."""
-        return self
 
     @property
     def pid(self) -> int:
@@ -205,7 +200,7 @@ class Engine:
         )  # fmt: skip
         while not self._hears():
             if not self._game.alive or time.monotonic() > end:
-                raise self._died("did not start")
+                raise self.died("did not start")
             time.sleep(0.02)
         self._answer(PATIENCE)
         self._map_screen()
@@ -213,7 +208,7 @@ class Engine:
         self._mesh_clocks = [
             t / "schedstat" for t in threads.iterdir() if (t / "comm").read_text().startswith("Mesh")
         ]
-        self._mark()
+        self.mark()
 
     def _map_screen(self) -> None:
         with (self.folder / "screen" / "Xvfb_screen0").open("rb") as file:
@@ -224,9 +219,10 @@ class Engine:
         pixels = np.frombuffer(memory, np.uint8, line * rows, offset)
         self._pixels: NDArray[np.uint8] = pixels.reshape(rows, line // 4, 4)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have it go on after :meth:`rest`, or raise EngineDied where it is gone."""
         if self._game is None or not self._game.alive:
-            raise self._died("is gone")
+            raise self.died("is gone")
         self._game.signal(signal.SIGCONT)
 
     def _hears(self) -> bool:
@@ -244,49 +240,57 @@ class Engine:
             if any(event & select.POLLIN for _, event in events):
                 self._unread += os.read(self._answers, 4096)
             elif events or time.monotonic() > end or self._game is None or not self._game.alive:
-                raise self._died("is gone" if events else "does not answer")
+                raise self.died("is gone" if events else "does not answer")
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
 
-    def _mark(self) -> None:
+    def mark(self) -> None:
         """Wait for a frame that was begun after everything said so far."""
-        k = self._next()
+        k = self.next_mark()
         self.say(f"M {k}")
-        self._wait_for(k)
+        self.wait_for(k)
 
-    def _next(self) -> int:
+    def next_mark(self) -> int:
+        """A mark that no frame bears yet."""
         self._k = (self._k + 1) % 512
         return self._k
 
-    def _shows(self, k: int, row: int) -> bool:
+    def shows(self, k: int, row: int) -> bool:
+        """Whether a row of the screen bears a mark."""
         red, green, blue = (k % 8 * 32 + 16, k // 8 % 8 * 32 + 16, k // 64 % 8 * 32 + 16)
         pixel = self._pixels[row, self.size - 3]
         return (
             abs(int(pixel[2]) - red) < 8 and abs(int(pixel[1]) - green) < 8 and abs(int(pixel[0]) - blue) < 8
         )
 
-    def _wait_for(self, k: int, patience: float | None = None) -> None:
+    def wait_for(self, k: int, patience: float | None = None) -> None:
         """Wait until a mark is on the screen, or for ``patience`` seconds when that is given."""
         began = time.monotonic()
-        while not self._shows(k, -3) and (patience is None or time.monotonic() - began < patience):
-            self._doze(began, 0.0003)
+        while not self.shows(k, -3) and (patience is None or time.monotonic() - began < patience):
+            self.doze(began, 0.0003)
 
-    def _doze(self, began: float, seconds: float) -> None:
+    def doze(self, began: float, seconds: float) -> None:
+        """Sleep in a wait for the screen; raise EngineDied where the game ended, or the wait has lasted too long."""
         time.sleep(seconds)
         waited = time.monotonic() - began
         if waited > 1.0 and (self._game is None or not self._game.alive):
-            raise self._died("is gone")
+            raise self.died("is gone")
         if waited > MARK_PATIENCE:
-            raise self._died("draws no more")
+            raise self.died("draws no more")
 
-    def _died(self, how: str) -> EngineDied:
+    def picture(self) -> NDArray[np.uint8]:
+        """What is on the screen (size, size, 3), without the margins."""
+        shown: NDArray[np.uint8] = self._pixels[MARGIN : MARGIN + self.size, : self.size, 2::-1].copy()
+        return shown
+
+    def mesh_time(self) -> int:
+        """Nanoseconds that the client's mesh makers have worked."""
+        try:
+            return sum(int(clock.read_text().split()[0]) for clock in self._mesh_clocks)
+        except OSError:
+            raise self.died("is gone") from None
+
+    def died(self, how: str) -> EngineDied:
+        """What to raise where it ended: how, and its last words."""
         words = self._game.last_words() if self._game is not None else ""
         return EngineDied(f"luanti: the game {how}; its last words: {words or 'none'}")
-
-
-def _sweep() -> None:
-    """Remove the folders of processes that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_RUNS}*-*"):
-        owner = folder.name.removeprefix(_RUNS).split("-")[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(folder, ignore_errors=True)

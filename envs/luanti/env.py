@@ -6,24 +6,21 @@ import math
 import weakref
 from typing import Any, ClassVar
 
-import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs import actions
-from envs.asked import check
 from envs.blocks.player import Player
 from envs.luanti import saved_map
 from envs.luanti.engine import FOV, EngineDied, binary
 from envs.luanti.game import Game
 from envs.luanti.saved_map import HEIGHT, LIQUID, LOWEST, SIDE
+from envs.true_world import Observation, TrueWorld
 
-SIZES = (16, 1024)  # smallest and largest picture
-SEEN = 48 + SIDE + 48  # nodes of land sent to the client, each way
-Observation = dict[str, NDArray[np.uint8]]
+SENT = 48 + SIDE + 48  # nodes of land sent to the client, each way
 
 
-class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
+class LuantiEnv(TrueWorld):
     """A place of 64x48x64 nodes of real Luanti land, seen and walked in first person, 20 ticks a second.
 
     The stock engine runs on a virtual screen of its own and moves only when we say so. Observations are
@@ -49,6 +46,8 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}  # type: ignore[misc]
+    label = "Luanti"
+    sizes = (16, 1024)
     fov = FOV
     backend = "luanti"
     family = "minecraft"
@@ -62,28 +61,21 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         map_seed: int = 42,
         game: Game | None = None,
     ) -> None:
-        check("Luanti", size, max_steps, render_mode, SIZES)
+        super().__init__(size, max_steps, render_mode)
         binary()
-        self.size, self.map_seed = int(size), int(map_seed)
-        self.max_steps = None if max_steps is None else int(max_steps)
-        self.render_mode = render_mode
-        pov = gymnasium.spaces.Box(0, 255, (self.size, self.size, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict({"pov": pov})  # type: ignore[assignment]
+        self.map_seed = int(map_seed)
         self.action_space = actions.space("minecraft")
-        self.world_seed: int | None = None
         self._game, self._lent = game, game is not None
         self._ending: weakref.finalize[Any, Any] | None = None
         self._changes: list[str] = []
-        self._pov: NDArray[np.uint8] | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Stand where the seed says, on land as it was saved, or at ``options["pose"]``."""
-        super().reset(seed=seed)
-        self.world_seed = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+        world = self._begin(seed)
         self.map = saved_map.load(self.map_seed)
-        drawn = np.random.default_rng(self.world_seed)
+        drawn = np.random.default_rng(world)
         place = int(drawn.integers(len(self.map.grids)))
         starts = self.map.starts(place)
         column, yaw = starts[int(drawn.integers(len(starts)))], float(drawn.uniform(-180, 180))
@@ -92,10 +84,9 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         in_hand = self.map.names.index(saved_map.IN_HAND)
         self.player = Player(grid, self.map.solid, LIQUID, -1, in_hand, self._set, "Luanti")
         height = float(self.map.walkmap(grid)[column])
-        self.player.stand_at(column[0] + 0.5, height, column[1] + 0.5, yaw)
+        self.player.spawn_at(column[0] + 0.5, height, column[1] + 0.5, yaw)
         if options and options.get("pose") is not None:
             self.player.place(options["pose"])
-        self._steps = 0
         self._changes = []
         self._enter(place)
         return self._look(), self._info()
@@ -104,14 +95,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
         """Turn the camera, break or place a node, move for one tick, look."""
         self._ready()
         self.player.step(action)
-        self._steps += 1
-        truncated = self.max_steps is not None and self._steps >= self.max_steps
-        return self._look(), 0.0, False, truncated, self._info()
-
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The newest picture, uint8 (size, size, 3), when made with ``render_mode="rgb_array"``."""
-        self._ready()
-        return None if self.render_mode is None or self._pov is None else self._pov.copy()
+        return self._look(), 0.0, False, self._cut(), self._info()
 
     def teleport(self, pose: ArrayLike) -> Observation:
         """Put the eye at (x, y, z, yaw, pitch), at rest; returns the new observation.
@@ -137,10 +121,6 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
             self._game = None
         self.world_seed = None
 
-    def _ready(self) -> None:
-        if self.world_seed is None:
-            raise RuntimeError("Luanti: there is no world yet; call reset() first")
-
     def _info(self) -> dict[str, Any]:
         return {"pose": self.player.pose, "seed": self.world_seed, "map": self.map.map_id}
 
@@ -153,7 +133,7 @@ class LuantiEnv(gymnasium.Env[Observation, dict[str, Any]]):
             self._game.restore()
             x, z = (v - 48 for v in self._corner)
             self._game.visit(
-                place, f"L {x} {LOWEST - 16} {z} {x + SEEN - 1} {LOWEST + HEIGHT + 15} {z + SEEN - 1}"
+                place, f"L {x} {LOWEST - 16} {z} {x + SENT - 1} {LOWEST + HEIGHT + 15} {z + SENT - 1}"
             )
         except EngineDied:
             self.close()

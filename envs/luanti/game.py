@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.luanti.engine import MARGIN, MARK_PATIENCE, PATIENCE, Engine
+from envs.luanti.engine import MARK_PATIENCE, PATIENCE, Engine
 
 EYE = 1.625  # nodes between the feet and the camera, as the driver sets it
 ASIDE = 160.0
@@ -17,14 +17,26 @@ ROUND = 0.02  # seconds between two looks at whether the client still makes mesh
 HASTE = 0.03  # seconds that the eye is left on the ground at most when a frame is to be quick
 
 
-class Game(Engine):
-    """An engine that shows the saved land and what was changed in it; its arguments are the engine's."""
+class Game:
+    """The saved land and what was changed in it, shown by an ``engine`` of its own; its arguments are the engine's."""
 
-    def __init__(self, size: int, map_file: Path | None, map_seed: int = 0) -> None:
+    def __init__(self, size: int, map_file: Path) -> None:
         self._haste = 0.004  # seconds from coming down to being sent up
         self._place: int | None = None
         self._edited = False
-        super().__init__(size, map_file, map_seed)
+        self.engine = Engine(size, map_file)
+
+    def __deepcopy__(self, memo: object) -> Game:
+        """A running game cannot be copied; gymnasium copies the arguments of environments."""
+        return self
+
+    def rest(self) -> None:
+        """See :meth:`.Engine.rest`."""
+        self.engine.rest()
+
+    def close(self) -> None:
+        """See :meth:`.Engine.close`."""
+        self.engine.close()
 
     def frame(self, x: float, y: float, z: float, yaw: float, pitch: float) -> NDArray[np.uint8]:
         """The picture (size, size, 3) from an eye at a point of the engine's space, angles as the engine has them.
@@ -37,10 +49,10 @@ class Game(Engine):
         Raises:
             EngineDied: no picture came.
         """
-        self._wake()
-        self._wait_for(self._pose(x, ASIDE, z, yaw, pitch))
+        self.engine.wake()
+        self.engine.wait_for(self._pose(x, ASIDE, z, yaw, pitch))
         here = self._pose(x, y, z, yaw, pitch)
-        self._wait_for(here, self._haste)
+        self.engine.wait_for(here, self._haste)
         away = self._send_up(x, z)
         if (picture := self._catch(here, away)) is None:
             self._haste = min(1.2 * self._haste, HASTE)
@@ -49,37 +61,33 @@ class Game(Engine):
             # Going up can overtake its mark on the way to the client, so nothing but sky proves nothing.
             if not (picture == picture[0, 0]).all():
                 return picture
-        self._wait_for(self._pose(x, ASIDE, z, yaw, pitch))
-        self._wait_for(self._pose(x, y, z, yaw, pitch))
-        picture = self._picture()
+        self.engine.wait_for(self._pose(x, ASIDE, z, yaw, pitch))
+        self.engine.wait_for(self._pose(x, y, z, yaw, pitch))
+        picture = self.engine.picture()
         self._send_up(x, z)
         return picture
 
     def _send_up(self, x: float, z: float) -> int:
         """Have the next frame show nothing of the land; returns its mark."""
-        away = self._next()
-        self.say(f"A {away} {x:.5f} {ASIDE:.5f} {z:.5f}")
+        away = self.engine.next_mark()
+        self.engine.say(f"A {away} {x:.5f} {ASIDE:.5f} {z:.5f}")
         return away
 
     def _catch(self, here: int, away: int) -> NDArray[np.uint8] | None:
         """The picture that is marked ``here`` as soon as it is there whole; None when the next one overtook it."""
         began = time.monotonic()
-        while not self._shows(here, -3):
-            if self._shows(away, -3):
+        while not self.engine.shows(here, -3):
+            if self.engine.shows(away, -3):
                 return None
-            self._doze(began, 0.0003)
-        picture = self._picture()
+            self.engine.doze(began, 0.0003)
+        picture = self.engine.picture()
         # Rows are written from the top: while the upper mark stands, nothing has been overwritten.
-        return picture if self._shows(here, 2) else None
-
-    def _picture(self) -> NDArray[np.uint8]:
-        picture: NDArray[np.uint8] = self._pixels[MARGIN : MARGIN + self.size, : self.size, 2::-1].copy()
-        return picture
+        return picture if self.engine.shows(here, 2) else None
 
     def _pose(self, x: float, y: float, z: float, yaw: float, pitch: float) -> int:
         """Put the eye somewhere; returns the mark by which a frame that was begun after that can be told."""
-        k = self._next()
-        self.say(f"P {k} {x:.5f} {y - EYE:.5f} {z:.5f} {yaw:.6f} {pitch:.6f}")
+        k = self.engine.next_mark()
+        self.engine.say(f"P {k} {x:.5f} {y - EYE:.5f} {z:.5f} {yaw:.6f} {pitch:.6f}")
         return k
 
     def visit(self, place: int, load: str) -> None:
@@ -103,29 +111,22 @@ class Game(Engine):
             self._edited = False
 
     def _carry_out(self, commands: list[str], quiet: int) -> None:
-        before, began = self._mesh_time(), time.monotonic()
+        before, began = self.engine.mesh_time(), time.monotonic()
         for command in commands:
-            self.say(command, PATIENCE)
-        while self._mesh_time() == before and time.monotonic() - began < MARK_PATIENCE:
-            self.say("Y")
-            self._mark()
+            self.engine.say(command, PATIENCE)
+        while self.engine.mesh_time() == before and time.monotonic() - began < MARK_PATIENCE:
+            self.engine.say("Y")
+            self.engine.mark()
         self._rest_meshes(quiet)
 
     def _rest_meshes(self, rounds: int) -> None:
         """Let the server's changes reach the client, until its mesh makers had nothing to do for some rounds."""
         quiet, last, began = 0, -1, time.monotonic()
         while quiet < rounds:
-            self.say("Y")
-            self._mark()
+            self.engine.say("Y")
+            self.engine.mark()
             time.sleep(ROUND)
-            now = self._mesh_time()
+            now = self.engine.mesh_time()
             quiet, last = (quiet + 1 if now == last else 0), now
             if time.monotonic() - began > 2 * PATIENCE:
-                raise self._died("never came to rest")
-
-    def _mesh_time(self) -> int:
-        """Nanoseconds that the client's mesh makers have worked."""
-        try:
-            return sum(int(clock.read_text().split()[0]) for clock in self._mesh_clocks)
-        except OSError:
-            raise self._died("is gone") from None
+                raise self.engine.died("never came to rest")

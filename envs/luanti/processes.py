@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+FOLDERS = "worldsim-luanti-"
+"""How the names of temporary folders begin, before the process and a hyphen."""
 
 # The shell's input is a pipe from us. It closes when we close it, crash or are killed: then the child is told to end,
 # and after two seconds made to. A stopped child is woken first. The child's number is the first line of the output.
@@ -89,3 +94,11 @@ class Guarded:
             with suppress(ProcessLookupError):
                 os.killpg(self._guard.pid, signal.SIGKILL)
             self._guard.wait(5)
+
+
+def sweep() -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*-*"):
+        owner = folder.name.removeprefix(FOLDERS).split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(folder, ignore_errors=True)

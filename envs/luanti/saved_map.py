@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from envs.luanti.engine import VIEW
-from envs.luanti.game import Game
+from envs.luanti.engine import VIEW, Engine
 from envs.policies.navigation import Cell, WalkMap
 
 FORMAT = 1
@@ -117,7 +116,7 @@ def _load(kept: Path) -> SavedMap:
 
 def _make(kept: Path, map_seed: int) -> None:
     with tempfile.TemporaryDirectory(dir=kept.parent) as made:
-        game = Game(64, None, map_seed)
+        game = Engine(64, None, map_seed)
         try:
             dumps = []
             with tqdm(total=PLACES, unit="place", desc="making Luanti's land, once") as bar:
@@ -140,7 +139,7 @@ def _make(kept: Path, map_seed: int) -> None:
         Path(made).mkdir()  # the with statement removes it
 
 
-def _good_places(game: Game) -> list[tuple[int, int]]:
+def _good_places(game: Engine) -> list[tuple[int, int]]:
     """Corners of places that are mostly dry and not too steep, in order of their distance from the origin."""
     found: list[tuple[int, int]] = []
     grid = sorted(
@@ -157,13 +156,13 @@ def _good_places(game: Game) -> list[tuple[int, int]]:
     return found
 
 
-def _emerge(game: Game, x0: int, z0: int, x1: int, z1: int) -> None:
+def _emerge(game: Engine, x0: int, z0: int, x1: int, z1: int) -> None:
     game.say(f"E {x0} {CHUNK_START} {z0} {x1} {CHUNK_START + CHUNK - 1} {z1}")
     while game.say("W") != "0":
         game.say("Y", _EMERGE_PATIENCE)
 
 
-def _dump(game: Game, x0: int, z0: int) -> tuple[NDArray[np.uint16], dict[str, dict[str, object]]]:
+def _dump(game: Engine, x0: int, z0: int) -> tuple[NDArray[np.uint16], dict[str, dict[str, object]]]:
     """Content ids (SIDE, HEIGHT, SIDE) of a place, x mirrored, and what each of them is."""
     game.say(f"D {x0} {LOWEST} {z0} {x0 + SIDE - 1} {LOWEST + HEIGHT - 1} {z0 + SIDE - 1} place")
     raw = np.frombuffer((game.folder / "place.nodes").read_bytes(), "<u2").reshape(SIDE, HEIGHT, SIDE)

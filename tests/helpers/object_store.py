@@ -59,9 +59,8 @@ class Proxy:
                 if self.cut_after is not None and wanted.is_set() and sent + len(data) > self.cut_after:
                     client.sendall(data[: self.cut_after - sent])
                     self.cuts += 1
-                    client.shutdown(
-                        socket.SHUT_RDWR
-                    )  # the other thread waits for it: closing alone ends nothing
+                    # the other thread waits for it: closing alone ends nothing
+                    client.shutdown(socket.SHUT_RDWR)
                     server.shutdown(socket.SHUT_RDWR)
                     return
                 client.sendall(data)

@@ -8,7 +8,6 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-GREY = spaces.Box(0, 255, (96, 96), np.uint8)
 BYTES = spaces.Box(0, 255, (96, 96, 3), np.uint8)
 
 

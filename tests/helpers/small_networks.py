@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.helpers.small_model import small_config, small_model
 from worldsim.config import GeneratorConfig
 from worldsim.engine.compiled.steps import hidden_places
-from worldsim.models.denoisers.generator import SEEN
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS
 from worldsim.models.memory.variants.joint import POSE_FEATURES
 from worldsim.models.odometry import N_RECENT
 from worldsim.models.world_model import WorldModel
@@ -97,7 +97,7 @@ def arguments(model: WorldModel, name: str, batch: int = 2, each: int = 1) -> tu
     ring = torch.randn(2, len(net.blocks), b, net.heads, 1 + net.window, net.tokens, head)
     angles = torch.randn(t, head // 2)
     if config.generates:
-        beside = torch.randn(b, t, SEEN, 8 * h, 8 * w), torch.rand(b, t)
+        beside = torch.randn(b, t, EVIDENCE_CHANNELS, 8 * h, 8 * w), torch.rand(b, t)
     else:
         beside = (torch.randn(b, net.extra, h, w),)
     return (

@@ -13,9 +13,8 @@ from worldsim import kernel_cache
 
 
 def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        kernel_cache.VARIABLE, ""
-    )  # so that what a test leaves is undone, where it was not set
+    # so that what a test leaves is undone, where it was not set
+    monkeypatch.setenv(kernel_cache.VARIABLE, "")
     monkeypatch.delenv(kernel_cache.VARIABLE)
 
 

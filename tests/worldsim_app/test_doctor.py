@@ -26,9 +26,8 @@ def test_ten_lines_name_what_is_there(
     assert "headless" in told["display"]
     engines = told["engines"].partition(";")[0].replace(",", "").split()[1:]
     assert {"cpu", "eager"} <= set(engines)
-    assert torch.cuda.is_available() or not {"tensorrt", "cudagraphs"} & set(
-        engines
-    )  # what is here, no catalogue
+    # what is here, no catalogue
+    assert torch.cuda.is_available() or not {"tensorrt", "cudagraphs"} & set(engines)
 
 
 def test_a_line_that_cannot_be_told_hides_no_other(

@@ -94,7 +94,7 @@ def bench(models: list[Model], config: Config) -> int:
     found = results.collected(suite, jobs, outcomes, time.monotonic() - began)
     judged = _judged(models, config, suite, found, reference, jobs[-1].scripts(suite))
     if judged:
-        found["compared"] = {c.mine: c.described() for c in judged}
+        found["compared"] = {c.model: c.described() for c in judged}
     written = results.write(found, folder)
     shown = page.write(found, suite, jobs, folder)
     print(results_text(found))
@@ -120,15 +120,17 @@ def _judged(
 
     judged = []
     for model in models if config.against else []:
-        mine = (model.label, found["models"][model.label]["episodes"])
-        theirs, of = config.against, found
+        episodes = (model.label, found["models"][model.label]["episodes"])
+        other, of = config.against, found
         if reference is not None:
-            theirs, of = counterpart(model.label, reference, config.against), reference
-        if reference is None and theirs == model.label:
+            other, of = counterpart(model.label, reference, config.against), reference
+        if reference is None and other == model.label:
             continue
-        comparison = compare(mine, (theirs, of["models"][theirs]["episodes"]), suite, config.tolerance, asked)
+        comparison = compare(
+            episodes, (other, of["models"][other]["episodes"]), suite, config.tolerance, asked
+        )
         judged.append(
-            replace(comparison, theirs=f"{theirs} of {config.against}") if reference else comparison
+            replace(comparison, against=f"{other} of {config.against}") if reference else comparison
         )
     return judged
 

@@ -31,8 +31,8 @@ class Row:
     world: str
     task: str
     key: str
-    mine: float
-    theirs: float
+    value: float
+    reference: float
     better: dict[str, Any]
     tolerance: float
 
@@ -41,13 +41,18 @@ class Row:
         """Whether it got worse by more than is allowed, and not by chance."""
         return bool(self.better["mean"] < -self.tolerance and self.better["high"] < 0)
 
+    def described(self) -> dict[str, Any]:
+        """As JSON has it."""
+        names = {"value": "mine", "reference": "theirs"}
+        return {names.get(k, k): v for k, v in vars(self).items()} | {"failed": self.failed}
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against another one. ``worst`` are (episode, key, mine, theirs, better), those that got worst first."""
+    """One against another. ``worst`` are (episode, key, value, reference, better), those that got worst first."""
 
-    mine: str
-    theirs: str
+    model: str
+    against: str
     rows: list[Row]
     worst: list[tuple[str, str, float, float, float]]
     missing: list[str]
@@ -60,9 +65,9 @@ class Comparison:
     def described(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
-            "against": self.theirs,
+            "against": self.against,
             "passed": self.passed,
-            "rows": [vars(row) | {"failed": row.failed} for row in self.rows],
+            "rows": [row.described() for row in self.rows],
             "worst": [
                 dict(zip(("episode", "key", "mine", "theirs", "better"), w, strict=True)) for w in self.worst
             ],
@@ -71,11 +76,11 @@ class Comparison:
 
     def text(self) -> str:
         """In lines: each number, then the episodes that got worse, then PASS or FAIL."""
-        lines = [f"{self.mine} against {self.theirs}"]
+        lines = [f"{self.model} against {self.against}"]
         for row in self.rows:
             b = row.better
             lines.append(
-                f"  {row.world:8s} {row.task:8s} {row.key:16s} {row.mine:9.4f} {row.theirs:9.4f}  better by "
+                f"  {row.world:8s} {row.task:8s} {row.key:16s} {row.value:9.4f} {row.reference:9.4f}  better by "
                 f"{b['mean']:+.4f} [{b['low']:+.4f}, {b['high']:+.4f}] n={b['episodes']}"
                 + (f"  FAIL, more than {row.tolerance:g} worse" if row.failed else "")
             )
@@ -88,19 +93,19 @@ class Comparison:
             lines.append(f"  not measured, though the other one was: {', '.join(self.missing[:3])}{count}")
         if not self.rows:
             lines.append("  nothing to compare: no episode has numbers of both")
-        return "\n".join([*lines, f"{'PASS' if self.passed else 'FAIL'} {self.mine} against {self.theirs}"])
+        return "\n".join([*lines, f"{'PASS' if self.passed else 'FAIL'} {self.model} against {self.against}"])
 
 
 def compare(
-    mine: tuple[str, dict[str, Any]],
-    theirs: tuple[str, dict[str, Any]],
+    model: tuple[str, dict[str, Any]],
+    against: tuple[str, dict[str, Any]],
     suite: Suite,
     tolerance: Tolerance,
     asked: list[Script],
 ) -> Comparison:
     """Compare the episodes of two models, (name, episodes of a bench.json), among those that were ``asked`` for."""
     scripts = {script.id: script for script in asked}
-    (name, a), (other, b) = mine, theirs
+    (name, a), (other, b) = model, against
     pairs: dict[tuple[str, str, str], list[tuple[str, list[float], list[float]]]] = defaultdict(list)
     for i, script in scripts.items():
         for key, values in a.get(i, {}).items():

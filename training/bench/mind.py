@@ -31,6 +31,7 @@ from worldsim.config import ConfigError, load
 from worldsim.metrics.perceptual import Perceptual
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.runtime import pick_device
+from worldsim.session.sinks import video_encoder
 
 PERSPECTIVES = ("1st_data", "3rd_data")
 AGAINST_TRUTH, MIRRORED = ("mem_test", "action_space_test"), "mirror_test"
@@ -128,15 +129,7 @@ def place(folder: Path, mirrored: bool, name: str) -> Path:
 def save(path: Path, frames: Frames, fps: int = FPS) -> None:
     """Frames (n, H, W, 3), of even sides, as H.264 without loss of lightness (crf 0, 4:4:4)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("libx264", rate=fps, options={"crf": "0", "preset": "veryfast"})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv444p"
-        for frame in frames:
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
-            )
-        container.mux(stream.encode())
+    video_encoder.write(str(path), fps, frames, "yuv444p", crf="0", preset="veryfast")
 
 
 def read(path: Path, start: int = 0, count: int | None = None) -> Frames:

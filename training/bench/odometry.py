@@ -29,7 +29,7 @@ JUDGES = {"blocks": "blocks", "labmaze": "labmaze", "luanti": "blocks"}
 """Whose distances are taken, by world."""
 OUTLIER = 32.0  # a difference of colours, of 255, that counts half
 SIDE = 32  # pixels of the pictures that are compared
-SEEN = 0.15  # share of the pixels that the other one has to show
+LEAST_OVERLAP = 0.15  # share of the pixels that the other one has to show
 TURNS = np.linspace(-1.25, 1.25, 21)  # of the most that a body turns a frame
 STEPS = ((0.0, 0.0), (0.0, 1.0), (0.0, -1.0), (1.0, 0.0), (-1.0, 0.0))  # right, forward; of its speed
 ROUNDS = 4
@@ -97,7 +97,7 @@ class FrameOdometry:
                 after, far, self._rays, turned, here, others, turns, places,
                 self._reach, BEHIND, OUTLIER, curve, slope,
             )  # fmt: skip
-            return error if shown >= SEEN else np.inf, shown, curve, slope
+            return error if shown >= LEAST_OVERLAP else np.inf, shown, curve, slope
 
         speed, most = self._gait.speed, self._gait.turn
         # The camera before looks along +z, so that right is -x.

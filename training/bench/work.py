@@ -34,7 +34,6 @@ from worldsim.runtime import pick_device
 
 UNIT = 1
 """The format of one episode's file; another one is measured again."""
-MINUTES = 60.0
 GIVE_UP = 3
 """Episodes after which a model that has given no number is left."""
 

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 import envs
-from envs.policies import registry as policies
+from training.evaluation.lockstep import Walk
 from worldsim import checkpoint
-from worldsim.actions import vector
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.world import DreamEnv
 from worldsim.runtime import pick_device
@@ -51,19 +50,11 @@ def played(loaded: LoadedModel, config: Dreamt) -> tuple[dict[str, Any], np.ndar
     assert envs.__name__  # registers the worlds
     size = config.size or loaded.description.model.size
     env = gymnasium.make(loaded.description.env_id, size=size)
-    observation, info = env.reset(seed=config.seed)
-    player = policies.make("explore", env, config.seed)
-    player.reset(info)
-    frames, actions = [observation["pov"]], []
-    for _ in range(config.context + config.frames):
-        action = player(observation, info)
-        actions.append(vector(env.action_space, action))
-        observation, _, _, _, info = env.step(action)
-        frames.append(observation["pov"])
+    walk = Walk.played(env, "explore", config.seed, config.context + config.frames)
     env.close()
-    shown, known = np.stack(frames), config.context
-    past = {"frames": shown[:known], "actions": actions[: known - 1]}
-    return past, np.stack(actions[known - 1 :]), shown
+    known = config.context
+    past = {"frames": walk.frames[:known], "actions": walk.actions[: known - 1]}
+    return past, walk.actions[known - 1 :], walk.frames
 
 
 def dream_of(loaded: LoadedModel, config: Dreamt, engine: str, history: int) -> DreamEnv:

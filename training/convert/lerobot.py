@@ -8,11 +8,9 @@ run can go on. Not read by LeRobot itself where this was written.
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +28,7 @@ from training.convert.lerobot_info import (
     put_json,
     tasks,
 )
+from worldsim.session.sinks import video_encoder
 
 
 class PyarrowMissing(ValueError):
@@ -187,15 +186,7 @@ def _list(pa: Any, values: NDArray[Any]) -> Any:
 def _save_video(path: Path, frames: NDArray[np.uint8], fps: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    with av.open(str(temporary), "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(fps))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18", "g": "2"}  # every other frame can be sought
-        for frame in frames:
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
-            )
-        container.mux(stream.encode(None))
+    video_encoder.write(str(temporary), fps, frames, crf="18", g="2")  # every other frame can be sought
     temporary.replace(path)
 
 

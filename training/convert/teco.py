@@ -7,11 +7,9 @@ from frame i to i+1 is ``actions[i + 1]`` (its collector writes a 0 first, and t
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +19,7 @@ from envs.episodes.arrays import ArraysError, read_arrays
 from envs.episodes.episode import Episode
 from envs.episodes.limits import MIB
 from training.convert.recording import BadFile, Recording, check_bytes, video_frames
+from worldsim.session.sinks import video_encoder
 
 LOOKS = 283  # pixels of DeepMind Lab's look action in one turn, about 17 degrees
 TURN = 20.0  # degrees of one turn in Minecraft, as the collector's source has it
@@ -130,15 +129,7 @@ def _save(path: Path, **arrays: NDArray[Any]) -> None:
 
 def _save_video(path: Path, frames: NDArray[np.uint8]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    with av.open(str(temporary), "w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(FPS))
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt, stream.options = "yuv420p", {"crf": "10"}
-        for frame in frames:
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"))
-            )
-        container.mux(stream.encode(None))
+    video_encoder.write(str(temporary), FPS, frames, crf="10")
     temporary.replace(path)
 
 

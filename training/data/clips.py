@@ -141,8 +141,8 @@ def before(rows: Tensor, stop: int, count: int) -> Tensor:
 def grounds(heights: Tensor) -> Tensor:
     """:func:`worldsim.models.odometry.standing_height` at each frame of an episode, from the eye's heights (N,)."""
     rises = torch.diff(torch.cat([heights[:1].expand(STANDING_MOTIONS + 1), heights[1:]]))
-    stood = (rises.abs() < STANDING).unfold(0, STANDING_MOTIONS, 1).all(-1)
-    last = torch.where(stood, torch.arange(len(heights), device=heights.device), 0).cummax(0).values
+    is_standing = (rises.abs() < STANDING).unfold(0, STANDING_MOTIONS, 1).all(-1)
+    last = torch.where(is_standing, torch.arange(len(heights), device=heights.device), 0).cummax(0).values
     return heights[last]
 
 

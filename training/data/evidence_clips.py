@@ -53,7 +53,7 @@ class ClipConfig:
 
 @dataclass
 class GeneratorClips:
-    """latents (B, L, C, h, w), control (B, L, K), evidence (B, L, SEEN, H, W), and what of each cell memory shows,
+    """latents (B, L, C, h, w), control (B, L, K), evidence (B, L, E, H, W), and what of each cell memory shows,
     covered (B, L, h, w) in [0, 1]."""
 
     latents: Tensor
@@ -119,7 +119,7 @@ class Clips:
         start: int,
         viewpoints: list[NDArray[np.float64]],
     ) -> NDArray[np.float32]:
-        """(L, SEEN, H, W)."""
+        """(L, E, H, W)."""
         c, side = self.config, self.model.config.size
         out = np.zeros((c.length, 4, side, side), np.float32)
         kind = REMEMBERED[int(rng.choice(len(REMEMBERED), p=c.odds))]
@@ -155,7 +155,7 @@ class Clips:
 
 
 def degraded(drawn: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Evidence (L, SEEN, H, W) as a dream's own frames give it: colours that drifted, blurred, with a little noise.
+    """Evidence (L, E, H, W) as a dream's own frames give it: colours that drifted, blurred, with a little noise.
 
     What was imagined is blurred at first; a generator that takes a blur for what it is draws it sharper, and what is
     sharp stays so.

@@ -47,7 +47,7 @@ def long_enough(episodes: list[Episode], context: int) -> None:
         )
 
 
-def left_alone(dream: Dream[Any], episode: Episode, context: int, seed: int) -> Frames:
+def free_run(dream: Dream[Any], episode: Episode, context: int, seed: int) -> Frames:
     """What is dreamt along an episode's actions after ``context`` true frames: (FRAMES, H, W, 3)."""
     walk = Walk.of(episode, 0, context + FRAMES, posed=False)
     steps = replay({"": dream}, walk, None, seed=seed, context=context, revisits=False)

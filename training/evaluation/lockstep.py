@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.episodes.episode import Episode
+from envs.policies import registry as policies
+from worldsim.actions import vector
 from worldsim.dream.env import Dream
 from worldsim.metrics.retrieval import Revisit, RevisitFinder
 from worldsim.session.interfaces import BLIND
@@ -38,6 +41,24 @@ class Walk:
         stop = len(episode) if stop is None else stop
         poses = episode.poses[start:stop] if posed and episode.poses is not None else None
         return cls(episode.frames(start, stop), episode.action_vectors()[start : stop - 1], poses)
+
+    @classmethod
+    def played(
+        cls, env: gymnasium.Env[Any, Any], policy: str, seed: int, steps: int, policy_seed: int | None = None
+    ) -> Walk:
+        """What a policy does in a world; its numbers are of the world's seed unless they have one of their own."""
+        observation, info = env.reset(seed=seed)
+        player = policies.make(policy, env, seed if policy_seed is None else policy_seed)
+        player.reset(info)
+        frames, actions = [observation["pov"]], []
+        poses: list[Any] = [info.get("pose")]
+        for _ in range(steps):
+            actions.append(player(observation, info))
+            observation, _, _, _, info = env.step(actions[-1])
+            frames.append(observation["pov"])
+            poses.append(info.get("pose"))
+        vectors = np.stack([vector(env.action_space, action) for action in actions])
+        return cls(np.stack(frames), vectors, None if poses[0] is None else np.stack(poses))
 
 
 @dataclass(frozen=True)

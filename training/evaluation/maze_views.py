@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from envs.labmaze.colours import surface_colours
 from envs.labmaze.env import LabMazeEnv
-from worldsim.metrics.srr import Rivals, View, view
+from worldsim.metrics.srr import Palettes, View, view
 
 
 class MazeViews:
@@ -25,6 +25,6 @@ class MazeViews:
         return view(self._env.teleport(pose)["pov"], *self._env.surfaces())
 
 
-def rivals() -> Rivals:
+def palettes() -> Palettes:
     """Mean colours of all floors and walls that mazes are made of, and of the plates of decals with their glyphs."""
-    return Rivals(**surface_colours())
+    return Palettes(**surface_colours())

@@ -17,15 +17,15 @@ from envs.episodes.episode import Episode
 from training.evaluation import scores
 from training.evaluation.ahead import ahead_player
 from training.evaluation.config import ALL, Config, dream_of
-from training.evaluation.free_running import left_alone
+from training.evaluation.free_running import free_run
 from training.evaluation.needle import needle_player
 from worldsim.dream import registry
 from worldsim.dream.registry import Source
 from worldsim.metrics.perceptual import Perceptual
 from worldsim.runtime import pick_device
 
-AHEAD, NEEDLE, ALONE = "ahead", "needle", "alone"
-WHERE = ("out", "strips", "workers", "cluster", "episodes", AHEAD, NEEDLE, ALONE)
+AHEAD, NEEDLE, FREE_RUNNING = "ahead", "needle", "alone"
+WHERE = ("out", "strips", "workers", "cluster", "episodes", AHEAD, NEEDLE, FREE_RUNNING)
 """Words that change no episode's numbers."""
 
 
@@ -62,7 +62,7 @@ class Part:
 
 def play(part: Part) -> Any:
     """What the episode gave: a row of scores, or for ``alone`` frames; kept where that is asked for."""
-    file = Path(part.kept) / f"{part.name}{'.npy' if part.kind == ALONE else '.json'}"
+    file = Path(part.kept) / f"{part.name}{'.npy' if part.kind == FREE_RUNNING else '.json'}"
     if part.kept and file.exists():
         return _read(file)
     config = part.config
@@ -74,7 +74,7 @@ def play(part: Part) -> Any:
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_name(f".{file.name}.new")
         with new.open("wb") as stream:
-            if part.kind == ALONE:
+            if part.kind == FREE_RUNNING:
                 np.save(stream, found)
             else:
                 stream.write(json.dumps([[*key, values] for key, values in found.items()]).encode())
@@ -114,9 +114,9 @@ def _player(kind: str, words: str, like: str) -> Callable[[Episode, int], Any]:
     source = source_of(config.checkpoint, device, config.method)
     networks = networks_of(config.perceptual, device)
     with Episode(like) as first:
-        if kind == ALONE:
+        if kind == FREE_RUNNING:
             dream = dream_of(source, config, [first])
-            return lambda episode, i: left_alone(dream, episode, config.context, config.seed + i)
+            return lambda episode, i: free_run(dream, episode, config.context, config.seed + i)
         player: Callable[[Episode], Any]
         if kind == AHEAD:
             player = ahead_player(source, first, config, networks)

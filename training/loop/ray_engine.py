@@ -37,9 +37,8 @@ class RayEngine:
         if time.monotonic() - self._looked > LOOK:  # machines come and go
             has, self._looked = self._ray.cluster_resources(), time.monotonic()
             at_once = has.get("GPU", 0) / self._place.gpus if self._place.gpus else has.get("CPU", 0)
-            self._room = max(
-                1, 2 * int(at_once)
-            )  # some wait: nobody idles, and an autoscaler sees what is wanted
+            # some wait: nobody idles, and an autoscaler sees what is wanted
+            self._room = max(1, 2 * int(at_once))
         return self._room
 
     def submit(self, task: Task) -> Future[Any]:

@@ -92,9 +92,8 @@ class Fopp:
         self.starting, self.ending = log_counts(frames, steps)
         # Running sums of the counts are the cumulative distributions to draw from, but for a constant.
         self._up_to = self.ending.logcumsumexp(1).numpy()  # of timesteps <= j
-        self._down_to = (
-            self.starting.flip(1).logcumsumexp(1).numpy()
-        )  # of timesteps >= T - j, counted from T down
+        # of timesteps >= T - j, counted from T down
+        self._down_to = self.starting.flip(1).logcumsumexp(1).numpy()
 
     def draw(self, which: Tensor, each: Tensor) -> Tensor:
         """Algorithm 1 from uniform numbers in [0, 1).

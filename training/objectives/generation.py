@@ -90,9 +90,8 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
     if rows:
         sizes = torch.tensor(STRIDES)[torch.randint(0, len(STRIDES), (rows, length), generator=random)]
         stride[:rows] = torch.where(context[:rows], 0.0, sizes)
-        starts = sizes * (
-            1 + (uniform(rows, length) / sizes).floor().clamp_max(1 / sizes - 1)
-        )  # its multiples
+        # its multiples
+        starts = sizes * (1 + (uniform(rows, length) / sizes).floor().clamp_max(1 / sizes - 1))
         level[:rows] = starts
     level = torch.where(context, config.clean * uniform(b, length), level)
     soft = ((uniform(b, 1) < config.soft) & context) * uniform(b, length)

@@ -104,7 +104,7 @@ def measure_drift(model: WorldModel, episodes: list[LatentEpisode]) -> None:
         model.odometry.drift.copy_(torch.stack([across, up, across, yaw * TURN_UNIT]))
 
 
-def reckoning_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
+def odometry_loss(odometry: Odometry, walk: Walk, noise: RowNoise) -> Tensor:
     """Absolute errors of each step of a walk, told the true motions before it, and of the pitch that pictures show.
 
     Absolute, since most steps follow from the last ones exactly and the others are between two outcomes: squares would

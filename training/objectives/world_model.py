@@ -13,15 +13,15 @@ from training.data.clips import Clip, RowNoise
 from training.data.returning_views import ReturningViews, reading_loss
 from training.objectives.context_degradation import degrade_context
 from training.objectives.image_loss import image_loss
-from training.objectives.odometry import Walk, reckoning_loss
+from training.objectives.odometry import Walk, odometry_loss
 from worldsim.diffusion import process as diffusion
 from worldsim.models.world_model import MemoryViews, Past, WorldModel
 
-Seen = tuple[Tensor, Tensor]
+Read = tuple[Tensor, Tensor]
 """What was drawn from memory for every frame (B, L, C, h, w), and that with its features (B, L, extra, h, w)."""
-Look = Callable[[Tensor], Seen]
+Look = Callable[[Tensor], Read]
 """Draws every frame from memory and from the context (B, L, C, h, w) before it."""
-Predict = Callable[[Tensor, Seen, Tensor, Tensor], Tensor]
+Predict = Callable[[Tensor, Read, Tensor, Tensor], Tensor]
 """Context, what was seen, noisy frames (B, L, C, h, w) and their levels (B, L) to clean latents (B, L, C, h, w)."""
 
 LEAST_LEVEL = 0.5
@@ -82,9 +82,8 @@ class Objective(nn.Module):
             # before, and fade as a dream of its own past does: so the model meets its own errors, and as the frame
             # asked for stays the true one it learns to take them back.
             first = (length * noise.uniform(1)).long()
-            dreamt_mask = (torch.arange(length, device=device)[None] >= first)[
-                ..., None, None, None
-            ]  # (B, L, 1, 1, 1)
+            # (B, L, 1, 1, 1)
+            dreamt_mask = (torch.arange(length, device=device)[None] >= first)[..., None, None, None]
             with torch.no_grad():
                 for _ in range(clip.dreamt):
                     hint = 1 - (1 - LEAST_LEVEL) * noise.uniform(1).expand(-1, length)
@@ -101,9 +100,9 @@ class Objective(nn.Module):
         acted = torch.cat([clip.before_latents[:, None], context[:, :-1]], 1).detach()
         actions = m.normalise(torch.cat([clip.earlier_actions[:, 2:], clip.actions], 1))
         walk = Walk(acted, actions, torch.cat([clip.earlier_poses, clip.poses], 1), clip.ground)
-        reckoning = reckoning_loss(m.odometry, walk, noise)
-        loss = denoise + c.guess * drawn + c.odometry * reckoning
-        losses = {"denoise": denoise, "guess": drawn, "odometry": reckoning, "x0": error.mean()}
+        odometry = odometry_loss(m.odometry, walk, noise)
+        loss = denoise + c.guess * drawn + c.odometry * odometry
+        losses = {"denoise": denoise, "guess": drawn, "odometry": odometry, "x0": error.mean()}
         if c.picture and c.pictures:
             shown = noise.uniform(length).argsort(1)[:, : c.pictures]
             row = torch.arange(len(z), device=device)[:, None]
@@ -137,10 +136,10 @@ class Objective(nn.Module):
         moved = m.motion(earlier, clip.poses)
         control = m.control(m.normalise(clip.actions), moved, clip.poses[..., 4])
 
-        def look(context: Tensor) -> Seen:
+        def look(context: Tensor) -> Read:
             return self._read(memory, context, clip.poses, c.pose_noise * jitter)
 
-        def predict(context: Tensor, views: Seen, noisy: Tensor, noisy_level: Tensor) -> Tensor:
+        def predict(context: Tensor, views: Read, noisy: Tensor, noisy_level: Tensor) -> Tensor:
             guess, read = views
             return guess + m.denoiser.clip(context, noisy, clean_level, noisy_level, control, read)
 
@@ -153,7 +152,7 @@ class Objective(nn.Module):
             picture = decode(true).float()
         return image_loss(decode(x0).float(), picture, SSIM_WEIGHT)
 
-    def _read(self, memory: MemoryViews, context: Tensor, poses: Tensor, jitter: Tensor) -> Seen:
+    def _read(self, memory: MemoryViews, context: Tensor, poses: Tensor, jitter: Tensor) -> Read:
         """What every frame of a clip draws from memory and from the ``window`` frames before it."""
         m = self.model
         b, length = context.shape[:2]

@@ -82,9 +82,8 @@ def prompt_of(config: Config, episode: Episode) -> tuple[np.ndarray, np.ndarray,
             f"expected {stop} frames in {config.prompt}, found {len(episode)}; lower start, given or frames"
         )
     vectors = episode.action_vectors()
-    actions_before = np.concatenate([np.zeros_like(vectors[:1]), vectors])[
-        config.start : stop
-    ]  # nothing led to frame 0
+    # nothing led to frame 0
+    actions_before = np.concatenate([np.zeros_like(vectors[:1]), vectors])[config.start : stop]
     shown = episode.frames(config.start, stop)
     if script is not None:
         return shown, np.concatenate([actions_before, script]), None

@@ -27,13 +27,11 @@ from PIL import Image
 from tqdm import tqdm
 
 import envs  # noqa: F401 (registers the worlds)
-from envs.policies import registry as policies
 from training.evaluation.lockstep import Walk, replay
-from training.evaluation.maze_views import MazeViews, rivals
+from training.evaluation.maze_views import MazeViews, palettes
 from training.evaluation.reconstruct import reconstruct
 from training.report.plot import BLUE, GREEN, ORANGE, Canvas
 from worldsim import checkpoint
-from worldsim.actions import vector
 from worldsim.checkpoint import Loaded
 from worldsim.config import load
 from worldsim.dream.world import DreamEnv
@@ -93,7 +91,7 @@ def _acceptance(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
                 "noise": rng.integers(0, 256, true.frame.shape, np.uint8),
             }
             for name, frame in candidates.items():
-                marks.setdefault(name, []).extend(successes([retrieval(true, frame, rivals())]))
+                marks.setdefault(name, []).extend(successes([retrieval(true, frame, palettes())]))
         for name, values in marks.items():
             groups.setdefault(name, []).append(values)
     return {name: interval(values) for name, values in groups.items()}
@@ -101,18 +99,7 @@ def _acceptance(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
 
 def _walk(seed: int, steps: int) -> Walk:
     """A needle episode."""
-    world: Any = gymnasium.make("worldsim/LabMaze-v0")
-    policy = policies.make("needle", world, seed)
-    observation, info = world.reset(seed=seed)
-    policy.reset(info)
-    frames, poses, actions = [observation["pov"]], [info["pose"]], []
-    for _ in range(steps):
-        actions.append(policy(observation, info))
-        observation, _, _, _, info = world.step(actions[-1])
-        frames.append(observation["pov"])
-        poses.append(info["pose"])
-    vectors = np.stack([vector(world.action_space, action) for action in actions])
-    return Walk(np.stack(frames), vectors, np.stack(poses))
+    return Walk.played(gymnasium.make("worldsim/LabMaze-v0"), "needle", seed, steps)
 
 
 def _elsewhere(views: MazeViews, pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -181,7 +168,7 @@ def _sheet(loaded: Loaded[Any], config: Config) -> dict[str, Any]:
         raise ValueError(f"expected a reading true or false of all {len(pairs)} pairs in {file}; fill it in")
     marks = []
     for entry, (kind, true, candidate) in zip(read, pairs, strict=True):
-        verdict = retrieval(true, candidate, rivals())
+        verdict = retrieval(true, candidate, palettes())
         entry |= {"kind": kind, "program": verdict.retrieved, "trial": verdict.trial}
         entry |= {"floor": verdict.floor, "wall": verdict.wall, "decals": verdict.decals}
         marks.append(" ".join("yes" if entry[who] else "no" for who in ("person", "program")))

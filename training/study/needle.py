@@ -17,7 +17,7 @@ from torch import Tensor
 
 from envs.episodes.episode import Episode
 from training.evaluation.lockstep import Walk, replay
-from training.evaluation.maze_views import MazeViews, rivals
+from training.evaluation.maze_views import MazeViews, palettes
 from worldsim.dream.env import Dream
 from worldsim.metrics.frechet import Encode, clip_features, frame_features
 from worldsim.metrics.motion import motion_smoothness, temporal_flickering
@@ -54,7 +54,7 @@ def maze_scorer(episode: Episode, views: MazeViews | None = None) -> Scorer:
     poses, size, seed = episode.poses, int(episode.meta["size"]), int(episode.meta["seed"])
     if poses is None:
         raise ValueError(f"{episode.path.name} tells no poses; SRR needs them to know what each frame shows")
-    mazes, colours = views or MazeViews(size), rivals()
+    mazes, colours = views or MazeViews(size), palettes()
     known: dict[int, View] = {}
 
     def of(index: int, dreamt: Frames) -> float | None:

@@ -106,9 +106,8 @@ def degradation(records: Sequence[Record], row: str) -> dict[str, Any]:
     frames = len(records[0]["rows"][row][seeds[0]]["psnr"])
     found: dict[str, Any] = {"segments": list(names(frames)), "seeds": len(seeds), "episodes": len(records)}
     for metric in ("psnr", "ssim"):
-        runs = np.array(
-            [[r["rows"][row][s][metric] for r in records] for s in seeds]
-        )  # (seeds, episodes, frames)
+        # (seeds, episodes, frames)
+        runs = np.array([[r["rows"][row][s][metric] for r in records] for s in seeds])
         by = by_segment(runs).mean(1)  # (seeds, segments)
         statistics = over_seeds(by)
         found[metric] = {

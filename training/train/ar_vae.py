@@ -125,9 +125,8 @@ def begin_with_components(model: ArVae, frames: np.ndarray) -> None:
     What is between the two layers has then only to hand the strongest components on to show a picture.
     """
     p, w = model.config.patch, model.config.width
-    x = (
-        F.unfold(to_tensor(frames[:, 0], model.mean.device), p, stride=p).transpose(1, 2).flatten(0, 1)
-    )  # (n, 3 p p)
+    # (n, 3 p p)
+    x = F.unfold(to_tensor(frames[:, 0], model.mean.device), p, stride=p).transpose(1, 2).flatten(0, 1)
     mean = x.mean(0)
     _, spread, components = torch.linalg.svd(x - mean, full_matrices=False)
     count = min(w, len(spread))

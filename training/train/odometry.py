@@ -31,7 +31,7 @@ from training.objectives.odometry import (
     fit_turns,
     last_motions,
     measure_drift,
-    reckoning_loss,
+    odometry_loss,
     walk_from,
 )
 from worldsim import checkpoint
@@ -54,7 +54,7 @@ class Config(LoopConfig):
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=1.5e-3, clip=0.5, ema=0.99))
 
 
-class Reckoning(nn.Module):
+class OdometryObjective(nn.Module):
     """An odometry with its loss; ``forward`` is what a distributed launcher wraps."""
 
     def __init__(self, odometry: Odometry) -> None:
@@ -63,7 +63,7 @@ class Reckoning(nn.Module):
 
     def forward(self, walk: Walk, noise: RowNoise) -> dict[str, Tensor]:
         """The loss of one batch."""
-        return {"loss": reckoning_loss(self.odometry, walk, noise)}
+        return {"loss": odometry_loss(self.odometry, walk, noise)}
 
 
 @torch.no_grad()
@@ -129,8 +129,8 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = wrapped(walk, RowNoise(seeds, accelerator.device))
         return losses
 
-    ema, counters = train(Reckoning(model.odometry), loss_of, accelerator, config.optimizer, config)
-    assert isinstance(ema, Reckoning)
+    ema, counters = train(OdometryObjective(model.odometry), loss_of, accelerator, config.optimizer, config)
+    assert isinstance(ema, OdometryObjective)
     if accelerator.is_main_process:
         model.odometry = ema.odometry.cpu()
         result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}

@@ -27,9 +27,8 @@ class Loaded(Generic[M]):
     model: M
     description: Description
     path: Path
-    engines: dict[str, Any] = field(
-        default_factory=dict, init=False, repr=False
-    )  # see worldsim.engine.select
+    # see worldsim.engine.select
+    engines: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     _fingerprint: str | None = field(default=None, init=False, repr=False)
     _ahead: LatentCache | None = field(default=None, init=False, repr=False)
 

@@ -18,7 +18,7 @@ from worldsim.diffusion.samplers import NAMES
 from worldsim.diffusion.schedules import Schedule, calls, rolling
 
 PRESETS = shipped.METHODS
-OWN = "own"
+SAME_AS_STEPS = "own"
 
 
 class MethodError(ValueError):
@@ -35,7 +35,7 @@ class InitialiseConfig:
 
     frames: int | None = None
     steps: int = 10
-    references: ReferencePolicy = field(default_factory=lambda: ReferencePolicy(policy=OWN))
+    references: ReferencePolicy = field(default_factory=lambda: ReferencePolicy(policy=SAME_AS_STEPS))
 
 
 @dataclass
@@ -147,7 +147,7 @@ def build(name: str, config: MethodConfig) -> Method:
         c.eta,
         window if c.frames_per_call is None else min(window, c.frames_per_call),
         c.memory,
-        c.references if c.initialise.references.policy == OWN else c.initialise.references,
+        c.references if c.initialise.references.policy == SAME_AS_STEPS else c.initialise.references,
     )
 
 

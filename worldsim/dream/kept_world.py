@@ -12,7 +12,7 @@ from torch import Tensor
 from worldsim.engine.backend import Backend
 from worldsim.engine.past import DreamPast
 from worldsim.engine.step import DreamState
-from worldsim.models.denoisers.generator import SEEN
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS
 from worldsim.models.denoisers.layers import Cache
 from worldsim.models.world_model import MemoryViews
 from worldsim.session.snapshot import SnapshotError
@@ -56,7 +56,7 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
     frame = backend.keep(newest, pose, past.indices[-1:])[0]
     depth = backend.measure(newest, pose[:, 4])[0] if config.pixels else None
     context = backend.detach(backend.commit(newest, past.control(model, n - 1), past.count - 1, False))
-    evidence = np.zeros((SEEN, config.size, config.size), np.float32)
+    evidence = np.zeros((EVIDENCE_CHANNELS, config.size, config.size), np.float32)
     memory = state.memory if isinstance(state.memory, list) else []
     fits = (
         all(_alike(kept, frame) for kept in (*past.kept.frames, *memory))

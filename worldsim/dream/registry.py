@@ -54,7 +54,7 @@ def _world(loaded: Loaded[Any], o: Options) -> WorldPredictor:
         engine=o.engine,
         precision=o.precision,
         second=o.second,
-        alone_after=o.alone_after,
+        handover_after=o.alone_after,
         size=o.size,
         spacing=o.spacing,
     )

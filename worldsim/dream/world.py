@@ -39,7 +39,7 @@ class WorldPredictor(Predictor[DreamState]):
             that can.
         precision: what the fast engine multiplies in where it makes pictures, ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         second: whether a second denoiser, where the checkpoint has one, ever takes over.
-        alone_after: after how many frames without a true one among them; None is what the checkpoint says.
+        handover_after: after how many frames without a true one among them; None is what the checkpoint says.
         size: side of the pictures that it takes and shows, the model's or, where it has a memory of pixels, a multiple
             of that: what is remembered is then as sharp as it was, what is drawn anew is enlarged.
         spacing: how the noise levels of a frame lie, one of ``worldsim.diffusion.schedules.SPACINGS``.
@@ -55,7 +55,7 @@ class WorldPredictor(Predictor[DreamState]):
         engine: str = "auto",
         precision: str = "fp32",
         second: bool = True,
-        alone_after: int | None = None,
+        handover_after: int | None = None,
         size: int | None = None,
         spacing: str = "even",
     ) -> None:
@@ -64,8 +64,8 @@ class WorldPredictor(Predictor[DreamState]):
         self.device = next(self.model.parameters()).device
         size = config.size if size is None else size
         check_size(size, config.size, config.pixels)
-        if alone_after is not None and alone_after < 1:
-            raise DreamError(f"alone_after: expected at least 1 frame, found {alone_after}")
+        if handover_after is not None and handover_after < 1:
+            raise DreamError(f"alone_after: expected at least 1 frame, found {handover_after}")
         next_frame(spacing)  # refuses what does not exist
         self.spec = Spec(
             name="this dream",
@@ -81,8 +81,8 @@ class WorldPredictor(Predictor[DreamState]):
         )
         self._engine_words, self._spacing = (engine, precision), spacing
         self.engine = engine_for(loaded, *self._engine_words)
-        after = config.handover_after if alone_after is None else alone_after
-        self._alone_after = after if config.free_running and second else None
+        after = config.handover_after if handover_after is None else handover_after
+        self._handover_after = after if config.free_running and second else None
 
     @torch.inference_mode()
     def begin(self, context: Context, settings: Settings, seed: int) -> DreamState:
@@ -98,7 +98,7 @@ class WorldPredictor(Predictor[DreamState]):
             config,
             latents=list(self.loaded.encode(frames)),
             actions=actions,
-            handover_after=self._alone_after,
+            handover_after=self._handover_after,
         )
         past.pictures, past.depths = list(frames), [None] * len(past)
         state = DreamState(past, settings.history, settings.budget, settings.denoising_steps, self._spacing)

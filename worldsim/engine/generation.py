@@ -21,7 +21,7 @@ from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import Measure, depths_of
 from worldsim.frames import smaller
-from worldsim.models.denoisers.generator import SEEN, Generator
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator
 
 SOMETHING_NEW = 0.03
 """Share of a view that memory does not show, from which a frame takes twice as many steps."""
@@ -41,14 +41,14 @@ class Sampler(Protocol):
 
 class Context:
     """The newest frame as it enters the context: latents (B, C, h, w) as they are shown, levels (B,), and what it was
-    drawn from, control (B, K) and evidence (B, SEEN, H, W)."""
+    drawn from, control (B, K) and evidence (B, E, H, W)."""
 
     def __init__(self, latents: Tensor, level: Tensor, control: Tensor, evidence: Tensor) -> None:
         self.latents, self.level, self.control, self.evidence = latents, level, control, evidence
 
 
 class Target:
-    """What the next frame is drawn from: its index, control (B, K), evidence (B, SEEN, H, W), and the step size that
+    """What the next frame is drawn from: its index, control (B, K), evidence (B, E, H, W), and the step size that
     the generator is told, 0 for none."""
 
     def __init__(self, index: int, control: Tensor, evidence: Tensor, stride: float = 0.0) -> None:
@@ -89,10 +89,10 @@ class ModuleSampler:
 def remembered(
     draw: Evidence, past: DreamPast, sources: Sequence[int], pose: Sequence[float], measure: Measure
 ) -> NDArray[np.float32]:
-    """What a dream's past shows at a pose (5,), from the frames of these indices, the best first: (SEEN, H, W)."""
+    """What a dream's past shows at a pose (5,), from the frames of these indices, the best first: (E, H, W)."""
     places = [past.place(i) for i in sources]
     if not places:
-        return np.zeros((SEEN, draw.size, draw.size), np.float32)
+        return np.zeros((EVIDENCE_CHANNELS, draw.size, draw.size), np.float32)
     far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
     pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
     marks = [GENERATED if i >= past.true_until else TRUE for i in sources]
@@ -102,12 +102,12 @@ def remembered(
 
 
 def novelty(evidence: NDArray[np.float32]) -> float:
-    """The share of a view that memory does not show, of its evidence (SEEN, H, W)."""
+    """The share of a view that memory does not show, of its evidence (E, H, W)."""
     return 1 - float((evidence[3] > 0).mean())
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
-    """Denoising steps of a frame with this evidence (SEEN, H, W): ``steps``, twice as many where something is new."""
+    """Denoising steps of a frame with this evidence (E, H, W): ``steps``, twice as many where something is new."""
     return steps * (1 if novelty(evidence) < SOMETHING_NEW else 2)
 
 
@@ -134,7 +134,7 @@ def generate(
     """Latents (B, C, h, w) of the next frame of each dream.
 
     Args:
-        controls: (B, K) of the newest frame and of the one to be drawn; evidence: B of (SEEN, H, W); steps: B.
+        controls: (B, K) of the newest frame and of the one to be drawn; evidence: B of (E, H, W); steps: B.
         strides: the step sizes that the generator was trained to take; context_level: at which its own past is shown.
     """
     index = pasts[0].count

@@ -39,7 +39,7 @@ class DreamPast:
     index ``true_until`` on are dreamt, ``n_generated`` of those kept; a second denoiser takes over after
     ``handover_after`` of them, or never, and ``cache_is_free_running`` is whether it made the keys and values.
     ``pending``: the newest frame's keys and values are not in the context yet; they come with those of the next.
-    ``newest_control`` (A + 6,) is what steered the newest frame, where it is known; ``evidence`` (SEEN, H, W) what a
+    ``newest_control`` (A + 6,) is what steered the newest frame, where it is known; ``evidence`` (E, H, W) what a
     generator drew it from, where one did.
     """
 

@@ -48,7 +48,7 @@ class SrrError(ValueError):
 
 
 @dataclass(frozen=True)
-class Rivals:
+class Palettes:
     """Mean colours, (n, 3) in 0..255, of all floors, walls and decals that a world of this kind can have."""
 
     floor: Colours
@@ -118,7 +118,7 @@ def view(frame: NDArray[np.uint8], ids: NDArray[np.integer], kinds: NDArray[np.i
     return View(frame, masks("floor"), masks("wall"), masks("decal"))
 
 
-def retrieval(true: View, dreamt: NDArray[np.uint8], rivals: Rivals) -> Verdict:
+def retrieval(true: View, dreamt: NDArray[np.uint8], palettes: Palettes) -> Verdict:
     """Whether a dreamt frame (H, W, 3) retrieves floor, wall and decals of the true one.
 
     Raises:
@@ -129,15 +129,15 @@ def retrieval(true: View, dreamt: NDArray[np.uint8], rivals: Rivals) -> Verdict:
             f"expected a uint8 frame of shape {true.frame.shape}, found {dreamt.dtype} {dreamt.shape}"
         )
     decals = [
-        _decal_matches(true, mask, dreamt, rivals.decal)
+        _decal_matches(true, mask, dreamt, palettes.decal)
         for mask in true.decals
         if mask.sum() >= LEAST_DECAL and _wall_around(true, mask).any()
     ]
-    if _invented_decal(true, dreamt, rivals.decal):
+    if _invented_decal(true, dreamt, palettes.decal):
         decals.append(False)
     return Verdict(
-        _all(_surface_matches(true.frame, m, dreamt, rivals.floor) for m in _judged(true.floors)),
-        _all(_surface_matches(true.frame, m, dreamt, rivals.wall) for m in _judged(true.walls)),
+        _all(_surface_matches(true.frame, m, dreamt, palettes.floor) for m in _judged(true.floors)),
+        _all(_surface_matches(true.frame, m, dreamt, palettes.wall) for m in _judged(true.walls)),
         _all(decals),
     )
 
@@ -168,9 +168,11 @@ def _difference(a: Colours, b: Colours) -> Colours:
     return np.asarray(deltaE_ciede2000(*np.broadcast_arrays(a, b)))
 
 
-def _surface_matches(true: NDArray[np.uint8], mask: Mask, dreamt: NDArray[np.uint8], rivals: Colours) -> bool:
+def _surface_matches(
+    true: NDArray[np.uint8], mask: Mask, dreamt: NDArray[np.uint8], palettes: Colours
+) -> bool:
     wanted, found = _lab(true[mask].mean(0)), _lab(dreamt[mask].mean(0))
-    off, others = _difference(wanted, found), _lab(rivals)
+    off, others = _difference(wanted, found), _lab(palettes)
     others = others[_difference(others, wanted) > SAME_COLOUR]  # the rest are this colour
     return bool(off <= SAME_COLOUR and (_difference(others, found) > off).all())
 
@@ -180,10 +182,10 @@ def _wall_around(true: View, decal: Mask) -> Mask:
     return np.asarray(binary_dilation(decal, iterations=3) & walls)
 
 
-def _decal_matches(true: View, mask: Mask, dreamt: NDArray[np.uint8], rivals: Colours) -> bool:
+def _decal_matches(true: View, mask: Mask, dreamt: NDArray[np.uint8], palettes: Colours) -> bool:
     wall = true.frame[_wall_around(true, mask)].mean(0)
     colours = true.frame[mask].mean(0)
-    others = rivals[np.linalg.norm(_lab(rivals) - _lab(colours), axis=1) > OFF_MIXTURE]
+    others = palettes[np.linalg.norm(_lab(palettes) - _lab(colours), axis=1) > OFF_MIXTURE]
     mixed = np.concatenate([colours[None], others])
     off, share = _unmix(_shifted_means(dreamt, mask), wall, mixed)
     _, around = _unmix(_shifted_means(dreamt, _wall_around(true, mask)), wall, mixed[:1])

@@ -26,7 +26,7 @@ STANDING_MOTIONS = 2
 """Motions that have to: at the top of a jump there is one."""
 STRIDE = 0.1
 """Motions as the network sees and tells them are over this."""
-HIDDEN, CHANNELS, SEEN = 256, 48, 32
+HIDDEN, CHANNELS, VIEW_CHANNELS = 256, 48, 32
 FLOOR_MARGIN = 0.01
 """Units of the world that one may be reckoned to stand too low and still stand on a whole step."""
 PLACE = 6  # what else is known: pitch, height three times, and how the action turns the camera
@@ -63,20 +63,20 @@ class Odometry(nn.Module):
             nn.SiLU(),
             nn.Conv2d(CHANNELS, CHANNELS, 2, stride=2),
             nn.SiLU(),
-            nn.Conv2d(CHANNELS, SEEN, 1),
+            nn.Conv2d(CHANNELS, VIEW_CHANNELS, 1),
             nn.SiLU(),
             nn.Flatten(),
         )
         known = N_RECENT * (action_dim + POSE) + PLACE
         self.direct = nn.Linear(known, POSE)
         self.correct = nn.Sequential(
-            nn.Linear(SEEN * cells + known, HIDDEN),
+            nn.Linear(VIEW_CHANNELS * cells + known, HIDDEN),
             nn.SiLU(),
             nn.Linear(HIDDEN, HIDDEN),
             nn.SiLU(),
             nn.Linear(HIDDEN, POSE),
         )
-        self.pitch = nn.Linear(SEEN * cells, 1)
+        self.pitch = nn.Linear(VIEW_CHANNELS * cells, 1)
         self.register_buffer("turns", torch.zeros(2, action_dim + 1))
         self.register_buffer("exact", torch.zeros(()))
         # How far it is usually off after 48 frames: x, y, z over the scale, yaw in degrees; 0 where nobody measured.

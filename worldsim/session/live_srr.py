@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from worldsim.metrics.srr import Rivals, View, retrieval, view
+from worldsim.metrics.srr import Palettes, View, retrieval, view
 from worldsim.session.interfaces import Surfaces
 
 
@@ -18,7 +18,7 @@ class LiveSrr:
 
     def __init__(self, world: Surfaces) -> None:
         self._world = world
-        self._rivals = Rivals(**world.surface_colours)
+        self._palettes = Palettes(**world.surface_colours)
 
     @classmethod
     def of(cls, env: Any) -> LiveSrr | None:
@@ -32,5 +32,5 @@ class LiveSrr:
 
     def retrieved(self, labelled: View, dreamt: np.ndarray) -> bool | None:
         """Whether floor, wall and decals are all retrieved; None where the true frame shows too little to judge."""
-        verdict = retrieval(labelled, dreamt, self._rivals)
+        verdict = retrieval(labelled, dreamt, self._palettes)
         return verdict.retrieved if verdict.trial else None

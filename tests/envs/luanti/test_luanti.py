@@ -105,7 +105,7 @@ def test_a_cold_start_replays_bit_for_bit_and_a_killed_game_is_told_and_leaves_n
     for i, (a, b) in enumerate(zip(warm, _walk(cold), strict=True)):
         np.testing.assert_array_equal(a, b, err_msg=f"frame {i}")
     assert cold._game is not None
-    pids, folder = [cold._game.pid, cold._game.screen_pid], cold._game.folder
+    pids, folder = [cold._game.engine.pid, cold._game.engine.screen_pid], cold._game.engine.folder
     os.kill(pids[0], signal.SIGKILL)
     with pytest.raises(EngineDied, match="the game is gone"):
         for _ in range(3):
@@ -131,11 +131,11 @@ def test_digging_opens_a_hole_where_geometry_says_and_placing_closes_it(lend: Le
 
 def test_the_game_serves_this_machine_alone(lend: Lend) -> None:
     running = lend(64)["game"]
-    told = re.search(r"listening on (\S+):(\d+)", (running.folder / "game.log").read_text())
+    told = re.search(r"listening on (\S+):(\d+)", (running.engine.folder / "game.log").read_text())
     assert told and told[1] == "127.0.0.1"
     bound = [line.split()[1] for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
     assert f"0100007F:{int(told[2]):04X}" in bound
-    own = {str(f.readlink()) for f in Path(f"/proc/{running.pid}/fd").iterdir() if f.is_symlink()}
+    own = {str(f.readlink()) for f in Path(f"/proc/{running.engine.pid}/fd").iterdir() if f.is_symlink()}
     for table in ("tcp", "tcp6"):
         rows = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
         assert not [row for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own]  # 0A: listening

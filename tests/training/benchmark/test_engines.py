@@ -38,9 +38,8 @@ def test_every_engine_has_a_row_and_what_is_not_here_a_sentence(
             ms = row["phases"][phase]
             assert 0 <= ms["p50"] <= ms["p95"] <= ms["p99"]
         assert {"gflop", "fraction", "bound"} <= set(row["phases"]["denoise"])
-        assert (
-            row["phases"]["step"]["fraction"] > 0
-        )  # of a rate that is measured beside it, on a busy machine too low
+        # of a rate that is measured beside it, on a busy machine too low
+        assert row["phases"]["step"]["fraction"] > 0
         assert row["levels_off"]["mean"] < 1 and row["levels_off"]["n"] == 4
         assert row["cpu_ms"]["p50"] > 0
     assert report["engines"]["cpu"]["ratio"] == 1.0

@@ -8,7 +8,7 @@ import pytest
 from envs.labmaze import ids
 from envs.labmaze.env import LabMazeEnv
 from tests.helpers.small_world import Drum, LastFrameDream, act
-from training.evaluation.maze_views import MazeViews, rivals
+from training.evaluation.maze_views import MazeViews, palettes
 from worldsim.metrics.srr import KINDS, retrieval
 from worldsim.session.session import Session
 from worldsim.session.tick import Tick
@@ -53,9 +53,9 @@ def test_true_views_are_retrieved_and_those_of_another_maze_are_not() -> None:
     for seed in (3, 4, 5):
         pose = world.reset(seed=seed)[1]["pose"]
         true = views.at(seed, pose)
-        assert retrieval(true, true.frame, rivals()).retrieved
+        assert retrieval(true, true.frame, palettes()).retrieved
     other = world.reset(seed=100)[1]["pose"]
-    assert not retrieval(true, views.at(100, other).frame, rivals()).retrieved
+    assert not retrieval(true, views.at(100, other).frame, palettes()).retrieved
 
 
 def test_a_pose_in_a_wall_has_no_view() -> None:
@@ -72,7 +72,7 @@ def test_srr_is_judged_live_on_returning_views_as_the_study_judges_them() -> Non
                 assert found.srr is None
                 continue
             assert tick.pose is not None
-            verdict = retrieval(views.at(seed, tick.pose), found.frame, rivals())
+            verdict = retrieval(views.at(seed, tick.pose), found.frame, palettes())
             assert found.srr is (verdict.retrieved if verdict.trial else None)
             assert found.srr is not False or seed != other
 

@@ -258,9 +258,8 @@ def test_what_is_spoilt_is_mud_and_confetti() -> None:
     assert np.array_equal(np.sort(cut[0, 0], None), np.sort(walks[0, 0], None))
     assert not np.array_equal(cut, walks) and not np.array_equal(cut[0, 0, :8, :8], walks[0, 0, :8, :8])
     still = np.repeat(walks[:, :1], 3, 1)
-    assert np.array_equal(
-        confetti(still)[:, 0], confetti(still)[:, 2]
-    )  # the order stays as it is in one walk
+    # the order stays as it is in one walk
+    assert np.array_equal(confetti(still)[:, 0], confetti(still)[:, 2])
     assert np.array_equal(blurred(still)[:, 0], blurred(still)[:, 2])  # and time is not blurred
 
 

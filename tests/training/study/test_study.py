@@ -51,9 +51,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.05)
-        list(model.autoencoder.decoder.parameters())[-2].mul_(
-            30
-        )  # dreams of some contrast, so that rows differ
+        # dreams of some contrast, so that rows differ
+        list(model.autoencoder.decoder.parameters())[-2].mul_(30)
     checkpoint.save(folder / "model", model, {"family": "dmlab", "action_spec": MAZE})
     return folder
 
@@ -226,9 +225,8 @@ def test_a_second_denoiser_changes_no_number_unless_it_is_asked_for(
     config.write_text(
         config.read_text().replace("  free_running: true", "  free_running: true\n  handover_after: 24")
     )
-    assert (
-        evaluate.main(words(place, tmp_path / "results", 4, *asked)) == 2
-    )  # the same weights play otherwise
+    # the same weights play otherwise
+    assert evaluate.main(words(place, tmp_path / "results", 4, *asked)) == 2
 
 
 def test_a_backbone_that_is_missing_is_listed_with_its_rows(

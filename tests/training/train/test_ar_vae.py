@@ -117,9 +117,8 @@ def test_patches_begin_as_principal_components() -> None:
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (64, 1, 4, 4, 3), np.uint8)
-    frames = coarse.repeat(8, 2).repeat(
-        8, 3
-    )  # (64, 1, 32, 32, 3), flat squares of 8 pixels: 12 numbers a patch of 16
+    # (64, 1, 32, 32, 3), flat squares of 8 pixels: 12 numbers a patch of 16
+    frames = coarse.repeat(8, 2).repeat(8, 3)
     model = ArVae(ArVaeConfig(size=32, patch=16, tokens=4, dim=3, width=16, depth=1, heads=2))
     train_ar_vae.begin_with_components(model, frames)
     x = to_tensor(frames[:, 0], "cpu")

@@ -13,7 +13,7 @@ from tests.helpers.small_model import SPEC, small_config, small_model
 from tests.helpers.small_run import record
 from training.data.clips import RowNoise
 from training.data.episodes import LatentEpisode, latent_episodes, open_episodes
-from training.objectives.odometry import dead_reckon, last_motions, reckoning_loss, walk_from
+from training.objectives.odometry import dead_reckon, last_motions, odometry_loss, walk_from
 from training.train import odometry as train_odometry
 from training.train.odometry import drift
 from worldsim import checkpoint
@@ -90,7 +90,7 @@ def test_true_poses_have_no_error_and_a_turn_missed_does() -> None:
         noise = RowNoise([0], cpu)
         noise.normal = lambda *shape: torch.zeros(1, *shape)  # type: ignore[method-assign]
         with torch.no_grad():
-            return float(reckoning_loss(model.odometry, walk_from(model, e, 0, 16), noise))
+            return float(odometry_loss(model.odometry, walk_from(model, e, 0, 16), noise))
 
     assert loss(episode) == 0
     assert loss(turned) > 1

@@ -70,9 +70,8 @@ def test_the_right_distance_makes_views_agree_best() -> None:
 
 def test_frames_are_compared_with_others_seen_from_nearby() -> None:
     poses = torch.zeros(6, 5)
-    poses[:, 0] = torch.tensor(
-        [0.0, 0.01, 0.5, 0.5, 0.5, 5.0]
-    )  # itself, too near, near, turned, turned away, far
+    # itself, too near, near, turned, turned away, far
+    poses[:, 0] = torch.tensor([0.0, 0.01, 0.5, 0.5, 0.5, 5.0])
     poses[3, 3], poses[4, 3] = 10.0, 170.0
     assert near(poses, 0, 1.0).tolist() == [2, 3]
     still = LatentEpisode(torch.zeros(6, 8, 4, 4), torch.zeros(5, 20), torch.zeros(6, 5))

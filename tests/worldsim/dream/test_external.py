@@ -45,9 +45,8 @@ def test_a_file_of_nine_lines_is_scored_recorded_and_filmed_beside_blocks(elsewh
         "memory": 112,
         "forgetful": 8,
     }
-    assert (
-        report["dreams"]["memory"]["ssim"] == report["dreams"]["forgetful"]["ssim"]
-    )  # it remembers one frame
+    # it remembers one frame
+    assert report["dreams"]["memory"]["ssim"] == report["dreams"]["forgetful"]["ssim"]
     assert Path("v.mp4").stat().st_size and list(Path("rec").glob("*.zip"))
 
 

@@ -38,7 +38,7 @@ def begun(
     loaded: LoadedModel, engine: str, history: int = 20, second: bool = True, after: int | None = None
 ) -> DreamEnv:
     frames = np.random.default_rng(0).integers(0, 256, (CONTEXT, SIZE, SIZE, 3)).astype(np.uint8)
-    dials = {"history": history, "seed": 3, "second": second, "alone_after": after}
+    dials = {"history": history, "seed": 3, "second": second, "handover_after": after}
     dream = DreamEnv(loaded, engine=engine, **dials)
     dream.reset(seed=3, options={"frames": frames, "actions": np.zeros((CONTEXT - 1, 20), np.float32)})
     dream.action_space.seed(1)

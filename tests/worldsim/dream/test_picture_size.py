@@ -20,11 +20,6 @@ from worldsim.runtime import DeviceError
 pytestmark = pytest.mark.usefixtures("inference")
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return small_loaded(Path(tmp_path_factory.mktemp("checkpoint")), pixels=True)
-
-
 def _context(n: int, size: int) -> dict[str, object]:
     space = space_from_spec(SPEC)
     space.seed(0)
@@ -76,9 +71,9 @@ def test_enlarged_pictures_are_judged_as_they_were() -> None:
     torch.testing.assert_close(heard[0], heard[1], atol=2e-3, rtol=0)
 
 
-def test_latents_and_poses_are_those_of_the_small_pictures(loaded: LoadedModel) -> None:
+def test_latents_and_poses_are_those_of_the_small_pictures(with_pixels: LoadedModel) -> None:
     """A dream of pictures with every pixel twice each way differs in nothing but what it shows."""
-    dreams = [DreamEnv(loaded, size=size) for size in (SIZE, 2 * SIZE)]
+    dreams = [DreamEnv(with_pixels, size=size) for size in (SIZE, 2 * SIZE)]
     for dream in dreams:
         dream.reset(seed=1, options=_context(12, dream.size))
     space = space_from_spec(SPEC)
@@ -92,9 +87,9 @@ def test_latents_and_poses_are_those_of_the_small_pictures(loaded: LoadedModel) 
 
 
 @pytest.mark.parametrize("size", [SIZE - 1, SIZE + SIZE // 2, 0])
-def test_a_size_that_is_no_multiple_is_refused(loaded: LoadedModel, size: int) -> None:
+def test_a_size_that_is_no_multiple_is_refused(with_pixels: LoadedModel, size: int) -> None:
     with pytest.raises(DreamError, match=f"expected {SIZE} or a multiple of it"):
-        DreamEnv(loaded, size=size)
+        DreamEnv(with_pixels, size=size)
 
 
 def test_without_a_memory_of_pixels_there_is_nothing_sharper_to_show(tmp_path: Path) -> None:
@@ -102,13 +97,13 @@ def test_without_a_memory_of_pixels_there_is_nothing_sharper_to_show(tmp_path: P
         DreamEnv(small_loaded(tmp_path), size=2 * SIZE)
 
 
-def test_bf16_changes_what_is_shown_by_a_few_levels_and_latents_not_at_all(loaded: LoadedModel) -> None:
+def test_bf16_changes_what_is_shown_by_a_few_levels_and_latents_not_at_all(with_pixels: LoadedModel) -> None:
     space = space_from_spec(SPEC)
     space.seed(1)
     actions = [space.sample() for _ in range(9)]
     shown, kept = [], []
     for precision in ("fp32", "bf16"):
-        dream = DreamEnv(loaded, precision=precision)
+        dream = DreamEnv(with_pixels, precision=precision)
         dream.reset(seed=1, options=_context(12, SIZE))
         shown.append(np.stack([dream.step(action)[0] for action in actions]).astype(int))
         kept.append(torch.stack(dream.latents))
@@ -117,6 +112,6 @@ def test_bf16_changes_what_is_shown_by_a_few_levels_and_latents_not_at_all(loade
     assert torch.equal(kept[0], kept[1])
 
 
-def test_a_precision_that_does_not_exist_is_refused(loaded: LoadedModel) -> None:
+def test_a_precision_that_does_not_exist_is_refused(with_pixels: LoadedModel) -> None:
     with pytest.raises(DeviceError, match="expected one of auto, fp32, bf16, fp16, found 'fp64'"):
-        engine_for(loaded, precision="fp64")
+        engine_for(with_pixels, precision="fp64")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
+from tests.helpers.small_model import SIZE, SPEC, WINDOW
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import DreamConfig
@@ -18,11 +16,6 @@ from worldsim.models.odometry import CREEPING, IDLING, RESTING, STARTING, TURNIN
 SETTLED = DreamConfig().settled
 
 pytestmark = pytest.mark.usefixtures("inference")
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return small_loaded(Path(tmp_path_factory.mktemp("checkpoint")), pixels=True)
 
 
 def _motion(step: float, turn: float = 0.0) -> torch.Tensor:
@@ -63,8 +56,8 @@ def test_a_camera_that_is_hardly_turned_is_not_turned_unless_turns_are_exact() -
     assert apply_deadband(_motion(1.0, 0.1 * TURNING), last, same, exact=True)[0, 3] > 0
 
 
-def _begun(loaded: LoadedModel, n: int, engine: str, **dials: object) -> DreamEnv:
-    dream = DreamEnv(loaded, engine=engine, **dials)  # type: ignore[arg-type]
+def _begun(with_pixels: LoadedModel, n: int, engine: str, **dials: object) -> DreamEnv:
+    dream = DreamEnv(with_pixels, engine=engine, **dials)  # type: ignore[arg-type]
     space = space_from_spec(SPEC)
     space.seed(0)
     frames = np.random.default_rng(0).integers(0, 256, (n, SIZE, SIZE, 3), np.uint8)
@@ -80,8 +73,8 @@ def _stand(dream: DreamEnv, steps: int) -> None:
 
 
 @pytest.mark.parametrize("engine", ["fast", "plain"])
-def test_true_frames_stay_however_long_one_stands(loaded: LoadedModel, engine: str) -> None:
-    dream = _begun(loaded, 6, engine, pose_from="true")
+def test_true_frames_stay_however_long_one_stands(with_pixels: LoadedModel, engine: str) -> None:
+    dream = _begun(with_pixels, 6, engine, pose_from="true")
     true = [latent.clone() for latent in dream.latents]
     _stand(dream, 60)
     past = dream.past
@@ -97,8 +90,8 @@ def test_true_frames_stay_however_long_one_stands(loaded: LoadedModel, engine: s
         assert len(kept) == len(past)
 
 
-def test_both_engines_forget_the_same_and_dream_the_same(loaded: LoadedModel) -> None:
-    dreams = [_begun(loaded, 6, engine, pose_from="true") for engine in ("fast", "plain")]
+def test_both_engines_forget_the_same_and_dream_the_same(with_pixels: LoadedModel) -> None:
+    dreams = [_begun(with_pixels, 6, engine, pose_from="true") for engine in ("fast", "plain")]
     for i in range(50):
         action = dreams[0].action_space.sample()
         for dream in dreams:
@@ -111,8 +104,8 @@ def test_both_engines_forget_the_same_and_dream_the_same(loaded: LoadedModel) ->
     assert len(dreams[0].past) < 50
 
 
-def test_whoever_moves_keeps_every_frame(loaded: LoadedModel) -> None:
-    dream = _begun(loaded, 6, "fast", pose_from="true")
+def test_whoever_moves_keeps_every_frame(with_pixels: LoadedModel) -> None:
+    dream = _begun(with_pixels, 6, "fast", pose_from="true")
     for i in range(60):
         dream.set_true_pose(np.array([0.1 * i, 0, 0, 0, 0]))
         dream.step(dream.action_space.sample())
@@ -120,8 +113,10 @@ def test_whoever_moves_keeps_every_frame(loaded: LoadedModel) -> None:
     assert past.indices == list(range(past.count - len(past), past.count))
 
 
-def test_a_correction_of_more_than_was_kept_puts_every_true_frame_in_its_place(loaded: LoadedModel) -> None:
-    dream = _begun(loaded, 6, "fast", pose_from="true")
+def test_a_correction_of_more_than_was_kept_puts_every_true_frame_in_its_place(
+    with_pixels: LoadedModel,
+) -> None:
+    dream = _begun(with_pixels, 6, "fast", pose_from="true")
     _stand(dream, 40)
     assert len(dream.latents) < 40
     kept = list(dream.past.indices)
@@ -134,9 +129,9 @@ def test_a_correction_of_more_than_was_kept_puts_every_true_frame_in_its_place(l
     assert dream.step(dream.action_space.sample())[0].shape == (SIZE, SIZE, 3)
 
 
-def test_true_frames_are_kept_though_nobody_moves(loaded: LoadedModel) -> None:
+def test_true_frames_are_kept_though_nobody_moves(with_pixels: LoadedModel) -> None:
     """What the paper's history counts is the last frames, whatever they show."""
-    dream = _begun(loaded, 12, "fast", pose_from="true")
+    dream = _begun(with_pixels, 12, "fast", pose_from="true")
     for _ in range(5):
         _stand(dream, 8)
         dream.correct(np.zeros((8, SIZE, SIZE, 3), np.uint8), np.ones((8, 5), np.float32))

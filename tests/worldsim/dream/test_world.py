@@ -1,12 +1,10 @@
 """A dream is a gymnasium environment with dials: it repeats, keeps its budget, and forgets on request."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
+from tests.helpers.small_model import SIZE, SPEC, WINDOW
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import DreamConfig
@@ -15,11 +13,6 @@ from worldsim.engine.step import limit_rms
 from worldsim.frames import to_tensor, to_uint8
 
 N, REFRESH = 30, DreamConfig().refresh
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return small_loaded(Path(tmp_path_factory.mktemp("checkpoint")))
 
 
 def _context(seed: int = 0, n: int = N) -> dict[str, object]:

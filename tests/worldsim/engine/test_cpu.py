@@ -1,16 +1,14 @@
 """The fast engine computes what the plain modules compute, part by part and over a whole dream."""
 
 import gc
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from tests.helpers.small_model import SIZE, SPEC, WINDOW, small_loaded
+from tests.helpers.small_model import SIZE, SPEC, WINDOW
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import DreamConfig
@@ -29,17 +27,7 @@ N = 30
 REFRESH = DreamConfig().refresh
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return small_loaded(Path(tmp_path_factory.mktemp("checkpoint")))
-
-
-@pytest.fixture(autouse=True)
-def inference() -> Iterator[None]:
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference")
 
 
 def _cells(latents: torch.Tensor) -> torch.Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gymnasium
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.policies import registry as policies
 from tests.helpers.small_model import small_model
+from training.evaluation.lockstep import Walk
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.engine.eager import Eager
@@ -31,16 +30,9 @@ def shipped() -> LoadedModel:
 def walk(shipped: LoadedModel) -> tuple[Tensor, Tensor]:
     """Latents and true poses of a walk in a world that the model was not trained on."""
     env = gymnasium.make("worldsim/Blocks-v0", size=64)
-    observation, info = env.reset(seed=990001)
-    policy = policies.make("needle", env, seed=1)
-    policy.reset(info)
-    frames, poses = [observation["pov"].copy()], [info["pose"]]
-    for _ in range(STEPS):
-        observation, _, _, _, info = env.step(policy(observation, info))
-        frames.append(observation["pov"].copy())
-        poses.append(info["pose"])
+    walk = Walk.played(env, "needle", 990001, STEPS, policy_seed=1)
     env.close()
-    return shipped.encode(np.stack(frames)), torch.tensor(np.array(poses), dtype=torch.float32)
+    return shipped.encode(walk.frames), torch.tensor(walk.poses, dtype=torch.float32)
 
 
 def _draw(shipped: LoadedModel, walk: tuple[Tensor, Tensor], index: list[int]) -> Draw:

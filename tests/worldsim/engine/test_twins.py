@@ -23,7 +23,7 @@ from worldsim.engine.past import DreamPast, Kept
 from worldsim.frames import to_uint8
 from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.denoisers.causal_dit import CausalDiT
-from worldsim.models.denoisers.generator import SEEN, Generator
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator
 from worldsim.models.denoisers.layers import Cache
 from worldsim.models.memory.rays.pixel_memory import PixelMemory
 from worldsim.models.memory.rays.reader import FrameEncoder, RayReader
@@ -193,7 +193,7 @@ def _sampled(module: Generator, dreams: int, fast: FastGenerator) -> Iterator[tu
         pasts.append([DreamPast(100, latents=list(latents), kept=Kept(context=c)) for c in contexts])
     for frame in range(6, 14):
         latents, control = torch.randn(2, dreams, CHANNELS, *GRID), torch.randn(2, dreams, CONTROL)
-        seen = torch.randn(2, dreams, SEEN, 8 * GRID[0], 8 * GRID[1])
+        seen = torch.randn(2, dreams, EVIDENCE_CHANNELS, 8 * GRID[0], 8 * GRID[1])
         newest = Context(latents[0], torch.full((dreams,), 0.1), control[0], seen[0])
         target = Target(frame, control[1], seen[1], 0.5 * (frame % 2))
         drawn = []

@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import approx_fprime  # type: ignore[import-untyped]
 
 import envs  # noqa: F401  (registers the worlds)
-from envs.policies import registry as policies
+from training.evaluation.lockstep import Walk
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.engine.kernels.layers import viewpoint_distance
@@ -32,16 +32,9 @@ def shipped(request: pytest.FixtureRequest) -> LoadedModel:
 
 def _walk(world: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
     env = gymnasium.make(f"worldsim/{world}-v0", size=64)
-    observation, info = env.reset(seed=990001)
-    policy = policies.make("needle", env, seed=1)
-    policy.reset(info)
-    frames, poses = [observation["pov"].copy()], [info["pose"]]
-    for _ in range(steps):
-        observation, _, _, _, info = env.step(policy(observation, info))
-        frames.append(observation["pov"].copy())
-        poses.append(info["pose"])
+    walk = Walk.played(env, "needle", 990001, steps, policy_seed=1)
     env.close()
-    return np.stack(frames), np.array(poses)
+    return walk.frames, np.array(walk.poses)
 
 
 def _look(pose: np.ndarray, equations: bool = False) -> tuple[float, np.ndarray, np.ndarray]:
@@ -153,9 +146,8 @@ def test_what_is_known_of_nothing_corrects_nothing() -> None:
     model = loaded.model
     frames, poses = _walk("LabMaze", 40)
     past = DreamPast(keep=41, latents=list(loaded.encode(frames)), count=41)
-    past.poses = list(
-        torch.tensor(poses, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1])
-    )  # far apart
+    # far apart
+    past.poses = list(torch.tensor(poses, dtype=torch.float32) * torch.tensor([50.0, 1, 50, 1, 1]))
     past.pictures, past.depths = list(frames), [None] * 41
     with torch.inference_mode():
         refine_poses(model, past, 25, 112, model.pixels.depth)

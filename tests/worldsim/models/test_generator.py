@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
 
 from worldsim.config import GeneratorConfig
 from worldsim.engine.generation import steps_by_novelty
-from worldsim.models.denoisers.generator import SEEN, Generator
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator
 from worldsim.models.denoisers.layers import Cache
 
 GRID, CHANNELS, CONTROL, WINDOW = (4, 4), 6, 5, 3
 KINDS = {"transformer": 0, "convolutions around it": 8}
 
 
-@pytest.fixture(autouse=True)
-def inference() -> Iterator[None]:
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        yield
+pytestmark = pytest.mark.usefixtures("inference")
 
 
 @pytest.fixture(params=KINDS.values(), ids=list(KINDS))
@@ -40,7 +34,7 @@ def _clip(frames: int, batch: int = 1) -> tuple[torch.Tensor, ...]:
         torch.randn(batch, frames, CHANNELS, *GRID),
         torch.rand(batch, frames),
         torch.randn(batch, frames, CONTROL),
-        torch.randn(batch, frames, SEEN, 8 * GRID[0], 8 * GRID[1]),
+        torch.randn(batch, frames, EVIDENCE_CHANNELS, 8 * GRID[0], 8 * GRID[1]),
     )
 
 
@@ -86,7 +80,7 @@ def test_a_clip_may_begin_at_any_frame(generator: Generator) -> None:
 
 
 def test_what_is_new_takes_more_steps() -> None:
-    seen = np.ones((SEEN, 10, 10), np.float32)
+    seen = np.ones((EVIDENCE_CHANNELS, 10, 10), np.float32)
     assert steps_by_novelty(seen, 2) == 2
     seen[3, 0, :] = 0
     assert steps_by_novelty(seen, 2) == 4

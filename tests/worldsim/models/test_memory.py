@@ -131,9 +131,8 @@ def test_a_ray_finds_the_cell_that_saw_along_it() -> None:
     cosine = torch.cosine_similarity(found[sure].flatten(1), values[cell[sure]].flatten(1))
     assert cosine.min() > 0.7
     assert captured[1][0, :, 36].max() > 0.9  # found
-    assert (
-        captured[1][0, world @ rotation(seen[0, 0])[:, 2] < 0.5, 36].max() < 0.2
-    )  # nothing behind the old view
+    # nothing behind the old view
+    assert captured[1][0, world @ rotation(seen[0, 0])[:, 2] < 0.5, 36].max() < 0.2
 
 
 @torch.no_grad()

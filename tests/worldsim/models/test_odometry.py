@@ -111,7 +111,6 @@ def test_whole_steps_up_and_down_are_the_same_place() -> None:
     for whole in (-3.0, -1.0, 1.0, 2.0):
         assert place(whole + 0.25) == pytest.approx(place(0.25), abs=1e-5)
     assert place(0.75)[-1] == pytest.approx(0.75)
-    assert place(1 - 0.5 * FLOOR_MARGIN)[-1] == pytest.approx(
-        -0.5 * FLOOR_MARGIN
-    )  # it stands, a little too low
+    # it stands, a little too low
+    assert place(1 - 0.5 * FLOOR_MARGIN)[-1] == pytest.approx(-0.5 * FLOOR_MARGIN)
     assert place(-0.3)[-1] == pytest.approx(0.7)

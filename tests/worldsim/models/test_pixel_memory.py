@@ -27,11 +27,6 @@ R = 3
 pytestmark = pytest.mark.usefixtures("inference")
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return small_loaded(Path(tmp_path_factory.mktemp("checkpoint")), pixels=True)
-
-
 def _seen(n: int = 2) -> Seen:
     poses = torch.randn(n, R, 5) * torch.tensor([0.3, 0.1, 0.3, 15.0, 5.0])
     return Seen(
@@ -136,14 +131,14 @@ def _context(n: int, size: int = SIZE) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("size", [SIZE, 2 * SIZE])
-def test_the_fast_engine_shows_what_the_plain_one_shows(loaded: LoadedModel, size: int) -> None:
+def test_the_fast_engine_shows_what_the_plain_one_shows(with_pixels: LoadedModel, size: int) -> None:
     context = _context(24, size)
     space = space_from_spec(SPEC)
     space.seed(1)
     actions = [space.sample() for _ in range(12)]
     shown = {}
     for engine in ("fast", "plain"):
-        dreams = [DreamEnv(loaded, engine=engine, size=size, history=h) for h in (None, 4)]
+        dreams = [DreamEnv(with_pixels, engine=engine, size=size, history=h) for h in (None, 4)]
         for dream in dreams:
             dream.reset(seed=1, options=context)
         frames = []
@@ -158,9 +153,9 @@ def test_the_fast_engine_shows_what_the_plain_one_shows(loaded: LoadedModel, siz
     assert not np.array_equal(shown["fast"][::2], shown["fast"][1::2])  # what is remembered matters
 
 
-def test_a_dream_keeps_what_it_showed_and_what_it_was_corrected_to(loaded: LoadedModel) -> None:
+def test_a_dream_keeps_what_it_showed_and_what_it_was_corrected_to(with_pixels: LoadedModel) -> None:
     context = _context(10)
-    dream = DreamEnv(loaded)
+    dream = DreamEnv(with_pixels)
     dream.reset(options=context)
     frames: np.ndarray = context["frames"]  # type: ignore[assignment]
     assert np.array_equal(dream.pictures, frames) and dream.n_generated == 0
@@ -174,38 +169,38 @@ def test_a_dream_keeps_what_it_showed_and_what_it_was_corrected_to(loaded: Loade
     assert dream.n_generated == 1
 
 
-def test_pixels_come_from_true_frames_and_the_first_ones_dreamt_after_them(loaded: LoadedModel) -> None:
+def test_pixels_come_from_true_frames_and_the_first_ones_dreamt_after_them(with_pixels: LoadedModel) -> None:
     past = DreamPast(keep=20, count=100, true_until=94)  # frames 94 to 99 are dreamt
     assert [i for i in range(90, 100) if past.recallable(i, 2)] == [90, 91, 92, 93, 94, 95]
     assert past.recallable(99, 6) and not past.recallable(94, 0)
 
 
 @pytest.mark.parametrize("engine", ["fast", "plain"])
-def test_what_is_made_up_is_not_recalled(loaded: LoadedModel, engine: str) -> None:
+def test_what_is_made_up_is_not_recalled(with_pixels: LoadedModel, engine: str) -> None:
     """When nothing true is left of its past, a dream shows what it draws."""
-    config, steps = loaded.model.config, 12
+    config, steps = with_pixels.model.config, 12
     keep, longest = config.recall_horizon, max(config.memory.histories)
     try:
         for own, mixed in ((1, False), (10_000, True)):
             config.recall_horizon = own
-            dream = DreamEnv(loaded, engine=engine)
+            dream = DreamEnv(with_pixels, engine=engine)
             dream.reset(seed=2, options=_context(6))
             dream.action_space.seed(2)
             for _ in range(longest + steps):
                 dream.step(dream.action_space.sample())
-            drawn = to_uint8(loaded.model.autoencoder.decode(torch.stack(dream.latents[-steps:])))
+            drawn = to_uint8(with_pixels.model.autoencoder.decode(torch.stack(dream.latents[-steps:])))
             apart = np.abs(np.stack(dream.pictures[-steps:]).astype(int) - drawn).max()
             assert (apart > 1) == mixed
     finally:
         config.recall_horizon = keep
 
 
-def test_a_dream_without_it_is_what_it_was(loaded: LoadedModel, tmp_path: Path) -> None:
+def test_a_dream_without_it_is_what_it_was(with_pixels: LoadedModel, tmp_path: Path) -> None:
     """The weights of everything else do not depend on it, and neither do latents and poses."""
     bare = small_loaded(tmp_path / "bare")
-    state = loaded.model.state_dict()
+    state = with_pixels.model.state_dict()
     bare.model.load_state_dict({k: v for k, v in state.items() if not k.startswith("pixels.")})
-    both = [DreamEnv(bare), DreamEnv(loaded)]
+    both = [DreamEnv(bare), DreamEnv(with_pixels)]
     for dream in both:
         dream.reset(seed=3, options=_context(20))
         dream.action_space.seed(3)

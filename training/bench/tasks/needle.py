@@ -8,7 +8,7 @@ import numpy as np
 
 from training.bench.tasks.measured import Measured, Tools, compare, dreamt, strip
 from training.bench.truth import Truth
-from training.evaluation.maze_views import MazeViews, rivals
+from training.evaluation.maze_views import MazeViews, palettes
 from worldsim.dream.env import Dream
 from worldsim.metrics.srr import retrieval
 from worldsim.session.interfaces import BLIND
@@ -27,7 +27,7 @@ def measure(dream: Dream[Any] | None, truth: Truth, tools: Tools) -> Measured:
     true, shown = np.stack([s.true for s in steps]), np.stack([s.frames["dream"] for s in steps])
     compare(found, tools, ages, true, shown)
     if truth.script.world == "labmaze" and truth.walk.poses is not None:
-        views, colours = MazeViews(true.shape[1]), rivals()
+        views, colours = MazeViews(true.shape[1]), palettes()
         for step, age in zip(steps, ages, strict=True):
             view = views.at(truth.script.seed, truth.walk.poses[step.index])
             verdict = retrieval(view, step.frames["dream"], colours)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from worldsim.diffusion.schedules import next_frame, path
 from worldsim.engine.cpu.linear import Dense
+from worldsim.engine.cpu.workspace import Workspace
 from worldsim.engine.kernels.layers import add_gated, gelu, normalise, split_heads
 from worldsim.engine.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.models.denoisers.causal_dit import CausalDiT
@@ -35,25 +36,14 @@ class _Block:
         return cls((qkv.weight, out.weight, up.weight, down.weight), biases)
 
 
-class Workspace:
-    """What a pass over T frames of B dreams writes, allocated once; rows lie by frame, dream and cell."""
+class BlockWorkspace(Workspace):
+    """A workspace with what a block's layers give as well."""
 
     def __init__(self, b: int, t: int, tokens: int, heads: int, width: int, places: int) -> None:
-        rows, head = t * b * tokens, width // heads
-        self.frames = t
-        self.x, self.h, self.y = (torch.zeros(rows, width) for _ in range(3))
-        self.qkv, self.up = torch.zeros(rows, 3 * width), torch.zeros(rows, 4 * width)
-        queries = torch.zeros(b, heads, t, tokens, head)
-        self.queries = queries.view(b * heads, t * tokens, head)
-        self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
-        self.probabilities = torch.zeros_like(self.logits)
-        self.attended = torch.zeros(b * heads, t * tokens, head)
-        self.attended_by_row = self.attended.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
-        self.h_by_head = self.h.view(t, b, tokens, heads, head)
-        self.x_array, self.h_array, self.y_array, self.qkv_array, self.up_array = (
-            z.numpy() for z in (self.x, self.h, self.y, self.qkv, self.up)
-        )
-        self.queries_array = queries.numpy()
+        super().__init__(b, t, tokens, heads, width, places)
+        rows = len(self.x)
+        self.y, self.qkv, self.up = (torch.zeros(rows, n * width) for n in (1, 3, 4))
+        self.y_array, self.qkv_array, self.up_array = (z.numpy() for z in (self.y, self.qkv, self.up))
 
 
 class Denoiser:
@@ -84,8 +74,8 @@ class Denoiser:
         self.blocks = [_Block.of(block) for block in dit.blocks]
         self.modulate = _modulations(dit)
         self._levels: dict[tuple[int, str], tuple[list[float], Tensor]] = {}
-        self._workspaces: dict[tuple[int, int], Workspace] = {}
-        self._commits: dict[int, Workspace] = {}
+        self._workspaces: dict[tuple[int, int], BlockWorkspace] = {}
+        self._commits: dict[int, BlockWorkspace] = {}
 
     def patches(self, latents: Tensor) -> Tensor:
         """Latents (B, C, h, w) to patches (B S, p p C)."""
@@ -156,14 +146,19 @@ class Denoiser:
             mark(f"denoise {i + 1}")
         return z
 
-    def _workspace(self, b: int, t: int) -> Workspace:
+    def _workspace(self, b: int, t: int) -> BlockWorkspace:
         if (b, t) not in self._workspaces:
             places = 1 + self.window
-            self._workspaces[b, t] = Workspace(b, t, self.tokens, self.heads, self.width, places)
+            self._workspaces[b, t] = BlockWorkspace(b, t, self.tokens, self.heads, self.width, places)
         return self._workspaces[b, t]
 
     def _network(
-        self, room: Workspace, modulation: np.ndarray, turns: tuple[np.ndarray, ...], ring: Ring, place: int
+        self,
+        room: BlockWorkspace,
+        modulation: np.ndarray,
+        turns: tuple[np.ndarray, ...],
+        ring: Ring,
+        place: int,
     ) -> Tensor:
         """The output for the noisy frame of the tokens in ``room.x``; before it may lie a clean one.
 
@@ -203,7 +198,7 @@ class Denoiser:
             return ring
         kept = min(n, self.window)
         if n not in self._commits:
-            self._commits = {n: Workspace(1, n, s, self.heads, w, n)}  # usually the same n
+            self._commits = {n: BlockWorkspace(1, n, s, self.heads, w, n)}  # usually the same n
         room, mask = self._commits[n], causal_mask(n, s, self.window)
         keys, values = (torch.empty(1, self.heads, n, s, w // self.heads) for _ in range(2))
         flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
@@ -226,7 +221,7 @@ class Denoiser:
 
     def _project_qkv(
         self,
-        room: Workspace,
+        room: BlockWorkspace,
         block: _Block,
         modulation: np.ndarray,
         a: int,
@@ -242,7 +237,7 @@ class Denoiser:
 
     def _attend_mlp(
         self,
-        room: Workspace,
+        room: BlockWorkspace,
         block: _Block,
         modulation: np.ndarray,
         a: int,

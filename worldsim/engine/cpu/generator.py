@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 from worldsim.engine.cpu.linear import Dense, Product, product
 from worldsim.engine.cpu.winograd import Conv3x3
+from worldsim.engine.cpu.workspace import Workspace
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
 from worldsim.engine.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
-from worldsim.models.denoisers.generator import SEEN, Generator, GeneratorBlock, embed
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator, GeneratorBlock, embed
 
 
 @dataclass
@@ -45,25 +46,6 @@ class _Block:
         return cls(qkv, out, up, down, norms[0], norms[1], bias.flatten())
 
 
-class _Room:
-    """What a pass over T frames of B dreams writes, allocated once; rows lie by frame, dream and token."""
-
-    def __init__(
-        self, b: int, t: int, tokens: int, heads: int, width: int, places: int, products: torch.dtype
-    ) -> None:
-        rows, head = t * b * tokens, width // heads
-        self.frames, self.products = t, products
-        self.x, self.h = torch.zeros(rows, width), torch.zeros(rows, width)
-        queries = torch.zeros(b, heads, t, tokens, head)
-        self.queries = queries.view(b * heads, t * tokens, head)
-        self.logits = torch.zeros(b * heads, t * tokens, places * tokens)
-        self.found = torch.zeros_like(self.logits)
-        self.attended = torch.zeros(b * heads, t * tokens, head)
-        self.heard_by_row = self.attended.view(b, heads, t, tokens, head).permute(2, 0, 3, 1, 4)
-        self.h_by_head = self.h.view(t, b, tokens, heads, head)
-        self.x_array, self.h_array, self.queries_array = self.x.numpy(), self.h.numpy(), queries.numpy()
-
-
 class FastGenerator:
     """A :class:`worldsim.engine.generation.Sampler`: the twin of :class:`.generator.Generator`.
 
@@ -86,7 +68,7 @@ class FastGenerator:
                 for blocks in (g.before, g.after)
             )
         else:
-            self.evidence_in = Dense(torch.eye(SEEN * DOWNSAMPLING**2), None)
+            self.evidence_in = Dense(torch.eye(EVIDENCE_CHANNELS * DOWNSAMPLING**2), None)
         self.token_in, self.token_out = self._patched(g.token_in, True), self._patched(g.token_out, False)
         self.level, self.stride = g.level, g.stride
         self.control = [Dense.of(g.control[0]), Dense.of(g.control[2])]
@@ -94,7 +76,7 @@ class FastGenerator:
         self.finish.bias[: self.width] += 1
         self.blocks = [_Block.of(block, products, self.tokens) for block in g.blocks]
         self.nothing = np.zeros(self.width, np.float32)
-        self._rooms: dict[tuple[int, int, int], _Room] = {}
+        self._workspaces: dict[tuple[int, int, int], Workspace] = {}
 
     def _patched(self, layer: nn.Linear, inside: bool) -> Dense:
         """A layer over patches whose channels come first, as one over patches whose cells come first."""
@@ -112,9 +94,10 @@ class FastGenerator:
         if n == 0:
             return ring
         kept, head = min(n, self.window), self.width // self.heads
-        room = self._room(1, n, n)
+        room = self._workspace(1, n, n)
         cells = latents.permute(0, 2, 3, 1).contiguous()
-        features = self._evidence_features(torch.zeros(n, SEEN, *(DOWNSAMPLING * side for side in self.grid)))
+        nothing = torch.zeros(n, EVIDENCE_CHANNELS, *(DOWNSAMPLING * side for side in self.grid))
+        features = self._evidence_features(nothing)
         room.x.copy_(self._tokens(cells, features)[0])
         keys, values = (torch.empty(1, self.heads, n, s, head) for _ in range(2))
         flat = keys.flatten(2, 3).flatten(0, 1).transpose(1, 2), values.flatten(2, 3).flatten(0, 1)
@@ -123,11 +106,11 @@ class FastGenerator:
         turns = rotary_turns(np.arange(first, first + n), self.frequencies)
         for i, block in enumerate(self.blocks):
             shift_scale = (modulation + block.bias).numpy()
-            self._ask(room, block, shift_scale, turns, keys.numpy(), values.numpy(), np.arange(n))
+            self._project_qkv(room, block, shift_scale, turns, keys.numpy(), values.numpy(), np.arange(n))
             ring.keys[i, :, :, 1 : 1 + kept] = keys[:, :, -kept:]
             ring.values[i, :, :, 1 : 1 + kept] = values[:, :, -kept:]
             if i < len(self.blocks) - 1:
-                self._answer(room, block, shift_scale, *flat, mask)
+                self._attend_mlp(room, block, shift_scale, *flat, mask)
         ring.count = kept
         return ring
 
@@ -152,7 +135,7 @@ class FastGenerator:
             first = i == 0 and enters
             part = slice(0 if first else (1 + i) * b, (2 + i) * b)
             x, maps = self._tokens(z, features)
-            room = self._room(b, 2 if first else 1, 1 + self.window)
+            room = self._workspace(b, 2 if first else 1, 1 + self.window)
             if first:
                 earlier, _ = self._tokens(
                     newest.latents.permute(0, 2, 3, 1).contiguous(), self._evidence_features(newest.evidence)
@@ -171,27 +154,27 @@ class FastGenerator:
         return z.permute(0, 3, 1, 2).contiguous()
 
     def _network(
-        self, room: _Room, modulation: Tensor, turns: tuple[np.ndarray, ...], ring: Ring, place: int
-    ) -> _Room:
+        self, room: Workspace, modulation: Tensor, turns: tuple[np.ndarray, ...], ring: Ring, place: int
+    ) -> Workspace:
         """All blocks over the tokens in the room; the room of the noisy frames alone, with what became of them."""
         places = np.array([place, 0][2 - room.frames :])
         b, s, count = ring.batch, self.tokens, min(ring.count, self.window)
         mask = ring_mask(room.frames, s, self.window, count)
         for i, block in enumerate(self.blocks):
             shift_scale = (modulation + block.bias).numpy()
-            self._ask(room, block, shift_scale, turns, *ring.arrays[i], places)
+            self._project_qkv(room, block, shift_scale, turns, *ring.arrays[i], places)
             if i == len(self.blocks) - 1 and room.frames == 2:
                 # Of the frame that enters nothing is wanted any more but its keys and values.
-                noisy = self._room(b, 1, 1 + self.window)
+                noisy = self._workspace(b, 1, 1 + self.window)
                 noisy.x.copy_(room.x[len(noisy.x) :])
                 noisy.queries.copy_(room.queries[:, s:])
                 room, shift_scale, mask = noisy, shift_scale[b:], ring_mask(1, s, self.window, count)
-            self._answer(room, block, shift_scale, *ring.flat[i], mask)
+            self._attend_mlp(room, block, shift_scale, *ring.flat[i], mask)
         return room
 
-    def _ask(
+    def _project_qkv(
         self,
-        room: _Room,
+        room: Workspace,
         block: _Block,
         shift_scale: np.ndarray,
         turns: tuple[np.ndarray, ...],
@@ -206,15 +189,21 @@ class FastGenerator:
             qkv.numpy(), block.query_norm, block.key_norm, *turns, room.queries_array, keys, values, places
         )
 
-    def _answer(
-        self, room: _Room, block: _Block, shift_scale: np.ndarray, keys: Tensor, values: Tensor, mask: Tensor
+    def _attend_mlp(
+        self,
+        room: Workspace,
+        block: _Block,
+        shift_scale: np.ndarray,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
     ) -> None:
-        """A block's second half: attention and perceptron, added to the tokens."""
+        """A block's second half: attention and MLP, added to the tokens."""
         s, w = self.tokens, self.width
         torch.baddbmm(mask, room.queries, keys, out=room.logits)
-        torch.softmax(room.logits, -1, out=room.found)
-        torch.bmm(room.found, values, out=room.attended)
-        room.h_by_head.copy_(room.heard_by_row)
+        torch.softmax(room.logits, -1, out=room.probabilities)
+        torch.bmm(room.probabilities, values, out=room.attended)
+        room.h_by_head.copy_(room.attended_by_row)
         add_gated(room.x_array, block.out(room.h).numpy(), self.nothing, shift_scale, 2 * w, s)
         normalise_rms(room.x_array, room.h_array, shift_scale, 3 * w, 4 * w, s)
         up = block.up(room.h)
@@ -222,7 +211,7 @@ class FastGenerator:
         add_gated(room.x_array, block.down(up).numpy(), self.nothing, shift_scale, 5 * w, s)
 
     def _evidence_features(self, evidence: Tensor) -> Tensor:
-        """What evidence (B, SEEN, H, W) adds to cells: (B, h, w, .)."""
+        """What evidence (B, E, H, W) adds to cells: (B, h, w, .)."""
         cells = F.pixel_unshuffle(evidence, DOWNSAMPLING).permute(0, 2, 3, 1)
         b, h, w, c = cells.shape
         if not self.stem:
@@ -262,8 +251,8 @@ class FastGenerator:
         conditioning = self.control[1](F.silu(self.control[0](controls)))
         return F.silu(conditioning + self.level(embed(levels)) + self.stride(embed(strides)))
 
-    def _room(self, b: int, t: int, places: int) -> _Room:
+    def _workspace(self, b: int, t: int, places: int) -> Workspace:
         key = b, t, places
-        if key not in self._rooms:
-            self._rooms[key] = _Room(b, t, self.tokens, self.heads, self.width, places, self.products)
-        return self._rooms[key]
+        if key not in self._workspaces:
+            self._workspaces[key] = Workspace(b, t, self.tokens, self.heads, self.width, places)
+        return self._workspaces[key]

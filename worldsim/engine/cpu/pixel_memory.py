@@ -89,9 +89,8 @@ class Pixels:
         pictures = np.stack([past.pictures[i] for i in places])
         theirs = [past.poses[i].tolist() for i in places]
         turned = np.array(rotation(pose))
-        turns = np.array(
-            [np.array(rotation(other)).T @ turned for other in theirs], np.float32
-        )  # mine to theirs
+        # mine to theirs
+        turns = np.array([np.array(rotation(other)).T @ turned for other in theirs], np.float32)
         steps = np.array(
             [np.array(rotation(other)).T @ (np.array(pose[:3]) - np.array(other[:3])) for other in theirs],
             np.float32,

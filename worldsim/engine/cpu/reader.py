@@ -83,9 +83,8 @@ class Reader:
         geometry = each[..., HEAD:].clone()
         geometry[..., :3] *= ASIDE
         self.found_geometry = Dense(geometry.flatten(1).t(), None)
-        self.found_rays = (
-            self.rays @ weight[:, heads * inside :].t() + reader.found.bias.detach()
-        )  # (P, width)
+        # (P, width)
+        self.found_rays = self.rays @ weight[:, heads * inside :].t() + reader.found.bias.detach()
         self._workspaces: dict[int, _Workspace] = {}
         width = reader.found.out_features
         join = reader.join.weight.detach()[:, :, 0, 0].unflatten(1, (width, parts))  # pixel_unshuffle's order

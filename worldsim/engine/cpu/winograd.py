@@ -71,7 +71,7 @@ class Conv3x3:
         self.before = torch.kron(b, b).to(products).contiguous()  # (k k, k k)
         self.after = torch.kron(a, a).to(products).contiguous()  # (m m, k k)
         self.bias = bias.detach().float().clone()
-        self._rooms: dict[int, _Room] = {}
+        self._workspaces: dict[int, _Workspace] = {}
 
     @classmethod
     def of(cls, layer: nn.Module, grid: tuple[int, int], products: torch.dtype = torch.float32) -> Conv3x3:
@@ -84,9 +84,9 @@ class Conv3x3:
 
     def __call__(self, x: Tensor, silu: bool = False) -> Tensor:
         """The convolution of x (N, h, w, C), or of its SiLU."""
-        room = self._rooms.get(len(x)) or _Room(self, len(x))
+        room = self._workspaces.get(len(x)) or _Workspace(self, len(x))
         if len(x) <= KEPT:
-            self._rooms[len(x)] = room
+            self._workspaces[len(x)] = room
         if silu:
             torch.ops.aten.silu.out(x, out=room.inside)
         else:
@@ -99,7 +99,7 @@ class Conv3x3:
         return room.result
 
 
-class _Room:
+class _Workspace:
     """What a convolution of n pictures writes, allocated once, and the views of it."""
 
     def __init__(self, conv: Conv3x3, n: int) -> None:

@@ -48,7 +48,7 @@ DRIFT_GROWTH = 0.6
 """What is lost from one correction to the next, over what was lost before."""
 HEIGHT_PRIOR_SCALE = 0.1
 """What else is lost in height where steps are missed, over all that is."""
-SEEN = 0.15
+LEAST_OVERLAP = 0.15
 """Share of the pixels that earlier frames have to show."""
 STEP_MARGIN = 0.7
 """How much less a step up or down has to differ to be believed."""
@@ -157,7 +157,7 @@ class _Camera:
                 began = np.array(pose[:MOVES])
             error, shown, curve, slope = look(pose)
             for _ in range(rounds):
-                if shown < SEEN:
+                if shown < LEAST_OVERLAP:
                     return None
                 noise = NOISE * max(error, MIN_RESIDUAL) ** 2
                 pull = self.prior @ (np.array(pose[:MOVES]) - began)

@@ -163,9 +163,8 @@ class ArVae(nn.Module):
         """Attention of T frames (B T, heads, L + P, head), to themselves and the tokens of those before them."""
         back, n = self.config.window - 1, self.config.tokens
         turn = self._turn(torch.arange(t, device=device))
-        before = torch.arange(t, device=device)[:, None] >= torch.arange(
-            back, 0, -1, device=device
-        )  # (T, back)
+        # (T, back)
+        before = torch.arange(t, device=device)[:, None] >= torch.arange(back, 0, -1, device=device)
         each = torch.ones(t, n + self.side**2, dtype=torch.bool, device=device)
         mask = torch.cat([before.repeat_interleave(n, 1), each], 1).repeat(b, 1)[:, None, None]
 

@@ -142,9 +142,8 @@ class CausalDiT(nn.Module):
             x = x.view(b, heads, 2, length, s, head)
             clean = F.pad(x[:, :, 0], (0, 0, 0, 0, w, 0))  # (B, heads, w + L, S, head)
             parts = [clean[:, :, i : i + length] for i in range(w + 1)]
-            return (
-                torch.cat([*parts, x[:, :, 1]], 3).transpose(1, 2).flatten(0, 1)
-            )  # (B L, heads, (w + 2) S, head)
+            # (B L, heads, (w + 2) S, head)
+            return torch.cat([*parts, x[:, :, 1]], 3).transpose(1, 2).flatten(0, 1)
 
         mine = (
             q.view(b, heads, 2, length, s, head)

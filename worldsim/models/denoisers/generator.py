@@ -21,8 +21,8 @@ from worldsim.config import GeneratorConfig
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.denoisers.layers import Cache, rotary, rotate
 
-SEEN = 4
-"""Channels of a pixel of evidence: red, green, blue in [-1, 1], and the mark of where it comes from, 0 for nothing."""
+EVIDENCE_CHANNELS = 4
+"""Channels E of a pixel of evidence: red, green, blue in [-1, 1], and the mark of its source, 0 for nothing."""
 MODULATIONS = 6  # scale, shift and gate of attention and of the perceptron
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -91,7 +91,7 @@ class Generator(nn.Module):
         self.window, self.patch, self.heads = config.window, config.patch, config.heads
         width, p, self.stem = config.width, config.patch, config.stem
         self.tokens = (grid[0] // p) * (grid[1] // p)
-        pixels = SEEN * DOWNSAMPLING**2
+        pixels = EVIDENCE_CHANNELS * DOWNSAMPLING**2
         if config.stem:
             c = config.stem
             self.latents_in = nn.Conv2d(channels, c, 3, padding=1)
@@ -118,9 +118,9 @@ class Generator(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def tokens_of(self, z: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Latents (B, T, C, h, w) and evidence (B, T, SEEN, H, W) to tokens (B, T, S, width) and the stem's maps."""
+        """Latents (B, T, C, h, w) and evidence (B, T, E, H, W) to tokens (B, T, S, width) and the stem's maps."""
         b, t = z.shape[:2]
-        features = F.pixel_unshuffle(evidence.flatten(0, 1), DOWNSAMPLING)  # (B T, SEEN 64, h, w)
+        features = F.pixel_unshuffle(evidence.flatten(0, 1), DOWNSAMPLING)  # (B T, 64 E, h, w)
         x, maps = z.flatten(0, 1), None
         if self.stem:
             x = self.latents_in(x) + self.evidence_in(features)
@@ -161,7 +161,7 @@ class Generator(nn.Module):
         """Clean latents of every frame of clips, each seeing the frames up to it and no more than ``window`` before it.
 
         Args:
-            z: (B, T, C, h, w); level: (B, T) in [0, 1], 0 clean; control: (B, T, K); evidence: (B, T, SEEN, H, W).
+            z: (B, T, C, h, w); level: (B, T) in [0, 1], 0 clean; control: (B, T, K); evidence: (B, T, E, H, W).
             stride: (B, T), the step size of a few-step sampler, 0 for an infinitesimal one.
         """
         t, s = z.shape[1], self.tokens
@@ -223,5 +223,5 @@ class Generator(nn.Module):
         """Add true frames (B, n, C, h, w), the first of index ``frame``, to the context, clean and without evidence."""
         n = z.shape[1]
         if n:
-            blank = z.new_zeros(len(z), n, SEEN, *(DOWNSAMPLING * side for side in z.shape[3:]))
+            blank = z.new_zeros(len(z), n, EVIDENCE_CHANNELS, *(DOWNSAMPLING * side for side in z.shape[3:]))
             self.extend(z, z.new_zeros(len(z), n), control, blank, cache, frame, commit=n)

@@ -28,8 +28,17 @@ def encode(path: str, fps: int, ticks: Iterator[Tick]) -> None:
         write(path, fps, (compose(tick, names) for tick in chain([first], ticks)))
 
 
-def write(path: str, fps: int, pictures: Iterable[np.ndarray]) -> None:
-    """Write pictures, uint8 (H, W, 3) with even sides, as H.264 in yuv420p, which every player plays.
+def write(
+    path: str,
+    fps: int,
+    pictures: Iterable[np.ndarray],
+    pixels: str = "yuv420p",
+    **options: str,
+) -> None:
+    """Write pictures, uint8 (H, W, 3) with even sides, as H.264; in yuv420p, which every player plays, unless asked.
+
+    Args:
+        options: of x264, crf 18 and veryfast where there are none. One thread: their number changes the file.
 
     Raises:
         OSError: the file can not be written (PyAV's errors are of this kind).
@@ -41,11 +50,13 @@ def write(path: str, fps: int, pictures: Iterable[np.ndarray]) -> None:
     with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "18", "preset": "veryfast"}
+        stream.pix_fmt = pixels
+        stream.options = dict(options or {"crf": "18", "preset": "veryfast"})
         stream.codec_context.thread_count = 1
         for picture in chain([first], rest):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
+            )
         container.mux(stream.encode(None))
 
 

@@ -34,9 +34,8 @@ def relevant_views(
         chosen.append(best)
         picked = viewpoints.gather(1, best[..., None].expand(-1, -1, viewpoints.shape[-1]))
         cost = cost + CROWDING * torch.exp(-viewpoint_distance(viewpoints, picked) / REACH)
-        cost = cost.scatter(
-            1, best, torch.inf
-        )  # none is chosen twice, not even when only invalid ones are left
+        # none is chosen twice, not even when only invalid ones are left
+        cost = cost.scatter(1, best, torch.inf)
     indices = torch.cat(chosen[::-1], 1)
     return indices, valid.gather(1, indices)
 
