@@ -15,7 +15,7 @@ import numpy as np
 
 from envs.actions import spec
 from envs.episodes import limits
-from envs.episodes.format import POSE, action_to_json, file_name
+from envs.episodes.format import POSE, EpisodeError, action_to_json, file_name
 from envs.episodes.sealer import Sealer
 from envs.episodes.sealing import seal_partials
 from envs.episodes.writer import EpisodeWriter
@@ -129,7 +129,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._writer is not None:
             try:
                 self._writer.add(action, *self._now, float(reward), terminated, truncated)
-            except OSError:
+            except (OSError, EpisodeError):
                 self._writer = None  # its folder stays and is sealed at the next start
                 raise
             if terminated or truncated:
