@@ -98,7 +98,7 @@ def _opened(folder: str, files: dict[str, addresses.Entry]) -> Iterator[tuple[st
 def _of_one_size(found: list[Episode], folder: str, size: int | None) -> list[Episode]:
     """Those of ``size`` pixels each way, where there are some, else of the size that most have."""
     sizes = Counter(int(episode.meta["size"]) for episode in found)
-    kept = size if size in sizes else max(sizes, key=lambda each: (sizes[each], each))
+    kept = size if size is not None and size in sizes else max(sizes, key=lambda each: (sizes[each], each))
     if len(sizes) > 1:
         count = f"{len(found) - sizes[kept]} of {len(found)} episodes in {folder} left out"
         print(f"{count}: their pictures have not {kept} pixels each way", file=sys.stderr)
