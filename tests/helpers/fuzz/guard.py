@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 SECONDS, MEMORY = 5.0, 1024.0
-"""What one case may take: seconds of processor time (the machine may have other work), and MiB beyond what there was."""
+"""What one case may take: seconds of processor time (the machine may have other work), and MiB on top of what was."""
 RUN = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn", "socket.connect")
 CHANGE = (
     "os.remove",
