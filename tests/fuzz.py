@@ -1,7 +1,7 @@
 """Fuzz all that is read: python -m tests.fuzz episodes=10000 checkpoints=2000 partials=2000 sources=2000 seed=0
 
 Each case is one mutated file or folder beside good ones, through every door that reads it. A fault is an exception that
-is not the project's, more than 5 s of processor time, more than 1 GiB, something written outside the folder, something run,
+is not the project's, more than 5 s of processor time, more than 1 GiB, something written outside, something run,
 or a good neighbour lost. The same seed and number is the same case: worker=KIND only=NUMBER runs one. Exit code 1 where
 a fault is.
 """
