@@ -32,6 +32,7 @@ from worldsim.session.bookmarks import MOST
 from worldsim.session.processes import environment
 
 ROOT = Path(__file__).parents[1]
+WAIT = 600  # seconds for a frame: the machine may have other work, and `longest` tells
 KEYS = [
     "forward",
     "back",
@@ -131,7 +132,7 @@ class Player(threading.Thread):
     def _play(self, line: Any) -> None:
         number, marks, last, then = 0, 0, time.monotonic(), time.monotonic()
         while not self.stopping.is_set():
-            got = line.recv(timeout=120)
+            got = line.recv(timeout=WAIT)
             if isinstance(got, str):
                 told = json.loads(got)
                 if told["type"] == "welcome":

@@ -167,7 +167,7 @@ def _scores(
     """What was asked for, printed as it is known; the frames of one walk that are looked at are added to ``drawn``."""
 
     def held_out(folder: str) -> list[Episode]:
-        episodes = open_episodes(folder)
+        episodes = open_episodes(folder, source.size)
         if source.loaded is not None:
             action_spec = source.loaded.action_spec
             check_same(action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)

@@ -51,21 +51,30 @@ def stack_actions(
     """T raw actions as arrays ``prefix`` (Box) or ``prefix.FIELD`` (Dict), each (T, *field shape).
 
     Raises:
-        EpisodeError: an action lacks a field of the spec or has another shape.
+        EpisodeError: an action lacks a field of the spec, has another number of values, or fractions where it has none.
     """
     arrays = {}
     for field in spec["fields"]:
         name, dtype, shape = field["name"], _dtype(field), tuple(field.get("shape", ()))
         try:
-            values = [np.asarray(a[name] if name else a, dtype) for a in actions]
-            arrays[_key(prefix, name)] = (
-                np.stack(values).reshape(-1, *shape) if values else np.zeros((0, *shape), dtype)
-            )
+            values = [_whole(a[name] if name else a, dtype).reshape(shape) for a in actions]
+            arrays[_key(prefix, name)] = np.stack(values) if values else np.zeros((0, *shape), dtype)
         except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EpisodeError(
                 f"an action does not fit field {name!r} of {spec['family']}: {error!r}"
             ) from None
     return arrays
+
+
+def check_action(action: Any, spec: Mapping[str, Any]) -> None:
+    """Whether a raw action is one of this action language.
+
+    Raises:
+        EpisodeError: it is not.
+    """
+    arrays = stack_actions([action], spec)
+    for field in spec["fields"]:
+        _check_actions(arrays, "action", field, 1)
 
 
 def take_action(
@@ -144,6 +153,16 @@ def _check_actions(
             raise EpisodeError(f"expected choices of {n} in {name}, found others")
     elif array.dtype != _dtype(field):
         raise EpisodeError(f"expected {_dtype(field)} in {name}, found {array.dtype}")
+    elif not np.isfinite(array).all():
+        raise EpisodeError(f"expected finite numbers in {name}, found others")
+
+
+def _whole(value: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    """As an array of this type, which must not cost a fraction of it."""
+    found = np.asarray(value, dtype)
+    if dtype.kind in "iu" and not isinstance(value, int) and not np.array_equal(found, value):
+        raise ValueError(f"{value} is not whole")
+    return found
 
 
 def _key(prefix: str, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -15,12 +16,13 @@ import numpy as np
 
 from envs.actions import spec
 from envs.episodes import limits
-from envs.episodes.format import POSE, action_to_json, file_name
+from envs.episodes.format import POSE, EpisodeError, action_to_json, file_name
 from envs.episodes.sealer import Sealer
 from envs.episodes.sealing import seal_partials
 from envs.episodes.writer import EpisodeWriter
 
 KEPT = limits.MIB  # bytes of actions before a recording that are in memory; more are in a temporary file
+ACTIONS = 1024 * limits.MIB  # bytes of them in a state that was kept
 
 
 class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -129,7 +131,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._writer is not None:
             try:
                 self._writer.add(action, *self._now, float(reward), terminated, truncated)
-            except OSError:
+            except (OSError, EpisodeError):
                 self._writer = None  # its folder stays and is sealed at the next start
                 raise
             if terminated or truncated:
@@ -143,7 +145,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         """The world's state, and the seed and actions that led there: a recording begun later needs them."""
         state: dict[str, np.ndarray] = self.unwrapped.save_state()  # type: ignore[attr-defined]
         beginning = json.dumps({"seed": self._seed, "options": _jsonable(self._options)}).encode()
-        since = self._since_reset.to_bytes()
+        since = zlib.compress(self._since_reset.to_bytes(), 1)  # a twentieth: states are kept by the dozen
         ours = {"recorder/reset": beginning, "recorder/actions": since}
         return state | {name: np.frombuffer(data, np.uint8) for name, data in ours.items()}
 
@@ -158,7 +160,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         if not isinstance(beginning, dict) or not isinstance(beginning.get("seed"), int):
             raise ValueError("expected a state that a recorder kept, with the seed of its world")
         since = _Actions()
-        since.take(state["recorder/actions"].tobytes())
+        since.take(_unpacked(state["recorder/actions"].tobytes()))
         world = {name: array for name, array in state.items() if not name.startswith("recorder/")}
         observation, info = self.unwrapped.load_state(world)  # type: ignore[attr-defined]
         self.stop()
@@ -234,6 +236,24 @@ class _Actions:
         while line := self._file.readline():
             yield json.loads(line)
         self._file.seek(0, 2)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The actions in a state; one from before has them as they are, lines of JSON.
+
+    Raises:
+        ValueError: they are damaged, or too many.
+    """
+    if not data.startswith(b"\x78"):
+        return data
+    unpacking = zlib.decompressobj()
+    try:
+        found = unpacking.decompress(data, ACTIONS)
+    except zlib.error as error:
+        raise ValueError(f"the actions of this state are damaged: {error}") from None
+    if not unpacking.eof:
+        raise ValueError(f"expected at most {ACTIONS >> 20} MiB of actions in a state, whole")
+    return found
 
 
 def _view(observation: Any, info: Mapping[str, Any]) -> tuple[np.ndarray, Any]:

@@ -19,10 +19,12 @@ from envs.episodes.format import (
     ALIGNMENT,
     FORMAT,
     META,
+    POSE,
     PRELUDE_LINES,
     STEP_LINES,
     EpisodeError,
     action_to_json,
+    check_action,
     frame_name,
 )
 from envs.episodes.sealing import FULL, PARTIAL, disk_full, fcntl, lock, seal
@@ -53,6 +55,7 @@ class EpisodeWriter:
         self.path = Path(directory) / f"{name}.zip"
         self.folder = Path(directory) / f"{name}{PARTIAL}"
         self.frames = 0
+        self._shape: tuple[int, ...] | None = None
         self._lines: TextIO | None = None
         try:
             check_spec(meta.get("action_spec"))
@@ -60,6 +63,7 @@ class EpisodeWriter:
             raise EpisodeError(
                 f"the meta of {name} {error}; envs.actions.spec makes an action_spec"
             ) from None
+        self._spec = meta["action_spec"]
         if self.path.exists():
             raise EpisodeError(f"{self.path} is there already; choose another name or folder")
         Path(directory).mkdir(parents=True, exist_ok=True)
@@ -93,9 +97,15 @@ class EpisodeWriter:
         terminated: bool = False,
         truncated: bool = False,
     ) -> None:
-        """One step: the raw action, and the frame (H, W, 3) uint8 and pose (5,) that it led to."""
+        """One step: the raw action, and the frame (H, W, 3) uint8 and pose (5,) that it led to.
+
+        Raises:
+            EpisodeError: the action is none of ``action_spec``, the frame no picture of the first one's size, or the
+                pose not five finite numbers; nothing is added.
+        """
         if not self.frames:
             raise EpisodeError(f"{self.folder.name} has no first frame yet; call first() before add()")
+        check_action(action, self._spec)
         line = {
             "action": action_to_json(action),
             "pose": _floats(pose),
@@ -140,13 +150,15 @@ class EpisodeWriter:
             )
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise EpisodeError(f"expected a frame of uint8 (H, W, 3), found {frame.dtype} {frame.shape}")
+        if self._shape not in (None, frame.shape):
+            raise EpisodeError(f"expected a frame {self._shape} as the first one is, found {frame.shape}")
         png = io.BytesIO()
         Image.fromarray(frame).save(png, "PNG", compress_level=1)
         with self._disk():
             self._lines.write(json.dumps(line) + "\n")
             self._lines.flush()
             _write_whole(self.folder / frame_name(self.frames), png.getvalue())
-        self.frames += 1
+        self.frames, self._shape = self.frames + 1, frame.shape
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
@@ -167,4 +179,9 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _floats(pose: Sequence[float] | np.ndarray | None) -> list[float] | None:
-    return None if pose is None else [float(v) for v in pose]
+    if pose is None:
+        return None
+    found = np.asarray(pose, np.float64)
+    if found.shape != (POSE,) or not np.isfinite(found).all():
+        raise EpisodeError(f"expected a pose of {POSE} finite numbers (x, y, z, yaw, pitch), found {pose}")
+    return [float(v) for v in found]

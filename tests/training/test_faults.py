@@ -21,14 +21,14 @@ from training.convert.__main__ import main as convert
 from training.data.episodes import DataError, long_enough, open_both, open_episodes
 
 
-def _episode(folder: Path, name: str = "first", poses: bool = True) -> Path:
-    meta = {"family": "dmlab", "size": 16, "seed": 0, "env_id": "tests/World-v0", "fov": 90.0}
+def _episode(folder: Path, name: str = "first", poses: bool = True, size: int = 16) -> Path:
+    meta = {"family": "dmlab", "size": size, "seed": 0, "env_id": "tests/World-v0", "fov": 90.0}
     writer = EpisodeWriter(folder, name, {**meta, "action_spec": spec(space("dmlab"), "dmlab")})
     noise = np.random.default_rng(0)
     forward = np.array([0, 0, 0, 1, 0, 0, 0], np.int32)
-    writer.first(noise.integers(0, 255, (16, 16, 3), np.uint8), np.zeros(5) if poses else None)
+    writer.first(noise.integers(0, 255, (size, size, 3), np.uint8), np.zeros(5) if poses else None)
     for _ in range(3):
-        frame = noise.integers(0, 255, (16, 16, 3), np.uint8)
+        frame = noise.integers(0, 255, (size, size, 3), np.uint8)
         writer.add(forward, frame, np.zeros(5) if poses else None)
     return writer.seal()
 
@@ -94,6 +94,26 @@ def test_episodes_without_poses_are_left_out_where_others_have_them(
         _episode(folder, name, poses)
     assert [e.path.stem for e in open_episodes(folder)] == ["a", "c"]
     assert "1 of 3 episodes" in capsys.readouterr().err
+
+
+def test_of_recordings_of_two_sizes_the_fewer_are_left_out_or_those_that_the_model_does_not_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    for name, size in (("a", 16), ("b", 24), ("c", 16)):
+        _episode(folder, name, size=size)
+    assert [e.path.stem for e in open_episodes(folder)] == ["a", "c"]
+    told = f"1 of 3 episodes in {folder} left out: their pictures have not 16 pixels each way"
+    assert told in capsys.readouterr().err
+    known, held_out = open_both(str(folder), "", size=24)
+    assert [e.path.stem for e in (*known, *held_out)] == ["b", "b"]
+    with pytest.raises(DataError, match="expected pictures of 32 pixels each way"):
+        open_both(str(folder), "", size=32)
+    _episode(tmp_path / "others", "d", size=24)
+    with pytest.raises(DataError, match="others: expected pictures of 16 pixels each way, as in"):
+        open_both(str(folder), str(tmp_path / "others"))
+    _episode(tmp_path / "others", "e")
+    assert [e.path.stem for e in open_both(str(folder), str(tmp_path / "others"))[1]] == ["e"]
 
 
 def test_a_full_disk_ends_a_conversion_in_one_sentence_and_it_goes_on_after(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,17 @@ import numpy as np
 from envs.episodes.episode import Episode
 from worldsim.actions import space_from_spec
 
+NOTE = ".minari-writing"
+"""File of the folder while an episode is added to a data set: which one, and its metadata before (null: a new one)."""
+METADATA, PICTURES = "data/metadata.json", "data/main_data.hdf5"
+
 
 class MinariMissing(ValueError):
     """The library is not installed."""
+
+
+class MinariDamaged(ValueError):
+    """A data set that a run left behind which was killed while it wrote, and that cannot be read any more."""
 
 
 def write(episode: Episode, folder: Path, name: str) -> Path:
@@ -30,8 +40,11 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     Args:
         name: of the episode, kept in its infos.
 
+    What a run that was killed here left half written is taken back first.
+
     Raises:
         MinariMissing: the library is not installed.
+        MinariDamaged: what was left cannot be read.
     """
     try:
         import minari
@@ -56,7 +69,7 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
     )
     made = f"worldsim/{re.sub(r'[^A-Za-z0-9_.-]+', '-', family)}-{size}-v0"
     pov = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
-    with _below(folder):
+    with _below(folder), _whole(folder, made):
         if (folder / made).is_dir():
             before = minari.load_dataset(made)
             if _newest(before) != name:  # else it was written whole by a run that was then interrupted
@@ -74,6 +87,44 @@ def write(episode: Episode, folder: Path, name: str) -> Path:
                 jpeg_encoding=False,
             )
     return folder / made
+
+
+@contextmanager
+def _whole(folder: Path, made: str) -> Iterator[None]:
+    """Add to the data set ``made`` below ``folder`` whole or not at all: after a kill the next time undoes the half."""
+    note, metadata = folder / NOTE, folder / made / METADATA
+    if note.exists():
+        _take_back(folder, **json.loads(note.read_text()))
+        note.unlink()
+    new = note.with_name(f"{NOTE}.new")
+    new.write_text(json.dumps({"made": made, "before": metadata.read_text() if metadata.exists() else None}))
+    new.replace(note)
+    yield
+    note.unlink()
+
+
+def _take_back(folder: Path, made: str, before: str | None) -> None:
+    import h5py
+
+    data = folder / made
+    if before is None:  # it held nothing yet
+        shutil.rmtree(data, ignore_errors=True)
+        if data.parent.is_dir() and not any(path.is_dir() for path in data.parent.iterdir()):
+            shutil.rmtree(data.parent)
+        return
+    (data / METADATA).write_text(before)
+    kept = {f"episode_{i}" for i in range(json.loads(before)["total_episodes"])}
+    try:
+        with h5py.File(data / PICTURES, "a") as file:
+            if missing := kept - set(file):
+                raise OSError(f"{len(missing)} of {len(kept)} episodes are missing")
+            for name in set(file) - kept:
+                del file[name]
+    except (OSError, RuntimeError) as error:
+        raise MinariDamaged(
+            f"{data} was left half written by a run that was killed ({error}); remove it and {folder / '.done'}, "
+            "and convert again"
+        ) from None
 
 
 def _newest(dataset: Any) -> str | None:

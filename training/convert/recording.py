@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs import actions
 from envs.adapters.picture import square
-from envs.episodes.episode import EpisodeWriter
+from envs.episodes.episode import EpisodeError, EpisodeWriter
 from envs.episodes.limits import DAMAGE, MIB, SIDE
 from envs.episodes.sealing import in_use
 from training.loop.cluster import Held
@@ -79,9 +79,13 @@ class Recording:
             shutil.rmtree(leftover)
         poses: Sequence[Any] = self.poses if self.poses is not None else [None] * len(self.frames)
         with closing(EpisodeWriter(folder, name, meta)) as writer:
-            writer.first(self.frames[0], poses[0])
-            for move, frame, pose in zip(self.moves, self.frames[1:], poses[1:], strict=True):
-                writer.add(move, frame, pose)
+            try:
+                writer.first(self.frames[0], poses[0])
+                for move, frame, pose in zip(self.moves, self.frames[1:], poses[1:], strict=True):
+                    writer.add(move, frame, pose)
+            except EpisodeError:
+                writer.discard()  # a bad source leaves nothing behind that looks like a recording
+                raise
             return writer.seal()
 
 

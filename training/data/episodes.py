@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -36,15 +37,18 @@ class DataError(ValueError):
     """A data folder that cannot be trained on."""
 
 
-def open_episodes(folder: str | Path) -> list[Episode]:
+def open_episodes(folder: str | Path, size: int | None = None) -> list[Episode]:
     """Every sealed episode of a folder, here or in a store, by name; all of one world, size and action language.
+
+    Of recordings of several sizes those of ``size`` pixels are kept, else those of the size that most of them have (of
+    two the larger), and the others left out with a count on stderr.
 
     What the folder's index has (:mod:`training.data.index`) was read when the index was made, and is opened when it is
     read from. Every other file is read once (of one in a store its meta.json): one that is damaged or no whole episode
     is left out, with a count on stderr. Where some episodes tell poses and others do not, so are the others.
 
     Raises:
-        DataError: no folder, no episode in it, or episodes of different sizes or worlds.
+        DataError: no folder, no episode in it, or episodes of different worlds.
         ActionSpecMismatch: episodes of different action languages.
         StoreError, SectionLost: the store cannot be spoken to.
     """
@@ -65,7 +69,8 @@ def open_episodes(folder: str | Path) -> list[Episode]:
         print(f"{count}, the first because {bad[0]}", file=sys.stderr)
     if not found:
         raise DataError(f"no episode (*.zip) in {folder}; make some with `worldsim collect out={folder}`")
-    return _alike(sorted(found, key=lambda episode: episode.path.name), name)
+    ordered = sorted(found, key=lambda episode: episode.path.name)
+    return _alike(_of_one_size(ordered, name, size), name)
 
 
 def _opened(folder: str, files: dict[str, addresses.Entry]) -> Iterator[tuple[str, Episode | Exception]]:
@@ -90,11 +95,21 @@ def _opened(folder: str, files: dict[str, addresses.Entry]) -> Iterator[tuple[st
         yield from zip(files, pool.map(opened, files), strict=True)
 
 
+def _of_one_size(found: list[Episode], folder: str, size: int | None) -> list[Episode]:
+    """Those of ``size`` pixels each way, where there are some, else of the size that most have."""
+    sizes = Counter(int(episode.meta["size"]) for episode in found)
+    kept = size if size is not None and size in sizes else max(sizes, key=lambda each: (sizes[each], each))
+    if len(sizes) > 1:
+        count = f"{len(found) - sizes[kept]} of {len(found)} episodes in {folder} left out"
+        print(f"{count}: their pictures have not {kept} pixels each way", file=sys.stderr)
+    return [episode for episode in found if episode.meta["size"] == kept]
+
+
 def _alike(found: list[Episode], folder: str) -> list[Episode]:
     """Those that tell poses, where some do, all of one world.
 
     Raises:
-        DataError, ActionSpecMismatch: they are not of one world, size and action language.
+        DataError, ActionSpecMismatch: they are not of one world and action language.
     """
     episodes = [episode for episode in found if episode.posed] or found
     if len(episodes) < len(found):
@@ -108,7 +123,7 @@ def _alike(found: list[Episode], folder: str) -> list[Episode]:
             addresses.join(folder, "the first episode"),
             "a later one",
         )
-        for key in ("size", "env_id", "fov"):
+        for key in ("env_id", "fov"):
             if episode.meta[key] != first[key]:
                 raise DataError(f"{folder} mixes episodes of {key} {first[key]} and {episode.meta[key]}")
     return episodes
@@ -121,21 +136,24 @@ def open_both(data: str, held_out: str, size: int | None = None) -> tuple[list[E
         size: side of the pictures that the model which is trained on already takes; None where there is none yet.
 
     Raises:
-        DataError: as :func:`open_episodes`, or pictures of another size.
+        DataError: as :func:`open_episodes`, or pictures of another size, of the model or in the two folders.
         ActionSpecMismatch: the two folders are of worlds with other actions.
     """
-    episodes = open_episodes(data)
-    if size is not None and (found := episodes[0].meta["size"]) != size:
-        raise DataError(
-            f"{data}: expected pictures of {size} pixels each way, which this model was trained on, found {found}; "
-            f"record with size={size}"
-        )
+    episodes = _of_size(data, size, "which this model was trained on")
     if not held_out:
         few = max(1, len(episodes) // 20)
         return episodes[:-few] or episodes, episodes[-few:]
-    others = open_episodes(held_out)
+    others = _of_size(held_out, episodes[0].meta["size"], f"as in {data}")
     check_same(episodes[0].meta["action_spec"], others[0].meta["action_spec"], data, held_out)
     return episodes, others
+
+
+def _of_size(folder: str, size: int | None, why: str) -> list[Episode]:
+    episodes = open_episodes(folder, size)
+    if size not in (None, found := episodes[0].meta["size"]):
+        expected = f"{folder}: expected pictures of {size} pixels each way, {why}, found {found}"
+        raise DataError(f"{expected}; record with size={size}")
+    return episodes
 
 
 def long_enough(

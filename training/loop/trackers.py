@@ -66,7 +66,8 @@ def open_writer(config: LoopConfig, accelerator: Accelerator, step: int) -> Writ
         return None
     out = Path(config.out)
     if config.tracker == TENSORBOARD:
-        return SummaryWriter(str(out / "tensorboard"), purge_step=step or None)  # type: ignore[no-any-return]
+        # What an earlier start wrote from this step on is trained again: from 0 where it was killed before a save.
+        return SummaryWriter(str(out / "tensorboard"), purge_step=step)  # type: ignore[no-any-return]
     out.mkdir(parents=True, exist_ok=True)
     run = hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
     starts: dict[str, Any] = {

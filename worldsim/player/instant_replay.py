@@ -29,6 +29,7 @@ class InstantReplay:
         self._ticks: deque[Tick] = deque(maxlen=SECONDS * rate)
         self._savers: list[threading.Thread] = []
         self._begun: set[Path] = set()
+        self._dropped = False
 
     def add(self, tick: Tick) -> None:
         """Remember one tick."""
@@ -60,6 +61,11 @@ class InstantReplay:
         for saver in self._savers:
             saver.join()
 
+    def drop(self) -> None:
+        """Give up what was begun: what is saved goes with its folder now."""
+        self._dropped = True
+        self.wait()
+
     def _write(self, path: Path, ticks: list[Tick]) -> None:
         newest = [t for t in ticks if t.started >= ticks[-1].started - SECONDS]
         seconds = newest[-1].started - newest[0].started
@@ -67,9 +73,12 @@ class InstantReplay:
         try:
             video = VideoWriter(path, min(MOST_FRAMES_A_SECOND, max(1, rate)))
             for tick in newest:
+                if self._dropped:
+                    break
                 video.add(tick)
             video.close()
         except OSError as error:
             self._tell(str(error))
         else:
-            self._tell(f"saved {path}")
+            if not self._dropped:
+                self._tell(f"saved {path}")

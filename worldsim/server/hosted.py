@@ -155,7 +155,6 @@ class HostedSession:
         self._publisher.stop()
         self._stepper.stop()
         try:
-            self._replay.wait()
             if self._game.session.bookmarks is not None:
                 self._game.session.bookmarks.wait()
             self._game.session.close()
@@ -165,6 +164,7 @@ class HostedSession:
             for viewer in list(self._viewers):
                 viewer.tell({"type": "ended", "reason": reason})
                 viewer.close(reason)
+            self._replay.drop()
             self._clips.cleanup()
 
     def _do(self, name: str) -> None:

@@ -87,6 +87,8 @@ def serve(make_game: Callable[[], object], address: Address, most: int, say: Cal
             proxy_headers=False,
         )
         say(f"play at {url('http', address.host, listening, token)}  (Ctrl-C ends it)")
+        for name in address.names:
+            say(f"through a proxy with TLS at https://{name}/?token={token}")
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         sessions.close()

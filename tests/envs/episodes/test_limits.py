@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
 from envs import actions
@@ -166,6 +167,35 @@ def test_an_episode_without_checksums_is_read_as_before(tmp_path: Path) -> None:
 
 def test_an_episode_that_was_compressed_later_is_read(tmp_path: Path) -> None:
     Episode(_changed(_episode(tmp_path), zipfile.ZIP_DEFLATED)).verify()
+
+
+WHOLE = {"family": "mine", "fields": [{"name": "", "kind": "discrete", "n": 4}]}
+PAIR = actions.spec(spaces.Box(-1.0, 1.0, (2,), np.float32), "mine")
+PICTURE = np.zeros((24, 24, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("spec", "step"),
+    [
+        *((WHOLE, (action, PICTURE)) for action in (4, 1.5, "a", None, [0, 0, 0], {"": 1}, float("nan"))),
+        *((PAIR, (action, PICTURE)) for action in ([0, 0, 0], 0.5, [[0.0, "a"]], [0, np.inf])),
+        *((WHOLE, (0, frame)) for frame in (PICTURE[:16], PICTURE / 255, PICTURE[..., 0])),
+        *((WHOLE, (0, PICTURE, pose)) for pose in ([0, 0, 0], [0, 0, 0, 0, float("nan")])),
+    ],
+)
+def test_a_step_that_does_not_fit_is_refused_when_it_is_added_and_the_others_are_kept(
+    tmp_path: Path, spec: dict[str, Any], step: tuple[Any, ...]
+) -> None:
+    writer = EpisodeWriter(tmp_path, "own", {"action_spec": spec})
+    good = np.array([1]) if spec is WHOLE else np.array([0.5, -0.5])
+    writer.first(PICTURE)
+    writer.add(good, PICTURE)
+    with pytest.raises(EpisodeError, match=r"expected|does not fit"):
+        writer.add(*step)
+    writer.add(good, PICTURE)
+    with Episode(writer.seal()) as episode:
+        assert len(episode) == 3
+        np.testing.assert_array_equal(episode.action(1), good if spec is PAIR else 1)
 
 
 def test_what_meta_json_may_leave_out_is_filled_in(tmp_path: Path) -> None:

@@ -239,6 +239,54 @@ def test_minari_holds_the_frames_and_actions_without_loss(
                 np.testing.assert_array_equal(row, value)
 
 
+def _of_one_grey(folder: Path, count: int) -> None:
+    for k in range(count):
+        writer = EpisodeWriter(folder, f"e{k}", _meta("dmlab", 16))
+        for i in range(3):
+            frame = np.full((16, 16, 3), k, np.uint8)
+            writer.add(noop("dmlab"), frame) if i else writer.first(frame)
+        writer.seal()
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])  # the first two are of the first episode
+def test_a_minari_data_set_has_each_episode_once_wherever_a_run_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    minari = pytest.importorskip("minari", reason="the extra minari is not installed")
+    storage = pytest.importorskip("minari.dataset.minari_storage").MinariStorage
+    _of_one_grey(tmp_path / "mine", 3)
+    update, calls = storage.update_metadata, []
+
+    def interrupted(self: object, metadata: dict[str, Any]) -> None:
+        calls.append(metadata)
+        if len(calls) == call:  # the pictures are in their file, the count is not
+            raise KeyboardInterrupt
+        update(self, metadata)
+
+    monkeypatch.setattr(storage, "update_metadata", interrupted)
+    assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 130
+    assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 0
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "out"))
+    found = minari.load_dataset("worldsim/dmlab-16-v0").iterate_episodes()
+    assert [int(episode.observations["pov"].max()) for episode in found] == [0, 1, 2]
+
+
+def test_a_minari_data_set_that_a_kill_damaged_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("minari", reason="the extra minari is not installed")
+    _of_one_grey(tmp_path / "mine", 2)
+    assert _convert(tmp_path / "mine" / "e0.zip", tmp_path / "out", "--to", "minari") == 0
+    made = tmp_path / "out" / "worldsim" / "dmlab-16-v0"
+    before = (made / "data" / "metadata.json").read_text()
+    note = {"made": "worldsim/dmlab-16-v0", "before": before}
+    (tmp_path / "out" / ".minari-writing").write_text(json.dumps(note))
+    pictures = made / "data" / "main_data.hdf5"
+    pictures.write_bytes(pictures.read_bytes()[:1000])
+    assert _convert(tmp_path / "mine", tmp_path / "out", "--to", "minari") == 2
+    assert "dmlab-16-v0 was left half written" in capsys.readouterr().err
+
+
 def test_minari_makes_the_world_of_an_episode_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     minari = pytest.importorskip("minari", reason="the extra minari is not installed")
     pytest.importorskip("h5py", reason="the extra minari is not installed")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, on_main_process
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from training.loop import trackers
@@ -89,6 +90,22 @@ def test_tensorboard_is_what_it_was_and_none_writes_nothing(tmp_path: Path) -> N
         _trained(config, launch(config))
         assert len(list((tmp_path / tracker).glob("tensorboard/events*"))) == files
     assert LoopConfig(data="a", out="b").tracker == "tensorboard"
+
+
+@pytest.mark.parametrize("saved", [0, 3])
+def test_what_is_trained_again_after_a_kill_takes_its_place_in_the_curve(tmp_path: Path, saved: int) -> None:
+    config = _config(tmp_path)
+    accelerator = launch(config)
+    for first, last, value in ((0, 5, 1.0), (saved, 7, 2.0)):
+        writer = trackers.open_writer(config, accelerator, first)
+        assert writer is not None
+        for step in range(first, last):
+            writer.add_scalar("train/loss", value, step)
+        writer.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    points = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert points == [(step, 1.0 if step < saved else 2.0) for step in range(7)]
 
 
 def test_a_tracker_that_there_is_not_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

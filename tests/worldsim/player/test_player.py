@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from worldsim.player.stepper import Stepper
 from worldsim.player.window import HUD_HEIGHT, SIZE, Window, layout
 from worldsim.session.dreams import NO_DREAM
 from worldsim.session.session import Session
+from worldsim.session.sinks.video import VideoWriter
 from worldsim.session.tick import Tick
 
 
@@ -406,6 +408,27 @@ def test_two_clips_of_one_second_are_two_files(tmp_path: Path) -> None:
         replay.save()
     replay.wait()
     assert len(list(tmp_path.glob("worldsim-*.mp4"))) == 3 == len(set(told))
+
+
+def test_a_clip_that_is_given_up_is_not_written_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, told, written = _session(), [], list[Tick]()
+    replay, begun = InstantReplay(20, tmp_path, told.append), threading.Event()
+    replay.add(session.reset(seed=1))
+    for _ in range(300):
+        replay.add(session.step(act()))
+
+    def slow(video: VideoWriter, tick: Tick) -> None:
+        written.append(tick)
+        begun.set()
+        time.sleep(0.01)
+
+    monkeypatch.setattr(VideoWriter, "add", slow)
+    replay.save()
+    assert begun.wait(60)
+    replay.drop()
+    assert len(written) < 300 and not told and not replay.saving
 
 
 def test_a_world_that_waits_takes_no_step_without_a_key_and_one_for_each(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -16,6 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from envs.episodes.episode import Episode
 from tests.helpers.small_model import small_checkpoint
@@ -29,6 +33,8 @@ playwright = pytest.importorskip(
 ROOT = Path(__file__).parents[3]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 180.0  # seconds; a machine may be busy
+PUBLIC = "play.example"  # the name that a proxy is asked under
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP {PUBLIC} 127.0.0.1"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 pytestmark = pytest.mark.skipif(
@@ -41,10 +47,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("played")
 
 
-@pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    """Of a server in a process of its own, with a small model's dream of Blocks."""
-    words = ["--env", "minecraft", "--browser", "--port", "0", "--sessions", "16", "--seed", "3"]
+@contextlib.contextmanager
+def _served(folder: Path, *words: str) -> Iterator[str]:
+    """The address of a server in a process of its own, with a small model's dream of Blocks."""
+    words = ("--env", "minecraft", "--browser", "--port", "0", "--sessions", "16", "--seed", "3", *words)
     served = subprocess.Popen(
         [
             sys.executable,
@@ -75,9 +81,15 @@ def address(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with _served(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
         launched.close()
 
@@ -373,6 +385,8 @@ def test_a_line_that_was_cut_brings_the_same_session_back(opened: Callable[..., 
         page.keyboard.down("w")
         _moved(page, before, PLACE, 0.3)
         page.keyboard.up("w")
+        page.keyboard.down("s")
+        _held(page, "S")
         line.cut()
         _notice(page, "the connection was lost")
         there = _frame(page)
@@ -383,7 +397,7 @@ def test_a_line_that_was_cut_brings_the_same_session_back(opened: Callable[..., 
             there + 3,
         )
         assert page.evaluate("JSON.parse(sessionStorage.getItem('worldsim')).session") == session
-        page.keyboard.down("s")
+        page.keyboard.down("s")  # as a keyboard repeats it: it was held all the time
         _held(page, "S")  # it is still the player
         page.reload()
         page.wait_for_selector(".pane canvas")
@@ -401,3 +415,70 @@ def test_who_looks_on_sees_and_cannot_play(opened: Callable[..., Any]) -> None:
     other.keyboard.press("p")
     page.keyboard.press("p")
     other.wait_for_selector("button.on[data-command=pause]")
+
+
+@contextlib.contextmanager
+def _tls(address: str, certified: ssl.SSLContext) -> Iterator[int]:
+    """The port of a proxy that speaks TLS and passes everything on as it is."""
+    to = urlsplit(address)
+    loop, port = asyncio.new_event_loop(), list[int]()
+    listening, ended = threading.Event(), asyncio.Event()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # one of the two left
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(to.hostname, to.port)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    async def listen() -> None:
+        server = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=certified)
+        port.append(server.sockets[0].getsockname()[1])
+        listening.set()
+        await ended.wait()
+        server.close()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(listen(),), daemon=True)
+    thread.start()
+    assert listening.wait(PATIENCE)
+    try:
+        yield port[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(PATIENCE)
+
+
+def test_behind_a_proxy_with_tls_the_page_plays_and_another_sites_page_gets_no_socket(
+    opened: Callable[..., Any], tmp_path: Path
+) -> None:
+    trustme = pytest.importorskip("trustme", reason="trustme is not installed (the extra `test` has it)")
+    authority, certified = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(PUBLIC).configure_cert(certified)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    with _served(tmp_path, "--public-name", PUBLIC) as address, _tls(address, certified) as port:
+        token, site = urlsplit(address).query, f"https://{PUBLIC}:{port}"
+        page = opened(f"{site}/?{token}", ignore_https_errors=True)
+        before = _pose(page)
+        page.keyboard.down("w")
+        _held(page, "W")
+        _moved(page, before, PLACE, 0.3)
+        page.keyboard.up("w")
+
+        def refused(origin: str, query: str = token) -> bool:
+            line = socket.create_connection(("127.0.0.1", port))
+            asked = f"wss://{PUBLIC}:{port}/play?{query}"
+            try:
+                with connect(asked, sock=line, ssl=trusting, origin=origin, proxy=None):  # type: ignore[arg-type]
+                    return False
+            except InvalidStatus as status:
+                return bool(status.response.status_code == 403)
+
+        assert not refused(site)
+        assert refused("https://evil.example") and refused(f"https://{PUBLIC}.evil.example:{port}")
+        assert refused(site, "token=wrong")
+        page.context.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +244,22 @@ def test_a_recording_begun_after_going_back_replays(tmp_path: Path) -> None:
             observation, *_, info = world.step(action)
             frames.append(observation["pov"])
     assert np.array_equal(frames[-15:], [tick.true_frame for tick in ticks])
+
+
+def test_a_state_keeps_many_actions_in_few_bytes_and_one_from_before_is_gone_back_to(tmp_path: Path) -> None:
+    recorder = Recorder(Drum(), tmp_path, autostart=False)
+    recorder.reset(seed=1)
+    for _ in range(2000):
+        recorder.step(act(forward=1))
+    state = recorder.save_state()
+    lines = zlib.decompress(state["recorder/actions"].tobytes())
+    assert len(lines.splitlines()) == 2000 and len(lines) > 20 * state["recorder/actions"].nbytes
+    for kept in (state, state | {"recorder/actions": np.frombuffer(lines, np.uint8)}):
+        recorder.load_state(kept)
+        assert zlib.decompress(recorder.save_state()["recorder/actions"].tobytes()) == lines
+    for damaged in (state["recorder/actions"][:-9], state["recorder/actions"][[0, 2, 1, 3]]):
+        with pytest.raises(ValueError, match="actions"):
+            recorder.load_state(state | {"recorder/actions": damaged})
 
 
 @pytest.mark.parametrize("world", ["worldsim/Blocks-v0", "worldsim/LabMaze-v0"])

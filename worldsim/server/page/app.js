@@ -186,7 +186,7 @@ document.addEventListener("keydown", (event) => {
   const word = hands.word(event);
   if (word) {
     event.preventDefault();
-    if (!event.repeat) hands.press(event.code, word);
+    hands.press(event.code, word);  // repeats too: a key held over a lost connection is down again
   } else if (!event.repeat && !event.ctrlKey && COMMANDS[event.code]) command(COMMANDS[event.code]);
   else if (!event.ctrlKey && TURNS[event.code]) {
     const [dial, by] = TURNS[event.code];
