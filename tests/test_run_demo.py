@@ -318,6 +318,15 @@ def test_where_nothing_can_be_written_is_refused_before_the_run(
     assert "file" in _refused(capsys, *words, option, here / "file" / "x")
 
 
+@pytest.mark.parametrize("option", ["--report", "--video"])
+@pytest.mark.usefixtures("here")
+def test_a_folder_that_is_not_there_is_named_before_the_dream_is_loaded(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--env", "minecraft", "--headless", "--checkpoint", "nowhere", option, "runs/first/x")
+    assert "there is no folder runs/first" in _refused(capsys, *words)
+
+
 def test_help_is_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert _demo("--help") == 0
     assert "--history-from" in capsys.readouterr().out

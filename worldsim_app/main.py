@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from worldsim.cli.command import INTERRUPTED, MISTAKE
-from worldsim_app.commands import COMMANDS, Command
+from worldsim_app.commands import COMMANDS, STAGES, Command
 
 HELP = ("-h", "--help")
 EPILOG = (
@@ -76,12 +77,17 @@ def run(command: Command, path: str, words: list[str]) -> int:
 
 
 def documentation(module: str, path: str) -> str:
-    """The docstring of a module that is not imported for it, speaking of itself as ``path``."""
+    """The docstring of a module that is not imported for it, speaking of itself as ``path``, of others likewise."""
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None, module
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
     short = {of: name for name, of in import_module("training").COMMANDS.items()}
-    return text.replace(f"python -m {short.get(module, module).removesuffix('.__main__')}", path)
+    paths = {command.module: f"worldsim {name}" for name, command in COMMANDS.items()}
+    paths |= {command.module: f"worldsim train {name}" for name, command in STAGES.items()}
+    for each, called in (paths | {module: path}).items():
+        long = short.get(each, each).removesuffix(".__main__")
+        text = re.sub(rf"python -m {re.escape(long)}(?![\w.])", called, text)
+    return text
 
 
 def version() -> str:

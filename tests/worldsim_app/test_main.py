@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import run_demo
+from training import COMMANDS as modules
 from worldsim.config import addresses
 from worldsim_app import commands, play, record, replay
 from worldsim_app.commands import COMMANDS, STAGES, Command
@@ -67,6 +68,18 @@ def test_the_help_of_every_command_fits_a_screen(name: str, capsys: pytest.Captu
     assert 2 <= len(told) <= SCREEN[0]
     assert max(map(len, told)) <= SCREEN[1]
     assert "python -m training" not in told[0]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_help_calls_every_command_by_its_name_of_today(
+    stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", stage, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert f"worldsim train {stage}" in told
+    named = {each.module for each in (*COMMANDS.values(), *STAGES.values())}
+    for short in re.findall(r"python -m (training\.\w+)", told):
+        assert modules.get(short, short) not in named  # what has no name in the table keeps its own
 
 
 def test_help_lists_every_command_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:

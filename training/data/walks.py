@@ -110,7 +110,7 @@ def _stored(folder: str) -> Iterator[Shard]:
 
         yield shard, read_file(join(shard, META)).decode(), arrays
     if not names:
-        raise DataError(f"no walks in {folder}; make some with `worldsim train walks out={folder}`")
+        raise DataError(_none_in(folder))
 
 
 def send(folder: Path, address: str) -> None:
@@ -142,5 +142,9 @@ def episodes(shards: list[Walks]) -> Iterator[tuple[int, int]]:
 def _shards(folder: Path) -> list[Path]:
     shards = sorted(p for p in folder.glob("*") if (p / META).exists() and not p.name.endswith(".new"))
     if not shards:
-        raise DataError(f"no walks in {folder}; make some with `worldsim train walks out={folder}`")
+        raise DataError(_none_in(folder))
     return shards
+
+
+def _none_in(folder: Path | str) -> str:
+    return f"no walks in {folder}; make some with `worldsim train walks checkpoint=NAME out={folder}`"

@@ -179,6 +179,9 @@ def parse(words: list[str]) -> Options:
     if not 0 <= found.seed <= LARGEST_SEED:
         raise OptionError(f"expected a --seed from 0 to {LARGEST_SEED}, found {str(found.seed)[:60]}")
     _check_browser(found)
+    for name in ("video", "report"):
+        if (path := getattr(found, name)) is not None and not path.parent.is_dir():
+            raise OptionError(f"--{name} {path}: there is no folder {path.parent}; make it or name another")
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS
     asked = vars(found)

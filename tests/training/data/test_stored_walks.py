@@ -21,6 +21,15 @@ from worldsim.config import addresses
 STORE = "memory://walks"
 
 
+@pytest.mark.parametrize("folder", ["walks", STORE])
+def test_where_no_walks_are_the_command_that_makes_them_is_whole(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"`worldsim train walks checkpoint=NAME out={folder}`"):
+        walks.read(folder)
+
+
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("WORLDSIM_CACHE", str(tmp_path / "cache"))
