@@ -10,6 +10,7 @@ step size of a few-step sampler is told as shortcut models have it (Frans et al.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import cast
 
@@ -26,6 +27,9 @@ EVIDENCE_CHANNELS = 4
 MODULATIONS = 6  # scale, shift and gate of attention and of the perceptron
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+# Norms keep their few weights in fp32 beside bf16, on purpose; torch tells every player which kernel that takes.
+warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
 
 
 def embed(value: Tensor, width: int = 64) -> Tensor:
