@@ -211,7 +211,6 @@ class _Pool:
     lost: tuple[type[Exception], ...] = (BrokenProcessPool,)
 
     def __init__(self, place: Place) -> None:
-        os.environ.setdefault("NUMBA_NUM_THREADS", "1")
         self._place, self._free = place, list[ProcessPoolExecutor]()
         self._busy: dict[Future[Any], ProcessPoolExecutor] = {}
 
@@ -245,7 +244,7 @@ class _Pool:
             executor.shutdown(wait=finish, cancel_futures=True)
 
     def _executor(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _follow_first)
+        return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_worker)
 
 
 def patient(work: Callable[..., Any], *args: Any) -> Any:
@@ -258,6 +257,12 @@ def patient(work: Callable[..., Any], *args: Any) -> Any:
             if time.monotonic() > until:
                 raise
             time.sleep(0.5)
+
+
+def _begin_worker() -> None:
+    # here, not in the first process: Numba refuses to compile once its threads run and their number is set anew
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    _follow_first()
 
 
 def _follow_first() -> None:

@@ -33,7 +33,8 @@ class GenerationConfig:
     ``strided_from`` of the budget on. ``soft``: share of the rows whose context is blurred, as a dream's own is at
     first; what is asked for stays sharp. ``redrawn``: share of the rows, from the same time on, whose context the
     generator draws itself, from true frames under much noise: it is shown errors of its own, and the truth is asked
-    for (Resampling Forcing, arXiv 2512.15702)."""
+    for (Resampling Forcing, arXiv 2512.15702). ``redraws``: it does so at most as many times, one after the other, each
+    over what the last has made: errors add up as those of a long dream do."""
 
     clean: float = 0.3
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
@@ -46,13 +47,14 @@ class GenerationConfig:
     strided_from: float = 0.5
     soft: float = 0.4
     redrawn: float = 0.2
+    redraws: int = 4
 
 
 @dataclass
 class Draw:
     """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), stride (B, L), 0 where none is asked for, and how
-    much of each frame is blurred, soft (B, L). The rows with strides come first, ``strided`` of them; the last ones, as
-    many as ``start`` (R, 1) has, are drawn anew from these levels and ``other`` noise (R, L, C, h, w), where they are
+    much of each frame is blurred, soft (B, L). The rows with strides come first, ``strided`` of them; the last R ones
+    are drawn anew N times from levels ``start`` (N, R, 1) and ``other`` noise (N, R, L, C, h, w), where they are
     ``context`` (B, L)."""
 
     noise: Tensor
@@ -97,8 +99,9 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
     soft = ((uniform(b, 1) < config.soft) & context) * uniform(b, length)
     drawn = min(round(config.redrawn * b), b - rows) if strided else 0
     soft[b - drawn :] = 0
-    start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (drawn, 1), generator=random)
-    other = torch.randn((drawn, *shape[1:]), generator=random)
+    times = int(torch.randint(1, config.redraws + 1, (), generator=random))
+    start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (times, drawn, 1), generator=random)
+    other = torch.randn((times, drawn, *shape[1:]), generator=random)
     return Draw(noise, level, stride, soft, rows, context, start, other)
 
 
@@ -109,20 +112,21 @@ class Generation(nn.Module):
         super().__init__()
         self.generator, self.config = generator, config
 
-    def forward(self, clips: GeneratorClips, d: Draw) -> dict[str, Tensor]:
-        """Losses of one batch.
+    def forward(self, clips: GeneratorClips, d: Draw, own: Tensor | None = None) -> dict[str, Tensor]:
+        """Losses of one batch; ``own``: its last rows (R, L, C, h, w) as :meth:`redrawn` has them.
 
         Returns:
             ``loss``; and mean squared errors of clean latents at levels above 0.8, where memory shows everything
             (``known``) and where it shows nothing (``unknown``).
         """
         c, z = self.config, clips.latents
-        level, first = d.level, len(z) - len(d.start)
+        level = d.level
         shown = torch.lerp(z, blurred(z), diffusion.per_frame(d.soft, z))
         spoilt = d.soft > 0
-        if len(d.start):
+        if own is not None:
+            first = len(z) - len(own)
             mine = diffusion.per_frame(d.context[first:], z)
-            shown = torch.cat([shown[:first], torch.where(mine, self.redrawn(clips, d), z[first:])])
+            shown = torch.cat([shown[:first], torch.where(mine, own, z[first:])])
             spoilt = torch.cat([spoilt[:first], d.context[first:]])
         noisy, target = diffusion.corrupt(shown, d.noise, level), z
         if d.strided:
@@ -141,14 +145,24 @@ class Generation(nn.Module):
             "unknown": _mean(truth, high & (hole > 0.98)),
         }
 
-    @torch.no_grad()
-    def redrawn(self, clips: GeneratorClips, d: Draw) -> Tensor:
-        """The last rows (R, L, C, h, w) as the generator draws them from true frames at levels ``start``."""
-        first = len(clips.latents) - len(d.start)
+    def redrawn(self, clips: GeneratorClips, d: Draw) -> Tensor | None:
+        """The last rows (R, L, C, h, w), drawn anew as often as ``d`` says; None where none is."""
+        first = len(clips.latents) - d.start.shape[1]
         z, control, evidence = clips.latents[first:], clips.control[first:], clips.evidence[first:]
-        level = d.start.expand(-1, z.shape[1])
+        if not len(z):
+            return None
+        for start, noise in zip(d.start, d.other, strict=True):
+            z = self.drawn_anew(z, control, evidence, start, noise)
+        return z
+
+    @torch.no_grad()
+    def drawn_anew(
+        self, z: Tensor, control: Tensor, evidence: Tensor, start: Tensor, noise: Tensor
+    ) -> Tensor:
+        """Clips (R, L, C, h, w) as the generator draws them from themselves under noise of levels ``start`` (R, 1)."""
+        level = start.expand(-1, z.shape[1])
         stride = torch.full_like(level, REDRAWN)
-        now = diffusion.corrupt(z, d.other, level)
+        now = diffusion.corrupt(z, noise, level)
         for _ in range(REDRAWN_STEPS):
             then = (level - REDRAWN).clamp_min(0)
             x0 = self.generator(now, level, control, evidence, stride).float()

@@ -78,8 +78,9 @@ class Batches:
         device = self.accelerator.device
         g = torch.Generator().manual_seed((seed * 1_000_003 + step) * 64 + self.accelerator.process_index)
         d = draw(clips.latents.shape, self.config, strided, g)
+        clips, d = clips.to(device), d.to(device)
         with self.accelerator.autocast():
-            out: dict[str, Tensor] = module(clips.to(device), d.to(device))
+            out: dict[str, Tensor] = module(clips, d, self.objective.redrawn(clips, d))
         return out
 
     @torch.no_grad()
@@ -109,6 +110,8 @@ def main(args: list[str]) -> int:
     module = accelerator.prepare(batches.objective)
     if config.compile:
         module = torch.compile(module, dynamic=False)
+        redraw = torch.compile(batches.objective.drawn_anew, dynamic=False)
+        batches.objective.drawn_anew = redraw  # type: ignore[method-assign]
     learner = Muon(generator, config.rates, {"generator": generator})
     frames = config.clip.batch * config.clip.length * accelerator.num_processes
     with ahead(lambda step: clips.batch(config.seed, step, accelerator.process_index)) as batch_of:

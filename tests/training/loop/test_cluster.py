@@ -74,6 +74,14 @@ def test_what_another_process_holds_is_waited_for(tmp_path: Path) -> None:
     assert (tmp_path / "tries").read_text() == "xxx"
 
 
+def test_a_pools_processes_count_one_thread_and_this_one_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba refuses to compile anything in a process whose number of threads is set anew once they run."""
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    with started(TWO) as running:
+        assert [value for _, value in running.run([Task("e", os.getenv, ("NUMBA_NUM_THREADS",))])] == ["1"]
+    assert "NUMBA_NUM_THREADS" not in os.environ
+
+
 def test_tasks_apart_have_a_process_each(tmp_path: Path) -> None:
     tasks = [Task(f"t{i}", make, (str(tmp_path), f"t{i}")) for i in range(3)]
     with started(Place(apart=True)) as running:

@@ -157,11 +157,12 @@ def test_contexts_that_a_generator_redraws_are_its_own(small: str, walks: Path) 
 
     config = GenerationConfig(strided=0.25, redrawn=0.5, clean=0.0, soft=1.0)
     d = draw(clips.latents.shape, config, True, torch.Generator().manual_seed(0))
-    assert (d.strided, len(d.start)) == (1, 2)
+    assert (d.strided, d.start.shape[1]) == (1, 2)
     assert not d.soft[2:].any(), "what is redrawn is not blurred as well"
     objective = Generation(Grey(), config)  # type: ignore[arg-type]
-    torch.testing.assert_close(objective.redrawn(clips, d), torch.zeros_like(clips.latents[2:]))
-    objective(clips, d)
+    own = objective.redrawn(clips, d)
+    torch.testing.assert_close(own, torch.zeros_like(clips.latents[2:]))
+    objective(clips, d, own)
     context = d.context[2:]
     assert context.any()
     assert not shown[-1][2:][context].any()
@@ -180,6 +181,28 @@ def test_what_is_redrawn_by_a_model_that_knows_is_the_truth(small: str, walks: P
     d = draw(clips.latents.shape, GenerationConfig(redrawn=0.75), True, torch.Generator().manual_seed(0))
     drawn = Generation(Knows(), GenerationConfig()).redrawn(clips, d)  # type: ignore[arg-type]
     torch.testing.assert_close(drawn, clips.latents[1:], atol=1e-4, rtol=1e-4)
+
+
+def test_each_redraw_is_of_what_the_one_before_has_made(small: str, walks: Path) -> None:
+    model = checkpoint.load(small).model
+    clips = Clips(read(walks), model, ClipConfig(length=5, batch=4)).batch(0, 0)
+
+    class Fading(torch.nn.Module):
+        def forward(self, z: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return z / 2
+
+    config, times = GenerationConfig(redrawn=0.5, redraws=4), set()
+    objective = Generation(Fading(), config)  # type: ignore[arg-type]
+    for seed in range(20):
+        d = draw(clips.latents.shape, config, True, torch.Generator().manual_seed(seed))
+        z = clips.latents[2:]
+        for start, noise in zip(d.start, d.other, strict=True):
+            z = objective.drawn_anew(z, clips.control[2:], clips.evidence[2:], start, noise)
+        torch.testing.assert_close(objective.redrawn(clips, d), z)
+        times.add(len(d.start))
+    assert times == {1, 2, 3, 4}
+    none = draw(clips.latents.shape, config, False, torch.Generator())
+    assert objective.redrawn(clips, none) is None
 
 
 def test_training_lowers_the_loss_on_walks_it_has_not_seen(small: str, walks: Path, tmp_path: Path) -> None:
