@@ -112,8 +112,8 @@ class Generation(nn.Module):
         super().__init__()
         self.generator, self.config = generator, config
 
-    def forward(self, clips: GeneratorClips, d: Draw, own: Tensor | None = None) -> dict[str, Tensor]:
-        """Losses of one batch; ``own``: its last rows (R, L, C, h, w) as :meth:`redrawn` has them.
+    def forward(self, clips: GeneratorClips, d: Draw, drawn: Tensor | None = None) -> dict[str, Tensor]:
+        """Losses of one batch; ``drawn``: its last rows (R, L, C, h, w) as :meth:`redrawn` has them.
 
         Returns:
             ``loss``; and mean squared errors of clean latents at levels above 0.8, where memory shows everything
@@ -123,10 +123,10 @@ class Generation(nn.Module):
         level = d.level
         shown = torch.lerp(z, blurred(z), diffusion.per_frame(d.soft, z))
         spoilt = d.soft > 0
-        if own is not None:
-            first = len(z) - len(own)
+        if drawn is not None:
+            first = len(z) - len(drawn)
             mine = diffusion.per_frame(d.context[first:], z)
-            shown = torch.cat([shown[:first], torch.where(mine, own, z[first:])])
+            shown = torch.cat([shown[:first], torch.where(mine, drawn, z[first:])])
             spoilt = torch.cat([spoilt[:first], d.context[first:]])
         noisy, target = diffusion.corrupt(shown, d.noise, level), z
         if d.strided:

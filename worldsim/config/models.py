@@ -96,6 +96,8 @@ class DreamConfig:
     one before are left out.
     ``heights``: units of the scene at which a true frame is looked for above and below where it was reckoned, 0 first:
     a step of a block missed is too far for a linear solution.
+    ``generated_penalty``: how much farther off, in radians and units of the scene, a view of its own counts than a true
+    one where views are chosen to be read: what is looked up in what was looked up fades.
     """
 
     context_level: float = 0.15
@@ -105,6 +107,7 @@ class DreamConfig:
     same_place: float = 0.01
     same_angle: float = 0.5
     heights: list[float] = field(default_factory=lambda: [0.0, 0.25, -0.25])
+    generated_penalty: float = 0.0
 
 
 @dataclass

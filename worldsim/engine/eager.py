@@ -73,7 +73,11 @@ class Eager:
         for past, memory, n in zip(pasts, memories, recent, strict=True):
             rows.append(memory + self._views(past, slice(max(0, len(past) - n), len(past))))
         views = together(rows)
-        chosen, valid = self.model.choose(views, poses[:, None])
+        generated = views.index >= torch.tensor(
+            [[past.true_until] for past in pasts], device=views.index.device
+        )
+        penalty = self.model.config.dream.generated_penalty * generated
+        chosen, valid = self.model.choose(views, poses[:, None], penalty=penalty)
         best = [row[c][v].flip(0).tolist() for row, c, v in zip(views.index, chosen, valid, strict=True)]
         return Selection(best, views)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
+from worldsim.engine.past import DreamPast
+from worldsim.models.world_model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,13 @@ def viewpoints(poses: Sequence[Pose], indices: Sequence[int], scale: float) -> l
 def most_relevant(views: Sequence[Viewpoint], pose: Pose, count: int, scale: float) -> list[int]:
     """Which ``count`` views (or all, where there are fewer) matter most at a pose (5,), the best first."""
     return relevant([view.viewpoint for view in views], viewpoint(pose, scale), min(count, len(views)))
+
+
+def read_views(past: DreamPast, views: Sequence[Viewpoint], pose: Pose, model: WorldModel) -> list[Viewpoint]:
+    """The views that a model reads for a pose (5,) of a dream, the best first."""
+    config = model.config
+    generated = np.array([view.index >= past.true_until for view in views])
+    count = min(config.memory.reads, len(views))
+    at = viewpoint(pose, model.scale)
+    best = relevant([view.viewpoint for view in views], at, count, config.dream.generated_penalty * generated)
+    return [views[i] for i in best]

@@ -200,20 +200,31 @@ class WorldModel(nn.Module):
         return guess, torch.cat([guess, extra.unflatten(0, (b, t))], 2)
 
     def choose(
-        self, views: MemoryViews, target: Tensor, visible: Tensor | None = None
+        self,
+        views: MemoryViews,
+        target: Tensor,
+        visible: Tensor | None = None,
+        penalty: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Which views are read for new frames, as :meth:`read` takes them: (B T, R), and whether each is valid."""
+        """Which views are read for new frames, as :meth:`read` takes them: (B T, R), and whether each is valid.
+
+        ``penalty`` (B, N) is how much farther off each view counts than it is.
+        """
         (b, t), n = target.shape[:2], len(views)
         if visible is None:
             visible = views.valid[:, None].expand(b, t, n)
         poses = views.poses[:, None].expand(b, t, n, 5).flatten(0, 1)
         count = min(self.config.memory.reads, n)
-        return self._choose(poses, visible.flatten(0, 1), target.flatten(0, 1), count)
+        if penalty is not None:
+            penalty = penalty.repeat_interleave(t, 0)
+        return self._choose(poses, visible.flatten(0, 1), target.flatten(0, 1), count, penalty)
 
-    def _choose(self, poses: Tensor, valid: Tensor, target: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    def _choose(
+        self, poses: Tensor, valid: Tensor, target: Tensor, count: int, penalty: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         if not self.config.posed:
             return spread_views(valid, count)
-        return relevant_views(poses, valid, target, count, self.scale)
+        return relevant_views(poses, valid, target, count, self.scale, penalty)
 
     def motion(self, before: Tensor, after: Tensor) -> Tensor:
         """Change of pose in this model's units, (..., 5)."""

@@ -160,9 +160,9 @@ def test_contexts_that_a_generator_redraws_are_its_own(small: str, walks: Path) 
     assert (d.strided, d.start.shape[1]) == (1, 2)
     assert not d.soft[2:].any(), "what is redrawn is not blurred as well"
     objective = Generation(Grey(), config)  # type: ignore[arg-type]
-    own = objective.redrawn(clips, d)
-    torch.testing.assert_close(own, torch.zeros_like(clips.latents[2:]))
-    objective(clips, d, own)
+    drawn = objective.redrawn(clips, d)
+    torch.testing.assert_close(drawn, torch.zeros_like(clips.latents[2:]))
+    objective(clips, d, drawn)
     context = d.context[2:]
     assert context.any()
     assert not shown[-1][2:][context].any()

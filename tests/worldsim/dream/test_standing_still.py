@@ -104,6 +104,26 @@ def test_both_engines_forget_the_same_and_dream_the_same(with_pixels: LoadedMode
     assert len(dreams[0].past) < 50
 
 
+def test_both_engines_read_true_views_before_nearer_ones_of_their_own(with_pixels: LoadedModel) -> None:
+    """Of a dream that walks away from what it was shown, by how much farther its own views count."""
+    read: dict[float, list[list[int]]] = {}
+    for penalty in (0.0, 100.0):
+        with_pixels.model.config.dream.generated_penalty = penalty
+        read[penalty] = []
+        for engine in ("fast", "plain"):
+            dream = _begun(with_pixels, 6, engine, pose_from="true")
+            for i in range(12):
+                dream.set_true_pose(np.array([1.0 + i, 0, 0, 0, 0]))
+                dream.step(dream.action_space.sample())
+            at = torch.tensor([[13.0, 0, 0, 0, 0]])
+            past, backend = dream.past, dream.predictor.engine.backend
+            memory = backend.compress(past, slice(0, 2), 2)
+            read[penalty].append(backend.select([past], [memory], [len(past)], at).indices[0])
+    with_pixels.model.config.dream.generated_penalty = 0.0
+    assert read[0.0][0] == read[0.0][1] and min(read[0.0][0]) >= 6
+    assert read[100.0][0] == read[100.0][1] and max(read[100.0][0]) < 6
+
+
 def test_whoever_moves_keeps_every_frame(with_pixels: LoadedModel) -> None:
     dream = _begun(with_pixels, 6, "fast", pose_from="true")
     for i in range(60):

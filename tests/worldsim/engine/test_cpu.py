@@ -82,6 +82,12 @@ def test_the_same_views_are_relevant() -> None:
         stands = [camera.viewpoint(pose.tolist(), 4.0) for pose in poses]
         found = camera.relevant(stands, camera.viewpoint(target[0].tolist(), 4.0), 6)
         assert found == expected[0].flip(0).tolist()
+        penalty = torch.rand(1, 20, dtype=torch.float64)
+        expected, _ = relevant_views(
+            poses[None], torch.ones(1, 20, dtype=torch.bool), target, 6, 4.0, penalty
+        )
+        found = camera.relevant(stands, camera.viewpoint(target[0].tolist(), 4.0), 6, penalty[0].numpy())
+        assert found == expected[0].flip(0).tolist()
 
 
 def test_fast_reckoning_along_true_frames_is_reckoning(loaded: LoadedModel) -> None:

@@ -16,7 +16,7 @@ from worldsim.engine.cpu.twins import Build, twin
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kv_ring import Ring, RingRow
 from worldsim.engine.past import DreamPast
-from worldsim.engine.viewpoints import Viewpoint, most_relevant, viewpoints
+from worldsim.engine.viewpoints import Viewpoint, most_relevant, read_views, viewpoints
 from worldsim.models.memory.variants.joint import place_features
 from worldsim.models.world_model import WorldModel
 
@@ -72,9 +72,7 @@ class Cpu:
         """See :class:`.Backend`."""
         chosen = []
         for past, memory, n, pose in zip(pasts, memories, recent, poses.tolist(), strict=True):
-            views = memory + past.kept.frames[-n:]
-            best = most_relevant(views, pose, self.model.config.memory.reads, self.scale)
-            chosen.append([views[i] for i in best])
+            chosen.append(read_views(past, memory + past.kept.frames[-n:], pose, self.model))
         return Selection([[view.index for view in row] for row in chosen], chosen)
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> Tensor:

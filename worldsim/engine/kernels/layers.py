@@ -260,15 +260,15 @@ def viewpoint_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * np.arcsin(min(np.sqrt(chord) / 2, 1.0)) + np.sqrt(place))
 
 
-@njit("i8[::1](f8[:,::1], f8[::1], i8, f8, f8)", cache=True, nogil=True, error_model="numpy")
+@njit("i8[::1](f8[:,::1], f8[::1], i8, f8, f8, f8[::1])", cache=True, nogil=True, error_model="numpy")
 def most_relevant(
-    viewpoints: np.ndarray, target: np.ndarray, count: int, crowding: float, reach: float
+    viewpoints: np.ndarray, target: np.ndarray, count: int, crowding: float, reach: float, penalty: np.ndarray
 ) -> np.ndarray:
     """:func:`.selection.relevant_views` of one dream: which ``count`` of stands (N, 6), best first."""
     n = len(viewpoints)
     cost = np.empty(n)
     for i in range(n):
-        cost[i] = viewpoint_distance(viewpoints[i], target)
+        cost[i] = viewpoint_distance(viewpoints[i], target) + penalty[i]
     chosen = np.empty(count, np.int64)
     for k in range(count):
         best = cost.argmin()

@@ -63,7 +63,10 @@ def viewpoint(pose: Pose, scale: float) -> np.ndarray:
     return np.array((pose[0] / scale, pose[1] / scale, pose[2] / scale, *heading))
 
 
-def relevant(viewpoints: list[np.ndarray], target: np.ndarray, count: int) -> list[int]:
+def relevant(
+    viewpoints: list[np.ndarray], target: np.ndarray, count: int, penalty: np.ndarray | None = None
+) -> list[int]:
     """:func:`.selection.relevant_views` of one dream: the best of N (6,) for a target, best first."""
-    chosen: list[int] = most_relevant(np.array(viewpoints), target, count, CROWDING, REACH).tolist()
+    added = np.zeros(len(viewpoints)) if penalty is None else penalty
+    chosen: list[int] = most_relevant(np.array(viewpoints), target, count, CROWDING, REACH, added).tolist()
     return chosen

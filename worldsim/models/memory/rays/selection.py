@@ -13,13 +13,14 @@ INVALID = 1e6
 
 
 def relevant_views(
-    poses: Tensor, valid: Tensor, target: Tensor, count: int, scale: float
+    poses: Tensor, valid: Tensor, target: Tensor, count: int, scale: float, penalty: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Greedily choose views that lie near the target and apart from those already chosen.
 
     Args:
         poses: (B, N, 5) of the candidates; valid: (B, N) bool; target: (B, 5).
         count: how many to choose; must not exceed N.
+        penalty: (B, N), added to the distance of each.
 
     Returns:
         indices (B, count), the most relevant LAST (so that keeping the last B keeps the best), and whether
@@ -27,6 +28,8 @@ def relevant_views(
     """
     viewpoints = viewpoint(poses, scale)  # (B, N, 6)
     cost = viewpoint_distance(viewpoints, viewpoint(target, scale)[:, None])  # (B, N)
+    if penalty is not None:
+        cost = cost + penalty
     cost = cost.masked_fill(~valid, INVALID)
     chosen = []
     for _ in range(count):
