@@ -54,7 +54,7 @@ class TrueWorld(gymnasium.Env[Observation, Any]):
         return self.world_seed
 
     def _ready(self) -> None:
-        if self.world_seed is None or self._pov is None:
+        if self.world_seed is None:
             raise RuntimeError(f"{self.label}: there is no world yet; call reset() first")
 
     def _cut(self) -> bool:

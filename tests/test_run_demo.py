@@ -21,8 +21,9 @@ from envs.episodes.episode import Episode, EpisodeWriter
 from tests.helpers.small_model import small_checkpoint
 from worldsim.checkpoint import load
 from worldsim.cli.compile_ahead import CompileAhead
-from worldsim.cli.dreams import side
+from worldsim.cli.dreams import name, side
 from worldsim.cli.options import parse
+from worldsim.config import shipped
 from worldsim.dream.registry import Source
 
 ROOT = Path(run_demo.__file__).parent
@@ -229,6 +230,15 @@ def test_a_window_shows_what_is_remembered_twice_as_sharp() -> None:
     assert side(played, None) == 64
 
 
+def test_a_dream_is_called_by_the_method_that_it_plays_by() -> None:
+    for word, called in (
+        ("method=", "memory"),
+        ("method=rolling", "rolling"),
+        (f"method={shipped.METHODS / 'fifo.yaml'}", "fifo"),
+    ):
+        assert name(parse(["--env", "dmlab", word]), Source("somewhere")) == called
+
+
 def test_a_misspelt_config_key_is_refused_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'history'" in _refused(capsys, "--env", "minecraft", "--headless", "histroy=8")
 
@@ -247,6 +257,34 @@ def test_a_misspelt_config_key_is_refused_with_the_nearest_one(capsys: pytest.Ca
 )
 def test_values_that_can_not_be_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     _refused(capsys, "--env", "minecraft", *words)
+
+
+def test_bad_words_are_told_before_anything_heavy_is_imported() -> None:
+    words = {
+        "method=roling": "did you mean 'rolling'",
+        "method=mine.yaml": "no such file",
+        "engine=onx": "expected one of auto, tensorrt",
+        "precision=fp8": "expected one of auto, fp32",
+        "--device gpu": "found 'gpu'",
+        "--env minecrft": "expected an --env",
+        "--env gym:Nope-v0": "cannot be made",
+        "histroy=3": "did you mean 'history'",
+        "keys=mine.yaml": "no such file",
+        "--checkpoint blokcs": "or one of blocks, ",
+        "--replay nowhere.zip": "no such file",
+        "--bookmark nowhere": "no such file",
+    }
+    script = (
+        "import sys, run_demo; from worldsim.cli.compile_ahead import subprocess; del subprocess.Popen\n"
+        f"for words in {list(words)}: run_demo.main(['--env', 'minecraft', '--headless', *words.split()])\n"
+        "print({'torch', 'numba', 'pygame', 'worldsim.checkpoint', 'worldsim.engine'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=_environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.stdout == "set()\n", done.stderr
+    for line, expected in zip(done.stderr.splitlines(), words.values(), strict=True):
+        assert line.startswith("error: ") and expected in line
 
 
 @pytest.fixture

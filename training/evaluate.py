@@ -50,9 +50,8 @@ from training.evaluation.task import FREE_RUNNING, NEEDLE, Part
 from training.loop.cluster import LOCAL, Cluster, Place, Task, started
 from worldsim.actions import check_same
 from worldsim.cli.command import command
-from worldsim.config import ConfigError, load
+from worldsim.config import ConfigError, load, shipped
 from worldsim.config.addresses import write_text
-from worldsim.diffusion import methods
 from worldsim.dream.registry import PAIR, Source
 from worldsim.metrics.perceptual import Perceptual
 from worldsim.runtime import hardware, pick_device
@@ -93,7 +92,7 @@ def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
     drawn: ahead.Pictures = {}
     if config.method == ALL:
         result["methods"] = {}
-        for name in methods.names():
+        for name in shipped.methods():
             print(name)
             result["methods"][name] = _scores(replace(config, method=name), source, networks, play, drawn)
     else:

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import torch
 
-PRECISIONS = ("auto", "fp32", "bf16")
-ENGINE_PRECISIONS = (*PRECISIONS, "fp16")
-"""What engines multiply in: half precision too, which nothing is trained in."""
+from worldsim.config.hardware import DEVICES, PRECISIONS
 
 
 class DeviceError(ValueError):
@@ -23,7 +21,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         DeviceError: an unknown name, or cuda where torch sees none.
     """
-    if name not in ("auto", "cpu", "cuda"):
+    if name not in DEVICES:
         raise DeviceError(f"expected --device cpu or cuda, found {name!r}; this machine has {_present()}")
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError(f"--device cuda was asked for, but {_no_cuda()}; use --device cpu")

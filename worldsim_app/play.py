@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worldsim.cli.command import command, say
 from worldsim.cli.compile_ahead import COMPILE_ENGINE, ENGINE, CompileAhead, Jobs
 from worldsim.cli.display import shown
-from worldsim.cli.options import Options, parse, usage
+from worldsim.cli.options import OptionError, Options, parse, usage
 from worldsim.kernel_cache import cold, temporary
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def main(words: list[str]) -> None:
     from envs.adapters.windowless import windowless
     from envs.worlds import World, compilers
 
+    action_spec, episode = _world(options)
     compiling = _compiling(compilers(options.env, options.backend))
     import torch  # noqa: F401  (the longest import, while the kernels are compiled)
 
@@ -40,7 +42,7 @@ def main(words: list[str]) -> None:
     from worldsim.cli.sinks import Sinks
     from worldsim.session.sinks.replay_check import ReplayCheck
 
-    action_spec, episode = _checked(options)
+    _check_dream(options, action_spec)
     networks = _networks() if options.config.perceptual else None
     compiling.wait()
     from worldsim.cli import dreams
@@ -58,7 +60,7 @@ def main(words: list[str]) -> None:
         world = World(options.env, options.backend, size, options.seed, episode, *keep, version)
         session = Session(
             world.env,
-            {"memory": dream()} if dream else {},
+            {dreams.name(options, source): dream()} if source and dream else {},
             twin=dream,
             recorder=world.recorder,
             history_from=options.history_from,
@@ -101,22 +103,35 @@ def _compiling(world: Jobs) -> CompileAhead:
     return CompileAhead(jobs)
 
 
-def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
-    """The world's language and the episode; what was asked for in vain is refused before anybody waits for kernels."""
+def _world(options: Options) -> tuple[dict[str, Any], Episode | None]:
+    """The world's language and the episode; what was asked for in vain is refused before anything heavy."""
     from envs import actions
     from envs.episodes.episode import Episode
-    from worldsim import checkpoint
     from worldsim.actions import check_same
+    from worldsim.config.shipped import checkpoints
     from worldsim.dream import external
-    from worldsim.runtime import pick_device
 
-    pick_device(options.device)
+    known = checkpoints()
+    name = options.checkpoint or ""
+    if re.fullmatch(r"[\w-]+", name) and not (name in known or Path(name).is_dir() or external.find(name)):
+        raise OptionError(f"no checkpoint {name!r}: expected a folder, or one of {', '.join(known)}")
     action_spec = actions.spec(actions.space(options.env), options.env)
     episode = Episode(options.replay) if options.replay else None
     if episode:
         check_same(
             episode.meta["action_spec"], action_spec, f"the episode {episode.path}", f"--env {options.env}"
         )
+    return action_spec, episode
+
+
+def _check_dream(options: Options, action_spec: dict[str, Any]) -> None:
+    """Refuse a device and a checkpoint that do not fit before anybody waits for kernels."""
+    from worldsim import checkpoint
+    from worldsim.actions import check_same
+    from worldsim.dream import external
+    from worldsim.runtime import pick_device
+
+    pick_device(options.device)
     if (
         options.checkpoint
         and not external.is_remote(options.checkpoint)
@@ -126,4 +141,3 @@ def _checked(options: Options) -> tuple[dict[str, Any], Episode | None]:
         check_same(
             description.action_spec, action_spec, f"the checkpoint {folder.name}", f"--env {options.env}"
         )
-    return action_spec, episode

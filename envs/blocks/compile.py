@@ -33,7 +33,6 @@ class _Blindfolded(BlocksEnv):
     """Blocks without its pictures."""
 
     def _look(self, pose: NDArray[np.float64]) -> Any:
-        self._pov = np.zeros((self.size, self.size, 3), np.uint8)  # black, so that there is a world to step
         return {}
 
 

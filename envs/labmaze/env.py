@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
@@ -60,15 +59,14 @@ class LabMazeEnv(TrueWorld):
             pov = spaces.Box(0, 255, (size, size, 3), np.uint8)
             self.observation_space = spaces.Dict({"pov": pov, "ids": found})  # type: ignore[assignment]
         self.action_space = actions.space("dmlab")
-        self.maze: maze.Maze | None = None
         self._x = self._y = self._z = self._yaw = self._pitch = self._rising = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Make world ``seed``, or one from the environment's generator; start at ``options["pose"]``."""
-        world = self._begin(seed, 2**31 - 1)
-        if self.maze is None or self.maze.seed != world:
+        before, world = self.world_seed, self._begin(seed, 2**31 - 1)
+        if world != before:
             self.maze = maze.draw(world)
             self._scene = scene.paint(self.maze)
             self._solid: list[list[bool]] = self.maze.wall.tolist()
@@ -83,7 +81,7 @@ class LabMazeEnv(TrueWorld):
         self, action: NDArray[np.int32]
     ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
         """Look, then walk, then rise or fall. Values beyond the action space's bounds count as the bounds."""
-        self._expect_reset()
+        self._ready()
         asked = np.asarray(action)
         if asked.shape != (7,):
             raise ValueError(f"LabMaze: expected an action of 7 integers, found shape {asked.shape}")
@@ -102,28 +100,21 @@ class LabMazeEnv(TrueWorld):
         pose = self._pose()
         return self._observe(pose), 0.0, False, self._cut(), self._info(pose)
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The present picture, uint8 (size, size, 3), if made with ``render_mode="rgb_array"``."""
-        if self.render_mode is None:
-            return None
-        self._expect_reset()
-        return renderer.picture(self._scene, self._pose(), self.fov, self.size)
-
     def teleport(self, pose: ArrayLike) -> dict[str, NDArray[Any]]:
         """Put the eye at a pose (x, y, z in cells, yaw, pitch in degrees), at rest; return what it sees.
 
         Raises:
             ValueError: not five finite numbers, in a wall or outside, too high or too low, or |pitch| > 90.
         """
-        self._expect_reset()
+        self._ready()
         self._place(pose)
         return self._observe(self._pose())
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """A copy of all that changes in this world, as arrays: seed and steps, pose, and how fast one rises."""
-        world = self._expect_reset()
+        self._ready()
         return {
-            "numbers": np.array([world.seed, self._steps], np.int64),
+            "numbers": np.array([self.world_seed, self._steps], np.int64),
             "body": np.array([*self._pose(), self._rising]),
         }
 
@@ -150,28 +141,22 @@ class LabMazeEnv(TrueWorld):
 
     def surfaces(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Id and kind of what each pixel of the present picture shows, (size, size) each; see the module ``ids``."""
-        self._expect_reset()
+        self._ready()
         found = renderer.ids(self._scene, self._pose(), self.fov, self.size)
         return found, ids.kind(found)
 
     def walkmap(self) -> tuple[NDArray[np.float32], float, tuple[float, float]]:
         """Heights float32 (9, 9) indexed [x, z], 0 where open, nan in walls; the cell size 1; the origin."""
-        world = self._expect_reset()
-        heights = np.where(world.wall.T, np.float32(np.nan), np.float32(0.0)).astype(np.float32)
+        self._ready()
+        heights = np.where(self.maze.wall.T, np.float32(np.nan), np.float32(0.0)).astype(np.float32)
         return heights, 1.0, (0.0, 0.0)
 
-    def _expect_reset(self) -> maze.Maze:
-        if self.maze is None:
-            raise gymnasium.error.ResetNeeded("LabMaze has no world yet: call reset() first")
-        return self.maze
-
     def _place(self, pose: ArrayLike) -> None:
-        world = self._expect_reset()
         numbers = np.asarray(pose, np.float64)
         if numbers.shape != (5,) or not np.isfinite(numbers).all():
             raise ValueError(f"LabMaze pose: expected 5 finite numbers x, y, z, yaw, pitch, found {pose!r}")
         x, y, z, yaw, pitch = (float(n) for n in numbers)
-        if not (0 <= x < maze.SIZE and 0 <= z < maze.SIZE) or world.wall[int(z), int(x)]:
+        if not (0 <= x < maze.SIZE and 0 <= z < maze.SIZE) or self.maze.wall[int(z), int(x)]:
             raise ValueError(f"LabMaze pose: expected an open cell of the maze, found a wall at x={x}, z={z}")
         if not LOWEST <= y <= HIGHEST:
             raise ValueError(f"LabMaze pose: expected an eye height of {LOWEST}..{HIGHEST} cells, found {y}")
@@ -208,15 +193,14 @@ class LabMazeEnv(TrueWorld):
         return np.array([self._x, self._y, self._z, self._yaw, self._pitch])
 
     def _observe(self, pose: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        observation: dict[str, NDArray[Any]] = {
-            "pov": renderer.picture(self._scene, pose, self.fov, self.size)
-        }
+        self._pov = renderer.picture(self._scene, pose, self.fov, self.size)
+        observation: dict[str, NDArray[Any]] = {"pov": self._pov.copy()}
         if self.ids:
             observation["ids"] = renderer.ids(self._scene, pose, self.fov, self.size)
         return observation
 
     def _info(self, pose: NDArray[np.float64]) -> dict[str, Any]:
-        return {"pose": pose, "world_seed": self._expect_reset().seed}
+        return {"pose": pose, "world_seed": self.world_seed}
 
 
 _SPACE = actions.space("dmlab")

@@ -19,7 +19,7 @@ from training.cards import ship
 from training.data.episodes import open_episodes
 from training.evaluation import scores as networks
 from worldsim import checkpoint
-from worldsim.diffusion import methods
+from worldsim.config import shipped
 from worldsim.dream.env import Dream
 from worldsim.metrics.networks import weights
 from worldsim.metrics.networks.weights import Source
@@ -82,7 +82,7 @@ def test_a_card_carries_the_numbers_and_the_command(
 def test_every_method_is_measured_on_one_checkpoint_and_has_a_row_on_its_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(methods, "names", lambda: ["art_v", "soft_compression"])
+    monkeypatch.setattr(shipped, "methods", lambda: ["art_v", "soft_compression"])
     monkeypatch.setattr(ship, "SHIPPED", tmp_path)
     data = record(tmp_path / "data", episodes=1, steps=30, name="worldsim/Blocks-v0")
     checkpoint.save(

@@ -33,6 +33,7 @@ from training.benchmark.work import Phase, Products, matrix_rate, read_rate
 from worldsim import runtime
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
+from worldsim.config.hardware import ENGINE_PRECISIONS
 from worldsim.dream.world import DreamEnv
 from worldsim.engine.backend import EngineError
 from worldsim.engine.select import BACKENDS, PRODUCTS
@@ -94,7 +95,7 @@ def run(args: list[str]) -> dict[str, Any]:
     config = load(Config, args)
     loaded, device = opened(config)
     past, actions, _ = played(loaded, config)
-    precision = runtime.precision(config.precision, device, runtime.ENGINE_PRECISIONS)
+    precision = runtime.precision(config.precision, device, ENGINE_PRECISIONS)
     rate, reads = matrix_rate(device, dtype=PRODUCTS[precision]), read_rate(device)
     plain = _Timed("eager", loaded, config, past)
     work = _work(plain, actions)

@@ -30,6 +30,7 @@ from training.benchmark.work import Products, matrix_rate, read_rate
 from worldsim import runtime
 from worldsim.checkpoint import LoadedModel
 from worldsim.config import load
+from worldsim.config.hardware import ENGINE_PRECISIONS
 from worldsim.dream.world import DreamEnv
 from worldsim.runtime import hardware
 from worldsim.session.interfaces import BLIND
@@ -81,7 +82,7 @@ def run(args: list[str]) -> dict[str, Any]:
         "budget": config.budget,
         "denoising_steps": config.denoising_steps,
         "engine": config.engine,
-        "precision": runtime.precision(config.precision, device, runtime.ENGINE_PRECISIONS),
+        "precision": runtime.precision(config.precision, device, ENGINE_PRECISIONS),
         **found,
         "frames_s": round(1e3 / one["step"]["p50"], 1),
         "matrix_gflop_s": round(rates[0] / 1e9, 1),

@@ -39,7 +39,7 @@ def resolve(name_or_path: str) -> Path:
             raise CheckpointError(str(error)) from None
     if Path(name_or_path).is_dir():
         _with_weights(Path(name_or_path), name_or_path)
-    names = sorted(p.parent.name for p in SHIPPED.glob("*/" + CONFIG)) if SHIPPED.is_dir() else []
+    names = shipped.checkpoints()
     raise CheckpointError(
         f"no checkpoint {name_or_path!r}: expected a folder with {WEIGHTS} and {CONFIG}, or one of {names}; "
         "give --checkpoint one of these or train your own"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,12 +11,14 @@ import torch
 from worldsim import checkpoint
 from worldsim.actions import ActionSpec
 from worldsim.cli.options import Options
+from worldsim.config.hardware import ENGINE_PRECISIONS
 from worldsim.diffusion.methods import method
 from worldsim.dream import registry
 from worldsim.dream.context import check_size
 from worldsim.dream.registry import PAIR, Source
 from worldsim.engine.select import chosen
-from worldsim.runtime import ENGINE_PRECISIONS, hardware, pick_device, precision, why_there
+from worldsim.runtime import hardware, pick_device, precision, why_there
+from worldsim.session.dreams import FORGETFUL, MEMORY
 from worldsim.session.interfaces import Dream
 
 SHIPPED = {"minecraft": "blocks", "dmlab": "labmaze"}  # the checkpoint of each family's embedded world
@@ -105,6 +108,13 @@ def _name(options: Options) -> str:
     ):
         return PAIRS[options.env]
     return (FOR_METHODS if options.config.method else SHIPPED)[options.world]
+
+
+def name(options: Options, source: Source) -> str:
+    """What the dream is called in a window, a page, a video and a report: its method's name where it plays by one."""
+    pair = source.loaded is not None and source.loaded.description.kind == PAIR
+    played = PAIR if pair else Path(options.config.method).stem
+    return MEMORY if played in ("", FORGETFUL) else played  # a file forgetful.yaml is not the twin
 
 
 def world_version(source: Source | None) -> int | None:

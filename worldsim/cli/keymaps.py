@@ -9,7 +9,7 @@ from typing import Any
 
 from gymnasium import spaces
 
-from worldsim.cli.options import GYM, OptionError, Options, slug
+from worldsim.cli.options import GYM, Options, slug
 from worldsim.config import shipped
 from worldsim.player import key_bindings as key_file
 from worldsim.player.keymap import KEYMAPS, Keymap
@@ -26,12 +26,9 @@ def keymap(options: Options, world: Any) -> Keymap:
         world: the true world, whose ``action_space``, frames a second and ``keys_to_action`` count for Gymnasium's.
 
     Raises:
-        OptionError: ``keys=`` for a world that has its own.
         KeysError: a file of keys that cannot be used, or none for a world that needs one.
     """
     if options.world != GYM:
-        if options.config.keys:
-            raise OptionError(f"keys={options.config.keys}: only Gymnasium worlds take keys from a file")
         return KEYMAPS[options.world]()
     space, rate = world.action_space, int(world.metadata.get("render_fps") or key_file.TICK_RATE)
     if options.config.keys:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from worldsim.config import load
+from worldsim.config import load, shipped
+from worldsim.config.hardware import ALIASES, DEVICES, ENGINE_PRECISIONS, ENGINES
 from worldsim.session.interfaces import BLIND, MAX_STEPS
 
 if TYPE_CHECKING:
@@ -76,6 +77,13 @@ class PlayConfig:
     def __post_init__(self) -> None:
         if self.pose_from not in ("dream", "true"):
             raise OptionError(f"expected pose_from=dream or true, found pose_from={self.pose_from}")
+        for name, known in (("precision", ENGINE_PRECISIONS), ("engine", ("auto", *ENGINES))):
+            if (value := getattr(self, name)) not in (*known, *(ALIASES if name == "engine" else ())):
+                raise OptionError(f"{name}: expected one of {', '.join(known)}, found {value!r}")
+        if self.method and not shipped.method_file(self.method).is_file():
+            raise OptionError(f"method={self.method}: there is no such file")
+        if self.keys and not Path(self.keys).is_file():
+            raise OptionError(f"keys={self.keys}: there is no such file; assets/configs/keys has examples")
         if self.denoising_steps is not None and not 1 <= self.denoising_steps <= MAX_STEPS:
             raise OptionError(f"expected denoising_steps from 1 to {MAX_STEPS}, found {self.denoising_steps}")
         for name, value in vars(self).items():
@@ -178,21 +186,29 @@ def parse(words: list[str]) -> Options:
         raise OptionError(f"expected --steps of at least 1, found {found.steps}")
     if not 0 <= found.seed <= LARGEST_SEED:
         raise OptionError(f"expected a --seed from 0 to {LARGEST_SEED}, found {str(found.seed)[:60]}")
+    if found.device not in DEVICES:
+        here = "`worldsim doctor` says what this machine has"
+        raise OptionError(f"expected --device cpu or cuda, found {found.device!r}; {here}")
     _check_browser(found)
     for name in ("video", "report"):
         if (path := getattr(found, name)) is not None and not path.parent.is_dir():
             raise OptionError(f"--{name} {path}: there is no folder {path.parent}; make it or name another")
+    for name in ("replay", "bookmark"):
+        if (path := getattr(found, name)) is not None and not path.is_file():
+            raise OptionError(f"--{name} {path}: there is no such file")
     if found.headless and found.steps is None and not found.replay:
         found.steps = HEADLESS_STEPS
     asked = vars(found)
-    overrides = asked.pop("overrides")
+    config = load(PlayConfig, asked.pop("overrides"))
+    if config.keys and world != GYM:
+        raise OptionError(f"keys={config.keys}: only Gymnasium worlds take keys from a file")
     asked |= {
         "backend": backend,
         "history_from": found.history_from or ("true" if found.headless else "dream"),
         "policy": found.policy or (PLAYERS.get(world, "needle") if found.headless else "keyboard"),
         "names": tuple(found.names or ()),
     }
-    return Options(**asked, config=load(PlayConfig, overrides))
+    return Options(**asked, config=config)
 
 
 def _check_browser(found: argparse.Namespace) -> None:

@@ -11,18 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldsim.config import load, shipped
+from worldsim.config import load
+from worldsim.config.shipped import MethodError, method_file
 from worldsim.diffusion.references import ReferencePolicy
 from worldsim.diffusion.requirements import require_causal
 from worldsim.diffusion.samplers import NAMES
 from worldsim.diffusion.schedules import Schedule, calls, rolling
 
-PRESETS = shipped.METHODS
 SAME_AS_STEPS = "own"
-
-
-class MethodError(ValueError):
-    """A method that does not exist, or numbers that do not make one."""
 
 
 @dataclass
@@ -151,11 +147,6 @@ def build(name: str, config: MethodConfig) -> Method:
     )
 
 
-def names() -> list[str]:
-    """The presets."""
-    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
-
-
 def method(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Method:
     """A preset by name, or a method from a YAML file, with ``key=value`` words such as ``window=8`` over it.
 
@@ -164,11 +155,5 @@ def method(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Method:
         ConfigError: a key or a value that does not exist.
         ScheduleError, ReferencesError: a condition of Requirement 1 does not hold.
     """
-    file = Path(name_or_path)
-    if file.suffix not in (".yaml", ".yml"):
-        if str(name_or_path) not in names():
-            near = difflib.get_close_matches(str(name_or_path), names(), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the methods are {', '.join(names())}"
-            raise MethodError(f"no method {str(name_or_path)!r}; {hint} A path to a .yaml file works too.")
-        file = PRESETS / f"{name_or_path}.yaml"
+    file = method_file(name_or_path)
     return build(file.stem, load(MethodConfig, list(overrides), file))

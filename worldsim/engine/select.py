@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from worldsim.checkpoint import LoadedModel
+from worldsim.config.hardware import ALIASES, ENGINE_PRECISIONS
 from worldsim.engine.backend import Backend, EngineError
 from worldsim.engine.capabilities import Capabilities, probe
 from worldsim.engine.compiled.backend import Compiled
@@ -19,7 +20,6 @@ from worldsim.engine.cpu.backend import Cpu
 from worldsim.engine.eager import Eager
 from worldsim.engine.step import Engine
 from worldsim.models.world_model import WorldModel
-from worldsim.runtime import ENGINE_PRECISIONS
 from worldsim.runtime import precision as resolved
 
 PRODUCTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -86,7 +86,6 @@ BACKENDS = {
     "eager": Entry(lambda model, products: Eager(model), lambda model, machine: "", copies=False),
 }
 """By name, the fastest first: ``auto`` takes the first that can step a model here."""
-ALIASES = {"fast": "cpu", "plain": "eager", "inductor": "compile"}
 
 
 def engine_for(loaded: LoadedModel, name: str = "auto", precision: str = "fp32") -> Engine:

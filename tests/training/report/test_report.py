@@ -14,6 +14,7 @@ from PIL import Image
 
 from training.report import levels
 from training.report.__main__ import main
+from worldsim.config import shipped
 from worldsim.diffusion import methods
 from worldsim.diffusion.schedules import path
 from worldsim.metrics.theory.error_budget import Constants, method_budget
@@ -42,7 +43,7 @@ def test_a_video_becomes_a_moving_picture(tmp_path: Path, capsys: pytest.Capture
         assert picture.size == (32, 16)
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", shipped.methods())
 def test_every_preset_has_a_budget(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed, found = report(capsys, "theory", f"method={name}", "after=[2]")
     step = found["budget"]["one step"]

@@ -20,8 +20,8 @@ from training.train import video as train_video
 from training.train import video_on_walks
 from worldsim import checkpoint
 from worldsim.checkpoint import CheckpointError, Loaded
-from worldsim.config import GeneratorConfig
-from worldsim.diffusion.methods import method, names
+from worldsim.config import GeneratorConfig, shipped
+from worldsim.diffusion.methods import method
 from worldsim.diffusion.schedules import fifo, path
 from worldsim.dream.context import DreamError
 from worldsim.dream.video import MethodDream
@@ -165,7 +165,7 @@ def test_one_run_on_walks_plays_every_method_and_every_memory(maze: str, walks: 
     assert told["steps"] == 12 and told["walks"] == 2
     assert {"sequence", "loss"} <= told["held_out"].keys()
     frames, nothing = np.zeros((9, 32, 32, 3), np.uint8), np.zeros((8, 7), np.float32)
-    plays = [(name, []) for name in names()]
+    plays = [(name, []) for name in shipped.methods()]
     plays += [("last_16", [f"memory.way={way}"]) for way in ("channel", "cross_attention")]
     plays += [("soft_compression", ["memory.way=channel", "memory.compressor=modulated"])]
     for name, words in plays:

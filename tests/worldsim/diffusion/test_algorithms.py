@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 import worldsim.diffusion.algorithms
+from worldsim.config import shipped
 from worldsim.diffusion.algorithms import Denoise, advance, autoregressive_step, initialise, rollout
-from worldsim.diffusion.methods import Method, method, names
+from worldsim.diffusion.methods import Method, method
 from worldsim.diffusion.process import KINDS, Process, RectifiedFlow, corrupt, from_x0, process_from, to_x0
 from worldsim.diffusion.requirements import ScheduleError
 from worldsim.diffusion.samplers import Ddim, sampler_from
@@ -58,7 +59,7 @@ def _roll(m: Method, process: Process, count: int, context: int = 6, seed: int =
 
 
 @pytest.mark.parametrize("context", [0, 5])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped.methods())
 def test_every_preset_rolls_out_the_film_that_its_denoiser_sees(name: str, context: int) -> None:
     m, oracle = method(name, ["initialise.steps=3"]), Oracle()
     frames = oracle.context(context)
@@ -69,7 +70,7 @@ def test_every_preset_rolls_out_the_film_that_its_denoiser_sees(name: str, conte
         assert torch.equal(frame, oracle.film[:, i] if i < context else made[:, i - context])
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped.methods())
 def test_every_call_sees_the_methods_levels_and_references(name: str) -> None:
     m, oracle = method(name, ["initialise.steps=3"]), Oracle()
     schedule, begin = m.schedule, 5
@@ -94,7 +95,7 @@ def test_every_call_sees_the_methods_levels_and_references(name: str) -> None:
 def test_no_method_is_asked_for_its_name() -> None:
     source = Path(worldsim.diffusion.algorithms.__file__).read_text()
     assert ".name" not in source
-    assert not [name for name in names() if f'"{name}"' in source]
+    assert not [name for name in shipped.methods() if f'"{name}"' in source]
 
 
 def test_an_autoregressive_step_emits_clean_frames_and_carries_the_rest() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from worldsim.config import ConfigError, load
-from worldsim.diffusion.methods import PRESETS, Method, MethodConfig, MethodError, build, method, names
+from worldsim.config import ConfigError, load, shipped
+from worldsim.diffusion.methods import Method, MethodConfig, build, method
 from worldsim.diffusion.references import ReferencesError
 from worldsim.diffusion.requirements import LEVEL_CHECKS, ScheduleError, causality, declared_pace
 from worldsim.diffusion.schedules import path
@@ -34,14 +34,16 @@ def _same(one: Method, other: Method) -> bool:
 
 
 def test_the_presets_are_those_of_the_readme_with_their_windows_and_strides() -> None:
-    found = {name: (m.schedule.window, m.schedule.stride) for name in names() for m in [method(name)]}
+    found = {
+        name: (m.schedule.window, m.schedule.stride) for name in shipped.methods() for m in [method(name)]
+    }
     assert found == EXPECTED
-    assert all(method(name).source for name in names())
+    assert all(method(name).source for name in shipped.methods())
 
 
 @every_preset
 def test_requirement_1_holds_for_every_window_and_stride_or_the_relaxed_condition_is_named(name: str) -> None:
-    config = load(MethodConfig, [], PRESETS / f"{name}.yaml")
+    config = load(MethodConfig, [], shipped.METHODS / f"{name}.yaml")
     for window in range(1, 33):
         for stride in range(1, window + 1):
             made = replace(config, window=window, stride=stride)
@@ -145,10 +147,10 @@ def test_a_method_is_one_yaml_file(tmp_path: Path) -> None:
         (["stride=17"], ScheduleError, "1 <= stride <= window, found window 16 and stride 17"),
         (["lag=2"], ScheduleError, "lag"),
         (["spacing=c3"], ScheduleError, "spacing: expected one of even, a1"),
-        (["steps=0"], MethodError, "outpainting: steps: expected at least 1, found 0"),
-        (["initialise.frames=8"], MethodError, "initialise.frames: expected at least 16, found 8"),
-        (["memory.budget=0"], MethodError, "memory.budget"),
-        (["sampler=dddim"], MethodError, "did you mean 'ddim'"),
+        (["steps=0"], shipped.MethodError, "outpainting: steps: expected at least 1, found 0"),
+        (["initialise.frames=8"], shipped.MethodError, "initialise.frames: expected at least 16, found 8"),
+        (["memory.budget=0"], shipped.MethodError, "memory.budget"),
+        (["sampler=dddim"], shipped.MethodError, "did you mean 'ddim'"),
         (["references.policy=strides"], ReferencesError, "did you mean 'strided'"),
         (["references.level=1.5"], ReferencesError, "level in"),
         (["widow=3"], ConfigError, "did you mean 'window'"),
@@ -160,9 +162,9 @@ def test_wrong_numbers_are_refused_in_a_sentence(words: list[str], error: type[E
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(MethodError, match="no method 'gamegen'; did you mean 'gamengen'"):
+    with pytest.raises(shipped.MethodError, match="no method 'gamegen'; did you mean 'gamengen'"):
         method("gamegen")
-    with pytest.raises(MethodError, match="the methods are ar_diffusion, "):
+    with pytest.raises(shipped.MethodError, match="the methods are ar_diffusion, "):
         method("zzz")
     with pytest.raises(ConfigError, match=r"no configuration file at .*nowhere\.yaml"):
         method("nowhere.yaml")

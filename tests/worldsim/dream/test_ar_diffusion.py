@@ -151,7 +151,7 @@ def test_a_pair_plays_through_the_front_door_the_same_for_the_same_seed(tmp_path
         assert _demo("method=ar_diffusion", "--checkpoint", tmp_path / "pair", "--compare", *files) == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["method"], report["steps"]) == ("ar_diffusion", 5)
-    assert [d["history"] for d in report["dreams"].values()] == [3, 1]
+    assert {name: d["history"] for name, d in report["dreams"].items()} == {"ar_diffusion": 3, "forgetful": 1}
     assert np.array_equal(_pictures(tmp_path / "0.mp4"), _pictures(tmp_path / "1.mp4"))
 
 

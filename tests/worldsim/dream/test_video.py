@@ -12,7 +12,8 @@ from tests.helpers.small_model import SIZE, SPEC
 from tests.helpers.small_video import small_video
 from worldsim.actions import space_from_spec
 from worldsim.checkpoint import Loaded
-from worldsim.diffusion.methods import method, names
+from worldsim.config import shipped
+from worldsim.diffusion.methods import method
 from worldsim.dream.context import DreamError
 from worldsim.dream.video import MethodDream
 from worldsim.models.video_model import VideoModel
@@ -43,7 +44,7 @@ def _quick(name: str) -> Any:
     return replace(method(name, ["initialise.steps=1"] if name != "gamengen" else []), steps=1)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", shipped.methods())
 def test_every_preset_plays_and_repeats_itself(loaded: Loaded[VideoModel], name: str) -> None:
     """Each frame of 18 steps (more than a window) is a picture; the same seed gives the same ones, another does not."""
     dream = MethodDream(loaded, _quick(name))

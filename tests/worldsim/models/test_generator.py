@@ -86,3 +86,14 @@ def test_what_is_new_takes_more_steps() -> None:
     assert steps_by_novelty(seen, 2) == 4
     seen[3, :5] = 0
     assert steps_by_novelty(seen, 2) == 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_torch_has_nothing_to_warn_of_in_bf16(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # what is said once in a process may have been said
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            generator(*_clip(2))
+    finally:
+        torch.set_warn_always(before)

@@ -148,6 +148,7 @@ def test_a_world_without_known_keys_asks_for_a_file_only_where_hands_play() -> N
     assert keymaps.keymap(watched, world).keys == ()
 
 
-def test_keys_for_a_world_that_has_its_own_are_refused() -> None:
+def test_keys_for_a_world_that_has_its_own_are_refused(tmp_path: Path) -> None:
+    (file := tmp_path / "x.yaml").write_text("keys: {x: 0}")
     with pytest.raises(ValueError, match="only Gymnasium worlds"):
-        keymaps.keymap(parse(["--env", "dmlab", "keys=x.yaml"]), None)
+        parse(["--env", "dmlab", f"keys={file}"])

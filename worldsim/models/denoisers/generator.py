@@ -10,7 +10,6 @@ step size of a few-step sampler is told as shortcut models have it (Frans et al.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import cast
 
@@ -27,9 +26,6 @@ EVIDENCE_CHANNELS = 4
 MODULATIONS = 6  # scale, shift and gate of attention and of the perceptron
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-# Norms keep their few weights in fp32 beside bf16, on purpose; torch tells every player which kernel that takes.
-warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
 
 
 def embed(value: Tensor, width: int = 64) -> Tensor:
@@ -60,7 +56,9 @@ class GeneratorBlock(nn.Module):
         m = (modulation + self.bias).unbind(3)  # six of (B, T, 1, width)
         h = F.rms_norm(x, (width,)) * (1 + m[0]) + m[1]
         q, k, v = self.qkv(h).view(b, t * s, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        q, k = rotate(self.query_norm(q), *turn), rotate(self.key_norm(k), *turn)
+        # norms have weights in fp32 beside bf16; the same bits, and no warning that the two are mixed
+        q, k = self.query_norm(q.float()).to(q.dtype), self.key_norm(k.float()).to(k.dtype)
+        q, k = rotate(q, *turn), rotate(k, *turn)
         y = attend(q.to(v.dtype), k.to(v.dtype), v).transpose(1, 2).reshape(b, t, s, width)
         x = x + (1 + m[2]) * self.out(y)
         h = F.rms_norm(x, (width,)) * (1 + m[3]) + m[4]
