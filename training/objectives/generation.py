@@ -47,7 +47,7 @@ class GenerationConfig:
     strided_from: float = 0.5
     soft: float = 0.4
     redrawn: float = 0.2
-    redraws: int = 4
+    redraws: int = 1
 
 
 @dataclass
