@@ -24,6 +24,8 @@ FOV = {"minecraft": 70.0, "dmlab": 90.0}  # degrees, up and down: the engines' d
 
 FRAMES_BYTES = 2048 * MIB
 """Of the pictures of one recording: half an hour of play at --size 128, two hours at 64."""
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Notes in a video that are not UTF-8 make none of its frames unreadable; PyAV 19 has no word for it."""
 
 
 class BadFile(ValueError):
@@ -98,7 +100,7 @@ def video_frames(path: Path, size: int) -> list[NDArray[np.uint8]]:
     """
     frames: list[NDArray[np.uint8]] = []
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with av.open(str(path), **LENIENT) as container:
             stream = container.streams.video[0]
             width, height = stream.codec_context.width, stream.codec_context.height
             if not 0 < min(width, height) <= max(width, height) <= SIDE:

@@ -17,6 +17,7 @@ from envs.episodes.episode import Episode, EpisodeWriter
 from training import collect
 from training.convert import teco
 from training.convert.__main__ import main
+from training.convert.recording import video_frames
 
 N = 6
 
@@ -28,11 +29,19 @@ def _ramp(count: int = N, h: int = 64, w: int = 64) -> np.ndarray:
 
 def _mp4(path: Path, frames: np.ndarray) -> None:
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Walk"
         stream: Any = container.add_stream("libx264", rate=Fraction(20))
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def test_notes_in_a_video_that_are_no_text_cost_none_of_its_frames(tmp_path: Path) -> None:
+    video = tmp_path / "0.mp4"
+    _mp4(video, np.zeros((5, 16, 16, 3), np.uint8))
+    video.write_bytes(video.read_bytes().replace(b"Walk", b"\xff\xfe\xff\xfe"))
+    assert len(video_frames(video, 16)) == 5
 
 
 def _numbers(episode: Episode) -> list[int]:
