@@ -65,8 +65,8 @@ class LabMazeEnv(TrueWorld):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Make world ``seed``, or one from the environment's generator; start at ``options["pose"]``."""
-        before, world = self.world_seed, self._begin(seed, 2**31 - 1)
-        if world != before:
+        world = self._begin(seed, 2**31 - 1)
+        if (drawn := getattr(self, "maze", None)) is None or drawn.seed != world:
             self.maze = maze.draw(world)
             self._scene = scene.paint(self.maze)
             self._solid: list[list[bool]] = self.maze.wall.tolist()

@@ -26,16 +26,20 @@ def viewpoints(poses: Sequence[Pose], indices: Sequence[int], scale: float) -> l
     return [Viewpoint(p, viewpoint(p, scale), i) for p, i in zip(poses, indices, strict=True)]
 
 
-def most_relevant(views: Sequence[Viewpoint], pose: Pose, count: int, scale: float) -> list[int]:
-    """Which ``count`` views (or all, where there are fewer) matter most at a pose (5,), the best first."""
-    return relevant([view.viewpoint for view in views], viewpoint(pose, scale), min(count, len(views)))
+def most_relevant(
+    views: Sequence[Viewpoint], pose: Pose, count: int, scale: float, penalty: np.ndarray | None = None
+) -> list[int]:
+    """Which ``count`` views (or all, where there are fewer) matter most at a pose (5,), the best first.
+
+    ``penalty`` (N,) is how much farther off each view counts than it is.
+    """
+    places = [view.viewpoint for view in views]
+    return relevant(places, viewpoint(pose, scale), min(count, len(views)), penalty)
 
 
 def read_views(past: DreamPast, views: Sequence[Viewpoint], pose: Pose, model: WorldModel) -> list[Viewpoint]:
     """The views that a model reads for a pose (5,) of a dream, the best first."""
-    config = model.config
     generated = np.array([view.index >= past.true_until for view in views])
-    count = min(config.memory.reads, len(views))
-    at = viewpoint(pose, model.scale)
-    best = relevant([view.viewpoint for view in views], at, count, config.dream.generated_penalty * generated)
+    penalty = model.config.dream.generated_penalty * generated
+    best = most_relevant(views, pose, model.config.memory.reads, model.scale, penalty)
     return [views[i] for i in best]
