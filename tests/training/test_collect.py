@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def _words(out: Path, **more: object) -> list[str]:
+    pytest.importorskip("labmaze")
     words = {"env": "labmaze", "steps": 12, "size": 16, "workers": 1, "out": out, **more}
     return [f"{key}={value}" for key, value in words.items()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def test_ten_lines_name_what_is_there(
         "versions", "device", "precision", "threads", "engines", "worlds", "dreams", "kernels", "folders", "display",
     ]  # fmt: skip
     assert "unknown" not in "".join(told.values())
-    assert "torch" in told["versions"] and "blocks, labmaze" in told["worlds"] and "blocks" in told["dreams"]
+    assert "torch" in told["versions"] and "blocks" in told["worlds"] and "blocks" in told["dreams"]
+    assert ("labmaze" in told["worlds"]) == (find_spec("labmaze") is not None)
     assert "headless" in told["display"]
     engines = told["engines"].partition(";")[0].replace(",", "").split()[1:]
     assert {"cpu", "eager"} <= set(engines)
