@@ -145,6 +145,9 @@ def results_text(found: dict[str, Any]) -> str:
             if "frame_ms_p50" in times
             else ""
         )
+        if times.get("kept"):
+            kept = f"{times['kept']} of {len(of['episodes'])} episodes kept from before"
+            speed = f"{speed}, {kept}" if speed else kept
         lines.append(f"{label}  {speed}".rstrip())
         for world, tasks in of["summary"].items():
             for task, keys in tasks.items():

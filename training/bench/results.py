@@ -59,7 +59,8 @@ def collected(suite: Suite, jobs: list[Job], outcomes: list[Outcome], seconds: f
             "unmeasured": [i for i, t in outcome.described.items() if t.what == "budget"],
             "parameters": next((u["times"].get("parameters") for u in units[label].values()), None),
         }
-        times[label] = _times(units[label])
+        kept = sum(t.what == "kept" for t in outcome.described.values())
+        times[label] = _times(units[label]) | {"kept": kept}
     config = jobs[0].config
     every = [(i, u) for of in units.values() for i, u in of.items()]
     return {

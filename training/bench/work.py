@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,17 @@ from PIL import Image
 
 from envs.adapters.engine_missing import EngineMissing
 from training.bench.config import Config
-from training.bench.models import TRUTH, Model, dream_of, fingerprint, parameters, source_of, speaks
+from training.bench.dependencies import Dependencies
+from training.bench.models import (
+    TRUTH,
+    Model,
+    dream_of,
+    fingerprint,
+    module_of,
+    parameters,
+    source_of,
+    speaks,
+)
 from training.bench.suite import Script, Suite, find
 from training.bench.tasks import free
 from training.bench.tasks.measured import Measured, Tools
@@ -32,7 +43,7 @@ from worldsim.dream.env import Dream
 from worldsim.dream.external import ModelFailed
 from worldsim.runtime import pick_device
 
-UNIT = 1
+UNIT = 2
 """The format of one episode's file; another one is measured again."""
 GIVE_UP = 3
 """Episodes after which a model that has given no number is left."""
@@ -86,6 +97,7 @@ class Worker:
     deadline: Deadline
     _dreams: dict[str, Dream[Any] | str] = field(default_factory=dict)
     _mark: str = ""
+    _depends: Dependencies = field(default_factory=Dependencies)
 
     def run(self) -> Iterator[Report]:
         """Measure what is not there yet.
@@ -102,10 +114,11 @@ class Worker:
         eyes = networks(config.perceptual, device)
         said = f"{UNIT} {config.seed} {config.threads} {sorted(eyes.origin.items()) if eyes else ''}"
         if self.job.model.label != TRUTH:
-            self.deadline(config.load_seconds)
-            self._source = source_of(self.job.model, device)
+            with self._loading():
+                self._source = source_of(self.job.model, device)
+            self._depends.module = module_of(self._source)
+            self._found()  # as it was loaded, whatever is edited meanwhile
             said += f" {fingerprint(self._source)} {self.job.model.label}"
-            self.deadline(0.0)
         self._mark = said
         self.job.units.mkdir(parents=True, exist_ok=True)
         failed = 0
@@ -134,7 +147,7 @@ class Worker:
                 return Report(script.id, "skipped", dream)
             truth = tools.worlds.play(suite, script)
             found = MEASURES[script.task](dream, truth, tools)
-            about: dict[str, Any] = {"mark": self._of(suite, script)}
+            about: dict[str, Any] = {"mark": self._of(suite, script), "depends": self._found()}
             if self._wants_elsewhere(script):
                 about["elsewhere"] = _features(free.elsewhere(truth, tools))
             self._write(script, truth, found, tools, dream, time.monotonic() - began, about)
@@ -154,14 +167,10 @@ class Worker:
         if world not in self._dreams:
             found: Dream[Any] | str = f"its actions are not those of {world}"
             if speaks(self._source, spec):
-                try:
-                    self.deadline(self.job.config.load_seconds)
+                with suppress(ActionSpecMismatch), self._loading():
                     found = dream_of(self.job.model, self._source, spec, size)
-                    found.predictor = Watched(found.predictor, self.job.config.frame_seconds, self.deadline)
-                except ActionSpecMismatch:
-                    pass
-                finally:
-                    self.deadline(0.0)
+                    found.predictor = Watched(found.predictor, self.job.config.frame_seconds, self._calling)
+                self._found()
             self._dreams[world] = found
         return self._dreams[world]
 
@@ -170,7 +179,25 @@ class Worker:
             described = json.loads((self.job.units / f"{script.id}.json").read_text("utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(described.get("mark") == self._of(suite, script))
+        same = described.get("mark") == self._of(suite, script)
+        return bool(same and self._depends.same(described.get("depends")))
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        self._calling(self.job.config.load_seconds)
+        try:
+            yield
+        finally:
+            self._calling(0.0)
+
+    def _calling(self, seconds: float) -> None:
+        """The model is called, and is to be back in so many seconds; or, by 0, it is back."""
+        self._depends.note(seconds > 0)
+        self.deadline(seconds)
+
+    def _found(self) -> dict[str, str]:
+        """What the numbers of a model that is not ours depend on."""
+        return self._depends.found() if self._source is not None and self._source.factory else {}
 
     def _of(self, suite: Suite, script: Script) -> str:
         """What has to be the same for an episode's numbers to be so."""
