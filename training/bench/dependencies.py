@@ -54,6 +54,7 @@ class Dependencies:
         or not, but for what the model wrote itself and for what belongs to Python, its libraries and this program."""
         modules = [m for name, m in list(sys.modules.items()) if name not in ("__main__", "__mp_main__")]
         files = {_absolute(f) for m in modules if isinstance(f := getattr(m, "__file__", None), str)}
+        files = {file for file in files if Path(file).is_file()}  # torch has some that only seem to have one
         own = self._own()
         paths = files | (self._read - self._written)
         return {

@@ -170,6 +170,8 @@ class Worker:
                 with suppress(ActionSpecMismatch), self._loading():
                     found = dream_of(self.job.model, self._source, spec, size)
                     found.predictor = Watched(found.predictor, self.job.config.frame_seconds, self._calling)
+                    if self.job.model.settings.get("history") == "window" and len(set(found.histories)) == 1:
+                        found = f"it has one history, {found.window} frames, and no twin that forgets more"
                 self._found()
             self._dreams[world] = found
         return self._dreams[world]

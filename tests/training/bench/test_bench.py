@@ -184,3 +184,12 @@ def test_suites_are_listed_and_parts_of_the_program_are_still_timed(
     assert "expected a benchmark of envs, step" in capsys.readouterr().err
     assert main(["variants", "seconds=none"]) == 2
     assert "seconds" in capsys.readouterr().err
+
+
+def test_a_model_of_one_history_has_no_twin_and_that_is_said(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = written(elsewhere, "knows_eight", "return self.frame\n\n    histories = (8,)")
+    assert bench(short, name, "out=a", "twin=true", "tasks=[needle]") == 0
+    twin = results("a")["models"][f"{name},history=window"]
+    assert not twin["episodes"] and "no twin that forgets more" in next(iter(twin["skipped"].values()))
