@@ -20,6 +20,7 @@ from PIL import Image
 from envs.adapters.engine_missing import EngineMissing
 from training.bench.config import Config
 from training.bench.dependencies import Dependencies
+from training.bench.failures import sentence, trace
 from training.bench.models import (
     TRUTH,
     Model,
@@ -36,11 +37,10 @@ from training.bench.tasks.measured import Measured, Tools
 from training.bench.tasks.registry import MEASURES
 from training.bench.tasks.registry import TRUTH as OF_TRUTH
 from training.bench.truth import Truth, Worlds
-from training.bench.watch import Deadline, TooSlow, Watched
+from training.bench.watch import Deadline, Watched
 from training.evaluation.scores import networks
 from worldsim.actions import ActionSpecMismatch
 from worldsim.dream.env import Dream
-from worldsim.dream.external import ModelFailed
 from worldsim.runtime import pick_device
 
 UNIT = 2
@@ -82,11 +82,13 @@ class Job:
 
 @dataclass
 class Report:
-    """What is said of one episode: measured, kept, error, skipped, or budget; why, in a sentence."""
+    """What is said of one episode: measured, kept, error, skipped, or budget; why, in a sentence, and the end of a
+    model's traceback."""
 
     id: str
     what: str
     why: str = ""
+    trace: str = ""
 
 
 @dataclass
@@ -154,7 +156,7 @@ class Worker:
         except EngineMissing as error:
             return Report(script.id, "skipped", str(error))
         except Exception as error:
-            return Report(script.id, "error", sentence(error))
+            return Report(script.id, "error", sentence(error), trace(error))
         return Report(script.id, "measured")
 
     def _wants_elsewhere(self, script: Script) -> bool:
@@ -244,13 +246,6 @@ class Worker:
     def _parameters(self, dream: Dream[Any]) -> int | None:
         assert self._source is not None
         return parameters(self._source, dream)
-
-
-def sentence(error: BaseException) -> str:
-    """An error in one line, without the name of what is known to be wrong with a model."""
-    text = " ".join(str(error).split())[:400]
-    known = isinstance(error, ModelFailed | TooSlow | ValueError)
-    return text if known and text else f"{type(error).__name__}: {text}"
 
 
 def _features(found: Measured) -> list[list[list[float]]] | None:

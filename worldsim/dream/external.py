@@ -40,7 +40,7 @@ from worldsim.session.snapshot import Snapshot, SnapshotError
 GROUP = "worldsim.predictors"
 """The entry points that other packages may give, a name and a factory each."""
 SIZE, HISTORIES = 64, (8, 16, 48, 112)
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 Factory = Callable[..., Any]
 """Makes a model; is given those of ``size``, ``action_spec`` and ``device`` that it names."""
@@ -64,7 +64,7 @@ def find(name: str) -> Factory | None:
         DreamError: no such module, or nothing in it that makes a model.
         ModelFailed: the module does not import.
     """
-    if not _FACTORY.fullmatch(name):
+    if not FACTORY.fullmatch(name):
         found = [point for point in entry_points(group=GROUP) if point.name == name]
         return found[0].load() if found else None
     module, _, attribute = name.partition(":")
