@@ -35,19 +35,7 @@ class Dependencies:
 
     def __init__(self, module: str = "") -> None:
         self.module = module
-        self._read: set[str] = set()
-        self._written: set[str] = set()
         self._checksums: dict[str, str] = {}
-
-    def note(self, on: bool) -> None:
-        """Note what this process opens from now on, or no longer."""
-        _listen()
-        _NOTING[:] = [self] if on else []
-
-    def opened(self, path: str, flags: int) -> None:
-        """A file was opened, or tried to be."""
-        writes = flags & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        (self._written if writes else self._read).add(path)
 
     def found(self) -> dict[str, str]:
         """Files and their checksums: those of all modules that are imported, and those that were read, were they there
@@ -55,11 +43,8 @@ class Dependencies:
         modules = [m for name, m in list(sys.modules.items()) if name not in ("__main__", "__mp_main__")]
         files = {_absolute(f) for m in modules if isinstance(f := getattr(m, "__file__", None), str)}
         files = {file for file in files if Path(file).is_file()}  # torch has some that only seem to have one
-        own = self._own()
-        paths = files | (self._read - self._written)
-        return {
-            path: self.checksum(path) for path in sorted(paths) if path.startswith(own) or not _aside(path)
-        }
+        own, paths = self._own(), sorted(files | (_READ - _WRITTEN))
+        return {path: self.checksum(path) for path in paths if _counts(path, own)}
 
     def same(self, recorded: Any) -> bool:
         """Whether all of what :meth:`found` gave once is still so."""
@@ -81,7 +66,16 @@ class Dependencies:
         return tuple(folders or [_absolute(f) for f in [getattr(made, "__file__", None)] if f])
 
 
-_NOTING: list[Dependencies] = []
+_READ: set[str] = set()
+_WRITTEN: set[str] = set()
+"""By all models of this process: where two share it, a module is imported, and reads its files, for the first alone."""
+_NOTING: list[bool] = []
+
+
+def note(on: bool) -> None:
+    """Note what this process opens from now on, or no longer: while a model is called."""
+    _listen()
+    _NOTING[:] = [True] if on else []
 
 
 @cache
@@ -91,12 +85,15 @@ def _listen() -> None:
 
 def _heard(event: str, args: tuple[Any, ...]) -> None:
     if event == "open" and _NOTING and isinstance(args[0], str | bytes | os.PathLike):
-        _NOTING[0].opened(_absolute(os.fsdecode(args[0])), int(args[2] or 0))
+        writes = int(args[2] or 0) & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        (_WRITTEN if writes else _READ).add(_absolute(os.fsdecode(args[0])))
 
 
-def _aside(path: str) -> bool:
-    """Whether a file is Python's, a library's, this program's or the system's, or a compiled copy of another one."""
-    return path.startswith(_places()) or f"{os.sep}__pycache__{os.sep}" in path
+def _counts(path: str, own: tuple[str, ...]) -> bool:
+    """Whether a file is the model's ``own``, or none of Python's, a library's, this program's or the system's; a
+    compiled copy of another one never is."""
+    ours = path.startswith(own) or not path.startswith(_places())
+    return ours and f"{os.sep}__pycache__{os.sep}" not in path
 
 
 @cache

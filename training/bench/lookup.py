@@ -45,8 +45,14 @@ def check(models: list[Model], config: Config) -> None:
 
 
 def _found_here(names: list[str], seconds: float) -> Iterator[str]:
+    from training.bench.dependencies import note
+
     for name in names:
-        yield _missing(name)
+        note(True)
+        try:
+            yield _missing(name)
+        finally:
+            note(False)
 
 
 def _found_apart(names: list[str], seconds: float) -> Iterator[str]:

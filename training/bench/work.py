@@ -19,7 +19,7 @@ from PIL import Image
 
 from envs.adapters.engine_missing import EngineMissing
 from training.bench.config import Config
-from training.bench.dependencies import Dependencies
+from training.bench.dependencies import Dependencies, note
 from training.bench.failures import sentence, trace
 from training.bench.models import (
     TRUTH,
@@ -196,7 +196,7 @@ class Worker:
 
     def _calling(self, seconds: float) -> None:
         """The model is called, and is to be back in so many seconds; or, by 0, it is back."""
-        self._depends.note(seconds > 0)
+        note(seconds > 0)
         self.deadline(seconds)
 
     def _found(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ import pytest
 
 import worldsim
 from tests.training.bench.test_bench import bench, results
-from training.bench.dependencies import Dependencies
+from training.bench.dependencies import Dependencies, note
 from training.bench.suite import Suite
 
 ROOT = Path(worldsim.__file__).parent.parent
@@ -21,10 +21,12 @@ GREY = """import json
 import numpy as np
 import {helper}
 
+LEVEL = json.load(open("level.json"))
+
 
 class Grey:
     def begin(self, frames, actions):
-        self.frame = np.full_like(frames[-1], {helper}.VALUE + json.load(open("weights.json")))
+        self.frame = np.full_like(frames[-1], {helper}.VALUE + LEVEL + json.load(open("weights.json")))
 
     def step(self, action):
         return self.frame
@@ -36,6 +38,7 @@ def grey(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A model that takes a number from a module and one from a file."""
     (elsewhere / "grey_helper.py").write_text("VALUE = 60")
     (elsewhere / "weights.json").write_text("20")
+    (elsewhere / "level.json").write_text("3")
     (elsewhere / "grey_model.py").write_text(GREY.format(helper="grey_helper"))
     forgotten(monkeypatch)
     return "grey_model:Grey"
@@ -49,7 +52,9 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.invalidate_caches()
 
 
-@pytest.mark.parametrize("changed", [("weights.json", "70"), ("grey_helper.py", "VALUE = 90")])
+@pytest.mark.parametrize(
+    "changed", [("weights.json", "70"), ("level.json", "9"), ("grey_helper.py", "VALUE = 90")]
+)
 def test_an_episode_is_kept_only_while_modules_and_files_of_its_model_are_the_same(
     grey: str,
     changed: tuple[str, str],
@@ -76,13 +81,12 @@ def test_an_episode_is_kept_only_while_modules_and_files_of_its_model_are_the_sa
 
 def noted(do: object, module: str = "") -> dict[str, str]:
     """What is found after a call."""
-    dependencies = Dependencies(module)
-    dependencies.note(True)
+    note(True)
     try:
         do()  # type: ignore[operator]
     finally:
-        dependencies.note(False)
-    return dependencies.found()
+        note(False)
+    return Dependencies(module).found()
 
 
 def test_files_that_are_read_count_however_python_opens_them(tmp_path: Path) -> None:
