@@ -43,8 +43,8 @@ class Dependencies:
         modules = [m for name, m in list(sys.modules.items()) if name not in ("__main__", "__mp_main__")]
         files = {_absolute(f) for m in modules if isinstance(f := getattr(m, "__file__", None), str)}
         files = {file for file in files if Path(file).is_file()}  # torch has some that only seem to have one
-        own, paths = self._own(), sorted(files | (_READ - _WRITTEN))
-        return {path: self.checksum(path) for path in paths if _counts(path, own)}
+        package, paths = self._package(), sorted(files | (_READ - _WRITTEN))
+        return {path: self.checksum(path) for path in paths if _counts(path, package)}
 
     def same(self, recorded: Any) -> bool:
         """Whether all of what :meth:`found` gave once is still so."""
@@ -56,7 +56,7 @@ class Dependencies:
             self._checksums[path] = _checksum(path)
         return self._checksums[path]
 
-    def _own(self) -> tuple[str, ...]:
+    def _package(self) -> tuple[str, ...]:
         """The file or the folders of the model's own package."""
         package = self.module.partition(".")[0]
         made = sys.modules.get(package)
@@ -80,19 +80,19 @@ def note(on: bool) -> None:
 
 @cache
 def _listen() -> None:
-    sys.addaudithook(_heard)  # which lasts as long as the process
+    sys.addaudithook(_audit)  # which lasts as long as the process
 
 
-def _heard(event: str, args: tuple[Any, ...]) -> None:
+def _audit(event: str, args: tuple[Any, ...]) -> None:
     if event == "open" and _NOTING and isinstance(args[0], str | bytes | os.PathLike):
         writes = int(args[2] or 0) & (os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         (_WRITTEN if writes else _READ).add(_absolute(os.fsdecode(args[0])))
 
 
-def _counts(path: str, own: tuple[str, ...]) -> bool:
-    """Whether a file is the model's ``own``, or none of Python's, a library's, this program's or the system's; a
+def _counts(path: str, package: tuple[str, ...]) -> bool:
+    """Whether a file is the model's ``package``, or none of Python's, a library's, this program's or the system's; a
     compiled copy of another one never is."""
-    ours = path.startswith(own) or not path.startswith(_places())
+    ours = path.startswith(package) or not path.startswith(_places())
     return ours and f"{os.sep}__pycache__{os.sep}" not in path
 
 
