@@ -5,8 +5,8 @@ Suites (tiny: seconds, small: minutes, full: an hour or more, or a folder) hold 
 that others repeat them to the frame. Every episode is kept as soon as it is known; the same command goes on. Results
 are runs/bench/SUITE/bench.json and one self-contained bench.html (out=DIR for another folder).
 
-against=B     paired differences with B (a model, or a bench.json), the worst episodes first; PASS is exit code 0, FAIL
-              1; tolerance.ssim=0.01 is what a number may get worse by
+against=B     paired differences with B (a model, a bench.json, or FILE.json:MODEL), the worst episodes first; PASS is
+              exit code 0, FAIL 1; tolerance.ssim=0.01 is what a number may get worse by
 worlds=[..] tasks=[..]  some of blocks, labmaze, luanti; of needle, ahead, free, mirror, loop, still, actions
 twin=true     also every model with its shortest history         minutes=10     begin no episode after so long
 frame_seconds=20  what a frame may take; a model that hangs or raises is one sentence, and the rest goes on
@@ -26,13 +26,17 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.bench.config import Config
 from training.bench.models import TRUTH, Model, is_model, parse
 from training.bench.suite import Suite, find, names
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
+
+if TYPE_CHECKING:
+    from training.bench.run import Outcome
+    from training.bench.work import Job
 
 FAIL = 1
 SPEED = ("envs", "step", "luanti", "variants", "ad", "train")
@@ -71,40 +75,60 @@ def main(words: list[str]) -> int:
 def bench(models: list[Model], config: Config) -> int:
     """Measure models on a suite, write results and page; the exit code of the gate, or of a model that broke."""
     from training.bench import compare, page, results
-    from training.bench.run import run_all
+    from training.bench.lookup import check
     from training.bench.work import Job
+    from training.evaluation.scores import networks
+    from worldsim.runtime import pick_device
 
     suite, began = find(config.suite), time.monotonic()
     reference: dict[str, Any] | None = None
     listed = list(models)
-    if config.against:
-        if config.against.endswith(".json") or (Path(config.against) / results.FILE).is_file():
-            reference = compare.read(Path(config.against), suite)
-        else:
-            listed.append(parse(config.against))
+    if config.against and compare.is_file(config.against):
+        reference = compare.read(config.against, suite)
+        for model in models:
+            compare.counterpart(model.label, reference, config.against)
+    elif config.against:
+        listed.append(parse(config.against))
     if config.twin:
         listed += [model.twin for model in models]
     listed = list({model.label: model for model in [Model(TRUTH, TRUTH, {}), *listed]}.values())
+    check(listed, config)
+    if networks(config.perceptual, pick_device(config.device)) is None:
+        config = replace(config, perceptual="false")  # which has been said, once
     folder = Path(config.out or f"runs/bench/{suite.label}")
     folder.mkdir(parents=True, exist_ok=True)
     seconds = config.minutes * 60 / len(listed)
     jobs = [Job(model, config, folder, seconds) for model in listed]
     jobs = [job for job in jobs if job.scripts(suite)]
-    outcomes = run_all(jobs, suite)
+    outcomes = _run(jobs, suite, folder)
     found = results.collected(suite, jobs, outcomes, time.monotonic() - began)
     judged = _judged(models, config, suite, found, reference, jobs[-1].scripts(suite))
     if judged:
         found["compared"] = {c.model: c.described() for c in judged}
     written = results.write(found, folder)
     shown = page.write(found, suite, jobs, folder)
-    print(results_text(found))
+    print(results.text(found, suite))
     for comparison in judged:
         print(comparison.text())
     broken = [of["why"] for of in found["models"].values() if of["why"]]
     for why in broken:
         print(f"broken: {why}", file=sys.stderr)
+    if any(of["tracebacks"] for of in found["models"].values()):
+        print(
+            f"tracebacks are in {written} (tracebacks) and, folded, on top of {shown.name}", file=sys.stderr
+        )
     print(f"{written} and {shown}")
     return FAIL if broken or not all(c.passed for c in judged) else 0
+
+
+def _run(jobs: list[Job], suite: Suite, folder: Path) -> list[Outcome]:
+    from training.bench.run import run_all
+
+    try:
+        return run_all(jobs, suite)
+    except KeyboardInterrupt:
+        print(f"what was measured is kept in {folder}; the same command goes on from there", file=sys.stderr)
+        raise
 
 
 def _judged(
@@ -133,32 +157,6 @@ def _judged(
             replace(comparison, against=f"{other} of {config.against}") if reference else comparison
         )
     return judged
-
-
-def results_text(found: dict[str, Any]) -> str:
-    """The numbers of every model, a line a task and metric."""
-    lines = []
-    for label, of in found["models"].items():
-        times = found["times"]["models"].get(label, {})
-        speed = (
-            f"{times['frame_ms_p50']:g} ms a frame, {times['memory_mib']:g} MiB"
-            if "frame_ms_p50" in times
-            else ""
-        )
-        lines.append(f"{label}  {speed}".rstrip())
-        for world, tasks in of["summary"].items():
-            for task, keys in tasks.items():
-                for key, s in keys.items():
-                    cell = f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}] n={s['n']} of {s['episodes']}"
-                    lines.append(f"  {world:8s} {task:8s} {key:18s} {cell}")
-    if not found["truth"]["repeats"]:
-        described = ", ".join(found["truth"]["differs"][:3])
-        lines.append(
-            f"the true frames of {described} are not those of the suite on this machine: compare within it only"
-        )
-    if not found["complete"]:
-        lines.append("not complete: the time was up; the same command goes on")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from training.bench.config import Tolerance
-from training.bench.results import FILE, FORMAT, HIGHER, metric
+from training.bench.results import FILE, FORMAT, HIGHER, better, counted, metric
 from training.bench.suite import Script, Suite
 from worldsim.config import ConfigError
 from worldsim.metrics.bootstrap import interval
@@ -49,13 +49,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One against another. ``worst`` are (episode, key, value, reference, better), those that got worst first."""
+    """One against another. ``worst`` are (episode, key, value, reference, better), those that got worst first;
+    ``missing`` are episodes that the other one alone has, and ``unasked`` says which of its were not asked for."""
 
     model: str
     against: str
     rows: list[Row]
     worst: list[tuple[str, str, float, float, float]]
     missing: list[str]
+    unasked: str = ""
 
     @property
     def passed(self) -> bool:
@@ -72,16 +74,19 @@ class Comparison:
                 dict(zip(("episode", "key", "mine", "theirs", "better"), w, strict=True)) for w in self.worst
             ],
             "missing": self.missing,
+            "unasked": self.unasked,
         }
 
     def text(self) -> str:
         """In lines: each number, then the episodes that got worse, then PASS or FAIL."""
         lines = [f"{self.model} against {self.against}"]
+        if self.rows:
+            heads = ("world", "task", "number", "mine", "other", "tolerance", "better by")
+            lines.append("  {:8s} {:8s} {:16s} {:>9s} {:>9s} {:>9s}  {}".format(*heads))
         for row in self.rows:
-            b = row.better
             lines.append(
-                f"  {row.world:8s} {row.task:8s} {row.key:16s} {row.value:9.4f} {row.reference:9.4f}  better by "
-                f"{b['mean']:+.4f} [{b['low']:+.4f}, {b['high']:+.4f}] n={b['episodes']}"
+                f"  {row.world:8s} {row.task:8s} {row.key:16s} {row.value:9.4f} {row.reference:9.4f} "
+                f"{row.tolerance:9g}  {better(row.better)} n={row.better['episodes']}"
                 + (f"  FAIL, more than {row.tolerance:g} worse" if row.failed else "")
             )
         fell = [w for w in self.worst if w[4] < 0][:SHOWN]
@@ -91,6 +96,8 @@ class Comparison:
         if self.missing:
             count = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""
             lines.append(f"  not measured, though the other one was: {', '.join(self.missing[:3])}{count}")
+        if self.unasked:
+            lines.append(f"  not compared, since this command did not ask for them: {self.unasked}")
         if not self.rows:
             lines.append("  nothing to compare: no episode has numbers of both")
         return "\n".join([*lines, f"{'PASS' if self.passed else 'FAIL'} {self.model} against {self.against}"])
@@ -122,21 +129,47 @@ def compare(
             Row(world, task, key, round(means[0], 4), round(means[1], 4), interval(differences), allowed)
         )
         for (i, v, w), difference in zip(each, differences, strict=True):
-            better = float(np.mean(difference))
-            worst.append((i, key, round(float(np.mean(v)), 4), round(float(np.mean(w)), 4), round(better, 4)))
+            by = float(np.mean(difference))
+            worst.append((i, key, round(float(np.mean(v)), 4), round(float(np.mean(w)), 4), round(by, 4)))
     # In units of what is allowed, since metrics have different ones.
     worst.sort(key=lambda w: w[4] / float(getattr(tolerance, metric(w[1]).replace(" ", "_"))))
     missing = [i for i in scripts if b.get(i) and not a.get(i)]
-    return Comparison(name, other, rows, worst, missing)
+    return Comparison(name, other, rows, worst, missing, _unasked(suite, scripts, b))
 
 
-def read(path: Path, suite: Suite) -> dict[str, Any]:
-    """The results in a bench.json, or in a folder that has one.
+def _unasked(suite: Suite, scripts: dict[str, Script], of: dict[str, Any]) -> str:
+    """Which of these episodes were not asked for: how many of each world, and of what tasks."""
+    tasks: dict[str, list[str]] = defaultdict(list)
+    for script in suite.scripts:
+        if of.get(script.id) and script.id not in scripts:
+            tasks[script.world].append(script.task)
+    return ", ".join(
+        f"{counted(len(t))} of {world} ({', '.join(dict.fromkeys(t))})" for world, t in tasks.items()
+    )
+
+
+def is_file(against: str) -> bool:
+    """Whether results are meant and no model: FILE.json, FILE.json:MODEL, or a folder that has some."""
+    return against.endswith(".json") or ".json:" in against or (Path(against) / FILE).is_file()
+
+
+def read(against: str, suite: Suite) -> dict[str, Any]:
+    """The results in a bench.json, or in a folder that has one; of one model alone where ``:MODEL`` stands behind it.
 
     Raises:
-        ConfigError: there are none, or they are of another suite.
+        ConfigError: there are none, or they are of another suite, or of other models.
     """
-    path = path / FILE if path.is_dir() else path
+    name, chosen, model = against.partition(".json:")
+    path = Path(f"{name}.json" if chosen else against)
+    found = _read(path / FILE if path.is_dir() else path, suite)
+    if chosen:
+        if model not in found["models"]:
+            raise ConfigError(f"against: {path} has {', '.join(found['models'])}, and no {model}")
+        found["models"] = {model: found["models"][model]}
+    return found
+
+
+def _read(path: Path, suite: Suite) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
         ok = found["format"] == FORMAT and isinstance(found["models"], dict)
@@ -168,5 +201,6 @@ def counterpart(label: str, found: dict[str, Any], path: str) -> str:
     if len(models) == 1:
         return models[0]
     raise ConfigError(
-        f"against: {path} has {', '.join(models) or 'no models'}, none of which is called {label}"
+        f"against: {path} has {', '.join(models) or 'no models'}, none of which is called {label}; "
+        "against=FILE.json:MODEL names one"
     )

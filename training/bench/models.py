@@ -108,9 +108,17 @@ def dream_of(model: Model, source: Source, spec: ActionSpec, size: int) -> Dream
     return dream
 
 
+def module_of(source: Source) -> str:
+    """The module that makes a model that is not ours; of a checkpoint its name."""
+    return str(getattr(source.factory, "__module__", None) or source.name.partition(":")[0])
+
+
 def fingerprint(source: Source) -> str:
-    """16 digits that change with a checkpoint's files, or with the file that a model's code lies in."""
+    """16 digits that change with a checkpoint's files, with the weights of a dream server, or with the file that a
+    model's code lies in."""
     digest = hashlib.sha256(source.name.encode())
+    if source.link is not None:
+        digest.update(str(source.link.about["fingerprint"]).encode())
     for path in _files(source):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

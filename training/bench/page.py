@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from training.bench.models import TRUTH
-from training.bench.results import HIGHER, metric
+from training.bench.results import HIGHER, better, metric, score, skipped
 from training.bench.suite import Suite
 from training.bench.tasks.registry import TITLES
 from training.bench.work import Job
@@ -28,9 +28,9 @@ def write(found: dict[str, Any], suite: Suite, jobs: list[Job], folder: Path) ->
     page = Page(f"Bench of {', '.join(m for m in found['models'] if m != TRUTH)} on {suite.label}")
     page.words(
         f"{suite.about} {len(suite.scripts)} episodes, digest {suite.digest}. {times['hardware']}, "
-        f"{times['date']}. Numbers are means with 95% intervals over episodes."
+        f"{times['date']}. Numbers are means with 95% intervals over episodes, where there are several."
     )
-    _warnings(page, found)
+    _warnings(page, found, suite)
     _speed(page, found)
     _compared(page, found)
     for world in dict.fromkeys(w for of in found["models"].values() for w in of["summary"]):
@@ -44,8 +44,9 @@ def write(found: dict[str, Any], suite: Suite, jobs: list[Job], folder: Path) ->
     return path
 
 
-def _warnings(page: Page, found: dict[str, Any]) -> None:
+def _warnings(page: Page, found: dict[str, Any], suite: Suite) -> None:
     lines = [of["why"] for of in found["models"].values() if of["why"]]
+    lines += [f"{label}: {why}" for label, of in found["models"].items() for why in skipped(of, suite)]
     if not found["truth"]["repeats"]:
         lines.append(
             "The true frames of some episodes differ from the suite's: compare on this machine only."
@@ -54,6 +55,9 @@ def _warnings(page: Page, found: dict[str, Any]) -> None:
         lines.append("Not complete: the time was up. The same command goes on.")
     if lines:
         page.points(lines)
+    for label, of in found["models"].items():
+        for id_, text in of["tracebacks"].items():
+            page.folded(f"where {label} failed: {id_}", text)
 
 
 def _speed(page: Page, found: dict[str, Any]) -> None:
@@ -94,7 +98,7 @@ def _compared(page: Page, found: dict[str, Any]) -> None:
                 r["key"],
                 f"{r['mine']:.4f}",
                 f"{r['theirs']:.4f}",
-                f"{r['better']['mean']:+.4f} [{r['better']['low']:+.4f}, {r['better']['high']:+.4f}]",
+                better(r["better"]),
                 f"{r['tolerance']:g}",
                 "FAIL" if r["failed"] else "",
             ]
@@ -105,6 +109,8 @@ def _compared(page: Page, found: dict[str, Any]) -> None:
         )
         fell = [w for w in described["worst"] if w["better"] < 0][:10]
         page.points([f"{w['episode']}: {w['key']} {w['mine']:.4f} from {w['theirs']:.4f}" for w in fell])
+        if described["unasked"]:
+            page.words(f"Not compared, since the command did not ask for them: {described['unasked']}.")
 
 
 def _task(
@@ -131,11 +137,7 @@ def _name(label: str, task: str) -> str:
 
 
 def _cell(s: dict[str, Any] | None) -> str:
-    return (
-        "-"
-        if s is None or s["mean"] is None
-        else f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}] n={s['n']}"
-    )
+    return "-" if s is None or s["mean"] is None else score(s)
 
 
 def plotted(of: dict[str, dict[str, Any]], columns: list[str], task: str, models: list[str]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,13 @@ def collected(suite: Suite, jobs: list[Job], outcomes: list[Outcome], seconds: f
             "words": {i: units[label][i]["words"] for i in scripts if i in episodes},
             "errors": outcome.errors,
             "why": outcome.why(label),
+            "tracebacks": outcome.tracebacks,
             "skipped": {i: t.why for i, t in outcome.described.items() if t.what == "skipped"},
             "unmeasured": [i for i, t in outcome.described.items() if t.what == "budget"],
             "parameters": next((u["times"].get("parameters") for u in units[label].values()), None),
         }
-        times[label] = _times(units[label])
+        kept = sum(t.what == "kept" for t in outcome.described.values())
+        times[label] = _times(units[label]) | {"kept": kept}
     config = jobs[0].config
     every = [(i, u) for of in units.values() for i, u in of.items()]
     return {
@@ -82,6 +84,58 @@ def collected(suite: Suite, jobs: list[Job], outcomes: list[Outcome], seconds: f
             "models": times,
         },
     }
+
+
+def score(s: dict[str, Any]) -> str:
+    """A mean with its interval, where more than one episode tells of one."""
+    between = f" [{s['low']:.3f}, {s['high']:.3f}]" if s["episodes"] > 1 else ""
+    return f"{s['mean']:.3f}{between} n={s['n']}"
+
+
+def better(s: dict[str, Any]) -> str:
+    """A paired difference in the same way."""
+    return f"{s['mean']:+.4f}" + (f" [{s['low']:+.4f}, {s['high']:+.4f}]" if s["episodes"] > 1 else "")
+
+
+def skipped(of: dict[str, Any], suite: Suite) -> list[str]:
+    """A line for every reason why a model was not measured somewhere."""
+    worlds = {script.id: script.world for script in suite.scripts}
+    counts = Counter((worlds[i], why) for i, why in of["skipped"].items())
+    return [f"{counted(n)} of {world} not measured: {why}" for (world, why), n in counts.items()]
+
+
+def counted(n: int) -> str:
+    """So many episodes, in words."""
+    return f"{n} episode{'s' if n != 1 else ''}"
+
+
+def text(found: dict[str, Any], suite: Suite) -> str:
+    """The numbers of every model, a line a task and metric, and what of them is not there."""
+    lines = []
+    for label, of in found["models"].items():
+        times = found["times"]["models"].get(label, {})
+        speed = (
+            f"{times['frame_ms_p50']:g} ms a frame, {times['memory_mib']:g} MiB"
+            if "frame_ms_p50" in times
+            else ""
+        )
+        if times.get("kept"):
+            kept = f"{times['kept']} of {len(of['episodes'])} episodes kept from before"
+            speed = f"{speed}, {kept}" if speed else kept
+        lines.append(f"{label}  {speed}".rstrip())
+        for world, tasks in of["summary"].items():
+            for task, keys in tasks.items():
+                for key, s in keys.items():
+                    lines.append(f"  {world:8s} {task:8s} {key:18s} {score(s)} of {counted(s['episodes'])}")
+        lines += [f"  {why}" for why in skipped(of, suite)]
+    if not found["truth"]["repeats"]:
+        described = ", ".join(found["truth"]["differs"][:3])
+        lines.append(
+            f"the true frames of {described} are not those of the suite on this machine: compare within it only"
+        )
+    if not found["complete"]:
+        lines.append("not complete: the time was up; the same command goes on")
+    return "\n".join(lines)
 
 
 def write(found: dict[str, Any], folder: Path) -> Path:

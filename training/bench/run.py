@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -13,10 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from training.bench.failures import sentence, trace
 from training.bench.models import TRUTH
 from training.bench.suite import Suite
 from training.bench.watch import late
-from training.bench.work import Job, Report, Worker, sentence
+from training.bench.work import Job, Report, Worker
 from training.loop.cluster import LOCAL, ClusterError, Place, Task, started
 from worldsim.runtime import pick_device
 
@@ -27,15 +27,22 @@ SOME = 4
 
 @dataclass
 class Outcome:
-    """How a model fared: what is said of every episode, and, where all of it broke, one sentence."""
+    """How a model fared: what is said of every episode, and, where all of it broke, one sentence and a traceback."""
 
     described: dict[str, Report] = field(default_factory=dict)
     broke: str = ""
+    trace: str = ""
 
     @property
     def errors(self) -> dict[str, str]:
         """Sentences by episode."""
         return {id_: t.why for id_, t in self.described.items() if t.what == "error"}
+
+    @property
+    def tracebacks(self) -> dict[str, str]:
+        """The different ones, each by the first episode that it is of; by ``model`` where that did not load."""
+        found = {t.trace: id_ for id_, t in reversed(self.described.items())} | {self.trace: "model"}
+        return {id_: text for text, id_ in reversed(found.items()) if text}
 
     def why(self, model: str) -> str:
         """One sentence that names a model which gave not all that it was asked for; empty where it did."""
@@ -88,7 +95,8 @@ def run_all(jobs: list[Job], suite: Suite) -> list[Outcome]:
         try:
             for _, (i, outcome) in cluster.run(begun()):
                 outcomes[i].described |= outcome.described
-                outcomes[i].broke = outcomes[i].broke or outcome.broke
+                if outcome.broke and not outcomes[i].broke:
+                    outcomes[i].broke, outcomes[i].trace = outcome.broke, outcome.trace
                 bar.update()
         except ClusterError as error:
             why = str(error)
@@ -108,7 +116,7 @@ def _here(job: Job, outcome: Outcome) -> Iterator[Report]:
     try:
         yield from Worker(job, lambda seconds: None).run()
     except Exception as error:
-        outcome.broke = sentence(error)
+        outcome.broke, outcome.trace = sentence(error), trace(error)
 
 
 def _apart(job: Job, outcome: Outcome) -> Iterator[Report]:
@@ -122,11 +130,11 @@ def _apart(job: Job, outcome: Outcome) -> Iterator[Report]:
     try:
         while True:
             if ours.poll(POLL):
-                message = ours.recv()
-                if isinstance(message, Report):
-                    yield message
+                report: Report = ours.recv()
+                if report.id:
+                    yield report
                     continue
-                outcome.broke = message
+                outcome.broke, outcome.trace = report.why, report.trace
                 return
             if 0 < ends[0] < time.monotonic():
                 outcome.broke = _late(job, ends[1])
@@ -167,13 +175,11 @@ def _guarded(job: Job, send: Callable[[Any], None], deadline: Callable[[float], 
     try:
         for described in Worker(job, deadline).run():
             send(described)
-        send("")
+        send(Report("", "done"))
     except KeyboardInterrupt:
         pass
     except Exception as error:
-        if not isinstance(error, ValueError | OSError):
-            traceback.print_exc()
-        send(sentence(error))
+        send(Report("", "error", sentence(error), trace(error)))
 
 
 def _named(model: str, why: str) -> str:

@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,31 @@ from PIL import Image
 
 from envs.adapters.engine_missing import EngineMissing
 from training.bench.config import Config
-from training.bench.models import TRUTH, Model, dream_of, fingerprint, parameters, source_of, speaks
+from training.bench.dependencies import Dependencies, note
+from training.bench.failures import sentence, trace
+from training.bench.models import (
+    TRUTH,
+    Model,
+    dream_of,
+    fingerprint,
+    module_of,
+    parameters,
+    source_of,
+    speaks,
+)
 from training.bench.suite import Script, Suite, find
 from training.bench.tasks import free
 from training.bench.tasks.measured import Measured, Tools
 from training.bench.tasks.registry import MEASURES
 from training.bench.tasks.registry import TRUTH as OF_TRUTH
 from training.bench.truth import Truth, Worlds
-from training.bench.watch import Deadline, TooSlow, Watched
+from training.bench.watch import Deadline, Watched
 from training.evaluation.scores import networks
 from worldsim.actions import ActionSpecMismatch
 from worldsim.dream.env import Dream
-from worldsim.dream.external import ModelFailed
 from worldsim.runtime import pick_device
 
-UNIT = 1
+UNIT = 2
 """The format of one episode's file; another one is measured again."""
 GIVE_UP = 3
 """Episodes after which a model that has given no number is left."""
@@ -71,11 +82,13 @@ class Job:
 
 @dataclass
 class Report:
-    """What is said of one episode: measured, kept, error, skipped, or budget; why, in a sentence."""
+    """What is said of one episode: measured, kept, error, skipped, or budget; why, in a sentence, and the end of a
+    model's traceback."""
 
     id: str
     what: str
     why: str = ""
+    trace: str = ""
 
 
 @dataclass
@@ -86,6 +99,7 @@ class Worker:
     deadline: Deadline
     _dreams: dict[str, Dream[Any] | str] = field(default_factory=dict)
     _mark: str = ""
+    _depends: Dependencies = field(default_factory=Dependencies)
 
     def run(self) -> Iterator[Report]:
         """Measure what is not there yet.
@@ -102,10 +116,11 @@ class Worker:
         eyes = networks(config.perceptual, device)
         said = f"{UNIT} {config.seed} {config.threads} {sorted(eyes.origin.items()) if eyes else ''}"
         if self.job.model.label != TRUTH:
-            self.deadline(config.load_seconds)
-            self._source = source_of(self.job.model, device)
+            with self._loading():
+                self._source = source_of(self.job.model, device)
+            self._depends.module = module_of(self._source)
+            self._found()  # as it was loaded, whatever is edited meanwhile
             said += f" {fingerprint(self._source)} {self.job.model.label}"
-            self.deadline(0.0)
         self._mark = said
         self.job.units.mkdir(parents=True, exist_ok=True)
         failed = 0
@@ -134,14 +149,14 @@ class Worker:
                 return Report(script.id, "skipped", dream)
             truth = tools.worlds.play(suite, script)
             found = MEASURES[script.task](dream, truth, tools)
-            about: dict[str, Any] = {"mark": self._of(suite, script)}
+            about: dict[str, Any] = {"mark": self._of(suite, script), "depends": self._found()}
             if self._wants_elsewhere(script):
                 about["elsewhere"] = _features(free.elsewhere(truth, tools))
             self._write(script, truth, found, tools, dream, time.monotonic() - began, about)
         except EngineMissing as error:
             return Report(script.id, "skipped", str(error))
         except Exception as error:
-            return Report(script.id, "error", sentence(error))
+            return Report(script.id, "error", sentence(error), trace(error))
         return Report(script.id, "measured")
 
     def _wants_elsewhere(self, script: Script) -> bool:
@@ -154,14 +169,12 @@ class Worker:
         if world not in self._dreams:
             found: Dream[Any] | str = f"its actions are not those of {world}"
             if speaks(self._source, spec):
-                try:
-                    self.deadline(self.job.config.load_seconds)
+                with suppress(ActionSpecMismatch), self._loading():
                     found = dream_of(self.job.model, self._source, spec, size)
-                    found.predictor = Watched(found.predictor, self.job.config.frame_seconds, self.deadline)
-                except ActionSpecMismatch:
-                    pass
-                finally:
-                    self.deadline(0.0)
+                    found.predictor = Watched(found.predictor, self.job.config.frame_seconds, self._calling)
+                    if self.job.model.settings.get("history") == "window" and len(set(found.histories)) == 1:
+                        found = f"it has one history, {found.window} frames, and no twin that forgets more"
+                self._found()
             self._dreams[world] = found
         return self._dreams[world]
 
@@ -170,7 +183,25 @@ class Worker:
             described = json.loads((self.job.units / f"{script.id}.json").read_text("utf-8"))
         except (OSError, ValueError):
             return False
-        return bool(described.get("mark") == self._of(suite, script))
+        same = described.get("mark") == self._of(suite, script)
+        return bool(same and self._depends.same(described.get("depends")))
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        self._calling(self.job.config.load_seconds)
+        try:
+            yield
+        finally:
+            self._calling(0.0)
+
+    def _calling(self, seconds: float) -> None:
+        """The model is called, and is to be back in so many seconds; or, by 0, it is back."""
+        note(seconds > 0)
+        self.deadline(seconds)
+
+    def _found(self) -> dict[str, str]:
+        """What the numbers of a model that is not ours depend on."""
+        return self._depends.found() if self._source is not None and self._source.factory else {}
 
     def _of(self, suite: Suite, script: Script) -> str:
         """What has to be the same for an episode's numbers to be so."""
@@ -215,13 +246,6 @@ class Worker:
     def _parameters(self, dream: Dream[Any]) -> int | None:
         assert self._source is not None
         return parameters(self._source, dream)
-
-
-def sentence(error: BaseException) -> str:
-    """An error in one line, without the name of what is known to be wrong with a model."""
-    text = " ".join(str(error).split())[:400]
-    known = isinstance(error, ModelFailed | TooSlow | ValueError)
-    return text if known and text else f"{type(error).__name__}: {text}"
 
 
 def _features(found: Measured) -> list[list[list[float]]] | None:

@@ -15,7 +15,7 @@ th { background: #f4f5f7; position: sticky; top: 0 }
 td small { color: #6b7280; display: block; white-space: nowrap }
 td.paper, th.paper { color: #6b7280; background: #faf8f3 }
 figure { margin: 1em 0 1.6em } figcaption { font-size: 13px; color: #4b5563 } img { max-width: 100%; height: auto }
-ul { font-size: 13px; color: #4b5563 } div.wide { overflow-x: auto }
+ul { font-size: 13px; color: #4b5563 } div.wide, pre { overflow-x: auto }
 """
 SCORE = re.compile(r"^(-?[\d.]+)((?: \[[^\]]*\])?(?: n=\d+)?)$")
 
@@ -46,6 +46,10 @@ class Page:
             (f"<p>{escape(caption)}</p>" if caption else "")
             + f'<div class="wide"><table><tr>{top}</tr>{"".join(lines)}</table></div>'
         )
+
+    def folded(self, words: str, text: str) -> None:
+        """Text as it stands, shown when it is asked for."""
+        self._parts.append(f"<details><summary>{escape(words)}</summary><pre>{escape(text)}</pre></details>")
 
     def picture(self, png: bytes, caption: str) -> None:
         inline = base64.b64encode(png).decode()

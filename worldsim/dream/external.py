@@ -23,6 +23,7 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -39,7 +40,7 @@ from worldsim.session.snapshot import Snapshot, SnapshotError
 GROUP = "worldsim.predictors"
 """The entry points that other packages may give, a name and a factory each."""
 SIZE, HISTORIES = 64, (8, 16, 48, 112)
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 Factory = Callable[..., Any]
 """Makes a model; is given those of ``size``, ``action_spec`` and ``device`` that it names."""
@@ -63,7 +64,7 @@ def find(name: str) -> Factory | None:
         DreamError: no such module, or nothing in it that makes a model.
         ModelFailed: the module does not import.
     """
-    if not _FACTORY.fullmatch(name):
+    if not FACTORY.fullmatch(name):
         found = [point for point in entry_points(group=GROUP) if point.name == name]
         return found[0].load() if found else None
     module, _, attribute = name.partition(":")
@@ -80,11 +81,12 @@ def find(name: str) -> Factory | None:
     except Exception as error:
         raise ModelFailed(f"the module of {name} does not import: {error}") from error
     for part in attribute.split("."):
-        made = getattr(made, part, None)
+        if not hasattr(made, part):
+            raise DreamError(f"{name}: {getattr(made, '__name__', made)} has no {part}")
+        made = getattr(made, part)
     if not callable(made):
         raise DreamError(f"{name}: expected a class or a function that makes a model, found {made!r}")
-    factory: Factory = made
-    return factory
+    return cast("Factory", made)
 
 
 def make(
@@ -125,18 +127,13 @@ def wrapped(
     """A predictor over what a factory made; see :func:`make`."""
     if isinstance(getattr(model, "spec", None), Spec):
         return cast("Predictor[Any]", model)
-    missing = [m for m in ("begin", "step") if not callable(getattr(model, m, None))]
-    if missing:
-        raise DreamError(
-            f"{name} makes a {type(model).__name__} without {' and '.join(missing)}; a model needs "
-            "begin(frames, actions) and step(action)"
-        )
+    if missing := [m for m in ("begin", "step") if not callable(getattr(model, m, None))]:
+        what = f"{name} makes a {type(model).__name__} without {' and '.join(missing)}"
+        raise DreamError(f"{what}; a model needs begin(frames, actions) and step(action)")
     side = size or _size(factory) if "size" in _parameters(factory) else _size(model)
     spec = getattr(model, "action_spec", None) or action_spec
     if spec is None:
-        raise DreamError(
-            f"{name} says no action_spec, and there is no world here whose actions it could take"
-        )
+        raise DreamError(f"{name} says no action_spec, and no world is here whose actions it could take")
     if action_spec is not None:
         check_same(spec, action_spec, f"the model {name}", "this world")
     check_size(size or side, side, False)
@@ -145,16 +142,19 @@ def wrapped(
 
 @dataclass
 class ExternalState:
-    """The newest frames (H, W, 3) that a model was shown or showed, and the actions (D,) between them."""
+    """The newest frames (H, W, 3) that a model was shown or showed, and the actions (D,) between them; ``known`` of
+    them since it began."""
 
     frames: deque[Frames]
     actions: deque[np.ndarray]
     seed: int
+    known: int = 0
 
 
 class External(Predictor[ExternalState]):
     """A model that is not ours. It keeps what it keeps, so that it plays one dream at a time; ``history`` is how many
-    of the frames so far it is given where it begins."""
+    of the frames so far it is given where it begins. With less than its longest (its forgetful twin) it begins anew
+    before a frame, from so many, as soon as it could know more of the past; else nothing would make it forget."""
 
     def __init__(self, model: Any, name: str, action_spec: ActionSpec, size: int) -> None:
         self.model = model
@@ -185,10 +185,13 @@ class External(Predictor[ExternalState]):
         """The model's next frame, checked and copied."""
         (row,) = rows
         self._check_alone(row.state)
+        if self._knows_too_much(row.state, row.settings):
+            self._begin(row.state, row.settings)
         frame = _run(self.spec.name, "step(action)", self.model.step, action.copy())
         frame = self._checked(frame)
         row.state.frames.append(frame)
         row.state.actions.append(action.copy())
+        row.state.known += 1
         return [frame.copy()], {}
 
     def correct(
@@ -199,6 +202,8 @@ class External(Predictor[ExternalState]):
         n = min(len(frames), len(state.frames))
         for i in range(-n, 0):
             state.frames[i] = frames[i].copy()
+        if self._knows_too_much(state, settings):
+            return  # the next frame begins anew, from these
         if callable(correct := getattr(self.model, "correct", None)):
             _run(self.spec.name, "correct(frames)", correct, frames.copy())
         else:
@@ -230,7 +235,8 @@ class External(Predictor[ExternalState]):
         if frames is None or frames.ndim != 4 or not callable(getattr(self.model, "load", None)):
             raise SnapshotError(f"{self.spec.name} cannot go back to this state")
         actions = snapshot.arrays.get("actions", np.zeros((0, 0), np.float32))
-        state = ExternalState(deque(frames, most), deque(actions, most - 1), int(snapshot.tree["seed"]))
+        seed = int(snapshot.tree["seed"])
+        state = ExternalState(deque(frames, most), deque(actions, most - 1), seed, len(frames))
         start = "model/"
         kept = {k.removeprefix(start): a for k, a in snapshot.arrays.items() if k.startswith(start)}
         _run(self.spec.name, "load(arrays)", self.model.load, kept)
@@ -244,6 +250,10 @@ class External(Predictor[ExternalState]):
         actions = np.stack(past) if past else none
         said = _named(self.model.begin, {"seed": state.seed})
         _run(self.spec.name, "begin(frames, actions)", self.model.begin, frames, actions, **said)
+        state.known = len(frames)
+
+    def _knows_too_much(self, state: ExternalState, settings: Settings) -> bool:
+        return state.known > settings.history and settings.history < max(self.spec.histories)
 
     def _checked(self, frame: Any) -> Frames:
         size = self.spec.size
@@ -258,9 +268,7 @@ class External(Predictor[ExternalState]):
 
     def _check_alone(self, state: ExternalState) -> None:
         if state is not self._now:
-            raise DreamError(
-                f"{self.spec.name} plays one dream at a time; make another one for another dream"
-            )
+            raise DreamError(f"{self.spec.name} plays one dream at a time; make another for another dream")
 
 
 def _not_numbers(found: np.ndarray) -> str:
@@ -274,10 +282,9 @@ def _size(model: Any) -> int:
 
 
 def _parameters(function: Callable[..., Any]) -> set[str]:
-    try:
+    with suppress(ValueError):  # of some that are written in C
         return set(inspect.signature(function).parameters)
-    except ValueError:  # some that are written in C
-        return set()
+    return set()
 
 
 def _named(function: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:

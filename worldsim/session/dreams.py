@@ -198,6 +198,8 @@ class Dreams:
         if twin is None:
             return "this session has no forgetful twin to compare with"
         first = next(iter(self.by_name.values()))
+        if len(set(twin.histories)) == 1:
+            return f"no twin: this dream has one history, {twin.histories[0]} frames, and none forgets more"
         for dial in ("budget", "denoising_steps", "pose_from"):
             setattr(twin, dial, getattr(first, dial))
         self.by_name[FORGETFUL] = twin

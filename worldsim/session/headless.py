@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -41,6 +42,8 @@ def play(
         while True:
             for sink in sinks:
                 sink.add(tick)
+            while not session.controls.notices.empty():
+                bar.write(session.controls.notices.get(), file=sys.stderr)
             if done == steps:
                 return
             try:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from training.bench.__main__ import main
+from training.bench.results import score
 from training.bench.suite import Suite
+from worldsim.metrics.networks.weights import NetworkError
 
 MODEL = "copying_bench_model:LastFrame"
 BROKEN = {
@@ -99,14 +101,47 @@ def test_broken_models_are_a_sentence_each_and_the_rest_is_measured(
     elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = [written(elsewhere, name, line) for name, line in BROKEN.items()]
-    assert bench(short, *models, "no_such_module:Model", MODEL, "out=a") == 1
-    described = [line for line in capsys.readouterr().err.splitlines() if line.startswith("broken: ")]
+    (elsewhere / "does_not_import.py").write_text("1 / 0")
+    assert bench(short, *models, "does_not_import:Model", MODEL, "out=a") == 1
+    said = capsys.readouterr().err
+    described = [line for line in said.splitlines() if line.startswith("broken: ")]
     assert len(described) == 4
     assert "raises:Model failed in step(action): KeyError: 'no such layer'" in described[0]
     assert "wrong_shape:Model" in described[1] and "found uint8 (32, 64, 3)" in described[1]
     assert "gives_nan:Model" in described[2] and "some of it NaN" in described[2]
-    assert "no_such_module" in described[3]
+    assert "does_not_import:Model does not import: division by zero" in described[3]
     assert results("a")["models"][MODEL]["summary"]["labmaze"]["ahead"]
+    # where each was raised: of those that raised anything, once
+    tracebacks = [results("a")["models"][model]["tracebacks"] for model in models]
+    assert [list(t) for t in tracebacks] == [["labmaze-needle-00"], [], []]
+    (raised,) = tracebacks[0].values()
+    assert 'raises.py", line 6, in step' in raised and raised.endswith("KeyError: 'no such layer'\n")
+    assert "1 / 0" in results("a")["models"]["does_not_import:Model"]["tracebacks"]["model"]
+    page = Path("a/bench.html").read_text()
+    assert "<details><summary>where raises:Model failed: labmaze-needle-00" in page and "in step" in page
+    assert "tracebacks are in a/bench.json" in said
+
+
+@pytest.mark.parametrize("isolate", ["isolate=false", "isolate=true"])
+@pytest.mark.parametrize(
+    ("name", "described"),
+    [
+        (
+            "copying_bench_model:LastFrme",
+            "error: copying_bench_model:LastFrme: copying_bench_model has no LastFrme",
+        ),
+        ("no_such_module:Model", "no module no_such_module is here"),
+        ("labmase", "no checkpoint 'labmase'"),
+        ("labmaze_methods,method=fifoo", "fifoo"),
+    ],
+)
+def test_a_name_that_is_misspelt_ends_a_bench_before_anything_is_measured_or_written(
+    name: str, described: str, isolate: str, elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in ([MODEL, name], [MODEL, f"against={name}"]):
+        assert main([*words, f"suite={short.folder}", "perceptual=false", "out=a", isolate]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert described in line and not Path("a").exists()
 
 
 def test_a_model_that_hangs_is_ended_and_named(
@@ -141,6 +176,68 @@ def test_a_gate_passes_what_is_the_same_and_fails_what_is_worse(
         bench(short, worse, "against=b", "out=c", "tolerance.ssim=3", "tolerance.psnr=99", "tolerance.srr=1")
         == 0
     )
+
+
+def test_what_is_compared_with_a_file_is_known_before_anything_is_measured(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = written(elsewhere, "shows_it_too", "return self.frame")
+    assert bench(short, MODEL, other, "out=two", "tasks=[ahead]") == 0
+    third = written(elsewhere, "shows_it_as_well", "return self.frame")
+    for against in ("two/bench.json", "two", "two/bench.json:another"):
+        assert bench(short, third, f"against={against}", "out=c") == 2
+        assert other in capsys.readouterr().err and not Path("c").exists()
+    assert bench(short, third, f"against=two/bench.json:{other}", "out=c", "tasks=[ahead]") == 0
+    assert f"PASS {third} against {other} of two/bench.json" in capsys.readouterr().out
+
+
+def test_episodes_of_a_reference_that_were_not_asked_for_are_named(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(short, MODEL, "out=b") == 0
+    assert bench(short, MODEL, "against=b", "out=c", "tasks=[ahead]") == 0
+    said = "did not ask for them: 2 episodes of labmaze (needle, mirror)"
+    assert said in capsys.readouterr().out and said in Path("c/bench.html").read_text()
+    assert bench(short, MODEL, "against=b", "out=c") == 0
+    assert "did not ask" not in capsys.readouterr().out
+
+
+def test_one_episode_has_no_interval(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(short, MODEL, f"against={written(elsewhere, 'itself', 'return self.frame')}", "out=b") == 0
+    said = capsys.readouterr().out
+    assert "n=1 of 1 episode" in said and "[" not in said.replace("tasks=[", "")
+    assert "better by" in said and "tolerance" in said
+    one, two = {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 3, "episodes": 1}, {"low": 0.4, "episodes": 2}
+    assert score(one) == "0.500 n=3" and score(one | two) == "0.500 [0.400, 0.500] n=3"
+
+
+def test_where_a_model_was_not_measured_is_said(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench(short, "blocks", "out=a") == 0
+    said = "3 episodes of labmaze not measured: its actions are not those of labmaze"
+    assert said in capsys.readouterr().out and said in Path("a/bench.html").read_text()
+
+
+def test_one_that_is_interrupted_says_that_the_same_command_goes_on(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = written(elsewhere, "is_interrupted", "raise KeyboardInterrupt")
+    assert bench(short, model, "out=a") == 130
+    assert "kept in a; the same command goes on" in capsys.readouterr().err
+
+
+def test_networks_that_are_not_here_are_told_of_once(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(device: object) -> None:
+        raise NetworkError("it is not installed")
+
+    monkeypatch.setattr("training.evaluation.scores.Perceptual.load", load)
+    assert main([MODEL, f"suite={short.folder}", "isolate=false", "tasks=[ahead]", "out=a"]) == 0
+    assert capsys.readouterr().out.count("no LPIPS and no FVD") == 1
 
 
 def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> None:
@@ -184,3 +281,12 @@ def test_suites_are_listed_and_parts_of_the_program_are_still_timed(
     assert "expected a benchmark of envs, step" in capsys.readouterr().err
     assert main(["variants", "seconds=none"]) == 2
     assert "seconds" in capsys.readouterr().err
+
+
+def test_a_model_of_one_history_has_no_twin_and_that_is_said(
+    elsewhere: Path, short: Suite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = written(elsewhere, "knows_eight", "return self.frame\n\n    histories = (8,)")
+    assert bench(short, name, "out=a", "twin=true", "tasks=[needle]") == 0
+    twin = results("a")["models"][f"{name},history=window"]
+    assert not twin["episodes"] and "no twin that forgets more" in next(iter(twin["skipped"].values()))

@@ -91,8 +91,9 @@ def test_a_wrong_frame_says_what_was_expected(
         ("no_such_package.models:make", "no module no_such_package is here"),
         (
             "examples.last_frame:Nothing",
-            "expected a class or a function that makes a model, found None",
+            "examples.last_frame has no Nothing",
         ),
+        ("examples.last_frame:__name__", "expected a class or a function that makes a model, found 'ex"),
         ("builtins:dict", "makes a dict without begin and step"),
     ],
 )
@@ -129,13 +130,13 @@ def _frames(*values: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("kind", "corrected"),
-    [(Noting, [4, 100, 7, 8]), (Correctable, [7, 8])],
+    [(Noting, [3, 4, 100, 7, 8]), (Correctable, [7, 8])],
 )
 def test_history_is_what_a_model_begins_from_and_a_correction_what_it_is_told_or_begins_from(
     kind: type[Noting], corrected: list[int]
 ) -> None:
     options = registry.Options(size=32, action_spec=SPEC)
-    dream = registry.Source("noting", factory=kind).dream(options, history=4)
+    dream = registry.Source("noting", factory=kind).dream(options, history=5)
     width = flatdim(dream.action_space)
     actions = np.zeros((5, width), np.float32)
     dream.reset(seed=9, options={"frames": _frames(0, 0, 1, 2, 3, 4), "actions": actions})
@@ -146,8 +147,44 @@ def test_history_is_what_a_model_begins_from_and_a_correction_what_it_is_told_or
     model = dream.predictor.model
     assert model.made == (32, SPEC)
     begun, then = model.told
-    assert begun == ([1, 2, 3, 4], (3, width), 9)
-    assert then == (corrected if kind is Correctable else (corrected, (3, width), 9))
+    assert begun == ([0, 1, 2, 3, 4], (4, width), 9)
+    assert then == (corrected if kind is Correctable else (corrected, (4, width), 9))
+
+
+@pytest.mark.parametrize("kind", [Noting, Correctable])
+def test_with_less_than_its_longest_history_a_model_never_knows_more_of_the_past(kind: type[Noting]) -> None:
+    class Remembering(kind):  # type: ignore[valid-type,misc]
+        histories = (2, 50)
+
+        def begin(self, frames: np.ndarray, actions: np.ndarray, seed: int) -> None:
+            super().begin(frames, actions, seed)
+            self.knows = frames[:, 0, 0, 0].tolist()
+            assert len(actions) == len(frames) - 1
+
+        def step(self, action: np.ndarray) -> np.ndarray:
+            self.most = max(getattr(self, "most", 0), len(self.knows))
+            self.knows.append(100)
+            return super().step(action)
+
+    class Told(Remembering):
+        def correct(self, frames: np.ndarray) -> None:
+            self.knows[-len(frames) :] = frames[:, 0, 0, 0].tolist()
+
+    knows = {}
+    for history in (3, 50):
+        model = Told if kind is Correctable else Remembering
+        dream = registry.Source("it", factory=model).dream(
+            registry.Options(size=32, action_spec=SPEC), history=history
+        )
+        action = np.zeros(flatdim(dream.action_space), np.float32)
+        dream.reset(seed=9, options={"frames": _frames(0, 1, 2, 3), "actions": [action] * 3})
+        for true in (4, 5, 6, 7):
+            dream.step(action)
+            dream.correct(_frames(true))
+        dream.step(action)
+        dream.step(action)
+        knows[history] = dream.predictor.model.most, dream.predictor.model.knows
+    assert knows == {3: (3, [6, 7, 100, 100]), 50: (9, [*range(8), 100, 100])}
 
 
 def test_an_entry_point_is_a_name_for_a_factory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,17 @@ def test_a_session_without_a_twin_says_so() -> None:
     assert "no forgetful twin" in _notices(session)[0]
 
 
+def test_a_dream_of_one_history_has_no_twin_and_says_so() -> None:
+    class OneHistory(LastFrameDream):
+        histories = (8,)
+
+    session = _session(OneHistory(), twin=OneHistory)
+    session.reset()
+    session.controls.set_compare(True)
+    assert list(session.step(act()).dreams) == ["memory"]
+    assert "one history, 8 frames" in _notices(session)[0]
+
+
 def test_dials_turn_by_one_choice_and_stop_at_the_ends() -> None:
     dream = LastFrameDream()
     session = _session(dream)
