@@ -1,6 +1,6 @@
 """Collect episodes: python -m training.collect env=blocks policy=explore episodes=100 out=data workers=2
 
-env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|hold_keys|random,
+env=blocks|labmaze|luanti|doom|gym:ENV_ID, policy=explore|needle|mixed|roam|look_around|hold_keys|build|random,
 steps=300 (per episode), size=64 (pixels), seed=0 (of the first episode; the others follow). What is there already is
 not collected again.
 ``out`` may be an address in a store, ``s3://BUCKET/FOLDER``: each episode is brought there when it is whole.
@@ -45,7 +45,7 @@ ENVS = {
 }
 APART = ("luanti", "MineRL", "DeepMindLab")
 """In the names of worlds of which a process can have but one."""
-POLICIES = ("explore", "needle", "mixed", "roam", "look_around", "hold_keys", "random")
+POLICIES = ("explore", "needle", "mixed", "roam", "look_around", "hold_keys", "build", "random")
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import gymnasium
 
 from envs.episodes.episode import Episode
+from envs.policies.build import Build
 from envs.policies.clearance import in_world
 from envs.policies.explore import Explore
 from envs.policies.hold_keys import HoldKeys
@@ -15,7 +16,7 @@ from envs.policies.needle import Needle
 from envs.policies.random_play import RandomPlay
 from envs.policies.roam import LookAround, Roam, sight_of
 
-NAMES = ("explore", "needle", "random", "replay", "roam", "look_around", "hold_keys")
+NAMES = ("explore", "needle", "random", "replay", "roam", "look_around", "hold_keys", "build")
 
 
 class Policy(Protocol):
@@ -86,6 +87,8 @@ def make(name: str, env: gymnasium.Env[Any, Any], seed: int = 0, **options: Any)
         return LookAround(env.unwrapped.family, seed)  # type: ignore[attr-defined]
     if name == "hold_keys":
         return HoldKeys(env.unwrapped.family, seed)  # type: ignore[attr-defined]
+    if name == "build":
+        return Build(env.unwrapped.family, seed)  # type: ignore[attr-defined]
     if name == "random":
         return RandomPlay(env, seed)
     if name == "replay":

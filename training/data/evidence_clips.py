@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+from torch.nn import functional as F
 
 from training.data.walks import Walks, episodes
 from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
@@ -51,19 +52,38 @@ class ClipConfig:
     dropped: float = 0.1
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a clip is cut: its walk, its first frame, and what is remembered, one of ``REMEMBERED``, of how many
+    frames."""
+
+    shard: int
+    episode: int
+    start: int
+    kind: str
+    history: int
+
+
 @dataclass
 class GeneratorClips:
     """latents (B, L, C, h, w), control (B, L, K), evidence (B, L, E, H, W), and what of each cell memory shows,
-    covered (B, L, h, w) in [0, 1]."""
+    covered (B, L, h, w) in [0, 1]; and the B sources."""
 
     latents: Tensor
     control: Tensor
     evidence: Tensor
     covered: Tensor
+    sources: tuple[Source, ...] = ()
 
     def to(self, device: torch.device) -> GeneratorClips:
         """Every tensor on the device."""
-        return GeneratorClips(*(value.to(device) for value in vars(self).values()))
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+
+def covered(evidence: Tensor) -> Tensor:
+    """How much of each cell memory shows, of evidence (B, L, E, H, W): (B, L, h, w) in [0, 1]."""
+    return F.avg_pool2d((evidence[:, :, 3] > 0).float(), DOWNSAMPLING)
 
 
 class Clips:
@@ -81,10 +101,16 @@ class Clips:
     def batch(self, seed: int, step: int, process: int = 0) -> GeneratorClips:
         """This process's share of the batch of a step."""
         rows = range(process * self.config.batch, (process + 1) * self.config.batch)
-        columns = zip(*(self._row(np.random.default_rng((seed, step, row))) for row in rows), strict=True)
-        return GeneratorClips(*(torch.stack(column) for column in columns))
+        made = [self._row(np.random.default_rng((seed, step, row))) for row in rows]
+        latents, control, evidence, sources = zip(*made, strict=True)
+        shown = torch.stack(evidence)
+        return GeneratorClips(torch.stack(latents), torch.stack(control), shown, covered(shown), sources)
 
-    def _row(self, rng: np.random.Generator) -> tuple[Tensor, ...]:
+    def viewpoints(self, source: Source) -> list[NDArray[np.float64]]:
+        """Where each frame of a clip's walk is seen from."""
+        return self._of_episode(source.shard, source.episode)[1]
+
+    def _row(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Source]:
         c = self.config
         shard, episode = self.episodes[int(rng.integers(len(self.episodes)))]
         walks = self.shards[shard]
@@ -92,11 +118,11 @@ class Clips:
         part = slice(start, start + c.length)
         control, viewpoints = self._of_episode(shard, episode)
         latents = torch.from_numpy(np.asarray(walks.latents[episode, part], np.float32))
-        drawn = self._evidence(rng, walks, episode, start, viewpoints)
-        cells = drawn.shape[-1] // DOWNSAMPLING
-        marks = (drawn[:, 3] > 0).reshape(c.length, cells, DOWNSAMPLING, cells, DOWNSAMPLING)
-        covered = marks.mean((2, 4), dtype=np.float32)
-        return latents, control[part], torch.from_numpy(drawn), torch.from_numpy(covered)
+        kind = REMEMBERED[int(rng.choice(len(REMEMBERED), p=c.odds))]
+        history = c.window if kind in ("nothing", "window") else int(rng.choice(HISTORIES))
+        source = Source(shard, episode, start, kind, history)
+        drawn = self._evidence(rng, source, viewpoints)
+        return latents, control[part], torch.from_numpy(drawn), source
 
     def _of_episode(self, shard: int, episode: int) -> tuple[Tensor, list[NDArray[np.float64]]]:
         """What steers every frame (T, K), and where each is seen from."""
@@ -112,20 +138,14 @@ class Clips:
         return self._known[key]
 
     def _evidence(
-        self,
-        rng: np.random.Generator,
-        walks: Walks,
-        episode: int,
-        start: int,
-        viewpoints: list[NDArray[np.float64]],
+        self, rng: np.random.Generator, source: Source, viewpoints: list[NDArray[np.float64]]
     ) -> NDArray[np.float32]:
         """(L, E, H, W)."""
-        c, side = self.config, self.model.config.size
+        c, side, walks = self.config, self.model.config.size, self.shards[source.shard]
+        episode, start, kind, history = source.episode, source.start, source.kind, source.history
         out = np.zeros((c.length, 4, side, side), np.float32)
-        kind = REMEMBERED[int(rng.choice(len(REMEMBERED), p=c.odds))]
         if kind == "nothing":
             return out
-        history = c.window if kind == "window" else int(rng.choice(HISTORIES))
         kept = rng.random(walks.steps) < (1.0 if rng.random() < 0.5 else rng.uniform(0.2, 0.9))
         kept[start:] = True
         generated, shaken = rng.random() < c.generated, rng.random() < c.shaken

@@ -6,6 +6,7 @@ A part of the rows asks for few steps: what one step of some size does is learne
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.data.evidence_clips import GeneratorClips
+from training.data.evidence_clips import GeneratorClips, Source
 from worldsim.diffusion import process as diffusion
 from worldsim.models.denoisers.generator import Generator
 
@@ -22,6 +23,8 @@ STRIDES = (1.0, 0.5, 0.25, 0.125)
 REDRAWN = 0.25
 """Step size by which a generator draws contexts of its own, from one of the first ``REDRAWN_STEPS`` multiples of it."""
 REDRAWN_STEPS = 3
+EvidenceOf = Callable[[Sequence[Source], Tensor], Tensor]
+"""Clips and latents (R, L, C, h, w) in the place of their frames to the evidence (R, L, E, H, W) that these give."""
 
 
 @dataclass
@@ -34,7 +37,8 @@ class GenerationConfig:
     first; what is asked for stays sharp. ``redrawn``: share of the rows, from the same time on, whose context the
     generator draws itself, from true frames under much noise: it is shown errors of its own, and the truth is asked
     for (Resampling Forcing, arXiv 2512.15702). ``redraws``: it does so at most as many times, one after the other, each
-    over what the last has made: errors add up as those of a long dream do."""
+    over what the last has made: errors add up as those of a long dream do. ``reshown``: share of these rows whose
+    evidence is of what was drawn, too, as in play, where a dream's errors are looked up in its own pictures."""
 
     clean: float = 0.3
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
@@ -48,6 +52,7 @@ class GenerationConfig:
     soft: float = 0.4
     redrawn: float = 0.2
     redraws: int = 1
+    reshown: float = 0.0
 
 
 @dataclass
@@ -65,6 +70,7 @@ class Draw:
     context: Tensor
     start: Tensor
     other: Tensor
+    reshown: int = 0
 
     def to(self, device: torch.device) -> Draw:
         """Every tensor on the device."""
@@ -102,7 +108,7 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
     times = int(torch.randint(1, config.redraws + 1, (), generator=random))
     start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (times, drawn, 1), generator=random)
     other = torch.randn((times, drawn, *shape[1:]), generator=random)
-    return Draw(noise, level, stride, soft, rows, context, start, other)
+    return Draw(noise, level, stride, soft, rows, context, start, other, round(config.reshown * drawn))
 
 
 class Generation(nn.Module):
@@ -145,15 +151,21 @@ class Generation(nn.Module):
             "unknown": _mean(truth, high & (hole > 0.98)),
         }
 
-    def redrawn(self, clips: GeneratorClips, d: Draw) -> Tensor | None:
-        """The last rows (R, L, C, h, w), drawn anew as often as ``d`` says; None where none is."""
+    def redrawn(
+        self, clips: GeneratorClips, d: Draw, evidence_of: EvidenceOf | None = None
+    ) -> tuple[Tensor, Tensor] | None:
+        """The last rows (R, L, C, h, w), drawn anew as often as ``d`` says, and their evidence (R, L, E, H, W); None
+        where none is. With ``evidence_of`` evidence is drawn anew, too."""
         first = len(clips.latents) - d.start.shape[1]
         z, control, evidence = clips.latents[first:], clips.control[first:], clips.evidence[first:]
         if not len(z):
             return None
+        n = d.reshown if evidence_of else 0
         for start, noise in zip(d.start, d.other, strict=True):
             z = self.drawn_anew(z, control, evidence, start, noise)
-        return z
+            if evidence_of and n:
+                evidence = torch.cat([evidence_of(clips.sources[first : first + n], z[:n]), evidence[n:]])
+        return z, evidence
 
     @torch.no_grad()
     def drawn_anew(

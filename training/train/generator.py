@@ -19,7 +19,8 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.episodes import latents_of
-from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, ahead
+from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, ahead, covered
+from training.data.redrawn_evidence import RedrawnEvidence
 from training.data.walks import read
 from training.loop.fast import Muon, Rates
 from training.loop.finetune import publish_part
@@ -27,7 +28,7 @@ from training.loop.fit import HELD_OUT_SEED, mean_losses
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, run
-from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
+from training.objectives.generation import STRIDES, EvidenceOf, Generation, GenerationConfig, draw
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
@@ -67,8 +68,14 @@ def with_generator(loaded: Loaded[WorldModel], config: GeneratorConfig) -> Loade
 class Batches:
     """This process's share of the batch of a step, and its losses."""
 
-    def __init__(self, generator: Generator, config: Config, accelerator: Accelerator) -> None:
-        self.config, self.accelerator = config.generation, accelerator
+    def __init__(
+        self,
+        generator: Generator,
+        config: Config,
+        accelerator: Accelerator,
+        evidence_of: EvidenceOf | None = None,
+    ) -> None:
+        self.config, self.accelerator, self.evidence_of = config.generation, accelerator, evidence_of
         self.objective = Generation(generator, config.generation)
 
     def losses(
@@ -80,7 +87,12 @@ class Batches:
         d = draw(clips.latents.shape, self.config, strided, g)
         clips, d = clips.to(device), d.to(device)
         with self.accelerator.autocast():
-            out: dict[str, Tensor] = module(clips, d, self.objective.redrawn(clips, d))
+            drawn, redrawn = None, self.objective.redrawn(clips, d, self.evidence_of)
+            if redrawn is not None:
+                drawn, shown = redrawn
+                evidence = torch.cat([clips.evidence[: -len(shown)], shown])
+                clips = replace(clips, evidence=evidence, covered=covered(evidence))
+            out: dict[str, Tensor] = module(replace(clips, sources=()), d, drawn)
         return out
 
     @torch.no_grad()
@@ -106,7 +118,9 @@ def main(args: list[str]) -> int:
     held = min(config.held_out_walks, max(1, len(clips) // 4))  # of a handful of walks most are to learn from
     clips.episodes, others.episodes = clips.episodes[:-held] or clips.episodes, others.episodes[-held:]
     generator = model.generator.to(accelerator.device)
-    batches = Batches(generator, config, accelerator)
+    for shows in (model.autoencoder, *([model.pixels] if model.config.pixels else [])):
+        shows.to(accelerator.device)
+    batches = Batches(generator, config, accelerator, RedrawnEvidence(clips))
     module = accelerator.prepare(batches.objective)
     if config.compile:
         module = torch.compile(module, dynamic=False)

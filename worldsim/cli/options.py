@@ -23,7 +23,7 @@ BACKENDS = {  # what draws each world, the first unless told otherwise
     "doom": ("vizdoom",),
     GYM: ("gymnasium",),
 }
-POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "hold_keys", "random")
+POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "hold_keys", "build", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
 HEADLESS_STEPS = 300
 MOST_SESSIONS = 64

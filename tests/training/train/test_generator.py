@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import torch
 from tests.helpers.small_walks import small_maze
 from training import collect_walks
 from training.data.episodes import DataError, latents_of
-from training.data.evidence_clips import ClipConfig, Clips, prefetched
+from training.data.evidence_clips import ClipConfig, Clips, Source, prefetched
+from training.data.redrawn_evidence import RedrawnEvidence
 from training.data.walks import read
 from training.loop import resume as state
 from training.loop.claim import claim
@@ -20,6 +23,7 @@ from training.objectives.generation import STRIDES, Generation, GenerationConfig
 from training.train import generator as train_generator
 from worldsim import checkpoint
 from worldsim.dream.world import DreamEnv
+from worldsim.engine.evidence import GENERATED, TRUE
 
 STEPS = 24
 SMALL = [
@@ -99,7 +103,8 @@ def test_a_batch_depends_on_its_step_and_row_alone(small: str, walks: Path) -> N
     for process in range(2):
         half = again.batch(3, 7, process)
         for name, value in vars(half).items():
-            assert torch.equal(value, getattr(one, name)[2 * process : 2 * process + 2]), name
+            part = getattr(one, name)[2 * process : 2 * process + 2]
+            assert value == part if name == "sources" else torch.equal(value, part), name
 
 
 def test_an_error_while_drawing_ahead_is_raised_where_batches_are_used() -> None:
@@ -126,6 +131,11 @@ def test_strided_rows_start_at_multiples_of_their_step() -> None:
     torch.testing.assert_close(steps, steps.round())
     assert float(d.level.max()) <= 1
     assert float(d.level[:32][~asked[:32]].max()) <= 0.3, "what asks for no step is context"
+
+
+def _both(found: tuple[torch.Tensor, torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
+    assert found is not None
+    return found
 
 
 def test_one_step_is_asked_to_end_where_two_halves_end(small: str, walks: Path) -> None:
@@ -160,7 +170,8 @@ def test_contexts_that_a_generator_redraws_are_its_own(small: str, walks: Path) 
     assert (d.strided, d.start.shape[1]) == (1, 2)
     assert not d.soft[2:].any(), "what is redrawn is not blurred as well"
     objective = Generation(Grey(), config)  # type: ignore[arg-type]
-    drawn = objective.redrawn(clips, d)
+    drawn, evidence = _both(objective.redrawn(clips, d))
+    torch.testing.assert_close(evidence, clips.evidence[2:])
     torch.testing.assert_close(drawn, torch.zeros_like(clips.latents[2:]))
     objective(clips, d, drawn)
     context = d.context[2:]
@@ -179,8 +190,59 @@ def test_what_is_redrawn_by_a_model_that_knows_is_the_truth(small: str, walks: P
             return clips.latents[-len(z) :]
 
     d = draw(clips.latents.shape, GenerationConfig(redrawn=0.75), True, torch.Generator().manual_seed(0))
-    drawn = Generation(Knows(), GenerationConfig()).redrawn(clips, d)  # type: ignore[arg-type]
+    drawn, _ = _both(Generation(Knows(), GenerationConfig()).redrawn(clips, d))  # type: ignore[arg-type]
     torch.testing.assert_close(drawn, clips.latents[1:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["window", "both"])
+def test_evidence_of_redrawn_frames_shows_what_was_drawn(small: str, walks: Path, kind: str) -> None:
+    """Frames drawn blue are looked up as blue and made up; true ones before the clip stay true."""
+    model = checkpoint.load(small).model
+    clips = Clips(read(walks), model, ClipConfig(length=5, batch=4))
+    model.autoencoder.decode = lambda z: (
+        z.new_tensor([-1.0, -1, 1]).view(1, 3, 1, 1).expand(len(z), 3, 32, 32)
+    )  # type: ignore[method-assign]
+    sources = [Source(0, e, 6, kind, 16) for e in range(2)]
+    evidence = RedrawnEvidence(clips)(sources, clips.batch(0, 0).latents[:2])
+    assert evidence.shape[:2] == (2, 5)
+    mark, colours = evidence[:, :, 3], evidence[:, :, :3]
+    mine = mark == GENERATED
+    assert mine[:, 1:].any() and not mine[:, 0].any(), "nothing was drawn before the first"
+    blue = torch.tensor([-1.0, -1, 1])
+    assert (colours.movedim(2, -1)[mine] - blue).abs().max() < 0.02
+    assert (mark == TRUE).any() == (kind == "both")
+    true = colours.movedim(2, -1)[mark == TRUE]
+    assert kind == "window" or (true - blue).abs().max() > 0.1
+
+
+def test_each_redraw_is_shown_by_what_the_one_before_has_made(small: str, walks: Path) -> None:
+    model = checkpoint.load(small).model
+    clips = Clips(read(walks), model, ClipConfig(length=5, batch=4)).batch(0, 0)
+    seen, asked = [], []
+
+    class Generates(torch.nn.Module):
+        def forward(
+            self, z: torch.Tensor, level: Any, control: Any, evidence: torch.Tensor, stride: Any
+        ) -> Any:
+            seen.append(evidence)
+            return z / 2
+
+    def show(sources: Sequence[Source], latents: torch.Tensor) -> torch.Tensor:
+        asked.append(sources)
+        return torch.full_like(clips.evidence[: len(latents)], float(len(asked)))
+
+    config = GenerationConfig(redrawn=0.5, redraws=2, reshown=0.5)
+    objective = Generation(Generates(), config)  # type: ignore[arg-type]
+    d = next(
+        d
+        for seed in range(20)
+        if len((d := draw(clips.latents.shape, config, True, torch.Generator().manual_seed(seed))).start) == 2
+    )
+    _, evidence = _both(objective.redrawn(clips, d, show))
+    assert asked == [clips.sources[2:3]] * 2, "one of the two rows, after each redraw"
+    assert bool((evidence[0] == 2).all())
+    torch.testing.assert_close(evidence[1], clips.evidence[3])
+    assert bool((seen[-1][0] == 1).all()), "the second redraw reads what the first has made"
 
 
 def test_each_redraw_is_of_what_the_one_before_has_made(small: str, walks: Path) -> None:
@@ -198,7 +260,7 @@ def test_each_redraw_is_of_what_the_one_before_has_made(small: str, walks: Path)
         z = clips.latents[2:]
         for start, noise in zip(d.start, d.other, strict=True):
             z = objective.drawn_anew(z, clips.control[2:], clips.evidence[2:], start, noise)
-        torch.testing.assert_close(objective.redrawn(clips, d), z)
+        torch.testing.assert_close(_both(objective.redrawn(clips, d))[0], z)
         times.add(len(d.start))
     assert times == {1, 2, 3, 4}
     none = draw(clips.latents.shape, config, False, torch.Generator())

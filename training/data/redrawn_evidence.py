@@ -1,0 +1,87 @@
+"""What memory shows where a generator has drawn a clip itself: its own pictures, warped by distances read off them.
+
+In play most of the evidence is of a dream's own frames, and an error in one is shown to all that follow. True pictures
+made worse (:func:`.evidence_clips.degraded`) are pale or blurred, and never wrong: walls that are not straight, blocks
+that no house is made of. These are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.data.evidence_clips import Clips, Source
+from training.data.walks import Walks
+from worldsim.engine.evidence import GENERATED, TRUE, stack
+from worldsim.engine.kernels.poses import relevant
+from worldsim.frames import to_uint8
+from worldsim.models.autoencoders.conv import DOWNSAMPLING
+
+Array = NDArray[np.float32]
+
+
+class RedrawnEvidence:
+    """Draws evidence for clips of ``clips`` from what was drawn in the place of their frames."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips, self.model = clips, clips.model
+
+    @torch.no_grad()
+    def __call__(self, sources: Sequence[Source], latents: Tensor) -> Tensor:
+        """Evidence (R, L, E, H, W) of latents (R, L, C, h, w) that stand for the frames of these clips.
+
+        Each frame is shown those before it in its clip, marked as made up, and the true ones before the clip where
+        the clip's own evidence was of old frames.
+        """
+        flat, r = latents.flatten(0, 1), len(sources)
+        poses = np.stack([self._walk(s).poses[s.episode, self._part(s)] for s in sources])  # (R, L, 5)
+        pitch = torch.from_numpy(poses[..., 4]).to(flat).flatten()
+        side = DOWNSAMPLING * latents.shape[-1]
+        pictures = to_uint8(self.model.autoencoder.decode(flat).float()).reshape(r, -1, side, side, 3)
+        if self.model.config.pixels:
+            far = self.model.pixels.depth(flat, pitch).float().cpu().numpy()
+            far = far.reshape(r, -1, *far.shape[1:])
+        else:
+            far = np.stack([self._walk(s).depth[s.episode, self._part(s)] for s in sources]).astype(
+                np.float32
+            )
+        drawn = [self._clip(*row) for row in zip(sources, pictures, far, strict=True)]
+        return torch.from_numpy(np.stack(drawn)).to(latents.device)
+
+    def _walk(self, source: Source) -> Walks:
+        return self.clips.shards[source.shard]
+
+    def _part(self, source: Source) -> slice:
+        return slice(source.start, source.start + self.clips.config.length)
+
+    def _clip(self, source: Source, pictures: NDArray[np.uint8], far: Array) -> Array:
+        """(L, E, H, W)."""
+        walk, start, viewpoints = self._walk(source), source.start, self.clips.viewpoints(source)
+        poses = walk.poses[source.episode].astype(np.float64)
+        old = range(max(0, start - source.history), start) if source.kind in ("old", "both") else range(0)
+        out = np.zeros((len(pictures), 4, *pictures.shape[1:3]), np.float32)
+        for k, i in enumerate(range(start, start + len(pictures))):
+            some = [*old, *range(start, i)]
+            if not some:
+                continue
+            count = min(self.clips.config.reads, len(some))
+            best = [some[j] for j in relevant([viewpoints[j] for j in some], viewpoints[i], count)]
+            true = [j < start for j in best]
+            shown = np.stack([
+                walk.frames[source.episode, j] if t else pictures[j - start]
+                for j, t in zip(best, true, strict=True)
+            ])  # fmt: skip
+            depth = np.stack([
+                np.asarray(walk.depth[source.episode, j], np.float32) if t else far[j - start]
+                for j, t in zip(best, true, strict=True)
+            ])  # fmt: skip
+            marks = [TRUE if t else GENERATED for t in true]
+            picture, mark, _ = self.clips.draw_evidence(
+                poses[i].tolist(), shown, depth, poses[best].tolist(), marks
+            )
+            out[k] = stack(picture, mark)
+        return out
