@@ -37,3 +37,15 @@ def smaller(frames: np.ndarray, size: int) -> np.ndarray:
 def larger(x: Tensor, size: int) -> Tensor:
     """float (N, 3, H, W) to (N, 3, size, size), bilinearly; as it is where it fits."""
     return x if x.shape[-1] == size else F.interpolate(x, (size, size), mode="bilinear", align_corners=False)
+
+
+def mixed(first: np.ndarray, second: np.ndarray, share: NDArray[np.float32]) -> np.ndarray:
+    """Pictures uint8, ``second`` (H, W, 3) by a share (h, w) in [0, 1] of it and ``first`` for the rest.
+
+    H is a multiple of h; a smaller ``first`` is enlarged.
+    """
+    if len(first) != len(second):
+        first = to_uint8(larger(to_tensor(first[None]), len(second)))[0]
+    each = len(second) // len(share)
+    part = share.repeat(each, 0).repeat(each, 1)[..., None]
+    return np.rint(first + (second.astype(np.float32) - first) * part).astype(np.uint8)

@@ -167,10 +167,10 @@ class Clips:
             ]
             far = np.asarray(walks.depth[episode, best], np.float32)
             marks = [GENERATED if generated else TRUE] * len(best)
-            picture, mark, _ = self.draw_evidence(
+            found = self.draw_evidence(
                 pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks
             )
-            out[k] = stack(picture, mark)
+            out[k] = stack(found.picture, found.mark)
         return degraded(out, rng) if generated else out
 
 

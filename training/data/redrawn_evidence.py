@@ -16,10 +16,11 @@ from torch import Tensor
 
 from training.data.evidence_clips import Clips, Source
 from training.data.walks import Walks
-from worldsim.engine.evidence import GENERATED, TRUE, stack
-from worldsim.engine.kernels.poses import relevant
+from worldsim.engine.past import Mask
+from worldsim.engine.provenance import choose, look_up
 from worldsim.frames import to_uint8
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS
 
 Array = NDArray[np.float32]
 
@@ -63,25 +64,23 @@ class RedrawnEvidence:
         walk, start, viewpoints = self._walk(source), source.start, self.clips.viewpoints(source)
         poses = walk.poses[source.episode].astype(np.float64)
         old = range(max(0, start - source.history), start) if source.kind in ("old", "both") else range(0)
-        out = np.zeros((len(pictures), 4, *pictures.shape[1:3]), np.float32)
+        out = np.zeros((len(pictures), EVIDENCE_CHANNELS, *pictures.shape[1:3]), np.float32)
+        frames = {j: walk.frames[source.episode, j] for j in old} | dict(enumerate(pictures, start))
+        depth = {j: np.asarray(walk.depth[source.episode, j], np.float32) for j in old} | dict(
+            enumerate(far, start)
+        )
+        first_seen: dict[int, Mask | None] = dict.fromkeys(old)
         for k, i in enumerate(range(start, start + len(pictures))):
-            some = [*old, *range(start, i)]
-            if not some:
-                continue
-            count = min(self.clips.config.reads, len(some))
-            best = [some[j] for j in relevant([viewpoints[j] for j in some], viewpoints[i], count)]
-            true = [j < start for j in best]
-            shown = np.stack([
-                walk.frames[source.episode, j] if t else pictures[j - start]
-                for j, t in zip(best, true, strict=True)
-            ])  # fmt: skip
-            depth = np.stack([
-                np.asarray(walk.depth[source.episode, j], np.float32) if t else far[j - start]
-                for j, t in zip(best, true, strict=True)
-            ])  # fmt: skip
-            marks = [TRUE if t else GENERATED for t in true]
-            picture, mark, _ = self.clips.draw_evidence(
-                poses[i].tolist(), shown, depth, poses[best].tolist(), marks
-            )
-            out[k] = stack(picture, mark)
+            some = list(first_seen)
+            best = [
+                some[j]
+                for j in choose([viewpoints[j] for j in some], list(first_seen.values()), viewpoints[i])
+            ]
+            first_seen[i] = np.ones(pictures.shape[1:3], np.bool_)
+            if best:
+                found = look_up(
+                    self.clips.draw_evidence, poses[i].tolist(), np.stack([frames[j] for j in best]),
+                    np.stack([depth[j] for j in best]), poses[best].tolist(), [first_seen[j] for j in best],
+                )  # fmt: skip
+                out[k], first_seen[i] = found.evidence, found.first_seen
         return out

@@ -40,7 +40,7 @@ class GenerationConfig:
     over what the last has made: errors add up as those of a long dream do. ``reshown``: share of these rows whose
     evidence is of what was drawn, too, as in play, where a dream's errors are looked up in its own pictures."""
 
-    clean: float = 0.3
+    clean: float = 0.5
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
     noise: float = 0.1
     mean: float = 0.4

@@ -53,7 +53,9 @@ class Config(LoopConfig):
 def with_generator(loaded: Loaded[WorldModel], config: GeneratorConfig) -> Loaded[WorldModel]:
     """The checkpoint with a generator: its own, where it has one of this shape, or a new one."""
     old = loaded.model
-    if old.config.generates and replace(old.config.generator, strides=config.strides) == config:
+    shape = replace(old.config.generator, strides=config.strides, context_level=config.context_level)
+    if old.config.generates and shape == config:
+        old.config.generator.context_level = config.context_level
         return loaded
     model = WorldModel(replace(old.config, generates=True, generator=config, free_running=False))
     kept = {

@@ -52,8 +52,9 @@ class GeneratorConfig:
     """The generator (`denoisers.generator`): ``window`` frames of context, ``patch`` latents a token each way.
 
     ``stem``: channels of convolutions before and after the transformer, ``stem_blocks`` residual ones each; 0 has none.
-    ``context_level`` is the noise level at which frames of its own are shown to it in play, with the noise added;
-    ``strides`` are the step sizes that it was trained to take, and is told of.
+    ``context_level`` is the noise level at which frames of its own are shown to it in play, with the noise added: so
+    high that what memory shows counts for more than the errors of its last frames. ``strides`` are the step sizes that
+    it was trained to take, and is told of.
     """
 
     width: int = 256
@@ -63,7 +64,7 @@ class GeneratorConfig:
     window: int = 8
     stem: int = 0
     stem_blocks: int = 2
-    context_level: float = 0.1
+    context_level: float = 0.4
     strides: list[float] = field(default_factory=list)
 
 
@@ -97,7 +98,8 @@ class DreamConfig:
     ``heights``: units of the scene at which a true frame is looked for above and below where it was reckoned, 0 first:
     a step of a block missed is too far for a linear solution.
     ``generated_penalty``: how much farther off, in radians and units of the scene, a view of its own counts than a true
-    one where views are chosen to be read: what is looked up in what was looked up fades.
+    one where views are chosen to be read: what is looked up in what was looked up fades. A generator's are chosen
+    otherwise (:mod:`worldsim.engine.provenance`).
     """
 
     context_level: float = 0.15
@@ -120,8 +122,7 @@ class ModelConfig:
     or more, since the first one knows better what it remembers. One that ``generates`` has a generator
     (`training.train_generator`) in the place of both.
     ``pixels`` is a memory of pictures (`training.train_pixels`), from which it puts pixels into those that it draws: of
-    true ones, and of the first ``recall_horizon`` that it dreams after one. What it makes up beyond that mixes to mud
-    in some worlds.
+    true ones, and of the first ``recall_horizon`` that it dreams after one. What it makes up beyond that mixes to mud.
     """
 
     size: int = 64

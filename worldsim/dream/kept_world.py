@@ -35,7 +35,15 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
         raise SnapshotError("this state is not one of a world model")
     model, config = backend.model, backend.model.config
     n = len(past.latents)
-    lists = (past.pictures, past.depths, past.actions, past.poses, past.indices, past.kept.frames)
+    lists = (
+        past.kept.frames,
+        past.pictures,
+        past.depths,
+        past.actions,
+        past.poses,
+        past.indices,
+        past.first_seen,
+    )
     dtype = next(model.parameters()).dtype
     latent = (config.autoencoder.channels, *model.grid)
     whole = (
@@ -47,6 +55,7 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
         and all(isinstance(i, int) for i in (*past.indices, past.count, past.true_until, state.age))
         and past.indices == sorted(set(past.indices))
         and past.indices[-1] == past.count - 1
+        and all(m is None or _is_mask(m, config.size) for m in past.first_seen)
         and all(p.shape == (size, size, 3) and p.dtype == np.uint8 for p in past.pictures)
         and isinstance(state.random, torch.Generator)
     )
@@ -108,6 +117,10 @@ def _alike_but_one_side(pairs: list[tuple[Any, Any]], growing: int) -> bool:
 
 def _is(value: object, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
     return isinstance(value, Tensor) and tuple(value.shape) == shape and value.dtype == dtype
+
+
+def _is_mask(value: object, size: int) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == (size, size) and value.dtype == np.bool_
 
 
 def _is_empty(context: object) -> bool:

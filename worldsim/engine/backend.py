@@ -21,10 +21,12 @@ class EngineError(ValueError):
 
 @dataclass
 class Selection:
-    """What is read for the next frame of each dream: indices, the best first, and the views as the backend has them."""
+    """What is read for the next frame of each dream: indices, the best first, and the views as the backend has them;
+    and ``known``, the indices of all frames that it may look at."""
 
     indices: list[list[int]]
     views: Any
+    known: list[list[int]]
 
 
 class Backend(Sampler, Protocol):

@@ -79,7 +79,8 @@ class Eager:
         penalty = self.model.config.dream.generated_penalty * generated
         chosen, valid = self.model.choose(views, poses[:, None], penalty=penalty)
         best = [row[c][v].flip(0).tolist() for row, c, v in zip(views.index, chosen, valid, strict=True)]
-        return Selection(best, views)
+        known = [row[v].tolist() for row, v in zip(views.index, views.valid, strict=True)]
+        return Selection(best, views, known)
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """See :class:`.Backend`."""

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldsim.engine.kernels.poses import Pose, rotation
-from worldsim.engine.kernels.splatting import EDGE, MARGIN, WIDEST, splat
+from worldsim.engine.kernels.splatting import EDGE, FINER, MARGIN, WIDEST, splat
 from worldsim.models.geometry import cell_rays
 from worldsim.models.memory.rays.warp import BEHIND
 
 TRUE, GENERATED = 1.0, 0.5
 """Marks of a pixel that a true frame shows, and of one from a frame that was dreamt."""
+
+
+class Drawn(NamedTuple):
+    """What is remembered of a view: the picture uint8 (H, W, 3), grey where nothing is known; and, (H, W) each and 0
+    where nothing is known, its marks, how far away everything is in the world's units, and how many times as large it
+    appears as where it was remembered; and which frame a pixel comes from, -1 where nothing is known."""
+
+    picture: NDArray[np.uint8]
+    mark: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    larger: NDArray[np.float32]
+    source: NDArray[np.int64]
 
 
 class Evidence:
@@ -32,28 +45,30 @@ class Evidence:
         log_depth: NDArray[np.float32],
         poses: Sequence[Pose],
         marks: Sequence[float],
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        counted: NDArray[np.bool_] | None = None,
+    ) -> Drawn:
         """Draw what is remembered.
 
         Args:
             pose: (5,), of the new view; pictures: (R, H, W, 3), the best first, R may be 0.
             log_depth: (R, h, w), their log distances; poses: R of (5,); marks: R, TRUE or GENERATED.
-
-        Returns:
-            the picture (H, W, 3), grey where nothing is known; its marks (H, W), 0 where nothing is known; and how far
-            away everything is (H, W) in the world's units, 0 where nothing is known.
+            counted: (R, H, W), which of their pixels are drawn, None for all.
         """
         shown = np.full((self.size, self.size, 3), 127, np.uint8)
-        depth, mark = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
+        depth, mark, larger = (np.zeros((self.size, self.size), np.float32) for _ in range(3))
+        source = np.full((self.size, self.size), -1, np.int64)
+        if counted is None:
+            counted = np.ones((len(pictures), self.size, self.size), np.bool_)
         if len(pictures):
             mine, here = np.array(rotation(pose)), np.array(pose[:3], np.float64)
             turns = np.array([mine.T @ np.array(rotation(p)) for p in poses], np.float32)
             steps = np.array([mine.T @ (np.array(p[:3], np.float64) - here) for p in poses], np.float32)
             splat(
-                np.ascontiguousarray(pictures), np.ascontiguousarray(log_depth, np.float32), self.rays, turns, steps,
-                np.array(marks, np.float32), self.scale, self.reach, BEHIND, EDGE, MARGIN, WIDEST, shown, depth, mark,
+                np.ascontiguousarray(pictures), np.ascontiguousarray(log_depth, np.float32),
+                np.ascontiguousarray(counted), self.rays, turns, steps, np.array(marks, np.float32), self.scale,
+                self.reach, BEHIND, EDGE, MARGIN, WIDEST, FINER, shown, depth, mark, larger, source,
             )  # fmt: skip
-        return shown, mark, depth
+        return Drawn(shown, mark, depth, larger, source)
 
 
 def stack(picture: NDArray[np.uint8], mark: NDArray[np.float32]) -> NDArray[np.float32]:

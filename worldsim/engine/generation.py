@@ -17,11 +17,8 @@ from torch import Tensor
 
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import Measure, depths_of
-from worldsim.frames import smaller
-from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator
+from worldsim.models.denoisers.generator import Generator
 
 SOMETHING_NEW = 0.03
 """Share of a view that memory does not show, from which a frame takes twice as many steps."""
@@ -84,21 +81,6 @@ class ModuleSampler:
                 z = diffusion.reverse(z, x0, level, then.expand(1, 1)) if then else x0
             rows.append(z[:, 0])
         return torch.cat(rows)
-
-
-def remembered(
-    draw: Evidence, past: DreamPast, sources: Sequence[int], pose: Sequence[float], measure: Measure
-) -> NDArray[np.float32]:
-    """What a dream's past shows at a pose (5,), from the frames of these indices, the best first: (E, H, W)."""
-    places = [past.place(i) for i in sources]
-    if not places:
-        return np.zeros((EVIDENCE_CHANNELS, draw.size, draw.size), np.float32)
-    far = torch.stack(depths_of(past, places, measure)).float().cpu().numpy()
-    pictures = smaller(np.stack([past.pictures[i] for i in places]), draw.size)
-    marks = [GENERATED if i >= past.true_until else TRUE for i in sources]
-    poses = torch.stack([past.poses[i] for i in places]).tolist()  # one transfer where they lie on a GPU
-    picture, mark, _ = draw(pose, pictures, far, poses, marks)
-    return stack(picture, mark)
 
 
 def novelty(evidence: NDArray[np.float32]) -> float:

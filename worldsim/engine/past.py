@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.config import DreamConfig
 from worldsim.models.odometry import N_RECENT, standing_height
 from worldsim.models.world_model import WorldModel
+
+Mask = NDArray[np.bool_]
+"""Pixels (H, W) of a frame."""
 
 
 @dataclass
@@ -40,7 +44,8 @@ class DreamPast:
     ``handover_after`` of them, or never, and ``cache_is_free_running`` is whether it made the keys and values.
     ``pending``: the newest frame's keys and values are not in the context yet; they come with those of the next.
     ``newest_control`` (A + 6,) is what steered the newest frame, where it is known; ``evidence`` (E, H, W) what a
-    generator drew it from, where one did.
+    generator drew it from, where one did. ``first_seen``: of each frame that a generator drew, the pixels that no frame
+    before showed (:mod:`worldsim.engine.provenance`), of others None.
     """
 
     keep: int
@@ -59,9 +64,11 @@ class DreamPast:
     pending: bool = False
     newest_control: Tensor | None = None
     evidence: np.ndarray | None = None
+    first_seen: list[Mask | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """True frames, where some are given."""
+        self.first_seen = self.first_seen or [None] * len(self)
         if self.latents and not self.indices:
             self.count = self.true_until = self.count or len(self)
             self.indices = list(range(self.count - len(self), self.count))
@@ -77,9 +84,10 @@ class DreamPast:
         picture: np.ndarray,
         distance: Tensor | None,
         kept: Any,
+        first_seen: Mask | None = None,
     ) -> None:
         """A new newest frame, whose keys and values are pending; ``kept`` is what the backend keeps of it."""
-        new = (self.count, latent, picture, distance, action, pose, kept)
+        new = (self.count, latent, picture, distance, action, pose, first_seen, kept)
         for values, value in zip(self._lists, new, strict=True):
             values.append(value)
             del values[: -self.keep]
@@ -101,7 +109,7 @@ class DreamPast:
     def _lists(self) -> tuple[list[Any], ...]:
         """Everything of which there is one for each frame."""
         frames = self.indices, self.latents, self.pictures, self.depths, self.actions, self.poses
-        return *frames, self.kept.frames
+        return *frames, self.first_seen, self.kept.frames
 
     @property
     def n_generated(self) -> int:
@@ -122,6 +130,7 @@ class DreamPast:
         n = len(pictures)
         self.pictures[len(self.pictures) - n :] = list(pictures)
         self.depths[len(self.depths) - n :] = [None] * n
+        self.first_seen[len(self.first_seen) - n :] = [None] * n
 
     def recallable(self, index: int, n_generated: int) -> bool:
         """Whether pixels are taken from a frame: a true one, or one of the ``n_generated`` first dreamt since."""

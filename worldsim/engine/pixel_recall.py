@@ -6,13 +6,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from worldsim.engine.past import DreamPast
+from worldsim.engine.past import DreamPast, Mask
 from worldsim.frames import larger, to_tensor
-from worldsim.models.memory.rays.pixel_memory import Seen
+from worldsim.models.memory.rays.pixel_memory import FARTHEST, Seen
 from worldsim.models.world_model import WorldModel
+
+COPIED = -FARTHEST
+"""Log distance of what a frame of a dream's own only copied."""
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
@@ -27,6 +31,24 @@ def depths_of(past: DreamPast, places: Sequence[int], measure: Measure) -> list[
         for i, distance in zip(missing, found, strict=True):
             past.depths[i] = distance
     return [d for d in (past.depths[i] for i in places) if d is not None]
+
+
+def depths_for_recall(past: DreamPast, places: Sequence[int], measure: Measure) -> list[Tensor]:
+    """:func:`depths_of`, with what a frame copied from others right before its camera, where nobody looks it up."""
+    out = []
+    for i, distance in zip(places, depths_of(past, places, measure), strict=True):
+        mask = past.first_seen[i]
+        if mask is not None:
+            cells = torch.from_numpy(averaged_mask(mask, distance.shape[-1])).to(distance.device)
+            distance = torch.where(cells >= 0.5, distance, torch.full_like(distance, COPIED))
+        out.append(distance)
+    return out
+
+
+def averaged_mask(mask: Mask, side: int) -> NDArray[np.float32]:
+    """The share of each of (side, side) cells that a mask (H, W) covers."""
+    each = len(mask) // side
+    return mask.reshape(side, each, side, each).mean((1, 3), dtype=np.float32)
 
 
 def gather_sources(
@@ -46,7 +68,7 @@ def gather_sources(
         rows.append(
             Seen(
                 to_tensor(np.stack([past.pictures[i] for i in known]), device),
-                torch.stack(depths_of(past, known, measure)),
+                torch.stack(depths_for_recall(past, known, measure)),
                 torch.stack([past.poses[i] for i in known]),
                 torch.tensor([float(past.count - past.indices[i]) for i in known], device=device),
                 torch.tensor([past.indices[i] >= past.true_until for i in known], device=device),

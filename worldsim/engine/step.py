@@ -11,19 +11,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.engine.backend import Backend, Selection
 from worldsim.engine.evidence import Evidence
-from worldsim.engine.generation import generate, novelty, remembered, steps_by_novelty
+from worldsim.engine.generation import generate, novelty, steps_by_novelty
 from worldsim.engine.localisation.relocalise import relocalise
 from worldsim.engine.localisation.visual_odometry import refine_poses
-from worldsim.engine.past import DreamPast
+from worldsim.engine.past import DreamPast, Mask
+from worldsim.engine.provenance import remembered
 from worldsim.engine.timer import PhaseTimer
+from worldsim.frames import mixed
 
 
 @dataclass
@@ -55,6 +58,15 @@ class DreamState:
             return *settings, past.free_running, past.count, replayed, past.pending
 
         return clock(self) == clock(other)
+
+
+class LookedUp(NamedTuple):
+    """Of which frames a new one is made; and, None where nobody asks, the pixels (H, W) that it is the first to show,
+    and how much of each may be put in from memory (H, W)."""
+
+    sources: list[int]
+    first_seen: Mask | None = None
+    kept: NDArray[np.float32] | None = None
 
 
 class Engine:
@@ -107,22 +119,25 @@ class Engine:
         before = torch.stack([self._newest_control(past) for past in pasts])
         now = model.control(action.expand(len(pasts), -1), moved, poses[:, 4]).to(before.dtype)
         draw = self._generate if model.config.generates else self._denoise
-        latents = draw(states, selection, poses, (before, now), mark)
+        latents, looked_up = draw(states, selection, poses, (before, now), mark)
         latents = limit_rms(latents.contiguous(memory_format=backend.memory_format))
         drawn = backend.decode(latents, pasts[0].side)
         mark("decode")
         latents = latents.contiguous()
         depths: Tensor | list[None] = [None] * len(pasts)
         if model.config.pixels:
-            horizon, rows = model.config.recall_horizon, zip(pasts, selection.indices, strict=True)
-            sources = [[i for i in row if past.recallable(i, horizon)] for past, row in rows]
-            drawn, depths = backend.recall(pasts, sources, latents, poses, drawn)
+            horizon, rows = model.config.recall_horizon, zip(pasts, looked_up, strict=True)
+            recallable = [[i for i in row.sources if past.recallable(i, horizon)] for past, row in rows]
+            completed, depths = backend.recall(pasts, recallable, latents, poses, drawn)
+            shares = [row.kept for row in looked_up]
+            frames = _mixed(backend, drawn, completed, shares)
             mark("pixels")
-        frames = backend.shown(drawn)
+        else:
+            frames = backend.shown(drawn)
         kept = backend.keep(latents, poses, [past.count for past in pasts])
         for i, (state, past) in enumerate(zip(states, pasts, strict=True)):
             pose = poses[i].to(past.poses[-1].dtype)
-            past.append(latents[i], action, pose, frames[i], depths[i], kept[i])
+            past.append(latents[i], action, pose, frames[i], depths[i], kept[i], looked_up[i].first_seen)
             past.drop_redundant(model.scale)
             past.newest_control = now[i]
             state.age += 1
@@ -136,13 +151,14 @@ class Engine:
         poses: Tensor,
         controls: tuple[Tensor, Tensor],
         mark: PhaseTimer,
-    ) -> Tensor:
-        """Latents (B, C, h, w) of the next frames, by the model's generator."""
-        pasts = [state.past for state in states]
-        evidence = [
+    ) -> tuple[Tensor, list[LookedUp]]:
+        """Latents (B, C, h, w) of the next frames, by the model's generator, and what they were looked up in."""
+        pasts, most = [state.past for state in states], self.model.config.memory.reads
+        found = [
             remembered(self.evidence, past, row, pose, self.backend.measure)
-            for past, row, pose in zip(pasts, selection.indices, poses.tolist(), strict=True)
+            for past, row, pose in zip(pasts, selection.known, poses.tolist(), strict=True)
         ]
+        evidence = [one.evidence for one in found]
         mark("read")
         steps = [
             steps_by_novelty(drawn_evidence, state.steps)
@@ -152,10 +168,10 @@ class Engine:
         strides, level = self.model.config.generator.strides, self.model.context_level
         latents = generate(self.backend, pasts, randoms, controls, evidence, steps, spacing, strides, level)
         mark("denoise")
-        for state, drawn_evidence, calls in zip(states, evidence, steps, strict=True):
-            state.past.evidence, state.past.pending = drawn_evidence, False
-            state.calls, state.novelty = calls, novelty(drawn_evidence)
-        return latents
+        for state, one, calls in zip(states, found, steps, strict=True):
+            state.past.evidence, state.past.pending = one.evidence, False
+            state.calls, state.novelty = calls, novelty(one.evidence)
+        return latents, [LookedUp(one.sources[:most], one.first_seen, one.kept) for one in found]
 
     def _denoise(
         self,
@@ -164,8 +180,8 @@ class Engine:
         poses: Tensor,
         controls: tuple[Tensor, Tensor],
         mark: PhaseTimer,
-    ) -> Tensor:
-        """Latents (B, C, h, w) of the next frames, by the model's denoisers."""
+    ) -> tuple[Tensor, list[LookedUp]]:
+        """Latents (B, C, h, w) of the next frames, by the model's denoisers, and what they were looked up in."""
         pasts, (steps, spacing) = [state.past for state in states], (states[0].steps, states[0].spacing)
         read = self.backend.read(selection, poses, pasts[0].count)
         mark("read")
@@ -174,7 +190,7 @@ class Engine:
         latents = self.backend.denoise(pasts, read, noise.to(like.device), controls, steps, spacing, mark)
         for state in states:
             state.past.pending, state.calls = False, steps
-        return latents
+        return latents, [LookedUp(row) for row in selection.indices]
 
     def _newest_control(self, past: DreamPast) -> Tensor:
         """What steered the newest frame (A + 6,)."""
@@ -242,6 +258,18 @@ class Engine:
             part = past.behind(self.model.window, state.history)
             state.memory = self.backend.compress(past, part, state.budget)
             state.age, state.stale = 0, False
+
+
+def _mixed(
+    backend: Backend, drawn: Any, completed: Any, shares: Sequence[NDArray[np.float32] | None]
+) -> list[np.ndarray]:
+    """Pictures uint8 (H, W, 3) of what was drawn and of the same with pixels from memory, of which as much is kept as
+    ``shares`` (h, w) say; all where they are None."""
+    if all(share is None for share in shares):
+        return backend.shown(completed)
+    plain = [frame.copy() for frame in backend.shown(drawn)]  # the next call may write over them
+    pairs = zip(plain, backend.shown(completed), shares, strict=True)
+    return [full if share is None else mixed(first, full, share) for first, full, share in pairs]
 
 
 def limit_rms(latents: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,11 @@ class Viewpoint:
 def viewpoints(poses: Sequence[Pose], indices: Sequence[int], scale: float) -> list[Viewpoint]:
     """Those of n frames; ``scale`` is the scene's unit in the world's."""
     return [Viewpoint(p, viewpoint(p, scale), i) for p, i in zip(poses, indices, strict=True)]
+
+
+def indices_of(rows: Sequence[Sequence[Any]]) -> list[list[int]]:
+    """The indices of the views of several dreams."""
+    return [[view.index for view in row] for row in rows]
 
 
 def most_relevant(

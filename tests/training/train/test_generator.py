@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from training.loop.claim import claim
 from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
 from training.train import generator as train_generator
 from worldsim import checkpoint
+from worldsim.config import GeneratorConfig
 from worldsim.dream.world import DreamEnv
 from worldsim.engine.evidence import GENERATED, TRUE
 
@@ -130,7 +132,7 @@ def test_strided_rows_start_at_multiples_of_their_step() -> None:
     steps = (d.level / d.stride)[asked]
     torch.testing.assert_close(steps, steps.round())
     assert float(d.level.max()) <= 1
-    assert float(d.level[:32][~asked[:32]].max()) <= 0.3, "what asks for no step is context"
+    assert float(d.level[:32][~asked[:32]].max()) <= GenerationConfig().clean, "what asks for no step is context"
 
 
 def _both(found: tuple[torch.Tensor, torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -265,6 +267,18 @@ def test_each_redraw_is_of_what_the_one_before_has_made(small: str, walks: Path)
     assert times == {1, 2, 3, 4}
     none = draw(clips.latents.shape, config, False, torch.Generator())
     assert objective.redrawn(clips, none) is None
+
+
+def test_a_generator_goes_on_from_that_of_its_checkpoint_at_another_level_of_contexts(
+    small: str, walks: Path
+) -> None:
+    """How its own past is shown to it in play is no shape."""
+    shape = GeneratorConfig(width=32, depth=1, heads=2, window=4)
+    first = train_generator.with_generator(checkpoint.load(small), shape)
+    again = train_generator.with_generator(first, replace(shape, context_level=0.7))
+    assert again.model is first.model and again.model.config.generator.context_level == 0.7
+    other = train_generator.with_generator(again, replace(shape, window=5))
+    assert other.model is not first.model
 
 
 def test_training_lowers_the_loss_on_walks_it_has_not_seen(small: str, walks: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from worldsim.engine.generation import Context, Target
 from worldsim.engine.kv_ring import Ring, RingRow, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import gather_sources
-from worldsim.engine.viewpoints import Viewpoint, most_relevant, read_views, viewpoints
+from worldsim.engine.viewpoints import Viewpoint, indices_of, most_relevant, read_views, viewpoints
 from worldsim.models.odometry import N_RECENT, standing_height
 from worldsim.models.world_model import WorldModel
 
@@ -82,10 +82,13 @@ class Compiled(Eager):
         """See :class:`.Backend`."""
         if not self.points_only:
             return super().select(pasts, memories, recent, poses)
-        chosen = []
-        for past, memory, n, pose in zip(pasts, memories, recent, poses.tolist(), strict=True):
-            chosen.append(read_views(past, memory + past.kept.frames[-n:], pose, self.model))
-        return Selection([[view.index for view in row] for row in chosen], chosen)
+        rows = zip(pasts, memories, recent, strict=True)
+        views = [memory + past.kept.frames[-n:] for past, memory, n in rows]
+        chosen = [
+            read_views(past, row, pose, self.model)
+            for past, row, pose in zip(pasts, views, poses.tolist(), strict=True)
+        ]
+        return Selection(indices_of(chosen), chosen, indices_of(views))
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """See :class:`.Backend`."""

@@ -16,7 +16,7 @@ from worldsim.engine.cpu.twins import Build, twin
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kv_ring import Ring, RingRow
 from worldsim.engine.past import DreamPast
-from worldsim.engine.viewpoints import Viewpoint, most_relevant, read_views, viewpoints
+from worldsim.engine.viewpoints import Viewpoint, indices_of, most_relevant, read_views, viewpoints
 from worldsim.models.memory.variants.joint import place_features
 from worldsim.models.world_model import WorldModel
 
@@ -70,10 +70,13 @@ class Cpu:
         self, pasts: Sequence[DreamPast], memories: Sequence[Any], recent: Sequence[int], poses: Tensor
     ) -> Selection:
         """See :class:`.Backend`."""
-        chosen = []
-        for past, memory, n, pose in zip(pasts, memories, recent, poses.tolist(), strict=True):
-            chosen.append(read_views(past, memory + past.kept.frames[-n:], pose, self.model))
-        return Selection([[view.index for view in row] for row in chosen], chosen)
+        rows = zip(pasts, memories, recent, strict=True)
+        views = [memory + past.kept.frames[-n:] for past, memory, n in rows]
+        chosen = [
+            read_views(past, row, pose, self.model)
+            for past, row, pose in zip(pasts, views, poses.tolist(), strict=True)
+        ]
+        return Selection(indices_of(chosen), chosen, indices_of(views))
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> Tensor:
         """See :class:`.Backend`: cells."""

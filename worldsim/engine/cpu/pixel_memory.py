@@ -14,7 +14,7 @@ from worldsim.engine.cpu.winograd import Conv3x3, double, rows_first
 from worldsim.engine.kernels.poses import Pose, rotation, wrap
 from worldsim.engine.kernels.warping import mix, warp
 from worldsim.engine.past import DreamPast
-from worldsim.engine.pixel_recall import depths_of
+from worldsim.engine.pixel_recall import depths_for_recall
 from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.models.memory.rays.pixel_memory import AGE, FARTHEST, FEATURES, HALF, TURN, UNSEEN, PixelMemory
 from worldsim.models.memory.rays.warp import BEHIND
@@ -85,7 +85,7 @@ class Pixels:
         if not places:
             return drawn
         r, grid, side = len(places), self.size // HALF, len(drawn)
-        far = torch.stack(depths_of(past, places, self.measure)).numpy()
+        far = torch.stack(depths_for_recall(past, places, self.measure)).numpy()
         pictures = np.stack([past.pictures[i] for i in places])
         theirs = [past.poses[i].tolist() for i in places]
         turned = np.array(rotation(pose))
