@@ -132,7 +132,9 @@ def test_strided_rows_start_at_multiples_of_their_step() -> None:
     steps = (d.level / d.stride)[asked]
     torch.testing.assert_close(steps, steps.round())
     assert float(d.level.max()) <= 1
-    assert float(d.level[:32][~asked[:32]].max()) <= GenerationConfig().clean, "what asks for no step is context"
+    assert float(d.level[:32][~asked[:32]].max()) <= GenerationConfig().clean, (
+        "what asks for no step is context"
+    )
 
 
 def _both(found: tuple[torch.Tensor, torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:

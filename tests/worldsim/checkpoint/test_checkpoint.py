@@ -173,4 +173,4 @@ def test_a_checkpoint_of_format_1_loads_under_the_names_of_today(tmp_path: Path)
 @pytest.mark.parametrize("name", ["blocks", "labmaze"])
 def test_a_shipped_checkpoint_is_of_the_format_of_today(name: str) -> None:
     loaded = checkpoint.load(name)
-    assert loaded.description.format == checkpoint.FORMAT and loaded.model.config.recall_horizon == 16
+    assert loaded.description.format == checkpoint.FORMAT and loaded.model.config.recall_horizon == 48
