@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,14 +21,21 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.data import rare_moments
 from training.data.walks import Walks, episodes
+from worldsim.engine.edits import Edit, Marks, edit_marks, edits_of, forgotten, pressed
 from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
-from worldsim.engine.kernels.poses import relevant, viewpoint
+from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
+from worldsim.engine.past import Mask
+from worldsim.engine.provenance import still_there
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
+from worldsim.models.geometry import cell_rays
 from worldsim.models.world_model import WorldModel
 
 REMEMBERED = ("nothing", "window", "old", "both")
 HISTORIES = (16, 48, 112)
+Edits = dict[int, list[Edit]]
+"""What actions change, by the frame that each led to."""
 BLUR = 3.0
 """Pixels that evidence of a dream's own is blurred by at most (standard deviation)."""
 
@@ -37,6 +44,7 @@ BLUR = 3.0
 class ClipConfig:
     """``odds``: of what is remembered, in the order of ``REMEMBERED``.
 
+    ``edits``, ``exits``: shares of clips cut around moments that walks seldom hold (:mod:`.rare_moments`).
     ``generated``: share of clips with evidence whose evidence is degraded as a dream's own is; ``shaken``: share whose
     pose is a little off; ``dropped``: share of single frames without evidence, as frames have that were given and not
     drawn.
@@ -47,6 +55,8 @@ class ClipConfig:
     window: int = 8
     reads: int = 4
     odds: list[float] = field(default_factory=lambda: [0.3, 0.25, 0.2, 0.25])
+    edits: float = 0.0
+    exits: float = 0.0
     generated: float = 0.4
     shaken: float = 0.3
     dropped: float = 0.1
@@ -93,10 +103,31 @@ class Clips:
         self.shards, self.config, self.model = shards, config, model
         self.episodes = list(episodes(shards))
         self.draw_evidence = Evidence(model.config.size, model.config.fov, model.scale)
-        self._known: dict[tuple[int, int], tuple[Tensor, list[NDArray[np.float64]]]] = {}
+        self._known: dict[tuple[int, int], tuple[Tensor, list[NDArray[np.float64]], Edits]] = {}
+        self._moments: list[tuple[float, rare_moments.Moments]] | None = None
 
     def __len__(self) -> int:
         return len(self.episodes)
+
+    def keep(self, episodes: list[tuple[int, int]]) -> None:
+        """Cut clips from these episodes alone."""
+        self.episodes, self._moments = episodes, None
+
+    def _rare(self) -> list[tuple[float, rare_moments.Moments]]:
+        """Rare moments, and the share of clips that is cut around them."""
+        if self._moments is None:
+            c = self.config
+            self._moments = []
+            if c.edits:
+                self._moments.append((c.edits, self._edited()))
+            if c.exits:
+                self._moments.append((c.exits, rare_moments.exits(self.shards, self.episodes)))
+        return self._moments
+
+    def _edited(self) -> rare_moments.Moments:
+        """The frames in which something has just been dug or put down."""
+        made = {key: np.array(sorted(self._edits(*key)), np.int64) for key in self.episodes}
+        return {key: frames for key, frames in made.items() if len(frames)}
 
     def batch(self, seed: int, step: int, process: int = 0) -> GeneratorClips:
         """This process's share of the batch of a step."""
@@ -112,11 +143,10 @@ class Clips:
 
     def _row(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Source]:
         c = self.config
-        shard, episode = self.episodes[int(rng.integers(len(self.episodes)))]
+        shard, episode, start = self._cut(rng)
         walks = self.shards[shard]
-        start = int(rng.integers(1, walks.steps - c.length + 1))
         part = slice(start, start + c.length)
-        control, viewpoints = self._of_episode(shard, episode)
+        control, viewpoints, _ = self._of_episode(shard, episode)
         latents = torch.from_numpy(np.asarray(walks.latents[episode, part], np.float32))
         kind = REMEMBERED[int(rng.choice(len(REMEMBERED), p=c.odds))]
         history = c.window if kind in ("nothing", "window") else int(rng.choice(HISTORIES))
@@ -124,8 +154,60 @@ class Clips:
         drawn = self._evidence(rng, source, viewpoints)
         return latents, control[part], torch.from_numpy(drawn), source
 
-    def _of_episode(self, shard: int, episode: int) -> tuple[Tensor, list[NDArray[np.float64]]]:
-        """What steers every frame (T, K), and where each is seen from."""
+    def _cut(self, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Where a clip begins: shard, episode, frame; a rare moment lies behind its first quarter."""
+        c, rare = self.config, self._rare()
+        chance = float(rng.random()) if rare else 1.0
+        for share, moments in rare:
+            if chance < share and moments:
+                shard, episode = list(moments)[int(rng.integers(len(moments)))]
+                moment = int(rng.choice(moments[shard, episode]))
+                start = moment - int(rng.integers(c.length // 4, c.length - 2))
+                return shard, episode, min(max(1, start), self.shards[shard].steps - c.length)
+            chance -= share
+        shard, episode = self.episodes[int(rng.integers(len(self.episodes)))]
+        return shard, episode, int(rng.integers(1, self.shards[shard].steps - c.length + 1))
+
+    def edits(self, source: Source, since: int, until: int) -> list[Edit]:
+        """What is changed in a clip's walk by the actions that lead to the frames after ``since`` up to ``until``."""
+        made = self._of_episode(source.shard, source.episode)[2]
+        return [edit for frame, some in made.items() if since < frame <= until for edit in some]
+
+    def forgotten(
+        self, source: Source, frames: Sequence[int], until: int, far: Sequence[Any]
+    ) -> list[Mask | None]:
+        """What frames of a clip's walk with these log distances (h, w) show that is changed up to ``until``."""
+        poses, m = self.shards[source.shard].poses[source.episode], self.model
+        out: list[Mask | None] = []
+        for j, distance in zip(frames, far, strict=True):
+            made = self.edits(source, j, until)
+            rays = cell_rays(distance.shape[0], distance.shape[1], m.config.fov).numpy() if made else None
+            out.append(None if rays is None else forgotten(made, poses[j].tolist(), distance, rays, m.scale))
+        return out
+
+    def edit_marks(self, source: Source, frame: int, pose: Pose) -> Marks | None:
+        """Marks (H, W) of where a frame of a clip's walk shows what is just being changed."""
+        draw = self.draw_evidence
+        return edit_marks(self.edits(source, frame - 1, frame), pose, draw.rays, draw.size)
+
+    def _edits(self, shard: int, episode: int) -> Edits:
+        """What each action of an episode changes, by the frame that it led to."""
+        walks, m = self.shards[shard], self.model
+        config, actions, poses = m.config.dream.edits, walks.actions[episode], walks.poses[episode]
+        found: Edits = {}
+        last: dict[str, int] = {}
+        down = np.flatnonzero(actions[:, config.keys].max(1, initial=0) > 0.5)
+        for t in (int(t) for t in down if t > 0):
+            if kinds := pressed(config, actions[t], t, last):
+                before, after = poses[t - 1].tolist(), poses[t].tolist()
+                far = walks.depth[episode, t - 1]
+                if some := edits_of(config, kinds, before, after, far, self.draw_evidence.reach, m.scale):
+                    found[t] = some
+                    last |= {edit.kind: t for edit in some}
+        return found
+
+    def _of_episode(self, shard: int, episode: int) -> tuple[Tensor, list[NDArray[np.float64]], Edits]:
+        """What steers every frame (T, K), where each is seen from, and what is changed in it."""
         key = shard, episode
         if key not in self._known:
             walks, m = self.shards[shard], self.model
@@ -134,7 +216,8 @@ class Clips:
             with torch.no_grad():
                 moved = m.motion(torch.cat([poses[:1], poses[:-1]]), poses)
                 control = m.control(m.normalise(actions), moved, poses[:, 4])
-            self._known[key] = control, [viewpoint(p, m.scale) for p in poses.double().tolist()]
+            viewpoints = [viewpoint(p, m.scale) for p in poses.double().tolist()]
+            self._known[key] = control, viewpoints, self._edits(shard, episode)
         return self._known[key]
 
     def _evidence(
@@ -167,10 +250,14 @@ class Clips:
             ]
             far = np.asarray(walks.depth[episode, best], np.float32)
             marks = [GENERATED if generated else TRUE] * len(best)
+            holds = [still_there(side, mask) for mask in self.forgotten(source, best, i, list(far))]
             found = self.draw_evidence(
-                pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks
+                pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks, np.stack(holds)
             )
-            out[k] = stack(found.picture, found.mark)
+            edited = self.edit_marks(source, i, pose.tolist())
+            out[k] = stack(
+                found.picture, found.mark if edited is None else np.where(edited, edited, found.mark)
+            )
         return degraded(out, rng) if generated else out
 
 

@@ -78,9 +78,12 @@ class RedrawnEvidence:
             ]
             first_seen[i] = np.ones(pictures.shape[1:3], np.bool_)
             if best:
+                far_of = [depth[j] for j in best]
                 found = look_up(
                     self.clips.draw_evidence, poses[i].tolist(), np.stack([frames[j] for j in best]),
-                    np.stack([depth[j] for j in best]), poses[best].tolist(), [first_seen[j] for j in best],
+                    np.stack(far_of), poses[best].tolist(), [first_seen[j] for j in best],
+                    self.clips.forgotten(source, best, i, far_of),
+                    self.clips.edit_marks(source, i, poses[i].tolist()),
                 )  # fmt: skip
                 out[k], first_seen[i] = found.evidence, found.first_seen
         return out

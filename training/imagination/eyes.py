@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from envs.policies.clearance import HEADINGS, ROOM, Clearance
 from envs.policies.moves import GAITS
 from envs.policies.roam import sight_of
+from training.data.bodies import BODIES
 from worldsim.dream.context import DreamError
 from worldsim.dream.world import DreamEnv
 from worldsim.models.geometry import cell_rays
 
 Array = NDArray[np.float64]
 
-BANDS = {"minecraft": (-0.5, 0.2), "dmlab": (-0.3, 0.4)}
-"""Between which heights, from the eye, a body meets what it sees: above what it steps over, below what it passes under.
-"""
 FEW = 3
 """Places of the picture that must say that the way ends there; fewer may be a slip."""
 
@@ -60,14 +58,16 @@ def in_dream(dream: DreamEnv, family: str) -> Clearance:
     Raises:
         DreamError: the dream knows no distances, or nobody said how tall a body of its family is.
     """
-    if not dream.model.config.pixels or family not in BANDS:
+    config = dream.model.config
+    body = config.dream.body or BODIES.get(family)
+    if not config.pixels or not body:
         raise DreamError(
-            f"roaming a dream needs the distances of a memory of pixels and a body of {', '.join(BANDS)}, found one "
-            f"of {family} {'with' if dream.model.config.pixels else 'without'} them; take policy=look_around"
+            f"roaming a dream needs the distances of a memory of pixels and a body of {', '.join(BODIES)}, found one "
+            f"of {family} {'with' if config.pixels else 'without'} them; take policy=look_around"
         )
-    most, width = sight_of(family).most, ROOM * GAITS[family].width
+    most, width, band = sight_of(family).most, ROOM * GAITS[family].width, (body[2], body[3])
 
     def clearance(pose: Array) -> Array:
-        return in_picture(dream.depth_map, dream.model.config.fov, float(pose[4]), BANDS[family], width, most)
+        return in_picture(dream.depth_map, config.fov, float(pose[4]), band, width, most)
 
     return clearance

@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
 
+from training.data.bodies import embody
 from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, ahead, covered
 from training.data.redrawn_evidence import RedrawnEvidence
@@ -113,12 +114,14 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
+    embody(loaded)
     model = loaded.model
     shards = read(config.walks, latents_of(model.autoencoder))
     clips = Clips(shards, model, config.clip)
     others = Clips(shards, model, config.clip)
     held = min(config.held_out_walks, max(1, len(clips) // 4))  # of a handful of walks most are to learn from
-    clips.episodes, others.episodes = clips.episodes[:-held] or clips.episodes, others.episodes[-held:]
+    clips.keep(clips.episodes[:-held] or clips.episodes)
+    others.keep(others.episodes[-held:])
     generator = model.generator.to(accelerator.device)
     for shows in (model.autoencoder, *([model.pixels] if model.config.pixels else [])):
         shows.to(accelerator.device)

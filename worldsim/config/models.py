@@ -86,6 +86,18 @@ class MemoryConfig:
 
 
 @dataclass
+class EditConfig:
+    """What is dug and put down in a world made of blocks (:mod:`worldsim.engine.edits`): the places of the two
+    keys in a flat action, none where nobody does so; frames between two edits while a key is held; how far they reach,
+    and the side of a block, in the world's units."""
+
+    keys: list[int] = field(default_factory=list)
+    rest: int = 4
+    reach: float = 4.5
+    block: float = 1.0
+
+
+@dataclass
 class DreamConfig:
     """What a model and the dream that plays it must agree on, in frames where nothing else is said.
 
@@ -100,6 +112,9 @@ class DreamConfig:
     ``generated_penalty``: how much farther off, in radians and units of the scene, a view of its own counts than a true
     one where views are chosen to be read: what is looked up in what was looked up fades. A generator's are chosen
     otherwise (:mod:`worldsim.engine.provenance`).
+    ``body``: half of the width of who walks in it, what is kept free before it, and the lowest and the highest height
+    from the eye at which it does not pass what it sees, in the world's units (:mod:`worldsim.engine.collision`); empty
+    where nothing stops it. ``edits``: what is dug and put down in it.
     """
 
     context_level: float = 0.15
@@ -110,6 +125,8 @@ class DreamConfig:
     same_angle: float = 0.5
     heights: list[float] = field(default_factory=lambda: [0.0, 0.25, -0.25])
     generated_penalty: float = 0.0
+    body: list[float] = field(default_factory=list)
+    edits: EditConfig = field(default_factory=EditConfig)
 
 
 @dataclass

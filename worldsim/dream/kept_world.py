@@ -14,6 +14,7 @@ from worldsim.engine.past import DreamPast
 from worldsim.engine.step import DreamState
 from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS
 from worldsim.models.denoisers.layers import Cache
+from worldsim.models.memory.rays.pixel_memory import HALF
 from worldsim.models.world_model import MemoryViews
 from worldsim.session.snapshot import SnapshotError
 
@@ -43,6 +44,8 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
         past.poses,
         past.indices,
         past.first_seen,
+        past.forgotten,
+        past.small,
     )
     dtype = next(model.parameters()).dtype
     latent = (config.autoencoder.channels, *model.grid)
@@ -56,7 +59,11 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
         and past.indices == sorted(set(past.indices))
         and past.indices[-1] == past.count - 1
         and all(m is None or _is_mask(m, config.size) for m in past.first_seen)
-        and all(p.shape == (size, size, 3) and p.dtype == np.uint8 for p in past.pictures)
+        and all(m is None or _is_mask(m, config.size // HALF) for m in past.forgotten)
+        and isinstance(past.edited, dict)
+        and all(isinstance(i, int) for i in past.edited.values())
+        and all(s is None or _is_picture(s, config.size) for s in past.small)
+        and all(_is_picture(p, size) for p in past.pictures)
         and isinstance(state.random, torch.Generator)
     )
     if not whole:
@@ -117,6 +124,10 @@ def _alike_but_one_side(pairs: list[tuple[Any, Any]], growing: int) -> bool:
 
 def _is(value: object, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
     return isinstance(value, Tensor) and tuple(value.shape) == shape and value.dtype == dtype
+
+
+def _is_picture(value: object, size: int) -> bool:
+    return isinstance(value, np.ndarray) and value.shape == (size, size, 3) and value.dtype == np.uint8
 
 
 def _is_mask(value: object, size: int) -> bool:

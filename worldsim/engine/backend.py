@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldsim.engine.generation import Sampler
 from worldsim.engine.past import DreamPast
+from worldsim.engine.viewpoints import Viewpoint, indices_of, read_views
 from worldsim.models.world_model import WorldModel
 
 
@@ -132,3 +133,20 @@ class Backend(Sampler, Protocol):
     def drawer(self, past: DreamPast, part: slice, index: int) -> Callable[[Tensor], Tensor]:
         """How this part of a past would draw the frame of an index: poses (K, 5) to latents (K, C, h, w)."""
         ...
+
+
+def select_viewpoints(
+    pasts: Sequence[DreamPast],
+    memories: Sequence[list[Viewpoint]],
+    recent: Sequence[int],
+    poses: Tensor,
+    model: WorldModel,
+) -> Selection:
+    """:meth:`Backend.select` where views are viewpoints and nothing else."""
+    rows = zip(pasts, memories, recent, strict=True)
+    views = [memory + past.kept.frames[-n:] for past, memory, n in rows]
+    chosen = [
+        read_views(past, row, pose, model)
+        for past, row, pose in zip(pasts, views, poses.tolist(), strict=True)
+    ]
+    return Selection(indices_of(chosen), chosen, indices_of(views))

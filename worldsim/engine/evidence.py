@@ -72,6 +72,7 @@ class Evidence:
 
 
 def stack(picture: NDArray[np.uint8], mark: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Evidence as a generator takes it: colours in [-1, 1], 0 where nothing is known, and marks (4, H, W)."""
+    """Evidence as a generator takes it: colours in [-1, 1], 0 where nothing is known, and marks, those below 0 of what
+    is just being changed: (4, H, W)."""
     colours = (picture.astype(np.float32) / 127.5 - 1) * (mark > 0)[..., None]
     return np.concatenate([colours.transpose(2, 0, 1), mark[None]])

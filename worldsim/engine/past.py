@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.config import DreamConfig
+from worldsim.frames import smaller
 from worldsim.models.odometry import N_RECENT, standing_height
 from worldsim.models.world_model import WorldModel
 
@@ -45,7 +47,10 @@ class DreamPast:
     ``pending``: the newest frame's keys and values are not in the context yet; they come with those of the next.
     ``newest_control`` (A + 6,) is what steered the newest frame, where it is known; ``evidence`` (E, H, W) what a
     generator drew it from, where one did. ``first_seen``: of each frame that a generator drew, the pixels that no frame
-    before showed (:mod:`worldsim.engine.provenance`), of others None.
+    before showed (:mod:`worldsim.engine.provenance`), of others None. ``forgotten``: of each frame the cells of its
+    distances (., .) that show what has been dug since (:mod:`worldsim.engine.edits`), None where there are none.
+    ``edited``: the frame that each kind of edit last led to.
+    ``small``: of each picture one of the model's own size, where it has been asked for.
     """
 
     keep: int
@@ -65,10 +70,15 @@ class DreamPast:
     newest_control: Tensor | None = None
     evidence: np.ndarray | None = None
     first_seen: list[Mask | None] = field(default_factory=list)
+    forgotten: list[Mask | None] = field(default_factory=list)
+    small: list[np.ndarray | None] = field(default_factory=list)
+    edited: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """True frames, where some are given."""
         self.first_seen = self.first_seen or [None] * len(self)
+        self.forgotten = self.forgotten or [None] * len(self)
+        self.small = self.small or [None] * len(self)
         if self.latents and not self.indices:
             self.count = self.true_until = self.count or len(self)
             self.indices = list(range(self.count - len(self), self.count))
@@ -87,7 +97,7 @@ class DreamPast:
         first_seen: Mask | None = None,
     ) -> None:
         """A new newest frame, whose keys and values are pending; ``kept`` is what the backend keeps of it."""
-        new = (self.count, latent, picture, distance, action, pose, first_seen, kept)
+        new = (self.count, latent, picture, distance, action, pose, first_seen, None, None, kept)
         for values, value in zip(self._lists, new, strict=True):
             values.append(value)
             del values[: -self.keep]
@@ -109,7 +119,7 @@ class DreamPast:
     def _lists(self) -> tuple[list[Any], ...]:
         """Everything of which there is one for each frame."""
         frames = self.indices, self.latents, self.pictures, self.depths, self.actions, self.poses
-        return *frames, self.first_seen, self.kept.frames
+        return *frames, self.first_seen, self.forgotten, self.small, self.kept.frames
 
     @property
     def n_generated(self) -> int:
@@ -131,6 +141,15 @@ class DreamPast:
         self.pictures[len(self.pictures) - n :] = list(pictures)
         self.depths[len(self.depths) - n :] = [None] * n
         self.first_seen[len(self.first_seen) - n :] = [None] * n
+        self.forgotten[len(self.forgotten) - n :] = [None] * n
+        self.small[len(self.small) - n :] = [None] * n
+
+    def small_pictures(self, places: Sequence[int], size: int) -> list[np.ndarray]:
+        """The pictures at these places, uint8 (size, size, 3), each made smaller once."""
+        for i in places:
+            if self.small[i] is None:
+                self.small[i] = smaller(self.pictures[i][None], size)[0]
+        return [picture for picture in (self.small[i] for i in places) if picture is not None]
 
     def recallable(self, index: int, n_generated: int) -> bool:
         """Whether pixels are taken from a frame: a true one, or one of the ``n_generated`` first dreamt since."""

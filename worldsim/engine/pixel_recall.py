@@ -16,7 +16,7 @@ from worldsim.models.memory.rays.pixel_memory import FARTHEST, Seen
 from worldsim.models.world_model import WorldModel
 
 COPIED = -FARTHEST
-"""Log distance of what a frame of a dream's own only copied."""
+"""Log distance of what a frame of a dream's own only copied, and of what has been dug since."""
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Latents (n, C, h, w) and pitches (n,) to log distances (n, ., .)."""
@@ -34,13 +34,16 @@ def depths_of(past: DreamPast, places: Sequence[int], measure: Measure) -> list[
 
 
 def depths_for_recall(past: DreamPast, places: Sequence[int], measure: Measure) -> list[Tensor]:
-    """:func:`depths_of`, with what a frame copied from others right before its camera, where nobody looks it up."""
+    """:func:`depths_of`, with what a frame copied from others, and what is no longer there, right before its camera,
+    where nobody looks it up."""
     out = []
     for i, distance in zip(places, depths_of(past, places, measure), strict=True):
         mask = past.first_seen[i]
         if mask is not None:
             cells = torch.from_numpy(averaged_mask(mask, distance.shape[-1])).to(distance.device)
             distance = torch.where(cells >= 0.5, distance, torch.full_like(distance, COPIED))
+        if (gone := past.forgotten[i]) is not None:
+            distance = distance.masked_fill(torch.from_numpy(gone).to(distance.device), COPIED)
         out.append(distance)
     return out
 

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from worldsim.engine.edits import Marks
 from worldsim.engine.evidence import GENERATED, TRUE, Drawn, Evidence, stack
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
 from worldsim.engine.past import DreamPast, Mask
 from worldsim.engine.pixel_recall import Measure, depths_of
-from worldsim.frames import smaller
 from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS
 
 TRUE_VIEWS, OWN_VIEWS = 4, 8
@@ -70,22 +70,29 @@ def look_up(
     log_depth: NDArray[np.float32],
     poses: Sequence[Pose],
     first_seen: Sequence[Mask | None],
+    forgotten: Sequence[Mask | None] = (),
+    edited: Marks | None = None,
 ) -> Recollection:
     """What R frames, as :class:`.Evidence` takes them, show of a view; ``sources`` are places among them.
 
     Args:
-        first_seen: R masks, None of a true frame.
+        first_seen: R masks, None of a true frame; forgotten: R masks (h, w) of what none of them shows any more.
+        edited: marks (H, W) of what is just being changed, of which memory shows nothing.
     """
     whole = np.ones((draw.size, draw.size), np.bool_)
-    counted = np.stack([whole if mask is None else mask for mask in first_seen])
+    holds = np.stack([still_there(draw.size, mask) for mask in forgotten or [None] * len(pictures)])
+    first = np.stack([whole if mask is None else mask for mask in first_seen])
+    counted = first & holds
     marks = [TRUE if mask is None else GENERATED for mask in first_seen]
     found = draw(pose, pictures, log_depth, poses, marks, counted)
+    changing = np.zeros_like(holds[0]) if edited is None else edited != 0
+    found.mark[changing] = 0
     picture, mark = found.picture, found.mark
     new = (mark == 0) | (found.larger >= REFINED)
     shares = np.bincount(found.source[mark > 0], minlength=len(pictures))
     dreamt = [i for i, mask in enumerate(first_seen) if mask is not None]
     if dreamt and not mark.all():
-        copied = ~counted[dreamt]
+        copied = ~first[dreamt] & holds[dreamt]
         copies = draw(
             pose,
             pictures[dreamt],
@@ -94,14 +101,23 @@ def look_up(
             [GENERATED] * len(dreamt),
             copied,
         )
-        filled = (mark == 0) & (copies.mark > 0)
+        filled = (mark == 0) & (copies.mark > 0) & ~changing
         picture, mark = (
             np.where(filled[..., None], copies.picture, picture),
             np.where(filled, copies.mark, mark),
         )
         new &= ~filled
     sources = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i]]
-    return Recollection(stack(picture, mark), new, _kept(found, new), sources)
+    evidence = stack(picture, mark if edited is None else np.where(changing, edited, mark))
+    return Recollection(evidence, new, _kept(found, new), sources)
+
+
+def still_there(size: int, forgotten: Mask | None) -> Mask:
+    """The pixels (size, size) of a frame that hold, of the cells (h, w) that do not."""
+    if forgotten is None:
+        return np.ones((size, size), np.bool_)
+    each = size // len(forgotten)
+    return ~forgotten.repeat(each, 0).repeat(each, 1)
 
 
 def _kept(found: Drawn, new: Mask) -> NDArray[np.float32]:
@@ -112,9 +128,14 @@ def _kept(found: Drawn, new: Mask) -> NDArray[np.float32]:
 
 
 def remembered(
-    draw: Evidence, past: DreamPast, known: Sequence[int], pose: Pose, measure: Measure
+    draw: Evidence,
+    past: DreamPast,
+    known: Sequence[int],
+    pose: Pose,
+    measure: Measure,
+    edited: Marks | None = None,
 ) -> Recollection:
-    """What a dream's past shows at a pose (5,), of the frames of these indices."""
+    """What a dream's past shows at a pose (5,), of the frames of these indices; ``edited`` as for :func:`look_up`."""
     places = [past.place(i) for i in known]
     if not places:
         none = np.zeros((EVIDENCE_CHANNELS, draw.size, draw.size), np.float32)
@@ -124,7 +145,10 @@ def remembered(
     best = choose([viewpoint(p, draw.scale) for p in poses], masks, viewpoint(pose, draw.scale))
     some = [places[i] for i in best]
     far = torch.stack(depths_of(past, some, measure)).float().cpu().numpy()
-    pictures = smaller(np.stack([past.pictures[i] for i in some]), draw.size)
-    found = look_up(draw, pose, pictures, far, [poses[i] for i in best], [masks[i] for i in best])
+    pictures = np.stack(past.small_pictures(some, draw.size))
+    gone = [past.forgotten[i] for i in some]
+    found = look_up(
+        draw, pose, pictures, far, [poses[i] for i in best], [masks[i] for i in best], gone, edited
+    )
     found.sources = [known[best[i]] for i in found.sources]
     return found

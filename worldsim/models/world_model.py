@@ -21,6 +21,10 @@ from worldsim.models.memory.rays.selection import relevant_views, spread_views
 from worldsim.models.memory.variants.joint import JointCompressor, place_features
 from worldsim.models.odometry import Odometry
 
+RAREST = 30.0
+"""Standard deviations that an action steers a frame by at most: a key pressed once in a hundred thousand frames counts
+for hundreds, which drown whatever else is told."""
+
 
 @dataclass
 class Past:
@@ -129,7 +133,7 @@ class WorldModel(nn.Module):
 
     def control(self, actions: Tensor, moved: Tensor, pitch: Tensor) -> Tensor:
         """What steers a frame: normalised leading action (..., A), motion (..., 5), pitch (...) in degrees."""
-        return torch.cat([actions, moved, pitch[..., None] / PITCH_UNIT], -1)
+        return torch.cat([actions.clamp(-RAREST, RAREST), moved, pitch[..., None] / PITCH_UNIT], -1)
 
     def features(self, latents: Tensor) -> Tensor:
         """What the reader and the compressor see of frames: latents (B, N, C, h, w) to (B, N, S, width)."""

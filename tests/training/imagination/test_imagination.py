@@ -18,12 +18,13 @@ from envs.episodes.episode import Episode
 from envs.policies.clearance import HEADINGS
 from tests.helpers.small_model import SIZE, small_checkpoint, small_loaded
 from training import collect
+from training.data.bodies import BODIES
 from training.imagination import __main__ as imagination
 from training.imagination import features as seen
 from training.imagination import mirror
 from training.imagination.config import Config, MirrorConfig
 from training.imagination.distances import Frechet, Neighbours
-from training.imagination.eyes import BANDS, in_dream, in_picture
+from training.imagination.eyes import in_dream, in_picture
 from training.imagination.gate import judged
 from training.imagination.play import (
     Stage,
@@ -113,7 +114,9 @@ def _floor(right: np.ndarray, up: np.ndarray, forward: np.ndarray) -> np.ndarray
 
 
 def _free(distances: np.ndarray, pitch: float = 0.0) -> np.ndarray:
-    return in_picture(distances, 70.0, pitch, BANDS["minecraft"], width=0.3, most=10.0)
+    return in_picture(
+        distances, 70.0, pitch, (BODIES["minecraft"][2], BODIES["minecraft"][3]), width=0.3, most=10.0
+    )
 
 
 @pytest.mark.parametrize("pitch", [-15.0, 0.0, 20.0])

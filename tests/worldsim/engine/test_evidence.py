@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.worldsim.engine.walls import FOV, SIDE, wall
 from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
-from worldsim.models.geometry import cell_rays
-
-SIDE, FOV = 64, 2 * math.degrees(math.atan(0.7))  # the picture of a wall 1 away is 1.4 wide
 
 
 @pytest.fixture(scope="module")
 def draw() -> Evidence:
     return Evidence(SIDE, FOV, 1.0)
-
-
-def _wall(ahead: float) -> NDArray[np.float32]:
-    """Log distances (SIDE, SIDE) of a wall across the view, so far ahead."""
-    rays = cell_rays(SIDE, SIDE, FOV).numpy()
-    return np.log(ahead / rays[:, 2]).reshape(SIDE, SIDE).astype(np.float32)
 
 
 def _painted(seed: int = 0) -> NDArray[np.uint8]:
@@ -32,7 +24,7 @@ def _painted(seed: int = 0) -> NDArray[np.uint8]:
 
 def test_a_view_seen_from_where_it_was_is_the_picture_itself(draw: Evidence) -> None:
     pose = [1.0, 2.0, 3.0, 40.0, -10.0]
-    shown, mark, depth, *_ = draw(pose, _painted()[None], _wall(2.0)[None], [pose], [TRUE])
+    shown, mark, depth, *_ = draw(pose, _painted()[None], wall(2.0)[None], [pose], [TRUE])
     assert (mark == TRUE).all()
     assert np.array_equal(shown, _painted())
     assert depth[SIDE // 2, SIDE // 2] == pytest.approx(2.0, rel=0.01)
@@ -40,7 +32,7 @@ def test_a_view_seen_from_where_it_was_is_the_picture_itself(draw: Evidence) -> 
 
 def test_turning_by_half_the_view_leaves_half_of_it_unknown(draw: Evidence) -> None:
     there, here = [0.0, 0, 0, 0, 0], [0.0, 0, 0, FOV / 2, 0]
-    shown, mark, *_ = draw(here, _painted()[None], _wall(2.0)[None], [there], [TRUE])
+    shown, mark, *_ = draw(here, _painted()[None], wall(2.0)[None], [there], [TRUE])
     level = slice(SIDE // 4, 3 * SIDE // 4)  # above and below, a turned view sees more than it saw
     assert (mark[level, : SIDE // 2 - 2] == TRUE).all(), "what lies to the left was seen"
     assert (mark[:, SIDE // 2 + 2 :] == 0).all(), "what lies to the right was not"
@@ -50,7 +42,7 @@ def test_turning_by_half_the_view_leaves_half_of_it_unknown(draw: Evidence) -> N
 def test_a_step_aside_moves_a_wall_by_its_distance(draw: Evidence) -> None:
     # Yaw 0 looks to +z, where right is -x: a step to the right moves the wall to the left by an eighth of its width.
     there, here = [0.0, 0, 0, 0, 0], [-0.35, 0, 0, 0, 0]
-    shown, mark, *_ = draw(here, _painted()[None], _wall(2.0)[None], [there], [TRUE])
+    shown, mark, *_ = draw(here, _painted()[None], wall(2.0)[None], [there], [TRUE])
     moved = SIDE // 8
     assert np.array_equal(shown[:, : SIDE - moved], _painted()[:, moved:])
     assert (mark[:, SIDE - moved :] == 0).all()
@@ -60,7 +52,7 @@ def test_what_is_nearer_hides_what_is_behind_whichever_is_better(draw: Evidence)
     pose = [0.0, 0, 0, 0, 0]
     pictures = np.stack([np.full((SIDE, SIDE, 3), c, np.uint8) for c in (50, 200)])
     for far, near in ((0, 1), (1, 0)):
-        walls = np.stack([_wall(4.0 if i == far else 1.0) for i in range(2)])
+        walls = np.stack([wall(4.0 if i == far else 1.0) for i in range(2)])
         shown, *_ = draw(pose, pictures, walls, [pose, pose], [TRUE, GENERATED])
         assert (shown == pictures[near, 0, 0, 0]).all()
 
@@ -68,7 +60,7 @@ def test_what_is_nearer_hides_what_is_behind_whichever_is_better(draw: Evidence)
 def test_of_one_surface_the_better_view_is_shown_and_its_mark(draw: Evidence) -> None:
     pose = [0.0, 0, 0, 0, 0]
     pictures = np.stack([np.full((SIDE, SIDE, 3), c, np.uint8) for c in (50, 200)])
-    walls = np.stack([_wall(2.0), _wall(1.95)])
+    walls = np.stack([wall(2.0), wall(1.95)])
     shown, mark, *_ = draw(pose, pictures, walls, [pose, pose], [GENERATED, TRUE])
     assert (shown == 50).all()
     assert (mark == GENERATED).all()
@@ -77,12 +69,12 @@ def test_of_one_surface_the_better_view_is_shown_and_its_mark(draw: Evidence) ->
 def test_coming_nearer_leaves_no_cracks(draw: Evidence) -> None:
     ahead = 0.8  # a wall 2 away, from 1.2 away: each of its pixels is 1.7 wide
     yaw = [0.0, 0, ahead, 0, 0]
-    _, mark, *_ = draw(yaw, _painted()[None], _wall(2.0)[None], [[0.0, 0, 0, 0, 0]], [TRUE])
+    _, mark, *_ = draw(yaw, _painted()[None], wall(2.0)[None], [[0.0, 0, 0, 0, 0]], [TRUE])
     assert mark.min() == TRUE
 
 
 def test_pixels_across_an_edge_are_left_out(draw: Evidence) -> None:
-    distances = _wall(1.0)
+    distances = wall(1.0)
     distances[:, SIDE // 2 :] += math.log(4.0)
     _, mark, *_ = draw([0.0, 0, 0, 0, 0], _painted()[None], distances[None], [[0.0, 0, 0, 0, 0]], [TRUE])
     assert (mark[:, SIDE // 2 - 1 : SIDE // 2 + 1] == 0).all()

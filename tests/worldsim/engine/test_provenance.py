@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from tests.worldsim.engine.walls import FOV, HERE, SIDE, wall
 from worldsim.engine.evidence import GENERATED, TRUE, Evidence
 from worldsim.engine.kernels.poses import viewpoint
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import COPIED, depths_for_recall
 from worldsim.engine.provenance import Recollection, choose, look_up
-from worldsim.models.geometry import cell_rays
 
-SIDE, FOV = 64, 2 * math.degrees(math.atan(0.7))
-HERE = [0.0, 0, 0, 0, 0]
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 ALL, NONE = np.ones((SIDE, SIDE), np.bool_), np.zeros((SIDE, SIDE), np.bool_)
 LEFT = ALL & (np.arange(SIDE) < SIDE // 2)
@@ -32,14 +28,9 @@ def draw() -> Evidence:
     return Evidence(SIDE, FOV, 1.0)
 
 
-def _wall(ahead: float) -> NDArray[np.float32]:
-    rays = cell_rays(SIDE, SIDE, FOV).numpy()
-    return np.log(ahead / rays[:, 2]).reshape(SIDE, SIDE).astype(np.float32)
-
-
 def _looked_up(draw: Evidence, pose: list[float], *frames: Frame) -> Recollection:
     pictures = np.stack([np.full((SIDE, SIDE, 3), colour, np.uint8) for colour, _, _ in frames])
-    far = np.stack([_wall(2.0 - seen_from[2]) for _, seen_from, _ in frames])
+    far = np.stack([wall(2.0 - seen_from[2]) for _, seen_from, _ in frames])
     return look_up(draw, pose, pictures, far, [p for _, p, _ in frames], [mask for _, _, mask in frames])
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.backend import Selection
+from worldsim.engine.backend import Selection, select_viewpoints
 from worldsim.engine.compiled.calls import Calls, Compiler
 from worldsim.engine.compiled.steps import hidden_places
 from worldsim.engine.eager import Eager
@@ -23,7 +23,7 @@ from worldsim.engine.generation import Context, Target
 from worldsim.engine.kv_ring import Ring, RingRow, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import gather_sources
-from worldsim.engine.viewpoints import Viewpoint, indices_of, most_relevant, read_views, viewpoints
+from worldsim.engine.viewpoints import Viewpoint, most_relevant, viewpoints
 from worldsim.models.odometry import N_RECENT, standing_height
 from worldsim.models.world_model import WorldModel
 
@@ -82,13 +82,7 @@ class Compiled(Eager):
         """See :class:`.Backend`."""
         if not self.points_only:
             return super().select(pasts, memories, recent, poses)
-        rows = zip(pasts, memories, recent, strict=True)
-        views = [memory + past.kept.frames[-n:] for past, memory, n in rows]
-        chosen = [
-            read_views(past, row, pose, self.model)
-            for past, row, pose in zip(pasts, views, poses.tolist(), strict=True)
-        ]
-        return Selection(indices_of(chosen), chosen, indices_of(views))
+        return select_viewpoints(pasts, memories, recent, poses, self.model)
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> tuple[Tensor, Tensor]:
         """See :class:`.Backend`."""

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldsim.engine.backend import Selection
+from worldsim.engine.backend import Selection, select_viewpoints
 from worldsim.engine.cpu.denoiser import Denoiser
 from worldsim.engine.cpu.reader import PreparedView
 from worldsim.engine.cpu.twins import Build, twin
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kv_ring import Ring, RingRow
 from worldsim.engine.past import DreamPast
-from worldsim.engine.viewpoints import Viewpoint, indices_of, most_relevant, read_views, viewpoints
+from worldsim.engine.viewpoints import Viewpoint, most_relevant, viewpoints
 from worldsim.models.memory.variants.joint import place_features
 from worldsim.models.world_model import WorldModel
 
@@ -70,13 +70,7 @@ class Cpu:
         self, pasts: Sequence[DreamPast], memories: Sequence[Any], recent: Sequence[int], poses: Tensor
     ) -> Selection:
         """See :class:`.Backend`."""
-        rows = zip(pasts, memories, recent, strict=True)
-        views = [memory + past.kept.frames[-n:] for past, memory, n in rows]
-        chosen = [
-            read_views(past, row, pose, self.model)
-            for past, row, pose in zip(pasts, views, poses.tolist(), strict=True)
-        ]
-        return Selection(indices_of(chosen), chosen, indices_of(views))
+        return select_viewpoints(pasts, memories, recent, poses, self.model)
 
     def read(self, selection: Selection, poses: Tensor, index: int) -> Tensor:
         """See :class:`.Backend`: cells."""

@@ -1,0 +1,113 @@
+"""What an action changes in the world, and what memory shows no longer.
+
+Memory shows a block that is dug as it was before, and whoever draws the next frame believes it. So pixels that showed
+it are forgotten, in every frame; and while something is dug or put down evidence says where, and shows nothing there.
+What is drawn there is a memory like any other from then on, nearer than all that was seen behind it. How far away it is
+is read off the newest picture, which the eye's middle points at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldsim.config import EditConfig
+from worldsim.engine.kernels.poses import Pose, rotation
+from worldsim.engine.past import Mask
+
+Array = NDArray[np.float64]
+
+RADIUS = 0.8
+"""Around the middle of what is dug or put down, in blocks: some of what is beside it is drawn anew, too."""
+BEHIND, BEFORE = 0.4, 0.5
+"""How far behind the face that is pointed at what is dug has its middle, and before it what is put down, in blocks."""
+
+
+DIG, PLACE = KINDS = "dig", "place"
+MARKS = {DIG: -1.0, PLACE: -0.5}
+"""Marks of evidence where something is just being changed; others are of what memory shows, and not below 0."""
+Marks = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What was done, one of :data:`KINDS`, around which middle (3,) in the world, and within which radius."""
+
+    kind: str
+    middle: tuple[float, float, float]
+    radius: float
+
+
+def pressed(config: EditConfig, action: Array, frame: int, last: Mapping[str, int]) -> list[str]:
+    """Which of :data:`KINDS` an action (A,), in the world's own numbers, does that leads to this frame.
+
+    Args:
+        last: the frame that the last edit of each led to, of those that there were: a key that is held rests.
+    """
+    down = [kind for key, kind in zip(config.keys, KINDS, strict=False) if action[key] > 0.5]
+    return [kind for kind in down if kind not in last or frame - last[kind] >= config.rest]
+
+
+def edits_of(
+    config: EditConfig,
+    kinds: Sequence[str],
+    before: Pose,
+    after: Pose,
+    log_depth: NDArray[np.floating],
+    reach: float,
+    scale: float,
+) -> list[Edit]:
+    """What is dug and put down, of the kinds that :func:`pressed` gives.
+
+    Args:
+        before: (5,), where it was pressed; after: (5,), the camera turns first.
+        log_depth: (h, w), seen from ``before``; reach: half a picture's width one away.
+    """
+    way = np.array(rotation(after))[:, 2]
+    right, up, forward = np.array(rotation(before)).T @ way
+    if forward <= 0:
+        return []
+    (h, w), x, y = log_depth.shape, right / forward / reach, up / forward / reach
+    if max(abs(x), abs(y)) >= 1:
+        return []
+    away = float(np.exp(float(log_depth[int((1 - y) / 2 * h), int((x + 1) / 2 * w)]))) * scale
+    if away > config.reach:
+        return []
+    found = []
+    for kind in kinds:
+        further = BEHIND if kind == DIG else -BEFORE
+        x, y, z = np.array(before[:3]) + way * (away + further * config.block)
+        found.append(Edit(kind, (float(x), float(y), float(z)), RADIUS * config.block))
+    return found
+
+
+def forgotten(
+    edits: Sequence[Edit],
+    pose: Pose,
+    log_depth: NDArray[np.floating],
+    rays: NDArray[np.floating],
+    scale: float,
+) -> Mask | None:
+    """The pixels (h, w) of a frame that show what was dug since; None where there are none."""
+    dug = [edit for edit in edits if edit.kind == DIG]
+    if not dug:
+        return None
+    away = np.exp(log_depth.astype(np.float64)).reshape(-1, 1) * scale
+    points = (rays * away) @ np.array(rotation(pose)).T + np.array(pose[:3])
+    gone = np.zeros(len(points), np.bool_)
+    for edit in dug:
+        gone |= np.square(points - np.array(edit.middle)).sum(1) < edit.radius**2
+    return gone.reshape(log_depth.shape) if gone.any() else None
+
+
+def edit_marks(edits: Sequence[Edit], pose: Pose, rays: NDArray[np.floating], size: int) -> Marks | None:
+    """Where a view shows what is being changed: marks (size, size), 0 elsewhere; None where it does not show it."""
+    marks = np.zeros(len(rays), np.float32)
+    for edit in edits:
+        middle = np.array(rotation(pose)).T @ (np.array(edit.middle) - np.array(pose[:3]))
+        along = rays @ middle
+        marks[(along > 0) & (np.square(middle).sum() - np.square(along) < edit.radius**2)] = MARKS[edit.kind]
+    return marks.reshape(size, size) if marks.any() else None
