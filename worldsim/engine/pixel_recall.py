@@ -40,7 +40,7 @@ def depths_for_recall(past: DreamPast, places: Sequence[int], measure: Measure) 
     for i, distance in zip(places, depths_of(past, places, measure), strict=True):
         mask = past.first_seen[i]
         if mask is not None:
-            cells = torch.from_numpy(averaged_mask(mask, distance.shape[-1])).to(distance.device)
+            cells = torch.from_numpy(_averaged(mask, distance.shape[-1])).to(distance.device)
             distance = torch.where(cells >= 0.5, distance, torch.full_like(distance, COPIED))
         if (gone := past.forgotten[i]) is not None:
             distance = distance.masked_fill(torch.from_numpy(gone).to(distance.device), COPIED)
@@ -48,7 +48,7 @@ def depths_for_recall(past: DreamPast, places: Sequence[int], measure: Measure) 
     return out
 
 
-def averaged_mask(mask: Mask, side: int) -> NDArray[np.float32]:
+def _averaged(mask: Mask, side: int) -> NDArray[np.float32]:
     """The share of each of (side, side) cells that a mask (H, W) covers."""
     each = len(mask) // side
     return mask.reshape(side, each, side, each).mean((1, 3), dtype=np.float32)

@@ -8,7 +8,7 @@ as large as they had been seen before, which adds detail. True frames count whol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ def choose(
     return best
 
 
-@dataclass
+@dataclass(frozen=True)
 class Recollection:
     """What a past shows of a new view: evidence (E, H, W), the pixels (H, W) that the view would be the first to see,
     how much of a pixel may be put in from memory, kept (H, W) in [0, 1], and the indices of the frames that most of it
@@ -150,5 +150,4 @@ def remembered(
     found = look_up(
         draw, pose, pictures, far, [poses[i] for i in best], [masks[i] for i in best], gone, edited
     )
-    found.sources = [known[best[i]] for i in found.sources]
-    return found
+    return replace(found, sources=[known[best[i]] for i in found.sources])
