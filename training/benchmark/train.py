@@ -21,7 +21,8 @@ from training import collect_walks
 from training.collect import CollectConfig, collect
 from training.data.clips import draw
 from training.data.episodes import latent_episodes, open_episodes
-from training.data.evidence_clips import Clips, ahead
+from training.data.evidence_clips import Clips
+from training.data.prefetch import ahead
 from training.data.returning_views import draw_reads, readable
 from training.data.walks import read
 from training.loop.fast import Muon

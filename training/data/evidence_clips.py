@@ -7,10 +7,7 @@ colour and sharpness and place, and is marked so.
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,8 +20,8 @@ from torch.nn import functional as F
 
 from training.data import rare_moments
 from training.data.walks import Walks, episodes
-from worldsim.engine.edits import Edit, Marks, edit_marks, edits_of, forgotten, pressed
-from worldsim.engine.evidence import GENERATED, TRUE, Evidence, stack
+from worldsim.engine.edits import Edit, edit_marks, edits_of, forgotten, pressed
+from worldsim.engine.evidence import GENERATED, TRUE, Evidence, Marks, stack
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
 from worldsim.engine.past import Mask
 from worldsim.engine.provenance import still_there
@@ -277,53 +274,3 @@ def degraded(drawn: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
         x = gaussian_filter(x * known, width, truncate=2.5) / np.maximum(weight, 1e-3)
     x = x + rng.normal(0, rng.uniform(0, 0.08), x.shape)
     return np.concatenate([(x.clip(-1, 1) * known), drawn[:, 3:]], 1).astype(np.float32)
-
-
-@contextmanager
-def ahead(make: Callable[[int], Any], depth: int = 2) -> Iterator[Callable[[int], Any]]:
-    """``make`` of steps that follow each other from any on, by another thread while the last ones are trained on."""
-    coming: Generator[Any] | None = None
-
-    def made(step: int) -> Any:
-        nonlocal coming
-        coming = coming or prefetched(make, step, depth)
-        return next(coming)
-
-    try:
-        yield made
-    finally:
-        if coming is not None:
-            coming.close()
-
-
-def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Generator[Any]:
-    """make(first), make(first + 1), ... up to ``depth`` ahead by another thread, which ends with the iterator."""
-    ready: queue.Queue[Any] = queue.Queue(depth)
-    ended = threading.Event()
-
-    def work() -> None:
-        step = first
-        while not ended.is_set():
-            try:
-                made: Any = make(step)
-            except BaseException as error:
-                made = error
-            while not ended.is_set():
-                try:
-                    ready.put(made, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if isinstance(made, BaseException):
-                return
-            step += 1
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while True:
-            made = ready.get()
-            if isinstance(made, BaseException):
-                raise made
-            yield made
-    finally:
-        ended.set()

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from training.data.bodies import embody
 from training.data.episodes import latents_of
-from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, ahead, covered
+from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, covered
+from training.data.prefetch import ahead
 from training.data.redrawn_evidence import RedrawnEvidence
 from training.data.walks import read
 from training.loop.fast import Muon, Rates

@@ -23,7 +23,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.episodes import DataError, latents_of
-from training.data.evidence_clips import ahead
+from training.data.prefetch import ahead
 from training.data.sequences import Sequence, Sequences
 from training.data.walks import read
 from training.loop.fast import Muon, Rates

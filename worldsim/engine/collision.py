@@ -18,6 +18,7 @@ from torch import Tensor
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import Measure, depths_of
 from worldsim.models.geometry import cell_rays, rotation
+from worldsim.models.world_model import WorldModel
 
 Array = NDArray[np.float64]
 
@@ -82,3 +83,24 @@ def without_collision(
     after = pose.clone()
     after[:3] = past.poses[-1][:3].to(pose) + torch.from_numpy(free).to(pose)
     return after
+
+
+def without_collisions(
+    model: WorldModel,
+    pasts: Sequence[DreamPast],
+    reckoned: Tensor,
+    given: Sequence[Tensor | None],
+    measure: Measure,
+) -> Tensor:
+    """:func:`without_collision` of B dreams' poses (B, 5) but for those that are ``given``; ``reckoned`` itself where
+    nothing stands in anybody's way."""
+    config = model.config
+    body = config.dream.body
+    if not body or not config.pixels:
+        return reckoned
+    poses = [
+        pose if true is not None else without_collision(past, pose, measure, model.scale, config.fov, body)
+        for past, pose, true in zip(pasts, reckoned, given, strict=True)
+    ]
+    free = torch.stack(poses)
+    return reckoned if torch.equal(free, reckoned) else free

@@ -12,11 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from worldsim.config import EditConfig
+from worldsim.engine.evidence import Evidence, Marks
 from worldsim.engine.kernels.poses import Pose, rotation
-from worldsim.engine.past import Mask
+from worldsim.engine.past import DreamPast, Mask
+from worldsim.engine.pixel_recall import Measure, depths_of
+from worldsim.models.geometry import cell_rays
+from worldsim.models.world_model import WorldModel
 
 Array = NDArray[np.float64]
 
@@ -29,7 +35,6 @@ BEHIND, BEFORE = 0.4, 0.5
 DIG, PLACE = KINDS = "dig", "place"
 MARKS = {DIG: -1.0, PLACE: -0.5}
 """Marks of evidence where something is just being changed; others are of what memory shows, and not below 0."""
-Marks = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -111,3 +116,28 @@ def edit_marks(edits: Sequence[Edit], pose: Pose, rays: NDArray[np.floating], si
         along = rays @ middle
         marks[(along > 0) & (np.square(middle).sum() - np.square(along) < edit.radius**2)] = MARKS[edit.kind]
     return marks.reshape(size, size) if marks.any() else None
+
+
+def change(
+    past: DreamPast, model: WorldModel, action: Tensor, pose: Pose, draw: Evidence, measure: Measure
+) -> Marks | None:
+    """Forget what an action (A,), normalised, digs in a dream, and mark where the next view (5,) shows what it changes.
+
+    Returns:
+        marks (H, W); None where nothing changes.
+    """
+    config = model.config.dream.edits
+    if not config.keys or not model.config.pixels:
+        return None
+    raw = (action.cpu() * model.action_std.cpu() + model.action_mean.cpu()).numpy()
+    if not (kinds := pressed(config, raw, past.count, past.edited)):
+        return None
+    far = [d.float().cpu().numpy() for d in depths_of(past, range(len(past)), measure)]
+    poses = torch.stack(past.poses).tolist()
+    made = edits_of(config, kinds, poses[-1], pose, far[-1], draw.reach, model.scale)
+    past.edited |= {edit.kind: past.count for edit in made}
+    rays = cell_rays(far[-1].shape[0], far[-1].shape[1], model.config.fov).numpy()
+    for i in range(len(past)) if made else ():
+        gone, before = forgotten(made, poses[i], far[i], rays, model.scale), past.forgotten[i]
+        past.forgotten[i] = before if gone is None else gone if before is None else gone | before
+    return edit_marks(made, pose, draw.rays, draw.size)

@@ -16,6 +16,8 @@ from worldsim.models.memory.rays.warp import BEHIND
 
 TRUE, GENERATED = 1.0, 0.5
 """Marks of a pixel that a true frame shows, and of one from a frame that was dreamt."""
+Marks = NDArray[np.float32]
+"""Of each pixel (H, W), 0 where nothing is known."""
 
 
 class Drawn(NamedTuple):

@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from worldsim.engine.edits import Marks
-from worldsim.engine.evidence import GENERATED, TRUE, Drawn, Evidence, stack
+from worldsim.engine.evidence import GENERATED, TRUE, Drawn, Evidence, Marks, stack
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
 from worldsim.engine.past import DreamPast, Mask
 from worldsim.engine.pixel_recall import Measure, depths_of

@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldsim.engine.backend import Backend, Selection
-from worldsim.engine.collision import without_collision
-from worldsim.engine.edits import Marks, edit_marks, edits_of, forgotten, pressed
+from worldsim.engine.collision import without_collisions
+from worldsim.engine.edits import change
 from worldsim.engine.evidence import Evidence
 from worldsim.engine.generation import generate, novelty, steps_by_novelty
 from worldsim.engine.localisation.relocalise import relocalise
 from worldsim.engine.localisation.visual_odometry import refine_poses
 from worldsim.engine.past import DreamPast, Mask
-from worldsim.engine.pixel_recall import depths_of
 from worldsim.engine.provenance import remembered
 from worldsim.engine.timer import PhaseTimer
 from worldsim.frames import mixed
-from worldsim.models.geometry import cell_rays
 
 
 @dataclass
@@ -153,18 +151,11 @@ class Engine:
     ) -> tuple[Tensor, Tensor]:
         """:meth:`.Backend.next_pose`, where nobody walks through what a dream shows."""
         reckoned, moved = self.backend.next_pose(looked, pasts, action, given)
-        model, body = self.model, self.model.config.dream.body
-        if not body or not model.config.pixels:
+        poses = without_collisions(self.model, pasts, reckoned, given, self.backend.measure)
+        if poses is reckoned:
             return reckoned, moved
-        poses = reckoned.clone()
-        for i, (past, true) in enumerate(zip(pasts, given, strict=True)):
-            if true is None:
-                poses[i] = without_collision(
-                    past, reckoned[i], self.backend.measure, model.scale, model.config.fov, body
-                )
-        if torch.equal(poses, reckoned):
-            return reckoned, moved
-        return poses, model.motion(torch.stack([past.poses[-1] for past in pasts]).to(poses), poses)
+        before = torch.stack([past.poses[-1] for past in pasts]).to(poses)
+        return poses, self.model.motion(before, poses)
 
     def _generate(
         self,
@@ -177,10 +168,10 @@ class Engine:
     ) -> tuple[Tensor, list[LookedUp]]:
         """Latents (B, C, h, w) of the next frames, by the model's generator, and what they were looked up in."""
         pasts, most = [state.past for state in states], self.model.config.memory.reads
-        found = []
+        found, measure = [], self.backend.measure
         for past, row, pose in zip(pasts, selection.known, poses.tolist(), strict=True):
-            edited = self._edited(past, action, pose)
-            found.append(remembered(self.evidence, past, row, pose, self.backend.measure, edited))
+            edited = change(past, self.model, action, pose, self.evidence, measure)
+            found.append(remembered(self.evidence, past, row, pose, measure, edited))
         evidence = [one.evidence for one in found]
         mark("read")
         steps = [
@@ -195,25 +186,6 @@ class Engine:
             state.past.evidence, state.past.pending = one.evidence, False
             state.calls, state.novelty = calls, novelty(one.evidence)
         return latents, [LookedUp(one.sources[:most], one.first_seen, one.kept) for one in found]
-
-    def _edited(self, past: DreamPast, action: Tensor, pose: list[float]) -> Marks | None:
-        """Forget what an action (A,) digs; marks (H, W) of where the next view shows what it changes."""
-        model, draw, edits = self.model, self.evidence, self.model.config.dream.edits
-        if not edits.keys or not model.config.pixels:
-            return None
-        raw = (action.cpu() * model.action_std.cpu() + model.action_mean.cpu()).numpy()
-        if not (kinds := pressed(edits, raw, past.count, past.edited)):
-            return None
-        places = range(len(past))
-        far = [d.float().cpu().numpy() for d in depths_of(past, places, self.backend.measure)]
-        poses = torch.stack(past.poses).tolist()
-        made = edits_of(edits, kinds, poses[-1], pose, far[-1], draw.reach, model.scale)
-        past.edited |= {edit.kind: past.count for edit in made}
-        rays = cell_rays(far[-1].shape[0], far[-1].shape[1], model.config.fov).numpy()
-        for i in places if made else ():
-            gone, before = forgotten(made, poses[i], far[i], rays, model.scale), past.forgotten[i]
-            past.forgotten[i] = before if gone is None else gone if before is None else gone | before
-        return edit_marks(made, pose, draw.rays, draw.size)
 
     def _denoise(
         self,

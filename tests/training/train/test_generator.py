@@ -15,7 +15,8 @@ import torch
 from tests.helpers.small_walks import small_maze
 from training import collect_walks
 from training.data.episodes import DataError, latents_of
-from training.data.evidence_clips import ClipConfig, Clips, Source, prefetched
+from training.data.evidence_clips import ClipConfig, Clips, Source
+from training.data.prefetch import prefetched
 from training.data.redrawn_evidence import RedrawnEvidence
 from training.data.walks import read
 from training.loop import resume as state
