@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from training.data.evidence_clips import GeneratorClips, Source
 from worldsim.diffusion import process as diffusion
+from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.denoisers.generator import Generator
 
 STRIDES = (1.0, 0.5, 0.25, 0.125)
@@ -31,7 +32,8 @@ EvidenceOf = Callable[[Sequence[Source], Tensor], Tensor]
 class GenerationConfig:
     """``clean``: highest level of the frames that count as context; ``contexts``: shares of them among the frames of a
     clip, one of which each clip takes. ``noise``: share of frames at pure noise; ``mean`` and ``std`` of the logits of
-    the other levels. ``hole``: how much more an error counts where memory shows nothing. ``floor``: level below which
+    the other levels. ``hole``: how much more an error counts where memory shows nothing, and ``edit`` where
+    something is just being changed, which is small and rare. ``floor``: level below which
     the weight 1 / t^2 of a squared error no longer rises. ``strided``: share of the rows that ask for few steps, from
     ``strided_from`` of the budget on. ``soft``: share of the rows whose context is blurred, as a dream's own is at
     first; what is asked for stays sharp. ``redrawn``: share of the rows, from the same time on, whose context the
@@ -46,6 +48,7 @@ class GenerationConfig:
     mean: float = 0.4
     std: float = 1.2
     hole: float = 2.0
+    edit: float = 0.0
     floor: float = 0.25
     strided: float = 0.25
     strided_from: float = 0.5
@@ -139,10 +142,10 @@ class Generation(nn.Module):
             target = torch.cat([self.halves(clips, noisy, level, d.stride, d.strided), z[d.strided :]])
         x0 = self.generator(noisy, level, clips.control, clips.evidence, d.stride).float()
         error = (x0 - target).square().mean(2)  # (B, L, h, w)
-        hole = 1 - clips.covered
+        hole, edited = 1 - clips.covered, F.avg_pool2d((clips.evidence[:, :, 3] < 0).float(), DOWNSAMPLING)
         steep = level.clamp_min(c.floor).pow(-2)
         steep = torch.where(spoilt, 1.0, steep)[..., None, None]  # of what cannot be known nobody asks much
-        loss = (steep * (1 + c.hole * hole) / (1 + c.hole / 2) * error).mean()
+        loss = (steep * (1 + c.hole * hole + c.edit * edited) / (1 + c.hole / 2) * error).mean()
         truth = (x0.detach() - z).square().mean(2)
         high = ((level > 0.8) & (d.stride == 0))[..., None, None].expand_as(error)
         return {
