@@ -192,15 +192,16 @@ class Clips:
         walks, m = self.shards[shard], self.model
         config, actions, poses = m.config.dream.edits, walks.actions[episode], walks.poses[episode]
         found: Edits = {}
-        last: dict[str, int] = {}
+        before: dict[str, list[int]] = {}
         down = np.flatnonzero(actions[:, config.keys].max(1, initial=0) > 0.5)
         for t in (int(t) for t in down if t > 0):
-            if kinds := pressed(config, actions[t], t, last):
-                before, after = poses[t - 1].tolist(), poses[t].tolist()
+            if kinds := pressed(config, actions[t], t, before):
+                here, after = poses[t - 1].tolist(), poses[t].tolist()
                 far = walks.depth[episode, t - 1]
-                if some := edits_of(config, kinds, before, after, far, self.draw_evidence.reach, m.scale):
+                if some := edits_of(config, kinds, here, after, far, self.draw_evidence.reach, m.scale):
                     found[t] = some
-                    last |= {edit.kind: t for edit in some}
+                    for edit in some:
+                        before.setdefault(edit.kind, []).append(t)
         return found
 
     def _of_episode(self, shard: int, episode: int) -> tuple[Tensor, list[NDArray[np.float64]], Edits]:

@@ -61,7 +61,7 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
         and all(m is None or _is_mask(m, config.size) for m in past.first_seen)
         and all(m is None or _is_mask(m, config.size // HALF) for m in past.forgotten)
         and isinstance(past.edited, dict)
-        and all(isinstance(i, int) for i in past.edited.values())
+        and all(isinstance(f, list) and all(isinstance(i, int) for i in f) for f in past.edited.values())
         and all(s is None or _is_picture(s, config.size) for s in past.small)
         and all(_is_picture(p, size) for p in past.pictures)
         and isinstance(state.random, torch.Generator)

@@ -46,14 +46,14 @@ class Edit:
     radius: float
 
 
-def pressed(config: EditConfig, action: Array, frame: int, last: Mapping[str, int]) -> list[str]:
+def pressed(config: EditConfig, action: Array, frame: int, before: Mapping[str, Sequence[int]]) -> list[str]:
     """Which of :data:`KINDS` an action (A,), in the world's own numbers, does that leads to this frame.
 
     Args:
-        last: the frame that the last edit of each led to, of those that there were: a key that is held rests.
+        before: the frames that earlier edits of each kind led to: a key that is held rests.
     """
     down = [kind for key, kind in zip(config.keys, KINDS, strict=False) if action[key] > 0.5]
-    return [kind for kind in down if kind not in last or frame - last[kind] >= config.rest]
+    return [kind for kind in down if not before.get(kind) or frame - before[kind][-1] >= config.rest]
 
 
 def edits_of(
@@ -135,7 +135,8 @@ def change(
     far = [d.float().cpu().numpy() for d in depths_of(past, range(len(past)), measure)]
     poses = torch.stack(past.poses).tolist()
     made = edits_of(config, kinds, poses[-1], pose, far[-1], draw.reach, model.scale)
-    past.edited |= {edit.kind: past.count for edit in made}
+    for edit in made:
+        past.edited.setdefault(edit.kind, []).append(past.count)
     rays = cell_rays(far[-1].shape[0], far[-1].shape[1], model.config.fov).numpy()
     for i in range(len(past)) if made else ():
         gone, before = forgotten(made, poses[i], far[i], rays, model.scale), past.forgotten[i]

@@ -49,7 +49,7 @@ class DreamPast:
     generator drew it from, where one did. ``first_seen``: of each frame that a generator drew, the pixels that no frame
     before showed (:mod:`worldsim.engine.provenance`), of others None. ``forgotten``: of each frame the cells of its
     distances (., .) that show what has been dug since (:mod:`worldsim.engine.edits`), None where there are none.
-    ``edited``: the frame that each kind of edit last led to.
+    ``edited``: the frames that each kind of edit led to.
     ``small``: of each picture one of the model's own size, where it has been asked for.
     """
 
@@ -72,7 +72,7 @@ class DreamPast:
     first_seen: list[Mask | None] = field(default_factory=list)
     forgotten: list[Mask | None] = field(default_factory=list)
     small: list[np.ndarray | None] = field(default_factory=list)
-    edited: dict[str, int] = field(default_factory=dict)
+    edited: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """True frames, where some are given."""

@@ -7,7 +7,7 @@ as large as they had been seen before, which adds detail. True frames count whol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,18 +32,24 @@ SOFT = 5
 
 
 def choose(
-    viewpoints: Sequence[NDArray[np.float64]], first_seen: Sequence[Mask | None], target: NDArray[np.float64]
+    viewpoints: Sequence[NDArray[np.float64]],
+    first_seen: Sequence[Mask | None],
+    target: NDArray[np.float64],
+    edited: Collection[int] = (),
 ) -> list[int]:
     """Which of N viewpoints (6,) a target (6,) is drawn from: true ones first, the best first.
 
     Args:
         first_seen: N masks, None of a true frame; of own ones those are better that saw much first.
+        edited: places of own ones in which something was changed: nothing else shows it, however little it is.
     """
     best = []
     for true, most in ((True, TRUE_VIEWS), (False, OWN_VIEWS)):
         some = [i for i, mask in enumerate(first_seen) if (mask is None) == true]
         if some:
-            shares = [1.0 if (mask := first_seen[i]) is None else float(mask.mean()) for i in some]
+            shares = [
+                1.0 if (mask := first_seen[i]) is None or i in edited else float(mask.mean()) for i in some
+            ]
             penalty = 1 - np.array(shares, np.float64)
             chosen = relevant([viewpoints[i] for i in some], target, min(most, len(some)), penalty)
             best += [some[j] for j in chosen]
@@ -141,7 +147,9 @@ def remembered(
         return Recollection(none, none[0] == 0, none[0], [])
     poses = torch.stack([past.poses[i] for i in places]).tolist()  # one transfer where they lie on a GPU
     masks = [past.first_seen[i] for i in places]
-    best = choose([viewpoint(p, draw.scale) for p in poses], masks, viewpoint(pose, draw.scale))
+    changed = {index for frames in past.edited.values() for index in frames}
+    special = {k for k, index in enumerate(known) if index in changed}
+    best = choose([viewpoint(p, draw.scale) for p in poses], masks, viewpoint(pose, draw.scale), special)
     some = [places[i] for i in best]
     far = torch.stack(depths_of(past, some, measure)).float().cpu().numpy()
     pictures = np.stack(past.small_pictures(some, draw.size))

@@ -51,9 +51,9 @@ def test_what_is_dug_is_forgotten_and_stays_so_in_what_is_kept(loaded: LoadedMod
     dug = _forgotten(dream)
     assert dug and dream.past.forgotten[-1] is None, "the newest frame is of after it"
     newest = dream.past.count - 1
-    assert dream.past.edited == {"dig": newest}
+    assert dream.past.edited == {"dig": [newest]}
     dream.step(_action(ATTACK))
-    assert dream.past.edited == {"dig": newest}, "a key that is held rests"
+    assert dream.past.edited == {"dig": [newest]}, "a key that is held rests"
     kept = dream.save()
     frames = [dream.step(_action(USE))[0] for _ in range(3)]
     dream.load(kept)

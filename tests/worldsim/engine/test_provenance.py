@@ -80,6 +80,12 @@ def test_views_that_saw_more_are_chosen_first_and_true_ones_before_all() -> None
     assert choose(seen_from, [None, NONE, ALL], viewpoint([0.0, 0, 0.55, 0, 0], 1.0)) == [0, 2, 1]
 
 
+def test_a_view_in_which_something_was_changed_is_chosen_however_little_it_saw_first() -> None:
+    seen_from = [viewpoint(pose, 1.0) for pose in (HERE, [0.0, 0, 0.5, 0, 0])]
+    assert choose(seen_from, [NONE, ALL], viewpoint(HERE, 1.0)) == [1, 0]
+    assert choose(seen_from, [NONE, ALL], viewpoint(HERE, 1.0), edited={0}) == [0, 1]
+
+
 def test_what_a_frame_copied_is_not_looked_up_in_it() -> None:
     past = DreamPast(8, latents=[torch.zeros(1, 2, 2)] * 2)
     past.poses = [torch.zeros(5)] * 2
