@@ -104,10 +104,15 @@ class DreamPast:
         self.count += 1
         self.pending = True
 
+    @property
+    def changed(self) -> set[int]:
+        """The frames in which something was dug or put down."""
+        return {index for frames in self.edited.values() for index in frames}
+
     def drop_redundant(self, scale: float) -> None:
         """Forget a frame that shows no more than the one before it, where it is old enough for that."""
         i, config = len(self) - self.config.settled, self.config
-        if i < 1 or self.indices[i] < self.true_until:
+        if i < 1 or self.indices[i] < self.true_until or self.indices[i] in self.changed:
             return
         x, y = self.poses[i - 1].tolist(), self.poses[i].tolist()
         turned = max(abs((y[3] - x[3] + 180) % 360 - 180), abs(y[4] - x[4]))

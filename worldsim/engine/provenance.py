@@ -139,15 +139,19 @@ def remembered(
     pose: Pose,
     measure: Measure,
     edited: Marks | None = None,
+    history: int = 0,
 ) -> Recollection:
-    """What a dream's past shows at a pose (5,), of the frames of these indices; ``edited`` as for :func:`look_up`."""
+    """What a dream's past shows at a pose (5,), of the frames of these indices, and of those of the newest ``history``
+    in which something was changed; ``edited`` as for :func:`look_up`."""
+    changed = past.changed
+    if changed and history:
+        known = [*known, *sorted(changed.intersection(past.indices[-history:]).difference(known))]
     places = [past.place(i) for i in known]
     if not places:
         none = np.zeros((EVIDENCE_CHANNELS, draw.size, draw.size), np.float32)
         return Recollection(none, none[0] == 0, none[0], [])
     poses = torch.stack([past.poses[i] for i in places]).tolist()  # one transfer where they lie on a GPU
     masks = [past.first_seen[i] for i in places]
-    changed = {index for frames in past.edited.values() for index in frames}
     special = {k for k, index in enumerate(known) if index in changed}
     best = choose([viewpoint(p, draw.scale) for p in poses], masks, viewpoint(pose, draw.scale), special)
     some = [places[i] for i in best]

@@ -169,9 +169,10 @@ class Engine:
         """Latents (B, C, h, w) of the next frames, by the model's generator, and what they were looked up in."""
         pasts, most = [state.past for state in states], self.model.config.memory.reads
         found, measure = [], self.backend.measure
-        for past, row, pose in zip(pasts, selection.known, poses.tolist(), strict=True):
+        for state, row, pose in zip(states, selection.known, poses.tolist(), strict=True):
+            past = state.past
             edited = change(past, self.model, action, pose, self.evidence, measure)
-            found.append(remembered(self.evidence, past, row, pose, measure, edited))
+            found.append(remembered(self.evidence, past, row, pose, measure, edited, state.history))
         evidence = [one.evidence for one in found]
         mark("read")
         steps = [
