@@ -136,7 +136,8 @@ def change(
     poses = torch.stack(past.poses).tolist()
     made = edits_of(config, kinds, poses[-1], pose, far[-1], draw.reach, model.scale)
     for edit in made:
-        past.edited.setdefault(edit.kind, []).append(past.count)
+        kept = [index for index in past.edited.get(edit.kind, []) if index >= past.indices[0]]
+        past.edited[edit.kind] = [*kept, past.count]
     rays = cell_rays(far[-1].shape[0], far[-1].shape[1], model.config.fov).numpy()
     for i in range(len(past)) if made else ():
         gone, before = forgotten(made, poses[i], far[i], rays, model.scale), past.forgotten[i]

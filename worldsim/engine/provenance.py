@@ -141,11 +141,12 @@ def remembered(
     edited: Marks | None = None,
     history: int = 0,
 ) -> Recollection:
-    """What a dream's past shows at a pose (5,), of the frames of these indices, and of those of the newest ``history``
-    in which something was changed; ``edited`` as for :func:`look_up`."""
+    """What a dream's past shows at a pose (5,), of the frames of these indices, and of the last ones of the newest
+    ``history`` in which something was changed; ``edited`` as for :func:`look_up`."""
     changed = past.changed
     if changed and history:
-        known = [*known, *sorted(changed.intersection(past.indices[-history:]).difference(known))]
+        newest = sorted(changed.intersection(past.indices[-history:]))[-OWN_VIEWS:]
+        known = [*known, *(index for index in newest if index not in known)]
     places = [past.place(i) for i in known]
     if not places:
         none = np.zeros((EVIDENCE_CHANNELS, draw.size, draw.size), np.float32)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldsim.config import ModelConfig
+from worldsim.config import ConfigError, ModelConfig
 from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder
 from worldsim.models.denoisers.causal_dit import MOTION_FEATURES, CausalDiT
 from worldsim.models.denoisers.generator import Generator
@@ -91,6 +91,7 @@ class WorldModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        _check_dream(config)
         m, channels, action = config.memory, config.autoencoder.channels, config.action_dim
         side = config.size // DOWNSAMPLING
         self.grid = (side, side)
@@ -238,3 +239,11 @@ class WorldModel(nn.Module):
 def _take(x: Tensor, order: Tensor) -> Tensor:
     """Reorder the second axis of x (B, M, ...) by order (B, K)."""
     return x[torch.arange(len(x), device=x.device)[:, None], order]
+
+
+def _check_dream(config: ModelConfig) -> None:
+    body, keys = config.dream.body, config.dream.edits.keys
+    if len(body) not in (0, 4):
+        raise ConfigError(f"dream.body: expected 4 numbers or none, found {len(body)}")
+    if len(keys) not in (0, 2) or any(key >= config.action_dim for key in keys):
+        raise ConfigError(f"dream.edits.keys: expected 2 places of {config.action_dim} or none, found {keys}")

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.small_model import SPEC
+from tests.helpers.small_model import SPEC, small_config
 from tests.helpers.small_networks import small_generator
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
-from worldsim.config import EditConfig
+from worldsim.config import ConfigError, EditConfig
 from worldsim.dream.world import DreamEnv
+from worldsim.models.world_model import WorldModel
 
 ATTACK, USE = 1, 19
 BALL = 40.0  # so large that something is within it, whatever an untrained network reads for distances
@@ -60,3 +61,17 @@ def test_what_is_dug_is_forgotten_and_stays_so_in_what_is_kept(loaded: LoadedMod
     assert _forgotten(dream) == dug
     again = [dream.step(_action(USE))[0] for _ in range(3)]
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("body", [0.3, 0.4], "dream.body: expected 4 numbers"),
+        ("edits", EditConfig(keys=[1, 20]), "dream.edits.keys"),
+    ],
+)
+def test_a_body_or_keys_that_cannot_be_are_refused(name: str, value: object, said: str) -> None:
+    config = small_config()
+    setattr(config.dream, name, value)
+    with pytest.raises(ConfigError, match=said):
+        WorldModel(config)
