@@ -58,12 +58,7 @@ def check_state(state: object, backend: Backend, size: int, most: int) -> None:
         and all(isinstance(i, int) for i in (*past.indices, past.count, past.true_until, state.age))
         and past.indices == sorted(set(past.indices))
         and past.indices[-1] == past.count - 1
-        and all(m is None or _is_mask(m, config.size) for m in past.first_seen)
-        and all(m is None or _is_mask(m, config.size // HALF) for m in past.forgotten)
-        and isinstance(past.edited, dict)
-        and all(isinstance(f, list) and all(isinstance(i, int) for i in f) for f in past.edited.values())
-        and all(s is None or _is_picture(s, config.size) for s in past.small)
-        and all(_is_picture(p, size) for p in past.pictures)
+        and _shows(past, config.size, size)
         and isinstance(state.random, torch.Generator)
     )
     if not whole:
@@ -124,6 +119,18 @@ def _alike_but_one_side(pairs: list[tuple[Any, Any]], growing: int) -> bool:
 
 def _is(value: object, shape: tuple[int, ...], dtype: torch.dtype) -> bool:
     return isinstance(value, Tensor) and tuple(value.shape) == shape and value.dtype == dtype
+
+
+def _shows(past: DreamPast, model_size: int, size: int) -> bool:
+    """Whether pictures are as large as they should be, and masks as large as what they are of."""
+    frames = past.edited.values() if isinstance(past.edited, dict) else [None]
+    return (
+        all(m is None or _is_mask(m, model_size) for m in past.first_seen)
+        and all(m is None or _is_mask(m, model_size // HALF) for m in past.forgotten)
+        and all(isinstance(some, list) and all(isinstance(i, int) for i in some) for some in frames)
+        and all(p is None or _is_picture(p, model_size) for p in past.small)
+        and all(_is_picture(p, size) for p in past.pictures)
+    )
 
 
 def _is_picture(value: object, size: int) -> bool:
