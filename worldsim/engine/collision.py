@@ -23,7 +23,7 @@ from worldsim.models.world_model import WorldModel
 Array = NDArray[np.float64]
 
 RECENT = 2
-"""Newest frames that are asked: what is beside or behind a body is in those before the last."""
+"""Newest frames that are asked: older ones, looked up at reckoned poses, stop a body where nothing stands."""
 FEW = 8
 """Places of a picture that must say that the way ends there; fewer may be a slip."""
 
