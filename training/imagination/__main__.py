@@ -10,7 +10,8 @@ themselves are judged by. Brackets are 95% intervals over seeds.
 
 Beside the dream: its forgetful ``twin``; ``true``, other true worlds, whose contexts the dreams had; the same pictures
 through the ``autoencoder``, ``blurred``, and cut up to ``confetti``; with ``other=CHECKPOINT`` another's dreams. A
-score that ranks the true ones and the spoilt ones wrongly is marked unusable. Distances of few samples are too large:
+score that ranks the true ones and the spoilt ones wrongly is marked unusable. ``bare views`` are those in which nothing
+is to be seen from left to right, a plain or a wall (:mod:`.bare`). Distances of few samples are too large:
 compare them only of the same ``seeds``, ``references`` (how many true worlds all is compared to), ``frames_each=9`` and
 ``clips_each=2`` (of one stretch of one seed).
 
@@ -29,11 +30,12 @@ import numpy as np
 from PIL import Image
 
 from training.imagination import features
+from training.imagination.bare import bare_shares
 from training.imagination.config import Config
 from training.imagination.gate import judged
 from training.imagination.play import Frames, Walk, world_of
 from training.imagination.rows import REFERENCES, blurred, confetti, decoded, dreams, true_worlds
-from training.imagination.run import opened, publish
+from training.imagination.run import bracketed, opened, publish
 from training.imagination.scores import HIGHER, scores, summary
 from training.imagination.sheet import sheet, stacked
 from worldsim import checkpoint
@@ -110,8 +112,12 @@ def main(args: list[str]) -> int:
     count = config.references or config.seeds
     _, reference = true_worlds(loaded, config, config.first_seed + REFERENCES, count)
     found = scores(rows, reference, features.Features(eyes, config), config)
+    plain = {name: bare_shares(rows[name], config.stretches) for name in (*walked, "true")}
+    for name, shares in plain.items():
+        print(f"bare views  {name:6s} " + "  ".join(f"{k} {bracketed(v)}" for k, v in shares.items()))
     result: dict[str, Any] = {
         "networks": getattr(eyes, "origin", {}),
+        "bare": plain,
         "motion": {name: motion(walks) for name, walks in walked.items()},
         "scores": {},
     }

@@ -21,7 +21,7 @@ from training.data.redrawn_evidence import RedrawnEvidence
 from training.data.walks import read
 from training.loop import resume as state
 from training.loop.claim import claim
-from training.objectives.generation import STRIDES, Generation, GenerationConfig, draw
+from training.objectives.generation import LEAST_FADED, STRIDES, Generation, GenerationConfig, draw
 from training.train import generator as train_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig
@@ -270,6 +270,34 @@ def test_each_redraw_is_of_what_the_one_before_has_made(small: str, walks: Path)
     assert times == {1, 2, 3, 4}
     none = draw(clips.latents.shape, config, False, torch.Generator())
     assert objective.redrawn(clips, none) is None
+
+
+def test_a_faded_row_and_its_evidence_are_a_plain_before_it_is_redrawn(small: str, walks: Path) -> None:
+    model = checkpoint.load(small).model
+    clips = Clips(read(walks), model, ClipConfig(length=5, batch=4)).batch(0, 0)
+
+    class Copies(torch.nn.Module):
+        def forward(self, z: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+            return z
+
+    shown = []
+
+    def show(sources: Sequence[Source], latents: torch.Tensor) -> torch.Tensor:
+        shown.append((sources, latents))
+        return torch.zeros_like(clips.evidence[: len(latents)])
+
+    config = GenerationConfig(redrawn=0.75, redraws=1, reshown=0.67, faded=0.34)
+    d = draw(clips.latents.shape, config, True, torch.Generator().manual_seed(0))
+    assert len(d.faded) == 1 and d.reshown == 2 and LEAST_FADED <= float(d.faded) <= 1
+    d.faded[:] = 1
+    objective = Generation(Copies(), config)  # type: ignore[arg-type]
+    objective.redrawn(clips, d, show)
+    (sources, latents), (_, redrawn) = shown
+    assert sources == clips.sources[1:2] and len(redrawn) == 2
+    torch.testing.assert_close(latents, clips.latents[1:2].mean(-1, keepdim=True).expand_as(latents))
+    nothing = clips.evidence[2:3]  # which this model does not look at
+    true = objective.drawn_anew(clips.latents[2:3], clips.control[2:3], nothing, d.start[0, 1:2], d.other[0, 1:2])
+    torch.testing.assert_close(redrawn[1:], true, msg="the other row is redrawn from the truth")
 
 
 def test_a_generator_goes_on_from_that_of_its_checkpoint_at_another_level_of_contexts(

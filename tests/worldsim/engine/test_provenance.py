@@ -68,6 +68,18 @@ def test_what_is_drawn_twice_as_large_is_remembered_anew_and_not_mixed_with_the_
     assert two.first_seen.all() and two.kept.max() == 0
 
 
+def test_what_a_dream_drew_from_afar_is_not_shown_from_near(draw: Evidence) -> None:
+    """A smear that is shown in full confidence is copied: nothing would ever become of it."""
+    near = [0.0, 0, 0.3, 0, 0]
+    alone = _looked_up(draw, near, (RED, HERE, ALL))
+    assert not alone.evidence[3].any() and alone.first_seen.all() and alone.kept.max() == 0
+    copied = _looked_up(draw, near, (RED, HERE, ALL), (BLUE, [0.0, 0, 0.2, 0, 0], NONE))
+    assert _shows(copied, BLUE, GENERATED).all(), "a copy from nearby is shown instead"
+    assert copied.first_seen.all(), "and what is drawn over it is what is remembered"
+    true = _looked_up(draw, near, (RED, HERE, None))
+    assert _shows(true, RED, TRUE).all(), "what is true is shown from anywhere"
+
+
 def test_the_finer_of_two_views_is_shown(draw: Evidence) -> None:
     close = [0.0, 0, 1.0, 0, 0]
     found = _looked_up(draw, close, (RED, HERE, None), (BLUE, close, ALL))
