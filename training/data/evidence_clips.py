@@ -99,7 +99,8 @@ class Clips:
     def __init__(self, shards: list[Walks], model: WorldModel, config: ClipConfig) -> None:
         self.shards, self.config, self.model = shards, config, model
         self.episodes = list(episodes(shards))
-        self.draw_evidence = Evidence(model.config.size, model.config.fov, model.scale)
+        c = model.config
+        self.draw_evidence = Evidence(c.size, c.fov, model.scale, c.dream.enlarged)
         self._known: dict[tuple[int, int], tuple[Tensor, list[NDArray[np.float64]], Edits]] = {}
         self._moments: list[tuple[float, rare_moments.Moments]] | None = None
 

@@ -16,7 +16,8 @@ from worldsim.metrics.bootstrap import interval
 CELLS = 8
 """Squares of a picture each way whose mean colours are compared."""
 BARE = 12.0
-"""Standard deviation of them along a line, of 255, below which nothing stands there: 1 true roaming view of Blocks in 25."""
+"""Standard deviation of them along a line, of 255, below which nothing stands there: of true roaming views of Blocks
+that is one in 25."""
 
 
 def bare(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:

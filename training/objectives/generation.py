@@ -24,8 +24,8 @@ STRIDES = (1.0, 0.5, 0.25, 0.125)
 REDRAWN = 0.25
 """Step size by which a generator draws contexts of its own, from one of the first ``REDRAWN_STEPS`` multiples of it."""
 REDRAWN_STEPS = 3
-LEAST_FADED = 0.4
-"""How far a row that is faded is so at least, of 1, where each line of cells is one colour."""
+LEAST_FADED = 0.5
+"""How far a row that fades does so at least, of 1, where nothing but the other view is left."""
 EvidenceOf = Callable[[Sequence[Source], Tensor], Tensor]
 """Clips and latents (R, L, C, h, w) in the place of their frames to the evidence (R, L, E, H, W) that these give."""
 
@@ -43,8 +43,9 @@ class GenerationConfig:
     for (Resampling Forcing, arXiv 2512.15702). ``redraws``: it does so at most as many times, one after the other, each
     over what the last has made: errors add up as those of a long dream do. ``reshown``: share of these rows whose
     evidence is of what was drawn, too, as in play, where a dream's errors are looked up in its own pictures.
-    ``faded``: share of the redrawn rows, among those with evidence of their own, in which nothing is left to draw from
-    but a plain under a sky, more or less, as where a dream has lost its place: it is asked for the truth all the same."""
+    ``faded``: share of the redrawn rows, among those with evidence of their own, that turn into one of the views that a
+    dream was lost in (``lost``, a file of `training.imagination.latents bare=true`): it is asked for the truth all the
+    same, so that there is a way out of them."""
 
     clean: float = 0.5
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
@@ -61,6 +62,7 @@ class GenerationConfig:
     redraws: int = 1
     reshown: float = 0.0
     faded: float = 0.0
+    lost: str = ""
 
 
 @dataclass
@@ -68,8 +70,8 @@ class Draw:
     """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), stride (B, L), 0 where none is asked for, and how
     much of each frame is blurred, soft (B, L). The rows with strides come first, ``strided`` of them; the last R ones
     are drawn anew N times from levels ``start`` (N, R, 1) and ``other`` noise (N, R, L, C, h, w), where they are
-    ``context`` (B, L), the first ``reshown`` of them with evidence of their own, the first F faded as far as ``faded``
-    (F, 1, 1, 1, 1) says."""
+    ``context`` (B, L), the first ``reshown`` of them with evidence of their own, the first F as far as ``faded``
+    (F, 1, 1, 1, 1) the lost view that ``which`` (F,) in [0, 1) says."""
 
     noise: Tensor
     level: Tensor
@@ -80,6 +82,7 @@ class Draw:
     start: Tensor
     other: Tensor
     faded: Tensor
+    which: Tensor
     reshown: int = 0
 
     def to(self, device: torch.device) -> Draw:
@@ -119,16 +122,21 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
     start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (times, drawn, 1), generator=random)
     other = torch.randn((times, drawn, *shape[1:]), generator=random)
     reshown = round(config.reshown * drawn)
-    faded = LEAST_FADED + (1 - LEAST_FADED) * uniform(min(round(config.faded * drawn), reshown), 1, 1, 1, 1)
-    return Draw(noise, level, stride, soft, rows, context, start, other, faded, reshown)
+    some = min(round(config.faded * drawn), reshown)
+    faded = LEAST_FADED + (1 - LEAST_FADED) * uniform(some, 1, 1, 1, 1)
+    return Draw(noise, level, stride, soft, rows, context, start, other, faded, uniform(some), reshown)
 
 
 class Generation(nn.Module):
-    """A generator with its loss; ``forward`` is what a distributed launcher wraps."""
+    """A generator with its loss; ``forward`` is what a distributed launcher wraps. ``lost``: views (N, C, h, w) that
+    rows fade to."""
 
-    def __init__(self, generator: Generator, config: GenerationConfig) -> None:
+    lost: Tensor | None
+
+    def __init__(self, generator: Generator, config: GenerationConfig, lost: Tensor | None = None) -> None:
         super().__init__()
         self.generator, self.config = generator, config
+        self.register_buffer("lost", lost, persistent=False)
 
     def forward(self, clips: GeneratorClips, d: Draw, drawn: Tensor | None = None) -> dict[str, Tensor]:
         """Losses of one batch; ``drawn``: its last rows (R, L, C, h, w) as :meth:`redrawn` has them.
@@ -173,8 +181,9 @@ class Generation(nn.Module):
         if not len(z):
             return None
         n = d.reshown if evidence_of else 0
-        if evidence_of and (k := len(d.faded)):
-            z = torch.cat([torch.lerp(z[:k], plain(z[:k]), d.faded), z[k:]])
+        if evidence_of and self.lost is not None and (k := len(d.faded)):
+            views = self.lost[(d.which * len(self.lost)).long()].to(z)
+            z = torch.cat([torch.lerp(z[:k], views[:, None], d.faded), z[k:]])
             evidence = torch.cat([evidence_of(clips.sources[first : first + k], z[:k]), evidence[k:]])
         for start, noise in zip(d.start, d.other, strict=True):
             z = self.drawn_anew(z, control, evidence, start, noise)
@@ -219,11 +228,6 @@ def blurred(z: Tensor) -> Tensor:
     """Latents (B, L, C, h, w), each cell the mean of those around it."""
     flat = F.pad(z.flatten(0, 1), (1, 1, 1, 1), mode="replicate")
     return F.avg_pool2d(flat, 3, 1).view_as(z)
-
-
-def plain(z: Tensor) -> Tensor:
-    """Latents (B, L, C, h, w) of which each line of cells is one colour: a plain under a sky."""
-    return z.mean(-1, keepdim=True).expand_as(z)
 
 
 def _mean(error: Tensor, where: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
-from training.data.episodes import DataError, latents_of
+from training.data.dreamt_latents import dreamt_latents
+from training.data.episodes import latents_of
 from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
 from training.loop.finetune import publish_part
@@ -75,23 +76,6 @@ class Pictures:
         return to_tensor(np.stack(frames), device), z.to(device)
 
 
-def made_up(file: str, like: Tensor) -> np.ndarray:
-    """Latents (N, C, h, w) of a file, of the shape of ``like`` (C, h, w).
-
-    Raises:
-        DataError: it is none of such latents.
-    """
-    try:
-        latents = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"dreamt={file}: {error}") from None
-    if latents.dtype.kind != "f" or latents.shape[1:] != tuple(like.shape) or not len(latents):
-        raise DataError(
-            f"dreamt={file}: expected latents of (N, {', '.join(map(str, like.shape))}), found {latents.shape}"
-        )
-    return latents
-
-
 def with_superresolution(loaded: LoadedModel) -> LoadedModel:
     """The checkpoint with a head of its decoder for twice the side, where it has none yet."""
     old = loaded.model
@@ -140,7 +124,7 @@ def main(args: list[str]) -> int:
         perceptual = lpips.load(config.decoding.backbone).to(device)
         metric = lpips.load(config.metric).to(device)
     fixed = held.batch(256, np.random.default_rng(0), device)
-    dreamt = made_up(config.dreamt, fixed[1][0]) if config.dreamt else None
+    dreamt = dreamt_latents("dreamt", config.dreamt, fixed[1][0]) if config.dreamt else None
     result: dict[str, object] = {"before": measure(autoencoder, *fixed, metric)}
     module = Decoding(autoencoder, config.decoding, side, perceptual.widths if perceptual else ())
 

@@ -13,17 +13,19 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.bodies import embody
+from training.data.dreamt_latents import dreamt_latents
 from training.data.episodes import latents_of
 from training.data.evidence_clips import ClipConfig, Clips, GeneratorClips, covered
 from training.data.prefetch import ahead
 from training.data.redrawn_evidence import RedrawnEvidence
-from training.data.walks import read
+from training.data.walks import Walks, read
 from training.loop.fast import Muon, Rates
 from training.loop.finetune import publish_part
 from training.loop.fit import HELD_OUT_SEED, mean_losses
@@ -34,7 +36,7 @@ from training.objectives.generation import STRIDES, EvidenceOf, Generation, Gene
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
-from worldsim.config import GeneratorConfig, load
+from worldsim.config import ConfigError, GeneratorConfig, load
 from worldsim.models.denoisers.generator import Generator
 from worldsim.models.world_model import WorldModel
 
@@ -69,6 +71,24 @@ def with_generator(loaded: Loaded[WorldModel], config: GeneratorConfig) -> Loade
     return Loaded(model, loaded.description, loaded.path)
 
 
+def lost_views(config: Config, shards: list[Walks]) -> Tensor | None:
+    """The views (N, C, h, w) that rows fade to, if any are to.
+
+    Raises:
+        ConfigError: ``faded`` without ``lost``, or the other way round.
+        DataError: the file holds none of this shape.
+    """
+    share, file = config.generation.faded, config.generation.lost
+    if bool(share) != bool(file):
+        raise ConfigError(
+            f"generation: expected both faded and lost or neither, found faded={share} lost={file or 'nothing'}"
+        )
+    if not file:
+        return None
+    like = torch.from_numpy(np.asarray(shards[0].latents[0, 0], np.float32))
+    return torch.from_numpy(np.array(dreamt_latents("generation.lost", file, like), np.float32))
+
+
 class Batches:
     """This process's share of the batch of a step, and its losses."""
 
@@ -78,9 +98,10 @@ class Batches:
         config: Config,
         accelerator: Accelerator,
         evidence_of: EvidenceOf | None = None,
+        lost: Tensor | None = None,
     ) -> None:
         self.config, self.accelerator, self.evidence_of = config.generation, accelerator, evidence_of
-        self.objective = Generation(generator, config.generation)
+        self.objective = Generation(generator, config.generation, lost)
 
     def losses(
         self, module: nn.Module, clips: GeneratorClips, step: int, seed: int, strided: bool = False
@@ -126,7 +147,7 @@ def main(args: list[str]) -> int:
     generator = model.generator.to(accelerator.device)
     for shows in (model.autoencoder, *([model.pixels] if model.config.pixels else [])):
         shows.to(accelerator.device)
-    batches = Batches(generator, config, accelerator, RedrawnEvidence(clips))
+    batches = Batches(generator, config, accelerator, RedrawnEvidence(clips), lost_views(config, shards))
     module = accelerator.prepare(batches.objective)
     if config.compile:
         module = torch.compile(module, dynamic=False)

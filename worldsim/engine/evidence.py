@@ -33,10 +33,11 @@ class Drawn(NamedTuple):
 
 
 class Evidence:
-    """Warps remembered pictures of ``size`` pixels each way; ``scale`` is the scene's unit in the world's."""
+    """Warps remembered pictures of ``size`` pixels each way; ``scale`` is the scene's unit in the world's, ``enlarged``
+    how many times as large as it was drawn something made up is evidence, 0 for any."""
 
-    def __init__(self, size: int, fov: float, scale: float) -> None:
-        self.size, self.scale = size, scale
+    def __init__(self, size: int, fov: float, scale: float, enlarged: float = 0.0) -> None:
+        self.size, self.scale, self.enlarged = size, scale, enlarged or math.inf
         self.rays = cell_rays(size, size, fov).numpy()
         self.reach = math.tan(math.radians(fov) / 2)
 

@@ -4,8 +4,8 @@ A frame of a dream is mostly a copy of others. Copies looked up in copies blur, 
 that follow it. So of a dream's own frames those pixels count that it made up, and those that it drew much larger than
 they had been seen before, which adds detail. True frames count whole. Copies fill in where nothing else is.
 
-A dream's own pixels are not shown larger than that. What it drew from afar is a smear when one has walked up to it, and
-a generator that is shown a smear in full confidence copies it: whole views became one pale plain.
+Where ``dream.enlarged`` says so, a dream's own pixels are shown no larger than that. What it drew from afar is a smear
+when one has walked up to it, and a generator that is shown a smear in full confidence copies it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS
 
 TRUE_VIEWS, OWN_VIEWS = 4, 8
 """Frames that a view is drawn from at most."""
-TRUE_ENLARGED, OWN_ENLARGED = (1.3, 2.0), (1.02, 1.12)
-"""Up to the first a remembered pixel is put in as it is, from the second on it is drawn, and the drawing is what is
-remembered of it: enlarged, pixels blur."""
+REFINED = 2.0
+"""How many times as large as it was first seen something has to be drawn for the drawing to be remembered, too."""
+TRUE_ENLARGED, OWN_ENLARGED = (1.3, REFINED), (1.02, 1.12)
+"""Up to the first a remembered pixel is put in as it is, from the second on it is drawn: enlarged, pixels blur."""
 SOFT = 5
 """Pixels over which these shares are averaged."""
 
@@ -93,10 +94,10 @@ def look_up(
     marks = [TRUE if mask is None else GENERATED for mask in first_seen]
     found = draw(pose, pictures, log_depth, poses, marks, counted)
     changing = np.zeros_like(holds[0]) if edited is None else edited != 0
-    worn = _worn(found)
+    worn = _worn(found, draw.enlarged)
     found.mark[changing | worn] = 0
     picture, mark = found.picture, found.mark
-    new = (mark == 0) | (found.larger >= TRUE_ENLARGED[1])
+    new = (mark == 0) | (found.larger >= REFINED)
     shares = np.bincount(found.source[mark > 0], minlength=len(pictures))
     dreamt = [i for i, mask in enumerate(first_seen) if mask is not None]
     if dreamt and not mark.all():
@@ -109,7 +110,7 @@ def look_up(
             [GENERATED] * len(dreamt),
             copied,
         )
-        filled = (mark == 0) & (copies.mark > 0) & ~changing & ~_worn(copies)
+        filled = (mark == 0) & (copies.mark > 0) & ~changing & ~_worn(copies, draw.enlarged)
         picture, mark = (
             np.where(filled[..., None], copies.picture, picture),
             np.where(filled, copies.mark, mark),
@@ -128,9 +129,9 @@ def still_there(size: int, forgotten: Mask | None) -> Mask:
     return ~forgotten.repeat(each, 0).repeat(each, 1)
 
 
-def _worn(drawn: Drawn) -> Mask:
+def _worn(drawn: Drawn, most: float) -> Mask:
     """The pixels (H, W) of a dream's own that are too large to be shown."""
-    return (drawn.mark == GENERATED) & (drawn.larger >= OWN_ENLARGED[1])
+    return (drawn.mark == GENERATED) & (drawn.larger >= most)
 
 
 def _kept(found: Drawn, new: Mask) -> NDArray[np.float32]:

@@ -272,7 +272,7 @@ def test_each_redraw_is_of_what_the_one_before_has_made(small: str, walks: Path)
     assert objective.redrawn(clips, none) is None
 
 
-def test_a_faded_row_and_its_evidence_are_a_plain_before_it_is_redrawn(small: str, walks: Path) -> None:
+def test_a_faded_row_and_its_evidence_are_a_lost_view_before_it_is_redrawn(small: str, walks: Path) -> None:
     model = checkpoint.load(small).model
     clips = Clips(read(walks), model, ClipConfig(length=5, batch=4)).batch(0, 0)
 
@@ -290,14 +290,35 @@ def test_a_faded_row_and_its_evidence_are_a_plain_before_it_is_redrawn(small: st
     d = draw(clips.latents.shape, config, True, torch.Generator().manual_seed(0))
     assert len(d.faded) == 1 and d.reshown == 2 and LEAST_FADED <= float(d.faded) <= 1
     d.faded[:] = 1
-    objective = Generation(Copies(), config)  # type: ignore[arg-type]
+    lost = torch.randn(3, *clips.latents.shape[2:])
+    objective = Generation(Copies(), config, lost)  # type: ignore[arg-type]
     objective.redrawn(clips, d, show)
     (sources, latents), (_, redrawn) = shown
     assert sources == clips.sources[1:2] and len(redrawn) == 2
-    torch.testing.assert_close(latents, clips.latents[1:2].mean(-1, keepdim=True).expand_as(latents))
+    torch.testing.assert_close(latents, lost[int(d.which * 3)].expand_as(latents))
     nothing = clips.evidence[2:3]  # which this model does not look at
-    true = objective.drawn_anew(clips.latents[2:3], clips.control[2:3], nothing, d.start[0, 1:2], d.other[0, 1:2])
+    true = objective.drawn_anew(
+        clips.latents[2:3], clips.control[2:3], nothing, d.start[0, 1:2], d.other[0, 1:2]
+    )
     torch.testing.assert_close(redrawn[1:], true, msg="the other row is redrawn from the truth")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["generation.faded=0.5"], "expected both faded and lost"),
+        (["generation.faded=0.5", "generation.lost=nowhere.npy"], "generation.lost=nowhere.npy"),
+        (["generation.faded=0.5", "generation.lost=FILE"], "expected latents of"),
+    ],
+)
+def test_views_to_fade_to_that_are_none_are_refused(
+    small: str, walks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    np.save(tmp_path / "lost.npy", np.zeros((3, 1, 2, 2), np.float32))
+    words = [word.replace("FILE", str(tmp_path / "lost.npy")) for word in words]
+    arguments = [f"checkpoint={small}", f"walks={walks}", f"out={tmp_path / 'run'}", "steps=1", *words]
+    assert train_generator.main(arguments) != 0
+    assert said in capsys.readouterr().err
 
 
 def test_a_generator_goes_on_from_that_of_its_checkpoint_at_another_level_of_contexts(

@@ -68,9 +68,10 @@ def test_what_is_dug_is_forgotten_and_stays_so_in_what_is_kept(loaded: LoadedMod
     [
         ("body", [0.3, 0.4], "dream.body: expected 4 numbers"),
         ("edits", EditConfig(keys=[1, 20]), "dream.edits.keys"),
+        ("enlarged", 0.5, "dream.enlarged: expected 1 or more, or 0"),
     ],
 )
-def test_a_body_or_keys_that_cannot_be_are_refused(name: str, value: object, said: str) -> None:
+def test_settings_of_a_dream_that_cannot_be_are_refused(name: str, value: object, said: str) -> None:
     config = small_config()
     setattr(config.dream, name, value)
     with pytest.raises(ConfigError, match=said):

@@ -70,7 +70,9 @@ def test_what_is_drawn_twice_as_large_is_remembered_anew_and_not_mixed_with_the_
 
 def test_what_a_dream_drew_from_afar_is_not_shown_from_near(draw: Evidence) -> None:
     """A smear that is shown in full confidence is copied: nothing would ever become of it."""
-    near = [0.0, 0, 0.3, 0, 0]
+    near, anything = [0.0, 0, 0.3, 0, 0], _looked_up(draw, [0.0, 0, 0.3, 0, 0], (RED, HERE, ALL))
+    assert _shows(anything, RED, GENERATED).all() and not anything.first_seen.any()
+    draw = Evidence(SIDE, FOV, 1.0, enlarged=1.12)
     alone = _looked_up(draw, near, (RED, HERE, ALL))
     assert not alone.evidence[3].any() and alone.first_seen.all() and alone.kept.max() == 0
     copied = _looked_up(draw, near, (RED, HERE, ALL), (BLUE, [0.0, 0, 0.2, 0, 0], NONE))
