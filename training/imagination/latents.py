@@ -45,8 +45,8 @@ def main(args: list[str]) -> int:
         _, context = begin_in_world(env, config, seed)
         stage = begin_in_dream(dream, context, seed)
         stage.walk(player_in_dream(dream, config, seed + 1), config.frames)
-        own = list(zip(dream.latents, dream.pictures, strict=True))[-config.frames :]
-        some = own[config.stride - 1 :: config.stride]
+        newest = list(zip(dream.latents, dream.pictures, strict=True))[-config.frames :]
+        some = newest[config.stride - 1 :: config.stride]
         kept.extend(latent for latent, picture in some if not config.bare or bare(picture))
     env.close()
     if not kept:

@@ -24,7 +24,7 @@ STRIDES = (1.0, 0.5, 0.25, 0.125)
 REDRAWN = 0.25
 """Step size by which a generator draws contexts of its own, from one of the first ``REDRAWN_STEPS`` multiples of it."""
 REDRAWN_STEPS = 3
-LEAST_FADED = 0.5
+LEAST_BLEND = 0.5
 """How far a row that fades does so at least, of 1, where nothing but the other view is left."""
 EvidenceOf = Callable[[Sequence[Source], Tensor], Tensor]
 """Clips and latents (R, L, C, h, w) in the place of their frames to the evidence (R, L, E, H, W) that these give."""
@@ -43,9 +43,9 @@ class GenerationConfig:
     for (Resampling Forcing, arXiv 2512.15702). ``redraws``: it does so at most as many times, one after the other, each
     over what the last has made: errors add up as those of a long dream do. ``reshown``: share of these rows whose
     evidence is of what was drawn, too, as in play, where a dream's errors are looked up in its own pictures.
-    ``faded``: share of the redrawn rows, among those with evidence of their own, that turn into one of the views that a
-    dream was lost in (``lost``, a file of `training.imagination.latents bare=true`): it is asked for the truth all the
-    same, so that there is a way out of them."""
+    ``lost_rows``: share of the redrawn rows, among those with evidence of their own, that turn into one of the views
+    that a dream was lost in (``lost``, a file of `training.imagination.latents bare=true`): it is asked for the truth
+    all the same, so that there is a way out of them."""
 
     clean: float = 0.5
     contexts: list[float] = field(default_factory=lambda: [0.35, 0.7])
@@ -61,7 +61,7 @@ class GenerationConfig:
     redrawn: float = 0.2
     redraws: int = 1
     reshown: float = 0.0
-    faded: float = 0.0
+    lost_rows: float = 0.0
     lost: str = ""
 
 
@@ -70,7 +70,7 @@ class Draw:
     """Random numbers of a batch: noise (B, L, C, h, w), level (B, L), stride (B, L), 0 where none is asked for, and how
     much of each frame is blurred, soft (B, L). The rows with strides come first, ``strided`` of them; the last R ones
     are drawn anew N times from levels ``start`` (N, R, 1) and ``other`` noise (N, R, L, C, h, w), where they are
-    ``context`` (B, L), the first ``reshown`` of them with evidence of their own, the first F as far as ``faded``
+    ``context`` (B, L), the first ``reshown`` of them with evidence of their own, the first F as far as ``blend``
     (F, 1, 1, 1, 1) the lost view that ``which`` (F,) in [0, 1) says."""
 
     noise: Tensor
@@ -81,7 +81,7 @@ class Draw:
     context: Tensor
     start: Tensor
     other: Tensor
-    faded: Tensor
+    blend: Tensor
     which: Tensor
     reshown: int = 0
 
@@ -122,9 +122,9 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
     start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (times, drawn, 1), generator=random)
     other = torch.randn((times, drawn, *shape[1:]), generator=random)
     reshown = round(config.reshown * drawn)
-    some = min(round(config.faded * drawn), reshown)
-    faded = LEAST_FADED + (1 - LEAST_FADED) * uniform(some, 1, 1, 1, 1)
-    return Draw(noise, level, stride, soft, rows, context, start, other, faded, uniform(some), reshown)
+    some = min(round(config.lost_rows * drawn), reshown)
+    blend = LEAST_BLEND + (1 - LEAST_BLEND) * uniform(some, 1, 1, 1, 1)
+    return Draw(noise, level, stride, soft, rows, context, start, other, blend, uniform(some), reshown)
 
 
 class Generation(nn.Module):
@@ -181,9 +181,9 @@ class Generation(nn.Module):
         if not len(z):
             return None
         n = d.reshown if evidence_of else 0
-        if evidence_of and self.lost is not None and (k := len(d.faded)):
+        if evidence_of and self.lost is not None and (k := len(d.blend)):
             views = self.lost[(d.which * len(self.lost)).long()].to(z)
-            z = torch.cat([torch.lerp(z[:k], views[:, None], d.faded), z[k:]])
+            z = torch.cat([torch.lerp(z[:k], views[:, None], d.blend), z[k:]])
             evidence = torch.cat([evidence_of(clips.sources[first : first + k], z[:k]), evidence[k:]])
         for start, noise in zip(d.start, d.other, strict=True):
             z = self.drawn_anew(z, control, evidence, start, noise)

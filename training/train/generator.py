@@ -75,13 +75,13 @@ def lost_views(config: Config, shards: list[Walks]) -> Tensor | None:
     """The views (N, C, h, w) that rows fade to, if any are to.
 
     Raises:
-        ConfigError: ``faded`` without ``lost``, or the other way round.
+        ConfigError: ``lost_rows`` without ``lost``, or the other way round.
         DataError: the file holds none of this shape.
     """
-    share, file = config.generation.faded, config.generation.lost
+    share, file = config.generation.lost_rows, config.generation.lost
     if bool(share) != bool(file):
         raise ConfigError(
-            f"generation: expected both faded and lost or neither, found faded={share} lost={file or 'nothing'}"
+            f"generation: expected both lost_rows and lost or neither, found lost_rows={share} lost={file or 'nothing'}"
         )
     if not file:
         return None

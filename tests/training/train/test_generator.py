@@ -21,7 +21,7 @@ from training.data.redrawn_evidence import RedrawnEvidence
 from training.data.walks import read
 from training.loop import resume as state
 from training.loop.claim import claim
-from training.objectives.generation import LEAST_FADED, STRIDES, Generation, GenerationConfig, draw
+from training.objectives.generation import LEAST_BLEND, STRIDES, Generation, GenerationConfig, draw
 from training.train import generator as train_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig
@@ -286,10 +286,10 @@ def test_a_faded_row_and_its_evidence_are_a_lost_view_before_it_is_redrawn(small
         shown.append((sources, latents))
         return torch.zeros_like(clips.evidence[: len(latents)])
 
-    config = GenerationConfig(redrawn=0.75, redraws=1, reshown=0.67, faded=0.34)
+    config = GenerationConfig(redrawn=0.75, redraws=1, reshown=0.67, lost_rows=0.34)
     d = draw(clips.latents.shape, config, True, torch.Generator().manual_seed(0))
-    assert len(d.faded) == 1 and d.reshown == 2 and LEAST_FADED <= float(d.faded) <= 1
-    d.faded[:] = 1
+    assert len(d.blend) == 1 and d.reshown == 2 and LEAST_BLEND <= float(d.blend) <= 1
+    d.blend[:] = 1
     lost = torch.randn(3, *clips.latents.shape[2:])
     objective = Generation(Copies(), config, lost)  # type: ignore[arg-type]
     objective.redrawn(clips, d, show)
@@ -306,9 +306,9 @@ def test_a_faded_row_and_its_evidence_are_a_lost_view_before_it_is_redrawn(small
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["generation.faded=0.5"], "expected both faded and lost"),
-        (["generation.faded=0.5", "generation.lost=nowhere.npy"], "generation.lost=nowhere.npy"),
-        (["generation.faded=0.5", "generation.lost=FILE"], "expected latents of"),
+        (["generation.lost_rows=0.5"], "expected both lost_rows and lost"),
+        (["generation.lost_rows=0.5", "generation.lost=nowhere.npy"], "generation.lost=nowhere.npy"),
+        (["generation.lost_rows=0.5", "generation.lost=FILE"], "expected latents of"),
     ],
 )
 def test_views_to_fade_to_that_are_none_are_refused(
