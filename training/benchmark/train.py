@@ -68,7 +68,7 @@ def run(args: list[str]) -> dict[str, Any]:
     frames = found["generator"]["frames_per_second"]
     out: dict[str, Any] = found | {
         "matrix_gflops": round(rate, 1),
-        "share": round(frames * flops / 1e9 / rate, 3),
+        "share": float(f"{frames * flops / 1e9 / rate:.3g}"),
         "threads": config.threads,
         "hardware": hardware(),
     }
