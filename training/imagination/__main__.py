@@ -48,10 +48,14 @@ from worldsim.runtime import pick_device
 
 
 def motion(walks: list[Walk]) -> dict[str, float]:
-    """How roaming went, by the poses it was told: ground covered and degrees turned a frame, means over walks."""
+    """How roaming went, by the poses it was told: ground covered and degrees turned a frame, means over walks; and of
+    dreams, means over frames, the network calls of one and the share of it that memory did not show."""
     ground = [np.linalg.norm(np.diff(w.poses[:, [0, 2]], axis=0), axis=1).sum() for w in walks]
     turns = [np.abs((np.diff(w.poses[:, 3]) + 180) % 360 - 180).mean() for w in walks]
-    return {"ground": round(float(np.mean(ground)), 2), "turned": round(float(np.mean(turns)), 2)}
+    found: dict[str, list[Any]] = {"ground": ground, "turned": turns}
+    found["calls"] = [calls for w in walks for calls in w.calls]
+    found["novelty"] = [share for w in walks for share in w.novelty]
+    return {name: round(float(np.mean(values)), 2) for name, values in found.items() if values}
 
 
 def table(score: str, statistics: dict[str, Any], verdict: dict[str, Any]) -> str:
@@ -112,12 +116,12 @@ def main(args: list[str]) -> int:
     count = config.references or config.seeds
     _, reference = true_worlds(loaded, config, config.first_seed + REFERENCES, count)
     found = scores(rows, reference, features.Features(eyes, config), config)
-    plain = {name: bare_shares(rows[name], config.stretches) for name in (*walked, "true")}
-    for name, shares in plain.items():
+    bare_views = {name: bare_shares(rows[name], config.stretches) for name in (*walked, "true")}
+    for name, shares in bare_views.items():
         print(f"bare views  {name:6s} " + "  ".join(f"{k} {bracketed(v)}" for k, v in shares.items()))
     result: dict[str, Any] = {
         "networks": getattr(eyes, "origin", {}),
-        "bare": plain,
+        "bare": bare_views,
         "motion": {name: motion(walks) for name, walks in walked.items()},
         "scores": {},
     }

@@ -50,7 +50,9 @@ def main(args: list[str]) -> int:
         kept.extend(latent for latent, picture in some if not config.bare or bare(picture))
     env.close()
     if not kept:
-        raise ConfigError(f"bare=true: none of the views of {config.seeds} dreams is bare; give more seeds")
+        raise ConfigError(
+            f"none of the views of {config.seeds} dreams is to be kept; give more seeds or frames"
+        )
     latents = torch.stack(kept).float().cpu().numpy().astype(np.float16)
     np.save(config.out, latents)
     print(json.dumps({"latents": list(latents.shape), "seeds": config.seeds, "out": config.out}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import gymnasium
@@ -28,11 +28,14 @@ SIGHTLESS = {"look_around": LookAround, "hold_keys": HoldKeys}
 
 @dataclass
 class Walk:
-    """T frames uint8 (T, H, W, 3), their poses (T, 5), and the raw action that led to each."""
+    """T frames uint8 (T, H, W, 3), their poses (T, 5), and the raw action that led to each; of a dream also the network
+    calls of each and the share of it that was new."""
 
     frames: Frames
     poses: NDArray[np.float64]
     actions: list[Any]
+    calls: list[int] = field(default_factory=list)
+    novelty: list[float] = field(default_factory=list)
 
 
 class Player(Protocol):
@@ -57,7 +60,7 @@ class Stage:
     def walk(self, player: Player, most: int) -> Walk:
         """Let a player begin here, and give what followed: ``most`` frames, or fewer where the player ends."""
         player.reset(self.info)
-        frames, poses, actions = [], [], []
+        frames, poses, actions, infos = [], [], [], []
         for _ in range(most):
             action = player(self.frame, self.info)
             if action is None:
@@ -67,7 +70,10 @@ class Stage:
             frames.append(self.frame)
             poses.append(np.asarray(info["pose"], np.float64))
             actions.append(action)
-        return Walk(np.stack(frames), np.stack(poses), actions)
+            infos.append(info)
+        calls = [info["calls"] for info in infos if "calls" in info]
+        novelty = [info["novelty"] for info in infos if info.get("novelty") is not None]
+        return Walk(np.stack(frames), np.stack(poses), actions, calls, novelty)
 
 
 def world_of(loaded: Loaded[Any]) -> gymnasium.Env[Any, Any]:

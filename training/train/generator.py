@@ -75,13 +75,18 @@ def lost_views(config: Config, shards: list[Walks]) -> Tensor | None:
     """The views (N, C, h, w) that rows fade to, if any are to.
 
     Raises:
-        ConfigError: ``lost_rows`` without ``lost``, or the other way round.
+        ConfigError: ``lost_rows`` without ``lost``, the other way round, or more of them than ``reshown``.
         DataError: the file holds none of this shape.
     """
     share, file = config.generation.lost_rows, config.generation.lost
     if bool(share) != bool(file):
         raise ConfigError(
             f"generation: expected both lost_rows and lost or neither, found lost_rows={share} lost={file or 'nothing'}"
+        )
+    if share > config.generation.reshown:
+        raise ConfigError(
+            f"generation.lost_rows: expected at most reshown={config.generation.reshown}, of which they are a part, "
+            f"found {share}"
         )
     if not file:
         return None

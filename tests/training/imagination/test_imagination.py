@@ -321,6 +321,7 @@ def test_a_twin_alone_can_be_played(model: Path, tmp_path: Path, eyes: StandIn) 
     found = json.loads(out.read_text())
     assert "dream" not in found["scores"]["fd"]["rows"] and "twin" in found["scores"]["fd"]["rows"]
     assert found["motion"]["twin"]["turned"] > 1
+    assert found["motion"]["twin"]["calls"] == 1, "as many steps as were asked for"
 
 
 @pytest.mark.parametrize(

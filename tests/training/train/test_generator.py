@@ -307,8 +307,15 @@ def test_a_faded_row_and_its_evidence_are_a_lost_view_before_it_is_redrawn(small
     ("words", "said"),
     [
         (["generation.lost_rows=0.5"], "expected both lost_rows and lost"),
-        (["generation.lost_rows=0.5", "generation.lost=nowhere.npy"], "generation.lost=nowhere.npy"),
-        (["generation.lost_rows=0.5", "generation.lost=FILE"], "expected latents of"),
+        (["generation.lost_rows=0.5", "generation.lost=FILE"], "expected at most reshown=0.0"),
+        (
+            ["generation.reshown=0.5", "generation.lost_rows=0.5", "generation.lost=nowhere.npy"],
+            "generation.lost=nowhere.npy",
+        ),
+        (
+            ["generation.reshown=0.5", "generation.lost_rows=0.5", "generation.lost=FILE"],
+            "expected latents of",
+        ),
     ],
 )
 def test_views_to_fade_to_that_are_none_are_refused(
