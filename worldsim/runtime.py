@@ -65,10 +65,19 @@ def precision(
         return asked
     if torch.device(device).type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    flags: set[str] = set()
+    return "bf16" if _flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
+
+
+def multiplies_tiles() -> bool:
+    """Whether this processor multiplies whole tiles of bfloat16 at once."""
+    return "amx_bf16" in _flags()
+
+
+def _flags() -> set[str]:
+    """What this processor says of itself, where it does."""
     with contextlib.suppress(OSError):
-        flags = set(Path("/proc/cpuinfo").read_text().split())
-    return "bf16" if flags & {"avx512_bf16", "amx_bf16"} else "fp32"
+        return set(Path("/proc/cpuinfo").read_text().split())
+    return set()
 
 
 def hardware(device: torch.device | str = "cpu") -> str:

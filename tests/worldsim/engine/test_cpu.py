@@ -14,7 +14,8 @@ from worldsim.checkpoint import LoadedModel
 from worldsim.config import DreamConfig
 from worldsim.dream.world import DreamEnv
 from worldsim.engine.cpu.backend import Cpu
-from worldsim.engine.cpu.winograd import Conv3x3
+from worldsim.engine.cpu.convolution import TiledConv3x3, convolution_of
+from worldsim.engine.cpu.winograd import WinogradConv3x3
 from worldsim.engine.eager import Eager
 from worldsim.engine.kernels import poses as camera
 from worldsim.engine.past import DreamPast
@@ -54,11 +55,39 @@ def _context(seed: int = 0, n: int = N) -> dict[str, object]:
 @pytest.mark.parametrize(("side", "silu"), [(4, True), (8, False), (16, True), (32, False)])
 def test_a_fast_convolution_is_the_convolution(side: int, silu: bool, n: int) -> None:
     conv = nn.Conv2d(12, 20, 3, padding=1)
-    fast = Conv3x3.of(conv, (side, side))
+    fast = WinogradConv3x3(conv.weight, conv.bias, (side, side))
     for _ in range(2):  # the second time its memory is in use already
         x = torch.randn(n, 12, side, side)
         expected = conv(nn.functional.silu(x) if silu else x)
         torch.testing.assert_close(fast(_cells(x), silu).permute(0, 3, 1, 2), expected, **CLOSE)
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 in oneDNN here")
+@pytest.mark.parametrize(("side", "n", "silu"), [(8, 1, True), (16, 2, False), (32, 1, True)])
+def test_a_convolution_in_bf16_is_the_convolution_to_bf16_of_it(side: int, n: int, silu: bool) -> None:
+    conv = nn.Conv2d(12, 20, 3, padding=1)
+    fast, x = TiledConv3x3(conv.weight, conv.bias, (side, side)), torch.randn(n, 12, side, side)
+    found = fast(_cells(x), silu).permute(0, 3, 1, 2)
+    assert found.dtype is torch.float32
+    torch.testing.assert_close(found, conv(nn.functional.silu(x) if silu else x), atol=0.02, rtol=2**-7)
+
+
+@pytest.mark.parametrize(
+    ("products", "tiles", "kind"),
+    [
+        (torch.float32, True, WinogradConv3x3),
+        (torch.bfloat16, False, WinogradConv3x3),
+        (torch.bfloat16, True, TiledConv3x3),
+    ],
+)
+def test_a_convolution_is_of_the_kind_that_its_processor_is_fast_at(
+    products: torch.dtype, tiles: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tiles and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("no bf16 in oneDNN here")
+    monkeypatch.setattr("worldsim.engine.cpu.convolution.multiplies_tiles", lambda: tiles)
+    fast = convolution_of(nn.Conv2d(3, 4, 3, padding=1), (8, 8), products)
+    assert type(fast) is kind
 
 
 def test_numbers_for_poses_are_the_tensors_geometry() -> None:

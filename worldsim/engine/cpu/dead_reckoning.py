@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worldsim.engine.cpu.convolution import convolution_of
 from worldsim.engine.cpu.linear import Dense
-from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.poses import motion, move
 from worldsim.engine.past import DreamPast
 from worldsim.models.geometry import TURN_UNIT, seen_from
@@ -22,7 +22,7 @@ class PoseIntegrator:
     def __init__(self, odometry: Odometry, grid: tuple[int, int]) -> None:
         see, correct = odometry.see, odometry.correct
         self.scale = odometry.scale
-        self.see1, self.see2 = Conv3x3.of(see[0], grid), Conv3x3.of(see[2], grid)
+        self.see1, self.see2 = convolution_of(see[0], grid), convolution_of(see[2], grid)
         halve = see[4]
         assert isinstance(halve, torch.nn.Conv2d)
         self.halve = Dense(halve.weight.permute(2, 3, 1, 0).flatten(0, 2), halve.bias)

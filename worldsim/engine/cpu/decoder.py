@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldsim.engine.cpu.convolution import convolution, convolution_of, double, rows_first
 from worldsim.engine.cpu.linear import Dense
-from worldsim.engine.cpu.winograd import Conv3x3, double, rows_first
 from worldsim.models.autoencoders.conv import DOWNSAMPLING, HEAD, ConvAutoencoder, ResBlock
 
 Stage = Callable[[Tensor], Tensor]
@@ -81,10 +81,10 @@ class _Superresolution:
     def __init__(self, head: nn.Sequential, grid: tuple[int, int], products: torch.dtype) -> None:
         wide, fine, last = (module for module in head if isinstance(module, nn.Conv2d))
         twice = 2 * grid[0], 2 * grid[1]
-        self.wide = Conv3x3(rows_first(wide.weight.detach()), rows_first(_bias(wide)), grid, products)
-        self.fine = Conv3x3.of(fine, twice, products)
+        self.wide = convolution(rows_first(wide.weight.detach()), rows_first(_bias(wide)), grid, products)
+        self.fine = convolution_of(fine, twice, products)
         weight, bias = last.weight.detach() * 127.5, _bias(last) * 127.5
-        self.last = Conv3x3(rows_first(weight), rows_first(bias), twice, products)
+        self.last = convolution(rows_first(weight), rows_first(bias), twice, products)
 
     def __call__(self, x: Tensor) -> Tensor:
         return double(self.last(self.fine(double(self.wide(x)), silu=True), silu=True))
@@ -114,7 +114,7 @@ class _Residual:
 
     def __init__(self, block: ResBlock, grid: tuple[int, int], products: torch.dtype) -> None:
         self.norm1, self.norm2 = _Norm(block.norm1), _Norm(block.norm2)
-        self.conv1, self.conv2 = (Conv3x3.of(conv, grid, products) for conv in (block.conv1, block.conv2))
+        self.conv1, self.conv2 = (convolution_of(conv, grid, products) for conv in (block.conv1, block.conv2))
 
     def __call__(self, x: Tensor) -> Tensor:
         h = self.conv1(self.norm1(x), silu=True)
@@ -123,7 +123,7 @@ class _Residual:
 
 def _convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int], products: torch.dtype) -> Stage:
     if weight.shape[-1] == 3:
-        return Conv3x3(weight, bias, grid, products)
+        return convolution(weight, bias, grid, products)
     dense = Dense(weight.flatten(1).t(), bias)
     return lambda x: dense(x.reshape(-1, x.shape[-1])).view(*x.shape[:3], -1)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldsim.engine.cpu.convolution import convolution_of
 from worldsim.engine.cpu.linear import Dense, Product, product
-from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.cpu.workspace import Workspace
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
@@ -60,7 +60,7 @@ class FastGenerator:
         self.frequencies = 100.0 ** (-np.arange(0, self.width // self.heads, 2) / (self.width // self.heads))
         self.position = g.position.detach().float() + g.token_in.bias.detach().float()
         if g.stem:
-            conv = lambda layer: Conv3x3.of(layer, self.grid, products)  # noqa: E731
+            conv = lambda layer: convolution_of(layer, self.grid, products)  # noqa: E731
             self.latents_in, self.latents_out = conv(g.latents_in), conv(g.latents_out)
             self.evidence_in = Dense.of(g.evidence_in)
             self.before, self.after = (

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldsim.engine.cpu.winograd import Conv3x3, double, rows_first
+from worldsim.engine.cpu.convolution import Conv3x3, convolution, convolution_of, double, rows_first
 from worldsim.engine.kernels.poses import Pose, rotation, wrap
 from worldsim.engine.kernels.warping import mix, warp
 from worldsim.engine.past import DreamPast
@@ -31,18 +31,19 @@ class Pixels:
         net, (h, w) = memory.depth, memory.depth.grid
         self.rays = net.rays.view(h, w, 3).clone()
         self._rays: dict[int, np.ndarray] = {}
-        self.begin = Conv3x3.of(net.begin, (h, w), products)
+        self.begin = convolution_of(net.begin, (h, w), products)
         self.blocks = [
-            tuple(Conv3x3.of(layer, (h, w), products) for layer in cast(nn.ModuleList, block))
+            tuple(convolution_of(layer, (h, w), products) for layer in cast(nn.ModuleList, block))
             for block in net.blocks
         ]
         self.finer = _shuffled(net.finer, (h, w), products)
-        self.mix = Conv3x3.of(net.mix, (2 * h, 2 * w), products)
+        self.mix = convolution_of(net.mix, (2 * h, 2 * w), products)
         self.finest = _shuffled(net.finest, (2 * h, 2 * w), products)
-        self.end = Conv3x3.of(net.end, (4 * h, 4 * w), products)
+        self.end = convolution_of(net.end, (4 * h, 4 * w), products)
         places = (self.size // HALF, self.size // HALF)
         self.features, self.fusion, self.logits = (
-            Conv3x3.of(layer, places, products) for layer in (memory.features, memory.fusion, memory.logits)
+            convolution_of(layer, places, products)
+            for layer in (memory.features, memory.fusion, memory.logits)
         )
 
     def measure(self, latents: Tensor, pitch: Tensor) -> Tensor:
@@ -119,6 +120,6 @@ class Pixels:
 
 
 def _shuffled(layer: nn.Conv2d, grid: tuple[int, int], products: torch.dtype) -> Conv3x3:
-    """A convolution before a pixel shuffle, whose outputs :func:`worldsim.engine.cpu.winograd.double` puts in place."""
+    """A convolution before a pixel shuffle, whose outputs :func:`.convolution.double` puts in place."""
     assert layer.bias is not None
-    return Conv3x3(rows_first(layer.weight.detach()), rows_first(layer.bias.detach()), grid, products)
+    return convolution(rows_first(layer.weight.detach()), rows_first(layer.bias.detach()), grid, products)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worldsim.engine.cpu.convolution import convolution_of
 from worldsim.engine.cpu.linear import Dense
-from worldsim.engine.cpu.winograd import Conv3x3
 from worldsim.engine.kernels.layers import look
 from worldsim.engine.kernels.poses import Pose, rotation, viewpoint
 from worldsim.engine.viewpoints import Viewpoint
@@ -39,7 +39,7 @@ class Features:
     """:class:`worldsim.models.memory.rays.reader.FrameEncoder`."""
 
     def __init__(self, encoder: FrameEncoder, grid: tuple[int, int]) -> None:
-        self.first, self.second = (Conv3x3.of(encoder.net[i], grid) for i in (0, 2))
+        self.first, self.second = (convolution_of(encoder.net[i], grid) for i in (0, 2))
         self.skip = Dense.of(encoder.skip)
         self.second.bias += self.skip.bias  # the skip is added onto it
 
@@ -91,8 +91,8 @@ class Reader:
         assert reader.join.bias is not None
         self.join = Dense(join.transpose(1, 2).flatten(1).t(), reader.join.bias.detach())
         mix = reader.mix
-        self.mix = Conv3x3.of(mix.conv1, self.grid), Conv3x3.of(mix.conv2, self.grid)
-        self.out = Conv3x3.of(reader.out, self.grid)
+        self.mix = convolution_of(mix.conv1, self.grid), convolution_of(mix.conv2, self.grid)
+        self.out = convolution_of(reader.out, self.grid)
 
     def prepare_views(
         self, features: Tensor, poses: Sequence[Pose], indices: Sequence[int]

@@ -8,7 +8,7 @@ library does well where its own convolutions are slow: for one picture.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # B^T, G and A^T of F(m x m, 3 x 3), by m.
 _TRANSFORMS: dict[int, tuple[list[list[float]], list[list[float]], list[list[float]]]] = {
@@ -44,7 +44,7 @@ KEPT = 16
 """Pictures up to which the memory for so many is kept for the next time."""
 
 
-class Conv3x3:
+class WinogradConv3x3:
     """A convolution with a border of zeros on a grid of fixed size: cells (N, h, w, C) to (N, h, w, out).
 
     The result is the convolution's own memory until it is called again: use it up before.
@@ -73,15 +73,6 @@ class Conv3x3:
         self.bias = bias.detach().float().clone()
         self._workspaces: dict[int, _Workspace] = {}
 
-    @classmethod
-    def of(cls, layer: nn.Module, grid: tuple[int, int], products: torch.dtype = torch.float32) -> Conv3x3:
-        """The layer's own weights, copied."""
-        assert isinstance(layer, nn.Conv2d)
-        assert layer.kernel_size == (3, 3)
-        assert layer.padding == (1, 1)
-        bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias
-        return cls(layer.weight, bias, grid, products)
-
     def __call__(self, x: Tensor, silu: bool = False) -> Tensor:
         """The convolution of x (N, h, w, C), or of its SiLU."""
         room = self._workspaces.get(len(x)) or _Workspace(self, len(x))
@@ -102,7 +93,7 @@ class Conv3x3:
 class _Workspace:
     """What a convolution of n pictures writes, allocated once, and the views of it."""
 
-    def __init__(self, conv: Conv3x3, n: int) -> None:
+    def __init__(self, conv: WinogradConv3x3, n: int) -> None:
         m, k, (h, w), c, out = conv.m, conv.k, conv.grid, conv.inside, conv.outside
         rows, columns = h // m, w // m
         count = n * rows * columns
@@ -124,15 +115,3 @@ class _Workspace:
         tiled = torch.empty(n, rows, m, columns, m, out)
         self.result_tiled = tiled.permute(2, 4, 0, 1, 3, 5)
         self.result = tiled.view(n, h, w, out)
-
-
-def rows_first(x: Tensor) -> Tensor:
-    """What a pixel shuffle takes as (c, 2, 2) channels as (2, 2, c): the inner loop then copies whole pixels."""
-    return x.unflatten(0, (-1, 2, 2)).permute(1, 2, 0, *range(3, x.dim() + 2)).flatten(0, 2)
-
-
-def double(x: Tensor) -> Tensor:
-    """A pixel shuffle of channels in the order of :func:`rows_first`: (N, h, w, 4 c) to (N, 2h, 2w, c)."""
-    n, h, w, _ = x.shape
-    y = x.view(n, h, w, 2, 2, -1).permute(0, 1, 3, 2, 4, 5)
-    return y.reshape(n, 2 * h, 2 * w, -1)
