@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.helpers.small_walks import small_maze
 from training import collect_walks
 from training.data.episodes import DataError, latents_of
 from training.data.walks import read
@@ -21,19 +20,6 @@ from worldsim import checkpoint
 from worldsim.metrics.networks import lpips
 from worldsim.metrics.networks.weights import NetworkError
 from worldsim.models.autoencoders.conv import enlarged
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return small_maze(tmp_path_factory.mktemp("checkpoint"))
-
-
-@pytest.fixture(scope="module")
-def walks(small: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("walks")
-    words = [f"checkpoint={small}", f"out={out}", "episodes=3", "shard=2", "steps=24"]
-    assert collect_walks.main(words) == 0
-    return out
 
 
 def test_a_sharpened_decoder_is_better_and_nothing_else_changes(
