@@ -24,6 +24,12 @@ def _packed_product(rows: torch.Size, weight: torch.Size, *_: Any, **__: Any) ->
     return 2 * rows.numel() * weight[0]
 
 
+@register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
+def _packed_convolution(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Pictures (n, C, h, w), padded to keep their size, by a packed weight (out, C, k, k)."""
+    return 2 * x[0] * x[2] * x[3] * weight.numel()
+
+
 @dataclass
 class Phase:
     """Of one phase: floating point operations, bytes of the operands, and the calls themselves."""
