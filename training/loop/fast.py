@@ -24,8 +24,14 @@ class Rates:
     ema: float = 0.998
 
 
-def optimizers(network: nn.Module, rates: Rates, blocks: str = "blocks.") -> dict[str, torch.optim.Optimizer]:
-    """Muon over the matrices of the part whose name begins with ``blocks``, AdamW over all other weights that learn."""
+Blocks = tuple[str, ...]
+"""How the names of the parts begin whose matrices Muon moves."""
+
+
+def optimizers(
+    network: nn.Module, rates: Rates, blocks: Blocks = ("blocks.",)
+) -> dict[str, torch.optim.Optimizer]:
+    """Muon over the matrices of ``blocks``, AdamW over all other weights that learn."""
     learned = {n: p for n, p in network.named_parameters() if p.requires_grad}
     matrices = [p for n, p in learned.items() if p.ndim == 2 and n.startswith(blocks) and "bias" not in n]
     chosen = {id(p) for p in matrices}
@@ -57,7 +63,7 @@ class Muon:
 
     Args:
         saved: what of it is kept on disk, by name; where nothing is said, all that learns as ``network``.
-        blocks: how the names of the weights begin whose matrices Muon moves.
+        blocks: whose matrices Muon moves.
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class Muon:
         network: nn.Module,
         rates: Rates,
         saved: dict[str, nn.Module] | None = None,
-        blocks: str = "blocks.",
+        blocks: Blocks = ("blocks.",),
     ) -> None:
         self.rates, self.clip = rates, rates.clip
         self.by_name = {n: p for n, p in network.named_parameters() if p.requires_grad}

@@ -20,6 +20,7 @@ from training.objectives.generation import blurred
 from training.objectives.loss_weights import clip_noise, fused_snr
 from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
 from worldsim.diffusion.process import corrupt, per_frame
+from worldsim.models.denoisers.forcing_dit import ForcingDiT
 from worldsim.models.memory.variants.protocol import References
 from worldsim.models.video_model import VideoModel
 
@@ -176,10 +177,12 @@ class Forcing(nn.Module):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of step that the model's memories can be trained on."""
+        """The kinds of step that the model can be trained on: not every denoiser can be asked for all frames of a
+        stretch at once, none of which may see a later one."""
         memories = {m.way: m.compressor for m in self.model.config.memories}
         without = {"prepend"} if memories.get("prepend") == "none" else set()
-        some = ["sequence"] if "prepend" in memories else []
+        asked_at_once = "prepend" in memories and isinstance(self.model.denoiser, ForcingDiT)
+        some = ["sequence"] if asked_at_once else []
         return (*some, *(k for k in KINDS[1:] if k in memories and k not in without))
 
     def forward(self, sequence: Sequence, setting: Setting, d: Draw) -> dict[str, Tensor]:

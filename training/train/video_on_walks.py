@@ -49,8 +49,8 @@ HELD_OUT_BATCHES = 16
 HARMONICS = (1, 2, 3, 4, 5, 6, 8, 10)
 """Of the heading: together they tell views apart by less than what a picture shows."""
 FACTS = ("env_id", "env_version", "family", "backend", "action_spec")
-BLOCKS = "model.denoiser.blocks."
-"""How the names of the weights begin that Muon moves."""
+BLOCKS = tuple(f"model.denoiser.{part}." for part in ("blocks", "down", "middle", "up"))
+"""Of transformers, and the stages of a U-Net."""
 
 Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
 

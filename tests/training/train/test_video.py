@@ -176,6 +176,27 @@ def test_one_run_on_walks_plays_every_method_and_every_memory(maze: str, walks: 
         MethodDream(loaded, method("soft_compression", ["memory.way=cross_attention"]))
 
 
+@pytest.mark.parametrize(
+    ("denoiser", "sizes"),
+    [
+        ("unet3d", ["model.unet3d.widths=[16,32]", "model.unet3d.halve=[true]", "model.unet3d.heads=2"]),
+        ("causal_dit", ["model.causal_dit.width=32", "model.causal_dit.depth=1", "model.causal_dit.heads=2"]),
+    ],
+)
+def test_any_denoiser_learns_from_walks_and_plays(
+    maze: str, walks: Path, tmp_path: Path, denoiser: str, sizes: list[str]
+) -> None:
+    """Only what sees no later frame can be asked for a whole stretch at once."""
+    loaded = _on_walks(maze, walks, tmp_path, "steps=8", f"model.denoiser={denoiser}", *sizes)
+    held_out = loaded.description.training["held_out"]
+    assert {"prepend", "channel", "cross_attention"} <= held_out.keys() and "sequence" not in held_out
+    assert np.isfinite(list(held_out.values())).all()
+    dream = MethodDream(loaded, method("last_16", ["window=2", "steps=1", "initialise.steps=1"]))
+    options = {"frames": np.zeros((9, 32, 32, 3), np.uint8), "actions": np.zeros((8, 7), np.float32)}
+    dream.reset(seed=0, options=options)
+    assert dream.step(dream.action_space.sample())[0].shape == (32, 32, 3)
+
+
 def test_a_run_goes_on_from_another_ones_weights(maze: str, walks: Path, tmp_path: Path) -> None:
     alone = ["forcing.odds=[1,0,0,0]", "model.more_memories=[]", "rates.ema=0"]
     first = _on_walks(maze, walks, tmp_path / "first", "steps=2", *alone)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from worldsim.models.denoisers.layers import CrossAttention
 from worldsim.models.denoisers.protocol import Denoiser
 from worldsim.models.memory.attention import Layers
-from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, way
+from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, travel_for, way
 from worldsim.models.memory.variants.tokens import Patches, Travel, Unpatch, age_embedding, ages
 
 
@@ -70,5 +70,5 @@ class Channel(nn.Module):
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
         beside = self.draw(actions, past, travel) if len(past) else None
-        extra = {} if travel is None else {"travel": travel}
+        extra = travel_for(denoiser, travel)
         return cast(Tensor, denoiser(z, level, actions, beside=beside, **extra))

@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from worldsim.models.denoisers.protocol import Denoiser
-from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, way
+from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, travel_for, way
 from worldsim.models.memory.variants.tokens import Patches, Travel, age_embedding, ages
 
 
@@ -46,7 +46,7 @@ class CrossAttentionWay(nn.Module):
     ) -> Tensor:
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
-        extra = {} if travel is None else {"travel": travel}
+        extra = travel_for(denoiser, travel)
         if len(past) == 0:
             return cast(Tensor, denoiser(z, level, actions, **extra))
         memory = self.tokens(past)

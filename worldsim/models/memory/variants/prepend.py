@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from worldsim.models.denoisers.protocol import Denoiser
-from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, way
+from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, travel_for, way
 
 
 @way("prepend", compressors=("none", "joint"))
@@ -37,17 +37,17 @@ class Prepend(nn.Module):
         """See :meth:`worldsim.models.memory.variants.protocol.Way.forward`."""
         past = past.packed()
         m = len(past)
-        extra = {} if travel is None else {"travel": travel}
+        extra = travel_for(denoiser, travel)
         if m == 0:
             return cast(Tensor, denoiser(z, level, actions, **extra))
         remember = getattr(denoiser, "remember", None)
         if remember is not None and not torch.is_grad_enabled() and bool(past.valid.all()):
             if past.cache is None:
-                before = {} if travel is None else {"travel": past.travel}
+                before = travel_for(denoiser, past.travel)
                 past.cache = remember(past.latents, past.level, self.norm(past.actions), **before)
             return cast(Tensor, denoiser(z, level, actions, before=past.cache, **extra))
         if travel is not None and past.travel is not None:
-            extra = {"travel": torch.cat([past.travel, travel], 1)}
+            extra = travel_for(denoiser, torch.cat([past.travel, travel], 1))
         valid = None
         if not bool(past.valid.all()):
             valid = torch.cat([past.valid, torch.ones_like(level, dtype=torch.bool)], 1)

@@ -173,6 +173,11 @@ def compressor(name: str, ways: tuple[str, ...] = ()) -> Callable[[K], K]:
     return register
 
 
+def travel_for(module: object, travel: Tensor | None) -> dict[str, Tensor]:
+    """The sums of actions as a denoiser or a compressor takes them, where it does."""
+    return {} if travel is None or not getattr(module, "travels", False) else {"travel": travel}
+
+
 def compress(by: Compressor, past: References, budget: int) -> References:
     """Compress references once, before the steps of denoising that look at them.
 
@@ -186,7 +191,7 @@ def compress(by: Compressor, past: References, budget: int) -> References:
     past = past.packed()
     if len(past) == 0:
         return past
-    extra = {"travel": past.travel} if getattr(by, "travels", False) else {}
+    extra = travel_for(by, past.travel)
     latents, actions, valid = by(past.latents, past.actions, past.valid, budget, **extra)
     first = len(past) - latents.shape[1]
     travel = None if past.travel is None else past.travel[:, first:]
