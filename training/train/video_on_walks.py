@@ -58,13 +58,14 @@ Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
 @dataclass
 class Config(LoopConfig):
     """``checkpoint``: a world model, whose autoencoder the latents of ``walks`` are of; the last ``held_out_walks`` of
-    them are not trained on. ``init``: a video model over the same autoencoder, whose weights are gone on from where it
+    them are not trained on. ``fresh``: begin with nothing of its generator. ``init``: a video model over the same autoencoder, whose weights are gone on from where it
     has them. ``returning``: share of the stretches that end with a view that comes back. Where some of its attention
     is ``timeless``, half of the heads begin by looking where one looked the same way, as far as actions tell."""
 
     data: str = ""
     walks: str = MISSING
     checkpoint: str = MISSING
+    fresh: bool = False
     init: str = ""
     returning: float = 0.6
     held_out_walks: int = 16
@@ -84,8 +85,9 @@ class Config(LoopConfig):
     )
 
 
-def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoModel:
-    """A video model over a world model's autoencoder, with the weights of its generator where both have the same part.
+def continued(loaded: Loaded[WorldModel], config: VideoModelConfig, fresh: bool = False) -> VideoModel:
+    """A video model over a world model's autoencoder, with the weights of its generator where both have the same part,
+    unless it is to begin ``fresh``.
 
     Of what steers the generator only actions are left: no picture of memory, no motion, no step size.
     """
@@ -96,7 +98,7 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig) -> VideoMode
     model.autoencoder.requires_grad_(False)
     model.action_mean.copy_(world.action_mean)
     model.action_std.copy_(world.action_std)
-    if world.config.generates and isinstance(model.denoiser, ForcingDiT):
+    if world.config.generates and isinstance(model.denoiser, ForcingDiT) and not fresh:
         mine, theirs = model.denoiser.state_dict(), world.generator.state_dict()
         fitting = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
         # Latents come before pictures, and actions before motions; what memory puts beside latents is read at random
@@ -182,7 +184,7 @@ def main(args: list[str]) -> int:
     held = -config.held_out_walks
     known = Sequences(shards, 0, held, config.returning)
     others = Sequences(shards, held, None, config.returning)
-    model = continued(loaded, config.model)
+    model = continued(loaded, config.model, config.fresh)
     if config.init:
         take_weights(model, config.init)
     if (

@@ -249,7 +249,12 @@ def test_the_weights_of_a_generator_are_gone_on_from(maze: str) -> None:
                 parameter.normal_(std=0.1)
     shape = video_on_walks.Config(walks="", checkpoint="", out="").model
     shape.forcing_dit = ForcingDiTConfig(width=32, depth=2, heads=2, patch=2)
-    model = video_on_walks.continued(Loaded(generating, world.description, world.path), shape)
+    loaded = Loaded(generating, world.description, world.path)
+    model = video_on_walks.continued(loaded, shape)
+    name, known = "blocks.0.qkv.weight", generating.generator.state_dict()
+    assert torch.equal(model.denoiser.state_dict()[name], known[name])
+    fresh = video_on_walks.continued(loaded, shape, fresh=True)
+    assert not torch.equal(fresh.denoiser.state_dict()[name], known[name])
     z, level, actions = torch.randn(2, 3, 8, 4, 4), torch.rand(2, 3), torch.randn(2, 3, 7)
     control = torch.cat([actions, torch.zeros(2, 3, generating.generator.control[0].in_features - 7)], -1)
     with torch.no_grad():
