@@ -58,9 +58,10 @@ Batch = tuple[Sequence, forcing.Setting, forcing.Draw]
 @dataclass
 class Config(LoopConfig):
     """``checkpoint``: a world model, whose autoencoder the latents of ``walks`` are of; the last ``held_out_walks`` of
-    them are not trained on. ``fresh``: begin with nothing of its generator. ``init``: a video model over the same autoencoder, whose weights are gone on from where it
-    has them. ``returning``: share of the stretches that end with a view that comes back. Where some of its attention
-    is ``timeless``, half of the heads begin by looking where one looked the same way, as far as actions tell."""
+    them are not trained on. ``fresh``: begin with nothing of its generator. ``init``: a video model over the same
+    autoencoder, whose weights are gone on from where it has them. ``returning``: share of the stretches that end with a
+    view that comes back. Where some of its attention is ``timeless``, half of the heads begin by looking where one
+    looked the same way, as far as actions tell."""
 
     data: str = ""
     walks: str = MISSING
