@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from training.data import rare_moments
 from training.data.walks import Walks, episodes
 from worldsim.engine.edits import Edit, edit_marks, edits_of, forgotten, pressed
-from worldsim.engine.evidence import GENERATED, TRUE, Evidence, Marks, stack
+from worldsim.engine.evidence import GENERATED, SMEAR, TRUE, Evidence, Marks, stack
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
 from worldsim.engine.past import Mask
-from worldsim.engine.provenance import still_there
+from worldsim.engine.provenance import still_there, worn
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.geometry import cell_rays
 from worldsim.models.world_model import WorldModel
@@ -90,7 +90,7 @@ class GeneratorClips:
 
 def covered(evidence: Tensor) -> Tensor:
     """How much of each cell memory shows, of evidence (B, L, E, H, W): (B, L, h, w) in [0, 1]."""
-    return F.avg_pool2d((evidence[:, :, 3] > 0).float(), DOWNSAMPLING)
+    return F.avg_pool2d((evidence[:, :, 3] >= GENERATED).float(), DOWNSAMPLING)
 
 
 class Clips:
@@ -100,7 +100,7 @@ class Clips:
         self.shards, self.config, self.model = shards, config, model
         self.episodes = list(episodes(shards))
         c = model.config
-        self.draw_evidence = Evidence(c.size, c.fov, model.scale, c.dream.enlarged)
+        self.draw_evidence = Evidence(c.size, c.fov, model.scale, c.dream.enlarged, c.dream.smears)
         self._known: dict[tuple[int, int], tuple[Tensor, list[NDArray[np.float64]], Edits]] = {}
         self._moments: list[tuple[float, rare_moments.Moments]] | None = None
 
@@ -253,6 +253,8 @@ class Clips:
             found = self.draw_evidence(
                 pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks, np.stack(holds)
             )
+            if self.draw_evidence.smears:
+                found.mark[worn(found, self.draw_evidence)] = SMEAR
             edited = self.edit_marks(source, i, pose.tolist())
             out[k] = stack(
                 found.picture, found.mark if edited is None else np.where(edited, edited, found.mark)

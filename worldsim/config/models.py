@@ -112,7 +112,8 @@ class DreamConfig:
     ``generated_penalty``: how much farther off, in radians and units of the scene, a view of its own counts than a true
     one where views are chosen to be read: what is looked up in what was looked up fades. A generator's are chosen
     otherwise (:mod:`worldsim.engine.provenance`). ``enlarged``: how many times as large as it drew it a dream is shown
-    something of its own at most, 0 for any.
+    something of its own at most, 0 for any; ``smears``: whether it is shown what is larger all the same, under a
+    mark that says so.
     ``body``: half of the width of who walks in it, what is kept free before it, and the lowest and the highest height
     from the eye at which it does not pass what it sees, in the world's units (:mod:`worldsim.engine.collision`); empty
     where nothing stops it. ``edits``: what is dug and put down in it.
@@ -127,6 +128,7 @@ class DreamConfig:
     heights: list[float] = field(default_factory=lambda: [0.0, 0.25, -0.25])
     generated_penalty: float = 0.0
     enlarged: float = 0.0
+    smears: bool = False
     body: list[float] = field(default_factory=list)
     edits: EditConfig = field(default_factory=EditConfig)
 

@@ -14,8 +14,9 @@ from worldsim.engine.kernels.splatting import EDGE, FINER, MARGIN, WIDEST, splat
 from worldsim.models.geometry import cell_rays
 from worldsim.models.memory.rays.warp import BEHIND
 
-TRUE, GENERATED = 1.0, 0.5
-"""Marks of a pixel that a true frame shows, and of one from a frame that was dreamt."""
+TRUE, GENERATED, SMEAR = 1.0, 0.5, 0.2
+"""Marks of a pixel that a true frame shows, of one from a frame that was dreamt, and of one that was dreamt much
+smaller than it appears, which says little."""
 Marks = NDArray[np.float32]
 """Of each pixel (H, W), 0 where nothing is known."""
 
@@ -34,10 +35,13 @@ class Drawn(NamedTuple):
 
 class Evidence:
     """Warps remembered pictures of ``size`` pixels each way; ``scale`` is the scene's unit in the world's, ``enlarged``
-    how many times as large as it was drawn something made up is evidence, 0 for any."""
+    how many times as large as it was drawn something made up is evidence, 0 for any; ``smears``: whether it is shown
+    beyond that under a mark of its own."""
 
-    def __init__(self, size: int, fov: float, scale: float, enlarged: float = 0.0) -> None:
-        self.size, self.scale, self.enlarged = size, scale, enlarged or math.inf
+    def __init__(
+        self, size: int, fov: float, scale: float, enlarged: float = 0.0, smears: bool = False
+    ) -> None:
+        self.size, self.scale, self.enlarged, self.smears = size, scale, enlarged or math.inf, smears
         self.rays = cell_rays(size, size, fov).numpy()
         self.reach = math.tan(math.radians(fov) / 2)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
+from worldsim.engine.evidence import GENERATED
 from worldsim.engine.past import DreamPast
 from worldsim.models.denoisers.generator import Generator
 
@@ -85,7 +86,7 @@ class ModuleSampler:
 
 def novelty(evidence: NDArray[np.float32]) -> float:
     """The share of a view that memory does not show, of its evidence (E, H, W)."""
-    return 1 - float((evidence[3] > 0).mean())
+    return 1 - float((evidence[3] >= GENERATED).mean())
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from worldsim.engine.evidence import GENERATED, TRUE, Drawn, Evidence, Marks, stack
+from worldsim.engine.evidence import GENERATED, SMEAR, TRUE, Drawn, Evidence, Marks, stack
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
 from worldsim.engine.past import DreamPast, Mask
 from worldsim.engine.pixel_recall import Measure, depths_of
@@ -94,8 +94,8 @@ def look_up(
     marks = [TRUE if mask is None else GENERATED for mask in first_seen]
     found = draw(pose, pictures, log_depth, poses, marks, counted)
     changing = np.zeros_like(holds[0]) if edited is None else edited != 0
-    worn = _worn(found, draw.enlarged)
-    found.mark[changing | worn] = 0
+    small = worn(found, draw)
+    found.mark[changing | small] = 0
     picture, mark = found.picture, found.mark
     new = (mark == 0) | (found.larger >= REFINED)
     shares = np.bincount(found.source[mark > 0], minlength=len(pictures))
@@ -110,12 +110,14 @@ def look_up(
             [GENERATED] * len(dreamt),
             copied,
         )
-        filled = (mark == 0) & (copies.mark > 0) & ~changing & ~_worn(copies, draw.enlarged)
+        filled = (mark == 0) & (copies.mark > 0) & ~changing & ~worn(copies, draw)
         picture, mark = (
             np.where(filled[..., None], copies.picture, picture),
             np.where(filled, copies.mark, mark),
         )
-        new &= ~filled | worn
+        new &= ~filled | small
+    if draw.smears:
+        mark = np.where((mark == 0) & small & ~changing, SMEAR, mark).astype(np.float32)
     sources = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i]]
     evidence = stack(picture, mark if edited is None else np.where(changing, edited, mark))
     return Recollection(evidence, new, _kept(found, new), sources)
@@ -129,9 +131,9 @@ def still_there(size: int, forgotten: Mask | None) -> Mask:
     return ~forgotten.repeat(each, 0).repeat(each, 1)
 
 
-def _worn(drawn: Drawn, most: float) -> Mask:
+def worn(drawn: Drawn, draw: Evidence) -> Mask:
     """The pixels (H, W) of a dream's own that are too large to be shown."""
-    return (drawn.mark == GENERATED) & (drawn.larger >= most)
+    return (drawn.mark == GENERATED) & (drawn.larger >= draw.enlarged)
 
 
 def _kept(found: Drawn, new: Mask) -> NDArray[np.float32]:

@@ -77,7 +77,8 @@ class Engine:
     def __init__(self, backend: Backend) -> None:
         self.backend, self.model = backend, backend.model
         config = self.model.config
-        self.evidence = Evidence(config.size, config.fov, self.model.scale, config.dream.enlarged)
+        dream = config.dream
+        self.evidence = Evidence(config.size, config.fov, self.model.scale, dream.enlarged, dream.smears)
         self._lock = threading.Lock()
 
     @contextmanager

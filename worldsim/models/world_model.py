@@ -245,6 +245,8 @@ def _check_dream(config: ModelConfig) -> None:
     body, keys = config.dream.body, config.dream.edits.keys
     if config.dream.enlarged and not config.dream.enlarged >= 1:
         raise ConfigError(f"dream.enlarged: expected 1 or more, or 0 for any, found {config.dream.enlarged}")
+    if config.dream.smears and not config.dream.enlarged:
+        raise ConfigError("dream.smears: expected dream.enlarged, beyond which something is a smear")
     if len(body) not in (0, 4):
         raise ConfigError(f"dream.body: expected 4 numbers or none, found {len(body)}")
     if len(keys) not in (0, 2) or any(key >= config.action_dim for key in keys):

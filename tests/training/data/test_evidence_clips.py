@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from training.data import rare_moments
 from training.data.evidence_clips import ClipConfig, Clips
 from training.data.walks import Walks
 from worldsim.config import EditConfig, ModelConfig
+from worldsim.engine.evidence import GENERATED, SMEAR
 from worldsim.models.world_model import WorldModel
 
 STEPS, SIDE, CELLS = 40, 64, 8
@@ -67,3 +71,20 @@ def test_evidence_has_a_hole_where_something_was_dug_from_that_frame_on(
         since = np.arange(source.start, source.start + 16) >= DUG
         assert np.array_equal(middle, ~since) and known[:, 2, 2].all()
         assert np.flatnonzero(changing).tolist() == [DUG - source.start]
+
+
+def test_what_looks_made_up_and_has_grown_is_a_smear_that_counts_as_a_hole(walks: Walks) -> None:
+    """Who walks a block towards a wall two blocks away sees it twice as large in the end."""
+    poses = np.zeros((2, STEPS, 5), np.float32)
+    poses[..., 2] = np.linspace(0, 1, STEPS)
+    depth = np.log(2.0 - poses[..., 2])[..., None, None] * np.ones((1, 1, 32, 32))
+    approach = replace(walks, poses=poses, depth=depth.astype(np.float16))
+    config = ModelConfig(generates=True, action_dim=4)
+    config.dream.enlarged, config.dream.smears = 1.12, True
+    told = ClipConfig(batch=4, odds=[0, 0, 1, 0], shaken=0, dropped=0, generated=1)
+    clips = Clips([approach], WorldModel(config), told).batch(0, 0)
+    marks = clips.evidence[:, :, 3, 24:40, 24:40]
+    assert {GENERATED, SMEAR} == {round(float(x), 3) for x in marks.unique()}
+    later = marks.mean((2, 3))
+    assert (later[:, -1] < later[:, 0]).all(), "the nearer, the less is known"
+    assert torch.equal(clips.covered[:, :, 3:5, 3:5] > 0, F.avg_pool2d((marks > SMEAR).float(), 8) > 0)

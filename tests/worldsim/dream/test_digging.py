@@ -69,6 +69,7 @@ def test_what_is_dug_is_forgotten_and_stays_so_in_what_is_kept(loaded: LoadedMod
         ("body", [0.3, 0.4], "dream.body: expected 4 numbers"),
         ("edits", EditConfig(keys=[1, 20]), "dream.edits.keys"),
         ("enlarged", 0.5, "dream.enlarged: expected 1 or more, or 0"),
+        ("smears", True, "dream.smears: expected dream.enlarged"),
     ],
 )
 def test_settings_of_a_dream_that_cannot_be_are_refused(name: str, value: object, said: str) -> None:

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from tests.worldsim.engine.walls import FOV, HERE, SIDE, wall
-from worldsim.engine.evidence import GENERATED, TRUE, Evidence
+from worldsim.engine.evidence import GENERATED, SMEAR, TRUE, Evidence
+from worldsim.engine.generation import novelty
 from worldsim.engine.kernels.poses import viewpoint
 from worldsim.engine.past import DreamPast
 from worldsim.engine.pixel_recall import COPIED, depths_for_recall
@@ -80,6 +81,18 @@ def test_what_a_dream_drew_from_afar_is_not_shown_from_near(draw: Evidence) -> N
     assert copied.first_seen.all(), "and what is drawn over it is what is remembered"
     true = _looked_up(draw, near, (RED, HERE, None))
     assert _shows(true, RED, TRUE).all(), "what is true is shown from anywhere"
+
+
+def test_what_a_dream_drew_from_afar_can_be_shown_under_a_mark_of_its_own() -> None:
+    """It says what is there, and no detail of it: that is drawn and remembered as if nothing were known."""
+    draw, near = Evidence(SIDE, FOV, 1.0, enlarged=1.12, smears=True), [0.0, 0, 0.3, 0, 0]
+    alone = _looked_up(draw, near, (RED, HERE, ALL))
+    assert _shows(alone, RED, SMEAR).all()
+    assert alone.first_seen.all() and alone.kept.max() == 0 and not alone.sources
+    assert novelty(alone.evidence) == 1
+    copied = _looked_up(draw, near, (RED, HERE, ALL), (BLUE, [0.0, 0, 0.2, 0, 0], NONE))
+    assert _shows(copied, BLUE, GENERATED).all() and copied.first_seen.all(), "a copy from nearby tells more"
+    assert _shows(_looked_up(draw, HERE, (RED, HERE, ALL)), RED, GENERATED).all()
 
 
 def test_the_finer_of_two_views_is_shown(draw: Evidence) -> None:
