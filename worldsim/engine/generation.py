@@ -17,7 +17,6 @@ from torch import Tensor
 
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.evidence import GENERATED
 from worldsim.engine.past import DreamPast
 from worldsim.models.denoisers.generator import Generator
 
@@ -86,7 +85,7 @@ class ModuleSampler:
 
 def novelty(evidence: NDArray[np.float32]) -> float:
     """The share of a view that memory does not show, of its evidence (E, H, W)."""
-    return 1 - float((evidence[3] >= GENERATED).mean())
+    return 1 - float((evidence[3] > 0).mean())
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:

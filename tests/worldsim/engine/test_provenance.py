@@ -84,12 +84,13 @@ def test_what_a_dream_drew_from_afar_is_not_shown_from_near(draw: Evidence) -> N
 
 
 def test_what_a_dream_drew_from_afar_can_be_shown_under_a_mark_of_its_own() -> None:
-    """It says what is there, and no detail of it: that is drawn and remembered as if nothing were known."""
+    """It says what is there, and no detail of it: that is drawn and remembered as if nothing were known, though not
+    from nothing."""
     draw, near = Evidence(SIDE, FOV, 1.0, enlarged=1.12, smears=True), [0.0, 0, 0.3, 0, 0]
     alone = _looked_up(draw, near, (RED, HERE, ALL))
     assert _shows(alone, RED, SMEAR).all()
     assert alone.first_seen.all() and alone.kept.max() == 0 and not alone.sources
-    assert novelty(alone.evidence) == 1
+    assert novelty(alone.evidence) == 0
     copied = _looked_up(draw, near, (RED, HERE, ALL), (BLUE, [0.0, 0, 0.2, 0, 0], NONE))
     assert _shows(copied, BLUE, GENERATED).all() and copied.first_seen.all(), "a copy from nearby tells more"
     assert _shows(_looked_up(draw, HERE, (RED, HERE, ALL)), RED, GENERATED).all()
