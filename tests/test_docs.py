@@ -38,7 +38,7 @@ EXECUTED = {
     "worldsim train denoiser": ("training/train/test_train.py", "train_denoiser.main("),
     "worldsim train odometry": ("training/train/test_odometry.py", "train_odometry.main("),
     "worldsim train pixels": ("training/train/test_pixels.py", "train_pixels.main("),
-    "worldsim train walks": ("training/train/test_generator.py", "collect_walks.main("),
+    "worldsim train walks": ("training/train/test_walks.py", "collect_walks.main("),
     "worldsim train generator": ("training/train/test_generator.py", "train_generator.main("),
     "worldsim train ar-vae": ("training/train/test_ar_vae.py", "train_ar_vae.main("),
     "worldsim train ar-diffusion": ("training/train/test_ar_diffusion.py", "train_ar_diffusion.main("),

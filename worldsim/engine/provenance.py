@@ -5,7 +5,8 @@ that follow it. So of a dream's own frames those pixels count that it made up, a
 they had been seen before, which adds detail. True frames count whole. Copies fill in where nothing else is.
 
 Where ``dream.enlarged`` says so, a dream's own pixels are shown no larger than that. What it drew from afar is a smear
-when one has walked up to it, and a generator that is shown a smear in full confidence copies it.
+when one has walked up to it, and a generator that is shown a smear in full confidence copies it. With ``dream.smears``
+it is shown all the same, under a mark of its own, and what is drawn over it is remembered in its place.
 """
 
 from __future__ import annotations
