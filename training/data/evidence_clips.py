@@ -24,7 +24,7 @@ from worldsim.engine.edits import Edit, edit_marks, edits_of, forgotten, pressed
 from worldsim.engine.evidence import GENERATED, SMEAR, TRUE, Evidence, Marks, stack
 from worldsim.engine.kernels.poses import Pose, relevant, viewpoint
 from worldsim.engine.past import Mask
-from worldsim.engine.provenance import still_there, worn
+from worldsim.engine.provenance import smeared, still_there
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.geometry import cell_rays
 from worldsim.models.world_model import WorldModel
@@ -254,7 +254,7 @@ class Clips:
                 pose.tolist(), walks.frames[episode, best], far, poses[best].tolist(), marks, np.stack(holds)
             )
             if self.draw_evidence.smears:
-                found.mark[worn(found, self.draw_evidence)] = SMEAR
+                found.mark[smeared(found, self.draw_evidence)] = SMEAR
             edited = self.edit_marks(source, i, pose.tolist())
             out[k] = stack(
                 found.picture, found.mark if edited is None else np.where(edited, edited, found.mark)

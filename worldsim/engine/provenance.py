@@ -95,8 +95,8 @@ def look_up(
     marks = [TRUE if mask is None else GENERATED for mask in first_seen]
     found = draw(pose, pictures, log_depth, poses, marks, counted)
     changing = np.zeros_like(holds[0]) if edited is None else edited != 0
-    small = worn(found, draw)
-    found.mark[changing | small] = 0
+    smear = smeared(found, draw)
+    found.mark[changing | smear] = 0
     picture, mark = found.picture, found.mark
     new = (mark == 0) | (found.larger >= REFINED)
     shares = np.bincount(found.source[mark > 0], minlength=len(pictures))
@@ -111,14 +111,14 @@ def look_up(
             [GENERATED] * len(dreamt),
             copied,
         )
-        filled = (mark == 0) & (copies.mark > 0) & ~changing & ~worn(copies, draw)
+        filled = (mark == 0) & (copies.mark > 0) & ~changing & ~smeared(copies, draw)
         picture, mark = (
             np.where(filled[..., None], copies.picture, picture),
             np.where(filled, copies.mark, mark),
         )
-        new &= ~filled | small
+        new &= ~filled | smear
     if draw.smears:
-        mark = np.where((mark == 0) & small & ~changing, SMEAR, mark).astype(np.float32)
+        mark = np.where((mark == 0) & smear & ~changing, SMEAR, mark).astype(np.float32)
     sources = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i]]
     evidence = stack(picture, mark if edited is None else np.where(changing, edited, mark))
     return Recollection(evidence, new, _kept(found, new), sources)
@@ -132,8 +132,8 @@ def still_there(size: int, forgotten: Mask | None) -> Mask:
     return ~forgotten.repeat(each, 0).repeat(each, 1)
 
 
-def worn(drawn: Drawn, draw: Evidence) -> Mask:
-    """The pixels (H, W) of a dream's own that are too large to be shown."""
+def smeared(drawn: Drawn, draw: Evidence) -> Mask:
+    """The pixels (H, W) of a dream's own that appear larger than ``draw.enlarged`` times what it drew."""
     return (drawn.mark == GENERATED) & (drawn.larger >= draw.enlarged)
 
 
