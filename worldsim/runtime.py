@@ -68,11 +68,6 @@ def precision(
     return "bf16" if _flags() & {"avx512_bf16", "amx_bf16"} else "fp32"
 
 
-def multiplies_tiles() -> bool:
-    """Whether this processor multiplies whole tiles of bfloat16 at once."""
-    return "amx_bf16" in _flags()
-
-
 def _flags() -> set[str]:
     """What this processor says of itself, where it does."""
     with contextlib.suppress(OSError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from training.benchmark.dreaming import wait
+from worldsim.engine.cpu import generator
+from worldsim.engine.cpu.convolution import TiledConv3x3
+from worldsim.engine.cpu.linear import TiledProduct
 from worldsim.engine.timer import PhaseTimer
 
 
@@ -24,10 +29,30 @@ def _packed_product(rows: torch.Size, weight: torch.Size, *_: Any, **__: Any) ->
     return 2 * rows.numel() * weight[0]
 
 
-@register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
-def _packed_convolution(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    """Pictures (n, C, h, w), padded to keep their size, by a packed weight (out, C, k, k)."""
-    return 2 * x[0] * x[2] * x[3] * weight.numel()
+def _product(product: TiledProduct, rows: Tensor) -> tuple[int, int]:
+    """Operations and bytes of rows (n, inside)."""
+    return 2 * rows.numel() * product.outside, rows.nbytes + product.weight.nbytes
+
+
+def _convolution(convolution: TiledConv3x3, x: Tensor, silu: bool = False) -> tuple[int, int]:
+    """Operations and bytes of cells (N, h, w, C)."""
+    return 18 * x.numel() * convolution.outside, x.nbytes + convolution.weight.nbytes
+
+
+def _blocks(x: np.ndarray, modulation: np.ndarray, bias: np.ndarray, *rest: Any) -> tuple[int, int]:
+    """Operations and bytes of a transformer's blocks over rows (n, width): its products and its attention."""
+    weights, keys, count = rest[:4], rest[9], rest[12]
+    read = min(count + 1, keys.shape[3]) * keys.shape[4]
+    operations = 2 * len(x) * sum(weight.size for weight in weights) + 4 * x.size * read * len(bias)
+    return operations, x.nbytes + sum(array.nbytes for array in (*weights, *rest[9:11]))
+
+
+_BY_TILES: list[tuple[Any, str, Callable[..., tuple[int, int]]]] = [
+    (TiledProduct, "__call__", _product),
+    (TiledConv3x3, "__call__", _convolution),
+    (generator, "transform", _blocks),
+]
+"""What of the fast engine multiplies by tiles, and what counts it."""
 
 
 @dataclass
@@ -42,8 +67,8 @@ class Phase:
 class Products(TorchDispatchMode):
     """Counts the products, convolutions and attentions of every phase while a step runs under it.
 
-    Only what torch computes is seen. Winograd's convolutions count as the products that they are, not as the ones they
-    replace; the loops between the products are not counted: they are a few percent of the operations.
+    Winograd's convolutions count as the products that they are, not as the ones they replace; the loops between the
+    products are not counted: they are a few percent of the operations.
     """
 
     def __init__(self) -> None:
@@ -58,10 +83,33 @@ class Products(TorchDispatchMode):
         products = cls()
         PhaseTimer.watcher = products._ended
         try:
-            with products:
+            with products, products._by_tiles():
                 yield products
         finally:
             PhaseTimer.watcher = None
+
+    @contextmanager
+    def _by_tiles(self) -> Iterator[None]:
+        """Counts what is multiplied by the loops of our own, which torch does not see."""
+        with ExitStack() as replaced:
+            for owner, name, count in _BY_TILES:
+                function = getattr(owner, name)
+                replaced.enter_context(patch.object(owner, name, self._counted(function, count)))
+            yield
+
+    def _counted(
+        self, function: Callable[..., Any], count: Callable[..., tuple[int, int]]
+    ) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._add(*count(*args, **kwargs), partial(function, *args, **kwargs))
+            return function(*args, **kwargs)
+
+        return call
+
+    def _add(self, operations: int, size: int, call: Callable[[], Any]) -> None:
+        self._open.operations += operations
+        self._open.bytes += size
+        self._open.calls.append(call)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -74,9 +122,8 @@ class Products(TorchDispatchMode):
                 return parts
         out = func(*args, **kwargs)
         if count := flop_registry.get(func._overloadpacket):
-            self._open.operations += count(*args, **kwargs, out_val=out)
-            self._open.bytes += sum(x.numel() * x.element_size() for x in args if isinstance(x, Tensor))
-            self._open.calls.append(lambda: func(*args, **kwargs))
+            size = sum(x.numel() * x.element_size() for x in args if isinstance(x, Tensor))
+            self._add(count(*args, **kwargs, out_val=out), size, lambda: func(*args, **kwargs))
         return out
 
     def _ended(self, phase: str) -> None:

@@ -13,8 +13,8 @@ ENGINE = Path(__file__).parents[1] / "engine" / "kernels"
 COMPILE_ENGINE = [
     ["-c", f"import gc; gc.disable(); import {modules}"]
     for modules in (
-        "worldsim.engine.kernels.layers, worldsim.engine.kernels.splatting",
-        "worldsim.engine.kernels.warping, worldsim.engine.kernels.photometric",
+        "worldsim.engine.kernels.tiled_block",  # and .layers, which it stands on
+        "worldsim.engine.kernels.warping, worldsim.engine.kernels.photometric, worldsim.engine.kernels.splatting",
     )
 ]
 

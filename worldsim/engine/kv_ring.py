@@ -61,6 +61,11 @@ class Ring:
         return [(k.numpy(), v.numpy()) for k, v in zip(self.keys, self.values, strict=True)]
 
     @cached_property
+    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same memory, as numba reads it for all blocks at once."""
+        return self.keys.numpy(), self.values.numpy()
+
+    @cached_property
     def flat(self) -> list[tuple[Tensor, Tensor]]:
         """The same memory, as attention reads it: (B heads, head, places S) and (B heads, places S, head) a block."""
         return [

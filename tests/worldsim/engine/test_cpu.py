@@ -18,6 +18,7 @@ from worldsim.engine.cpu.convolution import TiledConv3x3, convolution_of
 from worldsim.engine.cpu.winograd import WinogradConv3x3
 from worldsim.engine.eager import Eager
 from worldsim.engine.kernels import poses as camera
+from worldsim.engine.kernels.tiles import available
 from worldsim.engine.past import DreamPast
 from worldsim.engine.select import EngineError, engine_for
 from worldsim.models import geometry
@@ -62,11 +63,24 @@ def test_a_fast_convolution_is_the_convolution(side: int, silu: bool, n: int) ->
         torch.testing.assert_close(fast(_cells(x), silu).permute(0, 3, 1, 2), expected, **CLOSE)
 
 
-@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bf16 in oneDNN here")
-@pytest.mark.parametrize(("side", "n", "silu"), [(8, 1, True), (16, 2, False), (32, 1, True)])
-def test_a_convolution_in_bf16_is_the_convolution_to_bf16_of_it(side: int, n: int, silu: bool) -> None:
-    conv = nn.Conv2d(12, 20, 3, padding=1)
-    fast, x = TiledConv3x3(conv.weight, conv.bias, (side, side)), torch.randn(n, 12, side, side)
+@pytest.mark.skipif(not available(), reason="no tiles of bfloat16 here")
+@pytest.mark.parametrize(
+    ("side", "n", "silu", "inside", "outside"),
+    [
+        (4, 3, True, 7, 5),
+        (8, 1, True, 40, 100),
+        (16, 2, False, 12, 20),
+        (32, 1, True, 33, 48),
+        (6, 2, False, 64, 32),
+    ],
+)
+def test_a_convolution_by_tiles_is_the_convolution_to_bf16_of_it(
+    side: int, n: int, silu: bool, inside: int, outside: int
+) -> None:
+    """Whether tiles fit rows of the picture or run on over its border, and channels fill them or not."""
+    conv = nn.Conv2d(inside, outside, 3, padding=1)
+    fast, x = TiledConv3x3(conv.weight, conv.bias, (side, side)), torch.randn(n, inside, side, side)
+    fast(_cells(torch.randn(n, inside, side, side)))  # what an earlier picture left is not seen
     found = fast(_cells(x), silu).permute(0, 3, 1, 2)
     assert found.dtype is torch.float32
     torch.testing.assert_close(found, conv(nn.functional.silu(x) if silu else x), atol=0.02, rtol=2**-7)
@@ -83,9 +97,7 @@ def test_a_convolution_in_bf16_is_the_convolution_to_bf16_of_it(side: int, n: in
 def test_a_convolution_is_of_the_kind_that_its_processor_is_fast_at(
     products: torch.dtype, tiles: bool, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if tiles and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        pytest.skip("no bf16 in oneDNN here")
-    monkeypatch.setattr("worldsim.engine.cpu.convolution.multiplies_tiles", lambda: tiles)
+    monkeypatch.setattr("worldsim.engine.cpu.convolution.available", lambda: tiles)
     fast = convolution_of(nn.Conv2d(3, 4, 3, padding=1), (8, 8), products)
     assert type(fast) is kind
 

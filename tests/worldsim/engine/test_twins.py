@@ -15,9 +15,10 @@ from tests.helpers.small_model import WINDOW, small_config, small_model
 from worldsim.config import GeneratorConfig
 from worldsim.engine.backend import EngineError
 from worldsim.engine.cpu.generator import FastGenerator
-from worldsim.engine.cpu.linear import Bf16Product
+from worldsim.engine.cpu.linear import Bf16Product, TiledProduct
 from worldsim.engine.cpu.twins import TWINS, Build, twin
 from worldsim.engine.generation import Context, ModuleSampler, Target
+from worldsim.engine.kernels.tiles import available
 from worldsim.engine.kv_ring import Ring
 from worldsim.engine.past import DreamPast, Kept
 from worldsim.frames import to_uint8
@@ -170,8 +171,9 @@ def _denoised(
 
 
 def generating(_: Generator) -> None:
-    for stem, dreams in product((0, 8), (1, 2)):
-        config = GeneratorConfig(width=32, depth=3, heads=2, window=3, stem=stem, stem_blocks=1)
+    small = GeneratorConfig(width=32, depth=3, heads=2, window=3, stem_blocks=1)
+    whole_tiles = GeneratorConfig(width=128, depth=2, heads=2, window=3, patch=1)
+    for config, dreams in product((small, replace(small, stem=8), whole_tiles), (1, 2)):
         with torch.inference_mode(False), torch.no_grad():
             module = Generator(config, CHANNELS, GRID, CONTROL)
             for parameter in module.parameters():  # no layer is left at its zeros
@@ -203,6 +205,29 @@ def _sampled(module: Generator, dreams: int, fast: FastGenerator) -> Iterator[tu
             levels = torch.linspace(1, 0, 2 + frame % 3)
             drawn.append(sampler.sample([pair[i] for pair in pasts], newest, latents[1], target, levels))
         yield drawn[1], drawn[0]
+
+
+@pytest.mark.skipif(not available(), reason="no tiles of bfloat16 here")
+@pytest.mark.parametrize(
+    ("rows", "inside", "outside"), [(1, 64, 64), (16, 32, 256), (33, 100, 70), (80, 256, 48)]
+)
+def test_a_product_by_tiles_is_that_of_rounded_numbers(rows: int, inside: int, outside: int) -> None:
+    """Summed in single precision, as oneDNN sums them and does not keep."""
+    x, weight = torch.randn(rows, inside), torch.randn(inside, outside)
+    multiplied = TiledProduct(weight)
+    multiplied(torch.randn(rows, inside))  # what earlier rows left is not seen
+    expected = x.bfloat16().double() @ weight.bfloat16().double()
+    found = multiplied(x)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_row_by_tiles_is_the_same_beside_others() -> None:
+    """A dream is the same with and without its twin."""
+    if not available():
+        pytest.skip("no tiles of bfloat16 here")
+    x, multiplied = torch.randn(48, 64), TiledProduct(torch.randn(64, 96))
+    assert torch.equal(multiplied(x)[16:32], multiplied(x[16:32]))
 
 
 @pytest.mark.parametrize("rows", [1, 16, 33])

@@ -6,34 +6,57 @@ products is faster than any way to save some of them, and more exact: Winograd's
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from worldsim.engine.cpu.winograd import WinogradConv3x3
-from worldsim.runtime import multiplies_tiles
+from worldsim.engine.kernels.tiles import DEEP, SIDE, available, convolve, laid_out
 
 
 class TiledConv3x3:
-    """As :class:`.WinogradConv3x3`, multiplied in bfloat16 by oneDNN, for which the weight is laid out once."""
+    """As :class:`.WinogradConv3x3`, multiplied in bfloat16 by tiles."""
 
     def __init__(self, weight: Tensor, bias: Tensor, grid: tuple[int, int]) -> None:
         self.outside, self.inside = weight.shape[:2]
-        self.bias = bias.detach().to(torch.bfloat16)
-        short = weight.detach().to(torch.bfloat16).contiguous()
-        ones = [1, 1]
-        self.packed = torch.ops.mkldnn._reorder_convolution_weight(
-            short, ones, ones, ones, 1, [1, self.inside, *grid]
-        )
+        self.grid, self.deep = grid, -(-self.inside // DEEP) * DEEP
+        full = torch.zeros(9, self.deep, self.outside)
+        full[:, : self.inside] = weight.detach().float().permute(2, 3, 1, 0).flatten(0, 1)
+        self.weight = laid_out(full.flatten(0, 1).numpy())
+        self.bias = bias.detach().float().clone()
+        self._workspaces: dict[int, _Workspace] = {}
 
     def __call__(self, x: Tensor, silu: bool = False) -> Tensor:
         """The convolution of x (N, h, w, C), or of its SiLU: float32 (N, h, w, out)."""
-        short = (F.silu(x) if silu else x).to(torch.bfloat16).permute(0, 3, 1, 2)
-        ones = [1, 1]
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            short, self.packed, self.bias, ones, ones, ones, 1, "none", [], ""
-        )
-        return y.permute(0, 2, 3, 1).float()
+        n = len(x)
+        room = self._workspaces.get(n) or self._workspaces.setdefault(n, _Workspace(n, self.grid, self.deep))
+        out = torch.empty(n, *self.grid, self.outside)
+        convolve(
+            x.contiguous().numpy(), silu, room.padded, room.begins, room.places, self.weight,
+            self.bias.numpy(), room.sums, out.view(-1, self.outside).numpy(),
+        )  # fmt: skip
+        return out
+
+
+class _Workspace:
+    """What a convolution of n pictures writes, allocated once, and which cells each tile is of."""
+
+    def __init__(self, n: int, grid: tuple[int, int], deep: int) -> None:
+        h, w = grid
+        line, cells = w + 2, (h + 2) * (w + 2)
+        self.room = np.zeros((n * cells + 2 * SIDE, deep), np.uint16)
+        self.padded = self.room[: n * cells].reshape(n, h + 2, line, deep)
+        self.sums = np.empty((4, SIDE, SIDE), np.float32)
+        if w % SIDE:  # tiles run on over the border, whose cells are dropped
+            begins = [k * cells + at for k in range(n) for at in range(0, h * line - 2, SIDE)]
+        else:
+            begins = [k * cells + i * line + j for k in range(n) for i in range(h) for j in range(0, w, SIDE)]
+        begins += begins[-1:] * (len(begins) % 2)
+        self.begins = np.array(begins)
+        picture, at = np.divmod(self.begins[:, None] + np.arange(SIDE), cells)
+        row, column = np.divmod(at, line)
+        inside = (row < h) & (column < w) & (picture == self.begins[:, None] // cells)
+        self.places = np.where(inside, (picture * h + row) * w + column, -1)
 
 
 Conv3x3 = WinogradConv3x3 | TiledConv3x3
@@ -46,7 +69,7 @@ def convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int], products: t
         weight: (out, C, 3, 3); bias: (out,); grid: rows and columns, both even.
         products: what is multiplied, torch.float32 or torch.bfloat16; what comes in and goes out is float32.
     """
-    if products is torch.bfloat16 and torch.backends.mkldnn.is_available() and multiplies_tiles():
+    if products is torch.bfloat16 and available():
         return TiledConv3x3(weight, bias, grid)
     return WinogradConv3x3(weight, bias, grid, products)
 

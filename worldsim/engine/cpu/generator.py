@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -11,39 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldsim.engine.cpu.blocks import Block, stacked
 from worldsim.engine.cpu.convolution import convolution_of
 from worldsim.engine.cpu.linear import Dense, Product, product
 from worldsim.engine.cpu.workspace import Workspace
 from worldsim.engine.generation import Context, Target
 from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
+from worldsim.engine.kernels.tiled_block import fits, transform
 from worldsim.engine.kv_ring import Ring, causal_mask, ring_mask, rotary_turns
 from worldsim.engine.past import DreamPast
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
-from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator, GeneratorBlock, embed
+from worldsim.models.denoisers.generator import EVIDENCE_CHANNELS, Generator, embed
 
-
-@dataclass
-class _Block:
-    """A block's products and the norms of queries and keys."""
-
-    qkv: Product
-    out: Product
-    up: Product
-    down: Product
-    query_norm: np.ndarray
-    key_norm: np.ndarray
-    bias: Tensor
-
-    @classmethod
-    def of(cls, block: nn.Module, products: torch.dtype, rows: int) -> _Block:
-        assert isinstance(block, GeneratorBlock)
-        layers = (block.qkv, block.out, block.up, block.down)
-        weights = [product(layer.weight.t(), products, rows) for layer in layers]
-        norms = [norm.weight.detach().float().clone().numpy() for norm in (block.query_norm, block.key_norm)]
-        bias = block.bias.detach().float().clone()
-        bias[[0, 2, 3, 5]] += 1  # scales and gates come with their 1 added
-        qkv, out, up, down = weights
-        return cls(qkv, out, up, down, norms[0], norms[1], bias.flatten())
+LEVELS_KEPT = 256
+"""Pairs of a noise level and a step size for which what they add to a condition is kept."""
 
 
 class FastGenerator:
@@ -69,21 +49,26 @@ class FastGenerator:
             )
         else:
             self.evidence_in = Dense(torch.eye(EVIDENCE_CHANNELS * DOWNSAMPLING**2), None)
-        self.token_in, self.token_out = self._patched(g.token_in, True), self._patched(g.token_out, False)
+        self.token_in, self.token_out = self._patches_in(g.token_in), self._patches_out(g.token_out)
         self.level, self.stride = g.level, g.stride
+        self._conditions_of: dict[tuple[float, float], Tensor] = {}
         self.control = [Dense.of(g.control[0]), Dense.of(g.control[2])]
         self.modulate, self.finish = Dense.of(g.modulate), Dense.of(g.finish)
         self.finish.bias[: self.width] += 1
-        self.blocks = [_Block.of(block, products, self.tokens) for block in g.blocks]
+        self.blocks = [Block.of(block, products, self.tokens) for block in g.blocks]
+        self.tiled = stacked(self.blocks) if fits(self.width, self.heads, self.tokens) else None
         self.nothing = np.zeros(self.width, np.float32)
         self._workspaces: dict[tuple[int, int, int], Workspace] = {}
 
-    def _patched(self, layer: nn.Linear, inside: bool) -> Dense:
-        """A layer over patches whose channels come first, as one over patches whose cells come first."""
+    def _patches_in(self, layer: nn.Linear) -> Product:
+        """A layer over patches whose channels come first, as one over patches whose cells come first, without bias."""
+        weight = layer.weight.detach()
+        w = weight.view(len(weight), -1, self.patch**2).transpose(1, 2).flatten(1)
+        return product(w.t(), self.products, self.tokens)
+
+    def _patches_out(self, layer: nn.Linear) -> Dense:
+        """The same of a layer that gives patches, with its bias."""
         weight, p2 = layer.weight.detach(), self.patch**2
-        if inside:
-            w = weight.view(len(weight), -1, p2).transpose(1, 2).flatten(1)
-            return Dense(w.t(), None)
         w = weight.view(-1, p2, weight.shape[1]).transpose(0, 1).flatten(0, 1)
         return Dense(w.t(), layer.bias.detach().view(-1, p2).t().flatten())
 
@@ -142,11 +127,12 @@ class FastGenerator:
                 )
                 room.x[: len(earlier)].copy_(earlier)
             room.x[-len(x) :].copy_(x)
-            room = self._network(
+            drawn = self._network(
                 room, modulation[part], tuple(t[2 - room.frames :] for t in turns), ring, place
             )
-            normalise_rms(room.x_array, room.h_array, finish[part][-b:], 0, self.width, self.tokens)
-            x0 = self._cells(self.token_out(room.h), maps)
+            h = torch.empty_like(drawn)
+            normalise_rms(drawn.numpy(), h.numpy(), finish[part][-b:], 0, self.width, self.tokens)
+            x0 = self._cells(self.token_out(h), maps)
             keep = float(levels[i + 1] / levels[i])
             z = torch.lerp(x0, z, keep) if keep else x0
         for past in pasts:
@@ -155,11 +141,23 @@ class FastGenerator:
 
     def _network(
         self, room: Workspace, modulation: Tensor, turns: tuple[np.ndarray, ...], ring: Ring, place: int
-    ) -> Workspace:
-        """All blocks over the tokens in the room; the room of the noisy frames alone, with what became of them."""
+    ) -> Tensor:
+        """All blocks over the tokens in the room; those of the noisy frames alone (B S, width)."""
         places = np.array([place, 0][2 - room.frames :])
         b, s, count = ring.batch, self.tokens, min(ring.count, self.window)
         mask = ring_mask(room.frames, s, self.window, count)
+        if self.tiled is not None:
+            transform(
+                room.x_array,
+                modulation.numpy(),
+                *self.tiled,
+                *turns,
+                room.queries_array,
+                *ring.whole,
+                places,
+                count,
+            )
+            return room.x[-b * s :]
         for i, block in enumerate(self.blocks):
             shift_scale = (modulation + block.bias).numpy()
             self._project_qkv(room, block, shift_scale, turns, *ring.arrays[i], places)
@@ -170,12 +168,12 @@ class FastGenerator:
                 noisy.queries.copy_(room.queries[:, s:])
                 room, shift_scale, mask = noisy, shift_scale[b:], ring_mask(1, s, self.window, count)
             self._attend_mlp(room, block, shift_scale, *ring.flat[i], mask)
-        return room
+        return room.x[-b * s :]
 
     def _project_qkv(
         self,
         room: Workspace,
-        block: _Block,
+        block: Block,
         shift_scale: np.ndarray,
         turns: tuple[np.ndarray, ...],
         keys: np.ndarray,
@@ -192,7 +190,7 @@ class FastGenerator:
     def _attend_mlp(
         self,
         room: Workspace,
-        block: _Block,
+        block: Block,
         shift_scale: np.ndarray,
         keys: Tensor,
         values: Tensor,
@@ -249,7 +247,19 @@ class FastGenerator:
     def _conditions(self, controls: Tensor, levels: Tensor, strides: Tensor) -> Tensor:
         """Controls (n, K), levels (n,) and step sizes (n,) to (n, width)."""
         conditioning = self.control[1](F.silu(self.control[0](controls)))
-        return F.silu(conditioning + self.level(embed(levels)) + self.stride(embed(strides)))
+        added = [
+            self._level_and_stride(*pair) for pair in zip(levels.tolist(), strides.tolist(), strict=True)
+        ]
+        return F.silu(conditioning + torch.stack(added))
+
+    def _level_and_stride(self, level: float, stride: float) -> Tensor:
+        """What a level and a step size add to a condition; a sampler has few of them, which are kept."""
+        if (level, stride) not in self._conditions_of:
+            at, size = torch.tensor([level, stride])
+            if len(self._conditions_of) >= LEVELS_KEPT:
+                self._conditions_of.clear()
+            self._conditions_of[level, stride] = self.level(embed(at)) + self.stride(embed(size))
+        return self._conditions_of[level, stride]
 
     def _workspace(self, b: int, t: int, places: int) -> Workspace:
         key = b, t, places

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from worldsim.engine.kernels import tiles
 
 
 class Dense:
@@ -22,6 +25,26 @@ class Dense:
     def __call__(self, rows: Tensor, onto: Tensor | None = None) -> Tensor:
         """(n, outside); ``onto`` (n, outside) takes the place of the bias."""
         return torch.addmm(self.bias if onto is None else onto, rows, self.weight)
+
+
+class TiledProduct:
+    """rows (n, inside) float32 to (n, outside) float32, multiplied in bfloat16 by tiles; weight (inside, outside)."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.outside = weight.shape[1]
+        self.weight = tiles.laid_out(weight.detach().float().numpy())
+        self._rounded: dict[int, np.ndarray] = {}
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        n = len(rows)
+        groups, depth = self.weight.shape[:2]
+        rounded = self._rounded.get(n)
+        if rounded is None:
+            full = -(-n // tiles.SIDE) * tiles.SIDE, depth * tiles.DEEP
+            rounded = self._rounded[n] = np.zeros(full, np.uint16)
+        out = torch.empty(len(rounded), groups * tiles.GROUP * tiles.SIDE)
+        tiles.multiply(rows.contiguous().numpy(), rounded, self.weight, out.numpy())
+        return out[:n, : self.outside].contiguous()
 
 
 class Bf16Product:
@@ -57,9 +80,11 @@ class Fp32Product:
         return rows @ self.weight
 
 
-Product = Bf16Product | Fp32Product
+Product = TiledProduct | Bf16Product | Fp32Product
 
 
 def product(weight: Tensor, products: torch.dtype, rows: int) -> Product:
     """A product by weight (inside, outside) in torch.float32 or torch.bfloat16, of ``rows`` rows as a rule."""
-    return Fp32Product(weight) if products is torch.float32 else Bf16Product(weight, rows)
+    if products is torch.float32:
+        return Fp32Product(weight)
+    return TiledProduct(weight) if tiles.available() else Bf16Product(weight, rows)

@@ -14,7 +14,8 @@ from numba import njit
 from worldsim.engine.kernels.exponential import exponential
 
 
-def _compiled(signature: Any = None) -> Any:
+def compiled(signature: Any = None) -> Any:
+    """What compiles a loop of this kind, for types that are named or when it is first called."""
     return njit(signature, cache=True, nogil=True, fastmath=True, error_model="numpy")
 
 
@@ -24,7 +25,7 @@ EPSILON = 1e-5  # of layer norms
 RMS_EPSILON = 1.1920929e-07  # of RMS norms in single precision
 
 
-@_compiled()
+@compiled()
 def _moments(row: np.ndarray) -> tuple[Any, Any]:
     """Mean and reciprocal standard deviation of a row (w,), as a layer norm has them."""
     w = len(row)
@@ -38,7 +39,7 @@ def _moments(row: np.ndarray) -> tuple[Any, Any]:
     return mean, _F(1.0) / np.sqrt(square / _F(w) + _F(EPSILON))
 
 
-@_compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
+@compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
 def normalise(
     x: np.ndarray, h: np.ndarray, modulation: np.ndarray, scale: int, shift: int, each: int
 ) -> None:
@@ -56,7 +57,7 @@ def normalise(
             to[j] = (row[j] - mean) * root * scales[j] + shifts[j]
 
 
-@_compiled()
+@compiled()
 def _root(row: np.ndarray) -> Any:
     """Reciprocal root mean square of a row (w,), as an RMS norm has it."""
     square = _F(0.0)
@@ -65,7 +66,7 @@ def _root(row: np.ndarray) -> Any:
     return _F(1.0) / np.sqrt(square / _F(len(row)) + _F(RMS_EPSILON))
 
 
-@_compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
+@compiled(f"void({_ROWS}, {_ROWS}, {_ROWS}, i8, i8, i8)")
 def normalise_rms(
     x: np.ndarray, h: np.ndarray, modulation: np.ndarray, scale: int, shift: int, each: int
 ) -> None:
@@ -79,7 +80,7 @@ def normalise_rms(
             to[j] = row[j] * root * scales[j] + shifts[j]
 
 
-@_compiled(f"void({_ROWS})")
+@compiled(f"void({_ROWS})")
 def silu(h: np.ndarray) -> None:
     """h = silu(h); h (n, w)."""
     for i in range(h.shape[0]):
@@ -88,7 +89,7 @@ def silu(h: np.ndarray) -> None:
             h[i, j] = x / (_F(1.0) + exponential(-x))
 
 
-@_compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, {_ROWS}, i8, i8)")
+@compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, {_ROWS}, i8, i8)")
 def add_gated(
     x: np.ndarray, y: np.ndarray, bias: np.ndarray, modulation: np.ndarray, gate: int, each: int
 ) -> None:
@@ -100,7 +101,7 @@ def add_gated(
             row[j] += gates[j] * (update[j] + bias[j])
 
 
-@_compiled(f"void({_ROWS}, {_ROW})")
+@compiled(f"void({_ROWS}, {_ROW})")
 def gelu(h: np.ndarray, bias: np.ndarray) -> None:
     """h = gelu(h + bias) with the tanh approximation, which is x times a logistic function; h (n, w), bias (w,)."""
     for i in range(h.shape[0]):
@@ -110,7 +111,7 @@ def gelu(h: np.ndarray, bias: np.ndarray) -> None:
             h[i, j] = x / (_F(1.0) + exponential(-u))
 
 
-@_compiled()
+@compiled()
 def _turn(
     x: np.ndarray, bias: np.ndarray, cos: np.ndarray, sin: np.ndarray, scale: float, to: np.ndarray
 ) -> None:
@@ -123,7 +124,7 @@ def _turn(
         to2[j] = (u * sin[j] + v * cos[j]) * scale
 
 
-@_compiled(f"void({_ROWS}, {_ROW}, {_ROWS}, {_ROWS}, {_HEADS}, {_HEADS}, {_HEADS}, i8[::1])")
+@compiled(f"void({_ROWS}, {_ROW}, {_ROWS}, {_ROWS}, {_HEADS}, {_HEADS}, {_HEADS}, i8[::1])")
 def split_heads(
     qkv: np.ndarray,
     bias: np.ndarray,
@@ -162,7 +163,7 @@ def split_heads(
                     at -= 2 * width
 
 
-@_compiled(f"void({_ROWS}, {_ROW}, {_ROW}, {_ROWS}, {_ROWS}, {_HEADS}, {_HEADS}, {_HEADS}, i8[::1])")
+@compiled(f"void({_ROWS}, {_ROW}, {_ROW}, {_ROWS}, {_ROWS}, {_HEADS}, {_HEADS}, {_HEADS}, i8[::1])")
 def split_heads_rms(
     qkv: np.ndarray,
     query_norm: np.ndarray,
@@ -199,7 +200,7 @@ def split_heads_rms(
                         value[j] = mine[j]
 
 
-@_compiled(f"void({_CUBE}, {_ROWS}, {_ROWS}, {_ROWS}, f8, {_CUBE})")
+@compiled(f"void({_CUBE}, {_ROWS}, {_ROWS}, {_ROWS}, f8, {_CUBE})")
 def steer(
     frames: np.ndarray,
     actions: np.ndarray,
@@ -232,7 +233,7 @@ def steer(
                 to[j] = (to[j] - mean) * root
 
 
-@_compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, f4, f4, {_ROWS})")
+@compiled(f"void({_ROWS}, {_ROWS}, {_ROW}, f4, f4, {_ROWS})")
 def look(
     rays: np.ndarray,
     points: np.ndarray,

@@ -17,19 +17,80 @@ _BYTES, _PICTURES = "u1[:,:,::1]", "u1[:,:,:,::1]"
 _ROWS, _CUBE, _FOUR = "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 
 
-@njit("void(f4, i8, i8[::1], f4[::1])", cache=True, nogil=True, fastmath=True, error_model="numpy")
-def taps(x: np.floating[Any], width: int, places: np.ndarray, weights: np.ndarray) -> None:
-    """The four pixels of a line of ``width`` that a cubic through x takes, and how much of each: torch's ``bicubic``
-    with its border, both written."""
-    first = int(np.floor(x))
-    f, a = x - _F(first), _F(-0.75)
-    for k in range(4):
-        places[k] = min(max(first + k - 1, 0), width - 1)
-    near, next_, out, far = f, _F(1.0) - f, _F(1.0) + f, _F(2.0) - f
-    weights[0] = ((a * out - _F(5.0) * a) * out + _F(8.0) * a) * out - _F(4.0) * a
-    weights[1] = ((a + _F(2.0)) * near - (a + _F(3.0))) * near * near + _F(1.0)
-    weights[2] = ((a + _F(2.0)) * next_ - (a + _F(3.0))) * next_ * next_ + _F(1.0)
-    weights[3] = ((a * far - _F(5.0) * a) * far + _F(8.0) * a) * far - _F(4.0) * a
+def _compiled(signature: str) -> Any:
+    return njit(signature, cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+
+@_compiled("void(f4[::1], i4[::1], f4[:,::1])")
+def taps(x: np.ndarray, first: np.ndarray, weights: np.ndarray) -> None:
+    """Cubics through x (n,), as torch's ``bicubic`` has them: the first of the four pixels (n,) that each takes, which
+    may lie outside, and how much of each (4, n), both written."""
+    a = _F(-0.75)
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    for j in range(len(x)):
+        whole = np.floor(x[j])
+        near = x[j] - whole
+        next_, out, far = _F(1.0) - near, _F(1.0) + near, _F(2.0) - near
+        first[j] = np.int32(whole) - np.int32(1)
+        w0[j] = ((a * out - _F(5.0) * a) * out + _F(8.0) * a) * out - _F(4.0) * a
+        w1[j] = ((a + _F(2.0)) * near - (a + _F(3.0))) * near * near + _F(1.0)
+        w2[j] = ((a + _F(2.0)) * next_ - (a + _F(3.0))) * next_ * next_ + _F(1.0)
+        w3[j] = ((a * far - _F(5.0) * a) * far + _F(8.0) * a) * far - _F(4.0) * a
+
+
+@_compiled(f"void({_ROWS}, f4[::1], {_ROWS}, f4[::1], f4, f4, f4, {_ROWS}, f4[::1])")
+def project(
+    rays: np.ndarray,
+    distance: np.ndarray,
+    turn: np.ndarray,
+    step: np.ndarray,
+    reach: float,
+    behind: float,
+    height: float,
+    at: np.ndarray,
+    inside: np.ndarray,
+) -> None:
+    """Where a row of pixels lies in another picture, of which :func:`warp` tells more.
+
+    ``at`` (5, W) is written: column and row in pixels, the same in halves of the picture from its middle, at most one,
+    and how far away it is there; and ``inside`` (W,).
+    """
+    width = _F(len(distance))
+    columns, rows, across, along, away = at[0], at[1], at[2], at[3], at[4]
+    for j in range(len(distance)):
+        far = distance[j]
+        a, b, c = rays[j, 0] * far, rays[j, 1] * far, rays[j, 2] * far
+        right = turn[0, 0] * a + turn[0, 1] * b + turn[0, 2] * c + step[0]
+        up = turn[1, 0] * a + turn[1, 1] * b + turn[1, 2] * c + step[1]
+        forward = turn[2, 0] * a + turn[2, 1] * b + turn[2, 2] * c + step[2]
+        plane = max(forward, behind) * reach
+        u, v = right / plane, -up / plane
+        inside[j] = _F(1.0) if (forward > behind) & (abs(u) < _F(1.0)) & (abs(v) < _F(1.0)) else _F(0.0)
+        columns[j] = min(max((u + _F(1.0)) * _F(0.5) * width - _F(0.5), _F(-3.0)), width + _F(2.0))
+        rows[j] = min(max((v + _F(1.0)) * _F(0.5) * height - _F(0.5), _F(-3.0)), height + _F(2.0))
+        across[j], along[j] = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
+        away[j] = max(np.sqrt(right * right + up * up + forward * forward), behind)
+
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+def blend(lines: np.ndarray, top: int, left: int, high: np.ndarray, wide: np.ndarray, j: int) -> Any:
+    """Red, green and blue of the four rows from ``top`` and four pixels from ``left`` of a picture's lines (H, 3 W),
+    weighted by column j of ``high`` and ``wide`` (4, W); beyond its border that goes on."""
+    height, last = lines.shape[0], lines.shape[1] - 3
+    a, b = min(max(3 * left, 0), last), min(max(3 * left + 3, 0), last)
+    c, d = min(max(3 * left + 6, 0), last), min(max(3 * left + 9, 0), last)
+    w0, w1, w2, w3 = wide[0, j], wide[1, j], wide[2, j], wide[3, j]
+    red = green = blue = _F(0.0)
+    for m in range(4):
+        line, h = lines[min(max(top + m, 0), height - 1)], high[m, j]
+        red += h * (w0 * _F(line[a]) + w1 * _F(line[b]) + w2 * _F(line[c]) + w3 * _F(line[d]))
+        green += h * (
+            w0 * _F(line[a + 1]) + w1 * _F(line[b + 1]) + w2 * _F(line[c + 1]) + w3 * _F(line[d + 1])
+        )
+        blue += h * (
+            w0 * _F(line[a + 2]) + w1 * _F(line[b + 2]) + w2 * _F(line[c + 2]) + w3 * _F(line[d + 2])
+        )
+    return red, green, blue
 
 
 @njit(
@@ -69,8 +130,11 @@ def warp(
     cells_high, cells_wide = _F(h) / _F(height), _F(w) / _F(width)
     unit = _F(np.log(scale))
     share, byte = _F(1.0) / _F(half * half), _F(1.0) / _F(127.5)
-    apart = np.empty(3, _F)  # what the pixels of one of the model's differ by, together
-    columns, rows, wide, high = np.empty(4, np.int64), np.empty(4, np.int64), np.empty(4, _F), np.empty(4, _F)
+    apart = np.empty((width // each, 3), _F)  # what the pixels of one of the model's differ by, together
+    at = np.empty((5, width), _F)
+    place, pixel = np.arange(width) // half, np.arange(width) // each
+    lefts, tops = np.empty(width, np.int32), np.empty(width, np.int32)
+    wide, high = np.empty((4, width), _F), np.empty((4, width), _F)
     distance = np.empty((height, width), _F)
     for i in range(height):
         y = min(max((_F(i) + _F(0.5)) * cells_high - _F(0.5), _F(0.0)), _F(h - 1))
@@ -84,59 +148,44 @@ def warp(
             low = log_depth[y1, x0] + (log_depth[y1, x1] - log_depth[y1, x0]) * fx
             distance[i, j] = exponential(top + (low - top) * fy) * scale
     for r in range(len(pictures)):
-        t, s, picture, depth = turns[r], steps[r], pictures[r], theirs[r]
+        t, s, depth = turns[r], steps[r], theirs[r]
+        lines = pictures[r].reshape(height, 3 * width)
         fits[r, :, :, :] = _F(0.0)
-        for row in range(0, height, each):
-            for column in range(0, width, each):
+        for i in range(height):
+            if i % each == 0:
                 apart[:] = _F(0.0)
-                for i in range(row, row + each):
-                    for j in range(column, column + each):
-                        ray, far = rays[i * width + j], distance[i, j]
-                        a, b, c = ray[0] * far, ray[1] * far, ray[2] * far
-                        right = t[0, 0] * a + t[0, 1] * b + t[0, 2] * c + s[0]
-                        up = t[1, 0] * a + t[1, 1] * b + t[1, 2] * c + s[1]
-                        forward = t[2, 0] * a + t[2, 1] * b + t[2, 2] * c + s[2]
-                        across = max(forward, behind) * reach
-                        u, v = right / across, -up / across
-                        here = forward > behind and abs(u) < _F(1.0) and abs(v) < _F(1.0)
-                        inside[r, i, j] = _F(1.0) if here else _F(0.0)
-                        x = min(max((u + _F(1.0)) * _F(0.5) * _F(width) - _F(0.5), _F(-3.0)), _F(width + 2))
-                        y = min(max((v + _F(1.0)) * _F(0.5) * _F(height) - _F(0.5), _F(-3.0)), _F(height + 2))
-                        u, v = min(max(u, _F(-1.0)), _F(1.0)), min(max(v, _F(-1.0)), _F(1.0))
-                        taps(x, width, columns, wide)
-                        taps(y, height, rows, high)
-                        cue = fits[r, i // half, j // half]
-                        for k in range(3):
-                            value = _F(0.0)
-                            for m in range(4):
-                                line = _F(0.0)
-                                for n in range(4):
-                                    line += wide[n] * _F(picture[rows[m], columns[n], k])
-                                value += high[m] * line
-                            value = min(max(value, _F(0.0)), _F(255.0))
-                            found[r, i, j, k] = value
-                            theirs_now = value * byte - _F(1.0)
-                            mine = _F(drawn[i, j, k]) * byte - _F(1.0)
-                            apart[k] += theirs_now - mine
-                            if here:
-                                cue[k] += theirs_now * share
-                            cue[3 + k] += mine * share
-                        if here:
-                            x = min(max((u + _F(1.0)) * _F(0.5) * _F(w) - _F(0.5), _F(0.0)), _F(w - 1))
-                            y = min(max((v + _F(1.0)) * _F(0.5) * _F(h) - _F(0.5), _F(0.0)), _F(h - 1))
-                            x0, y0 = int(x), int(y)
-                            x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
-                            fx, fy = x - _F(x0), y - _F(y0)
-                            top = depth[y0, x0] + (depth[y0, x1] - depth[y0, x0]) * fx
-                            low = depth[y1, x0] + (depth[y1, x1] - depth[y1, x0]) * fx
-                            away = max(np.sqrt(right * right + up * up + forward * forward), behind)
-                            hidden = top + (low - top) * fy + unit - np.log(away)
-                            hidden = min(max(hidden, _F(-1.0)), _F(1.0))
-                            cue[7] += hidden * share
-                            cue[8] += abs(hidden) * share
-                            cue[9] += share
-                far_apart = abs(apart[0]) + abs(apart[1]) + abs(apart[2])
-                fits[r, row // half, column // half, 6] += far_apart * share / _F(3.0)
+            here = inside[r, i]
+            project(rays[i * width : (i + 1) * width], distance[i], t, s, reach, behind, _F(height), at, here)
+            taps(at[0], lefts, wide)
+            taps(at[1], tops, high)
+            for j in range(width):
+                colour = blend(lines, tops[j], lefts[j], high, wide, j)
+                cue, off = fits[r, i // half, place[j]], apart[pixel[j]]
+                for k in range(3):
+                    value = min(max(colour[k], _F(0.0)), _F(255.0))
+                    found[r, i, j, k] = value
+                    theirs_now = value * byte - _F(1.0)
+                    mine = _F(drawn[i, j, k]) * byte - _F(1.0)
+                    off[k] += theirs_now - mine
+                    cue[k] += theirs_now * share * here[j]
+                    cue[3 + k] += mine * share
+                if here[j] > _F(0.0):
+                    x = min(max((at[2, j] + _F(1.0)) * _F(0.5) * _F(w) - _F(0.5), _F(0.0)), _F(w - 1))
+                    y = min(max((at[3, j] + _F(1.0)) * _F(0.5) * _F(h) - _F(0.5), _F(0.0)), _F(h - 1))
+                    x0, y0 = int(x), int(y)
+                    x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
+                    fx, fy = x - _F(x0), y - _F(y0)
+                    above = depth[y0, x0] + (depth[y0, x1] - depth[y0, x0]) * fx
+                    below = depth[y1, x0] + (depth[y1, x1] - depth[y1, x0]) * fx
+                    hidden = above + (below - above) * fy + unit - np.log(at[4, j])
+                    hidden = min(max(hidden, _F(-1.0)), _F(1.0))
+                    cue[7] += hidden * share
+                    cue[8] += abs(hidden) * share
+                    cue[9] += share
+            if i % each == each - 1:
+                for c in range(width // each):
+                    far_apart = abs(apart[c, 0]) + abs(apart[c, 1]) + abs(apart[c, 2])
+                    fits[r, i // half, c * each // half, 6] += far_apart * share / _F(3.0)
 
 
 @njit(
