@@ -3,6 +3,7 @@
 envs      frames per second of the embedded worlds              size=64 steps=3000 repeats=3
 step      milliseconds of one dreamt frame, by phase            checkpoint=blocks frames=200 threads=1 flat=0
 engines   the same frames by every engine that is here    checkpoint=blocks frames=60 engines=[] size=0
+products  its matrix products and convolutions, way by way      layers=60 repeats=9
 luanti    the same frames after a cold start, and how fast      size=128 frames=300 policy=needle
 variants  parameters, FLOPs and time of every memory variant    seconds=1 history=48 budget=16 threads=1
 train     frames a second of the trainers, in one run           checkpoint=blocks steps=12 threads=2 old=true
@@ -28,6 +29,7 @@ NAMES = (
     "envs",
     "step",
     "engines",
+    "products",
     "luanti",
     "variants",
     "ad",
