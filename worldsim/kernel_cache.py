@@ -8,10 +8,12 @@ that others could write is never used.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 VARIABLE = "NUMBA_CACHE_DIR"
@@ -20,12 +22,22 @@ SOURCES = Path(__file__).resolve().parent / "engine" / "kernels"
 
 def choose() -> None:
     """Tell numba, here and in the processes that are started from here; what the user has told it stays."""
-    if VARIABLE in os.environ or writable(SOURCES):
-        return
-    folder = user_folder() if _made(user_folder()) else temporary_folder()
-    os.environ[VARIABLE] = str(folder)
-    if "numba" in sys.modules:  # which reads its environment once
-        sys.modules["numba"].config.CACHE_DIR = str(folder)
+    if VARIABLE not in os.environ and not writable(SOURCES):
+        folder = user_folder() if _made(user_folder()) else temporary_folder()
+        os.environ[VARIABLE] = str(folder)
+        if "numba" in sys.modules:  # which reads its environment once
+            sys.modules["numba"].config.CACHE_DIR = str(folder)
+    drop_stale(SOURCES)
+
+
+def drop_stale(sources: Path) -> None:
+    """Drop what was compiled before any of the sources changed: a kernel holds those that it calls, of other files, too,
+    and numba asks for the date of its own alone."""
+    changed = max((path.stat().st_mtime for path in sources.glob("*.py")), default=0.0)
+    for index in _indices(sources):
+        with contextlib.suppress(OSError):  # another process was faster
+            if index.stat().st_mtime < changed:
+                index.unlink()
 
 
 def user_folder() -> Path:
@@ -56,9 +68,14 @@ def temporary() -> Path | None:
 
 def cold(sources: Path) -> bool:
     """Whether no kernel of this folder of sources has been kept yet."""
+    return (VARIABLE in os.environ or writable(sources)) and not any(_indices(sources))
+
+
+def _indices(sources: Path) -> Iterator[Path]:
+    """The files that say what of a folder of sources has been kept."""
     if VARIABLE in os.environ:
-        return not any(Path(os.environ[VARIABLE]).glob(f"{sources.name}_*/*.nbi"))
-    return writable(sources) and not any((sources / "__pycache__").glob("*.nbi"))
+        return Path(os.environ[VARIABLE]).glob(f"{sources.name}_*/*.nbi")
+    return (sources / "__pycache__").glob("*.nbi")
 
 
 def writable(sources: Path) -> bool:

@@ -76,3 +76,29 @@ def test_a_folder_is_cold_until_a_kernel_is_kept(tmp_path: Path, monkeypatch: py
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__" / "x.nbi").touch()
     assert not kernel_cache.cold(tmp_path)
+
+
+def test_what_was_compiled_before_a_source_changed_is_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever source: a kernel holds those that it calls."""
+    _unset(monkeypatch)
+    sources, kept = tmp_path / "kernels", tmp_path / "kernels" / "__pycache__"
+    kept.mkdir(parents=True)
+    for i, path in enumerate(
+        (sources / "a.py", kept / "a.old-1.nbi", sources / "b.py", kept / "a.new-1.nbi")
+    ):
+        path.touch()
+        os.utime(path, (1000 + i, 1000 + i))
+    kernel_cache.drop_stale(sources)
+    assert [path.name for path in kept.iterdir()] == ["a.new-1.nbi"]
+    os.utime(sources / "a.py", (2000, 2000))
+    kernel_cache.drop_stale(sources)
+    assert kernel_cache.cold(sources)
+    monkeypatch.setenv(kernel_cache.VARIABLE, str(tmp_path / "elsewhere"))
+    index = tmp_path / "elsewhere" / "kernels_0a1b" / "a.old-1.nbi"
+    index.parent.mkdir(parents=True)
+    index.touch()
+    os.utime(index, (1500, 1500))
+    kernel_cache.drop_stale(sources)
+    assert not index.exists()

@@ -40,10 +40,15 @@ def _convolution(convolution: TiledConv3x3, x: Tensor, silu: bool = False) -> tu
 
 
 def _blocks(x: np.ndarray, modulation: np.ndarray, bias: np.ndarray, *rest: Any) -> tuple[int, int]:
-    """Operations and bytes of a transformer's blocks over rows (n, width): its products and its attention."""
-    weights, keys, count = rest[:4], rest[9], rest[12]
-    read = min(count + 1, keys.shape[3]) * keys.shape[4]
-    operations = 2 * len(x) * sum(weight.size for weight in weights) + 4 * x.size * read * len(bias)
+    """Operations and bytes of a transformer's blocks over rows (n, width): its products and its attention.
+
+    The last block does not finish the frames before the last.
+    """
+    weights, queries, keys, count = rest[:4], rest[8], rest[9], rest[12]
+    read, frames, depth = min(count + 1, keys.shape[3]) * keys.shape[4], queries.shape[2], len(bias)
+    first, *others = (weight.size // depth for weight in weights)
+    finished = depth - (frames - 1) / frames
+    operations = int(len(x) * (2 * first * depth + finished * (2 * sum(others) + 4 * x.shape[1] * read)))
     return operations, x.nbytes + sum(array.nbytes for array in (*weights, *rest[9:11]))
 
 

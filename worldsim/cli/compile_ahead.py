@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worldsim.kernel_cache import cold
+from worldsim.kernel_cache import cold, drop_stale
 from worldsim.session.processes import environment
 
 ENGINE = Path(__file__).parents[1] / "engine" / "kernels"
@@ -33,6 +33,8 @@ class CompileAhead:
 
     def __init__(self, jobs: Jobs) -> None:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        for folder in jobs:
+            drop_stale(folder)
         self._running = [
             subprocess.Popen([sys.executable, *words], env=environment(), **quiet)  # type: ignore[call-overload]
             for folder, parts in jobs.items()

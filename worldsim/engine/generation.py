@@ -90,7 +90,8 @@ def novelty(evidence: NDArray[np.float32]) -> float:
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
-    """Denoising steps of a frame with this evidence (E, H, W): ``steps``, twice as many where something is new."""
+    """Denoising steps of a frame with this evidence (E, H, W): ``steps``, twice as many where something is new, or a
+    smear."""
     mark = evidence[3]
     made_up = 1 - float(((mark > 0) & (mark != SMEAR)).mean())
     return steps * (1 if made_up < SOMETHING_NEW else 2)

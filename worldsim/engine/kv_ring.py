@@ -62,7 +62,7 @@ class Ring:
 
     @cached_property
     def whole(self) -> tuple[np.ndarray, np.ndarray]:
-        """The same memory, as numba reads it for all blocks at once."""
+        """The same memory (depth, B, heads, 1 + window, S, head), as numba reads it; on a CPU."""
         return self.keys.numpy(), self.values.numpy()
 
     @cached_property

@@ -97,7 +97,7 @@ def test_a_convolution_by_tiles_is_the_convolution_to_bf16_of_it(
 def test_a_convolution_is_of_the_kind_that_its_processor_is_fast_at(
     products: torch.dtype, tiles: bool, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worldsim.engine.cpu.convolution.available", lambda: tiles)
+    monkeypatch.setattr("worldsim.engine.kernels.tiles.available", lambda: tiles)
     fast = convolution_of(nn.Conv2d(3, 4, 3, padding=1), (8, 8), products)
     assert type(fast) is kind
 

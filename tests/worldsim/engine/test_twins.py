@@ -18,6 +18,7 @@ from worldsim.engine.cpu.generator import FastGenerator
 from worldsim.engine.cpu.linear import Bf16Product, TiledProduct
 from worldsim.engine.cpu.twins import TWINS, Build, twin
 from worldsim.engine.generation import Context, ModuleSampler, Target
+from worldsim.engine.kernels.tiled_block import HEAD, attend
 from worldsim.engine.kernels.tiles import available
 from worldsim.engine.kv_ring import Ring
 from worldsim.engine.past import DreamPast, Kept
@@ -207,7 +208,10 @@ def _sampled(module: Generator, dreams: int, fast: FastGenerator) -> Iterator[tu
         yield drawn[1], drawn[0]
 
 
-@pytest.mark.skipif(not available(), reason="no tiles of bfloat16 here")
+TILES = pytest.mark.skipif(not available(), reason="no tiles of bfloat16 here")
+
+
+@TILES
 @pytest.mark.parametrize(
     ("rows", "inside", "outside"), [(1, 64, 64), (16, 32, 256), (33, 100, 70), (80, 256, 48)]
 )
@@ -222,12 +226,31 @@ def test_a_product_by_tiles_is_that_of_rounded_numbers(rows: int, inside: int, o
     torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-4)
 
 
+@TILES
 def test_a_row_by_tiles_is_the_same_beside_others() -> None:
     """A dream is the same with and without its twin."""
-    if not available():
-        pytest.skip("no tiles of bfloat16 here")
     x, multiplied = torch.randn(48, 64), TiledProduct(torch.randn(64, 96))
     assert torch.equal(multiplied(x)[16:32], multiplied(x[16:32]))
+
+
+@TILES
+@pytest.mark.parametrize("tokens", [16, 48, 80])
+@pytest.mark.parametrize(("frames", "begins"), [(1, 0), (2, 0), (2, 1)])
+def test_attention_by_tiles_is_attention(tokens: int, frames: int, begins: int) -> None:
+    """Two dreams, a ring that is not full, and of two frames the first does not see what is drawn after it."""
+    dreams, heads, places, count = 2, 2, 6, 3
+    queries = torch.randn(dreams, heads, frames, tokens, HEAD) / HEAD**0.5
+    keys, values = torch.randn(2, dreams, heads, places, tokens, HEAD)
+    h = torch.full((frames * dreams * tokens, heads * HEAD), 7.0)
+    attend(queries.numpy(), keys.numpy(), values.numpy(), count, begins, h.numpy())
+    scores = torch.einsum("bhtsd,bhpkd->bhtspk", queries, keys)
+    scores[..., 1 + count :, :] = -torch.inf
+    scores[:, :, : frames - 1, :, 0] = -torch.inf
+    weights = scores.flatten(4).softmax(-1).unflatten(4, (places, tokens))
+    expected = torch.einsum("bhtspk,bhpkd->tbshd", weights, values).flatten(3)
+    found = h.view(frames, dreams, tokens, -1)
+    torch.testing.assert_close(found[begins:], expected[begins:], atol=0.03, rtol=0.03)
+    assert (found[:begins] == 7).all()
 
 
 @pytest.mark.parametrize("rows", [1, 16, 33])

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldsim.engine.cpu.winograd import WinogradConv3x3
-from worldsim.engine.kernels.tiles import DEEP, SIDE, available, convolve, laid_out
+from worldsim.engine.cpu.winograd import KEPT, WinogradConv3x3
+from worldsim.engine.kernels import tiles
+from worldsim.engine.kernels.tiles import DEEP, SIDE, convolve, laid_out
 
 
 class TiledConv3x3:
-    """As :class:`.WinogradConv3x3`, multiplied in bfloat16 by tiles."""
+    """As :class:`.WinogradConv3x3`, multiplied in bfloat16 by tiles; not for two threads at once."""
 
     def __init__(self, weight: Tensor, bias: Tensor, grid: tuple[int, int]) -> None:
         self.outside, self.inside = weight.shape[:2]
@@ -28,8 +29,13 @@ class TiledConv3x3:
 
     def __call__(self, x: Tensor, silu: bool = False) -> Tensor:
         """The convolution of x (N, h, w, C), or of its SiLU: float32 (N, h, w, out)."""
-        n = len(x)
-        room = self._workspaces.get(n) or self._workspaces.setdefault(n, _Workspace(n, self.grid, self.deep))
+        n, *cells = x.shape
+        assert cells == [*self.grid, self.inside], (
+            f"expected cells {[*self.grid, self.inside]}, found {cells}"
+        )
+        room = self._workspaces.get(n) or _Workspace(n, self.grid, self.deep)
+        if n <= KEPT:
+            self._workspaces[n] = room
         out = torch.empty(n, *self.grid, self.outside)
         convolve(
             x.contiguous().numpy(), silu, room.padded, room.begins, room.places, self.weight,
@@ -39,7 +45,8 @@ class TiledConv3x3:
 
 
 class _Workspace:
-    """What a convolution of n pictures writes, allocated once, and which cells each tile is of."""
+    """What a convolution of n pictures writes, allocated once; ``begins`` and ``places`` as in :func:`.tiles.convolve`:
+    where each tile of 16 cells begins, and where in the result each of them goes."""
 
     def __init__(self, n: int, grid: tuple[int, int], deep: int) -> None:
         h, w = grid
@@ -69,7 +76,7 @@ def convolution(weight: Tensor, bias: Tensor, grid: tuple[int, int], products: t
         weight: (out, C, 3, 3); bias: (out,); grid: rows and columns, both even.
         products: what is multiplied, torch.float32 or torch.bfloat16; what comes in and goes out is float32.
     """
-    if products is torch.bfloat16 and available():
+    if products is torch.bfloat16 and tiles.available():
         return TiledConv3x3(weight, bias, grid)
     return WinogradConv3x3(weight, bias, grid, products)
 

@@ -51,7 +51,7 @@ class FastGenerator:
             self.evidence_in = Dense(torch.eye(EVIDENCE_CHANNELS * DOWNSAMPLING**2), None)
         self.token_in, self.token_out = self._patches_in(g.token_in), self._patches_out(g.token_out)
         self.level, self.stride = g.level, g.stride
-        self._conditions_of: dict[tuple[float, float], Tensor] = {}
+        self._step_embeddings: dict[tuple[float, float], Tensor] = {}
         self.control = [Dense.of(g.control[0]), Dense.of(g.control[2])]
         self.modulate, self.finish = Dense.of(g.modulate), Dense.of(g.finish)
         self.finish.bias[: self.width] += 1
@@ -145,7 +145,6 @@ class FastGenerator:
         """All blocks over the tokens in the room; those of the noisy frames alone (B S, width)."""
         places = np.array([place, 0][2 - room.frames :])
         b, s, count = ring.batch, self.tokens, min(ring.count, self.window)
-        mask = ring_mask(room.frames, s, self.window, count)
         if self.tiled is not None:
             transform(
                 room.x_array,
@@ -158,6 +157,7 @@ class FastGenerator:
                 count,
             )
             return room.x[-b * s :]
+        mask = ring_mask(room.frames, s, self.window, count)
         for i, block in enumerate(self.blocks):
             shift_scale = (modulation + block.bias).numpy()
             self._project_qkv(room, block, shift_scale, turns, *ring.arrays[i], places)
@@ -253,13 +253,14 @@ class FastGenerator:
         return F.silu(conditioning + torch.stack(added))
 
     def _level_and_stride(self, level: float, stride: float) -> Tensor:
-        """What a level and a step size add to a condition; a sampler has few of them, which are kept."""
-        if (level, stride) not in self._conditions_of:
+        """What a level and a step size add to a condition (width,); a sampler has few of them, which are kept."""
+        found = self._step_embeddings.get((level, stride))
+        if found is None:
             at, size = torch.tensor([level, stride])
-            if len(self._conditions_of) >= LEVELS_KEPT:
-                self._conditions_of.clear()
-            self._conditions_of[level, stride] = self.level(embed(at)) + self.stride(embed(size))
-        return self._conditions_of[level, stride]
+            found = self.level(embed(at)) + self.stride(embed(size))
+            if len(self._step_embeddings) < LEVELS_KEPT:
+                self._step_embeddings[level, stride] = found
+        return found
 
     def _workspace(self, b: int, t: int, places: int) -> Workspace:
         key = b, t, places

@@ -27,21 +27,28 @@ class Dense:
         return torch.addmm(self.bias if onto is None else onto, rows, self.weight)
 
 
+KEPT_ROWS = 256
+"""Rows up to which the memory that so many are rounded to is kept for the next time."""
+
+
 class TiledProduct:
-    """rows (n, inside) float32 to (n, outside) float32, multiplied in bfloat16 by tiles; weight (inside, outside)."""
+    """:class:`Bf16Product` by tiles; not for two threads at once: what is rounded lies in one place."""
 
     def __init__(self, weight: Tensor) -> None:
-        self.outside = weight.shape[1]
+        self.inside, self.outside = weight.shape
         self.weight = tiles.laid_out(weight.detach().float().numpy())
         self._rounded: dict[int, np.ndarray] = {}
 
     def __call__(self, rows: Tensor) -> Tensor:
-        n = len(rows)
+        n, inside = rows.shape
+        assert inside == self.inside, f"expected rows of {self.inside}, found {inside}"
         groups, depth = self.weight.shape[:2]
         rounded = self._rounded.get(n)
         if rounded is None:
             full = -(-n // tiles.SIDE) * tiles.SIDE, depth * tiles.DEEP
-            rounded = self._rounded[n] = np.zeros(full, np.uint16)
+            rounded = np.zeros(full, np.uint16)
+            if n <= KEPT_ROWS:
+                self._rounded[n] = rounded
         out = torch.empty(len(rounded), groups * tiles.GROUP * tiles.SIDE)
         tiles.multiply(rows.contiguous().numpy(), rounded, self.weight, out.numpy())
         return out[:n, : self.outside].contiguous()

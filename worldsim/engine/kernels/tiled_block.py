@@ -104,8 +104,8 @@ def attend(
     """What queries find among the frames of a ring.
 
     Args:
-        queries: (B, heads, T, S, HEAD), scaled; of T = 2 frames the first does not see the ring's place 0.
-        keys, values: (B, heads, places, S, HEAD); places behind ``count`` + 1 are empty.
+        queries: (B, heads, T, S, HEAD), scaled; of T = 2 frames the first does not see the ring's place 0, but its own.
+        keys, values: (B, heads, places, S, HEAD); places behind ``count`` + 1 are empty, ``count`` at least T - 1.
         begins: the first frame that is asked for. h: (T B S, heads HEAD), rows by frame, dream and token.
     """
     b, heads, t, s = queries.shape[:4]

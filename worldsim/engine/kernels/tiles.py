@@ -176,6 +176,7 @@ def laid_out(weight: np.ndarray) -> np.ndarray:
 
 @compiled()
 def round_rows(rows: np.ndarray, short: np.ndarray) -> None:
+    """Bits of bfloat16 of rows (n, w), into the beginning of ``short``; what more there is of that stays."""
     for i in range(rows.shape[0]):
         row, to = rows[i], short[i]
         for j in range(len(row)):

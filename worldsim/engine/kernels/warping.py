@@ -11,17 +11,14 @@ import numpy as np
 from numba import njit
 
 from worldsim.engine.kernels.exponential import exponential
+from worldsim.engine.kernels.layers import compiled
 
 _F = np.float32
 _BYTES, _PICTURES = "u1[:,:,::1]", "u1[:,:,:,::1]"
 _ROWS, _CUBE, _FOUR = "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 
 
-def _compiled(signature: str) -> Any:
-    return njit(signature, cache=True, nogil=True, fastmath=True, error_model="numpy")
-
-
-@_compiled("void(f4[::1], i4[::1], f4[:,::1])")
+@compiled("void(f4[::1], i4[::1], f4[:,::1])")
 def taps(x: np.ndarray, first: np.ndarray, weights: np.ndarray) -> None:
     """Cubics through x (n,), as torch's ``bicubic`` has them: the first of the four pixels (n,) that each takes, which
     may lie outside, and how much of each (4, n), both written."""
@@ -38,7 +35,7 @@ def taps(x: np.ndarray, first: np.ndarray, weights: np.ndarray) -> None:
         w3[j] = ((a * far - _F(5.0) * a) * far + _F(8.0) * a) * far - _F(4.0) * a
 
 
-@_compiled(f"void({_ROWS}, f4[::1], {_ROWS}, f4[::1], f4, f4, f4, {_ROWS}, f4[::1])")
+@compiled(f"void({_ROWS}, f4[::1], {_ROWS}, f4[::1], f4, f4, f4, {_ROWS}, f4[::1])")
 def project(
     rays: np.ndarray,
     distance: np.ndarray,
@@ -93,11 +90,10 @@ def blend(lines: np.ndarray, top: int, left: int, high: np.ndarray, wide: np.nda
     return red, green, blue
 
 
-@njit(
+@compiled(
     f"void({_BYTES}, {_ROWS}, {_ROWS}, {_PICTURES}, {_CUBE}, {_CUBE}, {_ROWS}, "
-    f"f4, f4, f4, i8, {_FOUR}, {_CUBE}, {_FOUR})",
-    cache=True, nogil=True, fastmath=True, error_model="numpy",
-)  # fmt: skip
+    f"f4, f4, f4, i8, {_FOUR}, {_CUBE}, {_FOUR})"
+)
 def warp(
     drawn: np.ndarray,
     log_depth: np.ndarray,
@@ -188,10 +184,7 @@ def warp(
                     fits[r, i // half, c * each // half, 6] += far_apart * share / _F(3.0)
 
 
-@njit(
-    f"void({_BYTES}, {_FOUR}, {_CUBE}, {_CUBE}, f4, {_BYTES})",
-    cache=True, nogil=True, fastmath=True, error_model="numpy",
-)  # fmt: skip
+@compiled(f"void({_BYTES}, {_FOUR}, {_CUBE}, {_CUBE}, f4, {_BYTES})")
 def mix(
     drawn: np.ndarray,
     found: np.ndarray,
