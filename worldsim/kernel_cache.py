@@ -31,8 +31,8 @@ def choose() -> None:
 
 
 def drop_stale(sources: Path) -> None:
-    """Drop what was compiled before any of the sources changed: a kernel holds those that it calls, of other files, too,
-    and numba asks for the date of its own alone."""
+    """Drop what was compiled before any source changed: a kernel holds those that it calls, of other files, too, and
+    numba asks for the date of its own alone."""
     changed = max((path.stat().st_mtime for path in sources.glob("*.py")), default=0.0)
     for index in _indices(sources):
         with contextlib.suppress(OSError):  # another process was faster

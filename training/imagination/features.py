@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -82,7 +83,7 @@ class Features:
             found = np.asarray(look(pictures), np.float32)
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                part = file.with_suffix(".partial.npy")
+                part = file.with_suffix(f".{os.getpid()}.npy")  # another process may look at the same walk
                 np.save(part, found)
                 part.replace(file)
         return found.astype(float).reshape(len(self._config.stretches), -1, found.shape[-1])
