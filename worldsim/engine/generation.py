@@ -1,7 +1,7 @@
 """How a generator draws a frame: evidence from memory, its own past with noise, and steps by whether something is new.
 
-What memory shows is copied in two steps; a view of which something is new, or a smear, takes twice as many to make it
-up. A frame that was drawn is a memory like any other from then on: what was imagined once is evidence when it returns.
+What memory shows is copied in two steps; a view of which something is new takes twice as many to make it up. A
+frame that was drawn is a memory like any other from then on: what was imagined once is evidence when it returns.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from torch import Tensor
 
 from worldsim.diffusion import process as diffusion
 from worldsim.diffusion.schedules import next_frame, path
-from worldsim.engine.evidence import SMEAR
 from worldsim.engine.past import DreamPast
 from worldsim.models.denoisers.generator import Generator
 
 SOMETHING_NEW = 0.03
-"""Share of a view that memory does not show, or only as a smear, from which a frame takes twice as many steps."""
+"""Share of a view that memory does not show, from which a frame takes twice as many steps."""
 
 
 class Sampler(Protocol):
@@ -90,11 +89,8 @@ def novelty(evidence: NDArray[np.float32]) -> float:
 
 
 def steps_by_novelty(evidence: NDArray[np.float32], steps: int) -> int:
-    """Denoising steps of a frame with this evidence (E, H, W): ``steps``, twice as many where something is new, or a
-    smear."""
-    mark = evidence[3]
-    made_up = 1 - float(((mark > 0) & (mark != SMEAR)).mean())
-    return steps * (1 if made_up < SOMETHING_NEW else 2)
+    """Denoising steps of a frame with this evidence (E, H, W): ``steps``, twice as many where something is new."""
+    return steps * (1 if novelty(evidence) < SOMETHING_NEW else 2)
 
 
 def shown_again(past: DreamPast, random: torch.Generator, level: float) -> tuple[Tensor, float]:
