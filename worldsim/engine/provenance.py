@@ -52,7 +52,8 @@ def choose(
         some = [i for i, mask in enumerate(first_seen) if (mask is None) == true]
         if some:
             shares = [
-                1.0 if (mask := first_seen[i]) is None or i in edited else float(mask.mean()) for i in some
+                1.0 if (mask := first_seen[i]) is None or i in edited else np.count_nonzero(mask) / mask.size
+                for i in some
             ]
             penalty = 1 - np.array(shares, np.float64)
             chosen = relevant([viewpoints[i] for i in some], target, min(most, len(some)), penalty)
