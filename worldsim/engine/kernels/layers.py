@@ -11,13 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from worldsim.engine.kernels.compilation import compiled
 from worldsim.engine.kernels.exponential import exponential
-
-
-def compiled(signature: Any = None) -> Any:
-    """What compiles a loop of this kind, for types that are named or when it is first called."""
-    return njit(signature, cache=True, nogil=True, fastmath=True, error_model="numpy")
-
 
 _F = np.float32
 _ROW, _ROWS, _CUBE, _HEADS = "f4[::1]", "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,:,::1]"

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from worldsim.engine.kernels.compilation import compiled
 from worldsim.engine.kernels.exponential import exponential
-from worldsim.engine.kernels.layers import add_gated, compiled, normalise_rms, silu, split_heads_rms
+from worldsim.engine.kernels.layers import add_gated, normalise_rms, silu, split_heads_rms
 from worldsim.engine.kernels.tiles import (
     CONFIG,
     DEEP,

@@ -21,8 +21,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from worldsim.engine.kernels.compilation import compiled
 from worldsim.engine.kernels.exponential import exponential
-from worldsim.engine.kernels.layers import compiled
 
 SIDE = 16
 """Rows of a tile, and numbers in single precision in one of them."""
@@ -57,7 +57,7 @@ def available() -> bool:
 
 
 def compiled_ahead(signature: str) -> Any:
-    """:func:`.layers.compiled` for these types where there are tiles; elsewhere nobody calls what needs them."""
+    """:func:`.compilation.compiled` for these types where there are tiles; elsewhere nobody calls what needs them."""
     return compiled(signature if available() else None)
 
 

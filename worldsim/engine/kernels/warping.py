@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from worldsim.engine.kernels.compilation import compiled
 from worldsim.engine.kernels.exponential import exponential
-from worldsim.engine.kernels.layers import compiled
 
 _F = np.float32
 _BYTES, _PICTURES = "u1[:,:,::1]", "u1[:,:,:,::1]"
