@@ -44,6 +44,7 @@ EXECUTED = {
     "worldsim train ar-diffusion": ("training/train/test_ar_diffusion.py", "train_ar_diffusion.main("),
     "python -m training.sample": ("training/report/test_sample.py", "sample.main("),
     "python -m training.ablate_ar_diffusion": ("training/study/test_ablation.py", "ablation.main("),
+    "python -m training.compare_differences": ("training/study/test_differences.py", "differences.main("),
     "python -m training.card": ("training/cards/test_card.py", "card.main("),
     "worldsim evaluate": ("training/test_evaluate.py", "evaluate.main("),
     "python -m training.evaluate": ("training/test_evaluate.py", "evaluate.main("),

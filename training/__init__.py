@@ -20,6 +20,7 @@ COMMANDS = {
 }
 COMMANDS |= {f"training.{name}": f"training.cards.{name}" for name in ("card", "ship")}
 COMMANDS["training.ablate_ar_diffusion"] = "training.study.ablation"
+COMMANDS["training.compare_differences"] = "training.study.differences"
 COMMANDS["training.sample"] = "training.report.sample"
 COMMANDS["training.index"] = "training.convert.index"
 """What a command is called, and the module that it is."""

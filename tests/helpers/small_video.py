@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from worldsim.models.video_model import VideoModel, VideoModelConfig
 
 
 def small_video(
-    way: str = "prepend", compressor: str = "joint", denoiser: str = "causal_dit"
+    way: str = "prepend", compressor: str = "joint", denoiser: str = "causal_dit", **fields: Any
 ) -> Loaded[VideoModel]:
     """Random weights everywhere, also where training starts from zero, so that every path matters."""
     torch.manual_seed(0)
@@ -27,6 +28,7 @@ def small_video(
         causal_dit=DenoiserConfig(width=32, depth=1, heads=2, patch=2),
         unet3d=UNet3DConfig(widths=[16, 16], halve=[True], heads=2, condition=32),
         memory=MemoryVariantConfig(way, compressor, width=16, depth=1, heads=2),
+        **fields,
     )
     model = VideoModel(config)
     with torch.no_grad():

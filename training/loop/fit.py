@@ -12,8 +12,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from training.data.episodes import LatentEpisode, action_statistics
+from training.loop.adamw import OptimizerConfig
 from training.loop.trackers import Writer
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from worldsim.checkpoint import save
 from worldsim.models.ar_diffusion import ArDiffusion
 from worldsim.models.video_model import VideoModel
@@ -36,12 +37,14 @@ def fit(
     accelerator: Accelerator,
     batches: int = 16,
     log_images: Callable[[O, Writer, int], None] | None = None,
+    blocks: tuple[str, ...] = (),
 ) -> tuple[O, dict[str, Any]]:
     """Train on the first episodes; the EMA of ``objective``, and steps, seconds and losses on the second.
 
     Args:
         batches: held-out batches that are averaged over.
         log_images: what else is written to tensorboard from time to time.
+        blocks: how the names of the parts begin whose matrices Muon moves, where it has a rate.
     """
     known, held_out = episodes
 
@@ -59,7 +62,7 @@ def fit(
     def loss_of(wrapped: nn.Module, step: int) -> dict[str, Tensor]:
         return losses_on(known, wrapped, config.seed, step)
 
-    ema, counters = train(objective, loss_of, accelerator, optimizer, config, sample)
+    ema, counters = train(objective, loss_of, accelerator, optimizer, config, sample, blocks=blocks)
     assert isinstance(ema, type(objective))
     result: dict[str, Any] = {"steps": counters["step"], "seconds": round(counters["seconds"], 1)}
     if accelerator.is_main_process:

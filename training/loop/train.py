@@ -1,4 +1,4 @@
-"""The loop of every trainer: clipping, averages, a budget of seconds, resuming after a kill; and AdamW with an EMA."""
+"""The loop of every trainer: clipping, averages, a budget of seconds, resuming after a kill."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from omegaconf import MISSING
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from training.loop import resume as state
+from training.loop.adamw import AdamW, OptimizerConfig
 from training.loop.claim import claim
 from training.loop.cluster import LOCAL, Place
 from training.loop.progress import preparation, tell
@@ -26,19 +26,6 @@ from training.loop.trackers import TENSORBOARD, Writer, check, open_writer
 
 LONGEST = 60.0
 """Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
-
-
-@dataclass
-class OptimizerConfig:
-    """AdamW with a linear warm-up and a linear decay to ``final`` times the peak at the end of the budget."""
-
-    lr: float = 1e-3
-    final: float = 0.02
-    warmup: int = 100
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
-    ema: float = 0.995
 
 
 @dataclass
@@ -212,39 +199,6 @@ def _save(learner: Learner, running: dict[str, float], out: Path, main: bool) ->
         state.save(out, learner.parts, learner.optimizers, learner.counters)
 
 
-class AdamW:
-    """A model by AdamW, with an exponential moving average of weights and buffers from the end of the warm-up on.
-
-    Args:
-        rates: factors of the learning rate of the parts of the model that they name.
-    """
-
-    def __init__(self, model: nn.Module, config: OptimizerConfig, rates: dict[str, float]) -> None:
-        self.model, self.config, self.clip = model, config, config.clip
-        self.learned = list(model.parameters())
-        self.optimizer = torch.optim.AdamW(
-            _groups(model, rates), config.lr, betas=config.betas, weight_decay=config.weight_decay
-        )
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": self.optimizer}
-        self.ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
-        self.parts: dict[str, nn.Module] = {"model": model, "ema": self.ema}
-        self.counters: dict[str, Any] = {"step": 0, "seconds": 0.0}
-
-    def set_rates(self, step: int, progress: float) -> None:
-        """A linear rise over the warm-up, then a linear fall to the final share."""
-        c = self.config
-        for group in self.optimizer.param_groups:
-            rate = c.lr * group["rate"]
-            group["lr"] = rate * min(1.0, (step + 1) / c.warmup) * (1 - (1 - c.final) * progress)
-
-    def follow(self, step: int) -> None:
-        """What was learnt during the warm-up is not averaged."""
-        if step >= self.config.warmup:
-            self.ema.update_parameters(self.model)
-        else:
-            self.ema.module.load_state_dict(self.model.state_dict())
-
-
 def train(
     model: nn.Module,
     loss_of: Callable[[nn.Module, int], dict[str, Tensor]],
@@ -253,16 +207,18 @@ def train(
     config: LoopConfig,
     sample: Callable[[nn.Module, Writer, int], None] | None = None,
     rates: dict[str, float] | None = None,
+    blocks: tuple[str, ...] = (),
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Minimise ``loss_of(model, step)["loss"]`` by AdamW; the EMA model and the counters (steps, seconds, last losses).
+    """Minimise ``loss_of(model, step)["loss"]`` by AdamW, and the matrices of ``blocks`` by Muon where it has a rate.
 
+    Returns the EMA model and the counters (steps, seconds, last losses).
     ``loss_of`` draws its batch from the step number and the process rank, so a resumed run goes on with the
     batches that it would have seen. ``rates`` multiply the learning rate of the parts of the model that they name.
 
     Raises:
         FolderInUse: another process trains in ``config.out``.
     """
-    learner = AdamW(model.to(accelerator.device), optimizer, rates or {})
+    learner = AdamW(model.to(accelerator.device), optimizer, rates or {}, blocks)
     wrapped, average = accelerator.prepare(model), learner.ema.module
 
     def of_average(writer: Writer, step: int) -> None:
@@ -279,12 +235,3 @@ def of_all(losses: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Ten
         return losses
     means = accelerator.reduce(torch.stack([x.detach().float() for x in losses.values()]), "mean")
     return dict(zip(losses, means.unbind(), strict=True))
-
-
-def _groups(model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:
-    """The weights that go at each rate, those of no named part at 1."""
-    by_rate: dict[float, list[nn.Parameter]] = {1.0: []}
-    for name, parameter in model.named_parameters():
-        rate = next((r for part, r in rates.items() if name.startswith(part + ".")), 1.0)
-        by_rate.setdefault(rate, []).append(parameter)
-    return [{"params": some, "rate": rate} for rate, some in by_rate.items() if some]

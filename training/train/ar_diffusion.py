@@ -4,8 +4,11 @@
 
 The rows of the paper's ablation (table 3) are words: `timesteps=uniform_first`, `model.denoiser.causal=false`,
 `model.prediction=eps` (or v), `timesteps=independent non_decreasing=false`; `timesteps=equal` is synchronous diffusion.
-`config=assets/configs/ar_diffusion.yaml` is the paper's size. The same command after a kill goes on. Writes
-RUN/checkpoint, from which `python -m training.sample` makes videos, and prints the held-out error as one JSON line.
+`config=assets/configs/ar_diffusion.yaml` is the paper's size. `init=labmaze_methods model.backbone=forcing_dit
+model.forcing_dit.timeless=0.5 model.process=rectified_flow model.scale=1` begins from a video model of the same world.
+The same command after a kill
+goes on. Writes RUN/checkpoint, from which `python -m training.sample` makes videos, and prints the held-out error as
+one JSON line.
 """
 
 from __future__ import annotations
@@ -18,24 +21,30 @@ from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode, long_enough, open_both
+from training.loop.adamw import OptimizerConfig
 from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
+from training.loop.graft import graft
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
-from training.loop.train import LoopConfig, OptimizerConfig
+from training.loop.train import LoopConfig
 from training.objectives.ar_diffusion import ArDiffusionObjective
 from training.objectives.timesteps import Timesteps
-from worldsim.checkpoint import load_ar_vae
+from worldsim.checkpoint import load_ar_vae, load_video
 from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig
 
+BLOCKS = ("model.denoiser.blocks.", "model.denoiser.network.blocks.")
+
 
 @dataclass
 class Config(LoopConfig):
-    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions."""
+    """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions.
+    ``init``: a video model whose denoiser is begun from (:mod:`training.loop.graft`)."""
 
     autoencoder: str = MISSING
+    init: str = ""
     length: int = 16
     batch: int = 8
     timesteps: str = "fopp"
@@ -64,6 +73,8 @@ def main(args: list[str]) -> int:
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     begin_over(model, autoencoder, episodes)
+    if config.init:
+        graft(model, load_video(config.init), sources)
     objective = ArDiffusionObjective(model, timesteps, config.drop_actions, config.noise_clip)
     clip_config = ClipConfig(
         length=config.length,
@@ -80,7 +91,9 @@ def main(args: list[str]) -> int:
             losses: dict[str, Tensor] = module(clip.latents, clip.actions, noise)
         return losses
 
-    ema, result = fit(objective, losses_on, (episodes, held_out), config, config.optimizer, accelerator)
+    ema, result = fit(
+        objective, losses_on, (episodes, held_out), config, config.optimizer, accelerator, blocks=BLOCKS
+    )
     if accelerator.is_main_process:
         result["timesteps"] = timesteps.scheme
         publish(config.out, ema.model, meta, result)

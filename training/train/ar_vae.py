@@ -25,10 +25,11 @@ from torch.nn import functional as F
 
 from training.data.episodes import long_enough, open_both
 from training.data.frames import RandomClips
+from training.loop.adamw import OptimizerConfig
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from training.objectives.image_loss import image_loss
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from worldsim.checkpoint import load_ar_vae, save_autoencoder
@@ -39,6 +40,9 @@ from worldsim.metrics.ssim import psnr, ssim
 from worldsim.models.autoencoders.ar_vae import ArVae
 
 STAGES = ("reconstruction", "adversarial", "causal")
+BLOCKS = ("autoencoder.encoder.", "autoencoder.decoder.")
+RATES = {"autoencoder.part_in": 0.1, "autoencoder.part_out": 0.1}
+"""Of what begins as principal components, which a usual step would lose at once."""
 
 
 @dataclass
@@ -63,7 +67,8 @@ class StagesConfig:
 class Config(LoopConfig):
     """``batch`` frames a step; the causal stage takes them as batch / clip stretches of ``clip`` frames.
 
-    ``adversarial_weight=0`` spares the discriminator's time in the causal stage too.
+    ``adversarial_weight=0`` spares the discriminator's time in the causal stage too. ``one_scale``: all numbers of a
+    latent are divided by one deviation, so that what matters more in a picture stays larger than noise for longer.
     """
 
     init: str = ""
@@ -71,6 +76,7 @@ class Config(LoopConfig):
     clip: int = 8
     latent_noise: float = 0.05
     ssim_weight: float = 0.5
+    one_scale: bool = False
     adversarial_weight: float = 0.05
     stages: StagesConfig = field(default_factory=StagesConfig)
     autoencoder: ArVaeConfig = field(default_factory=ArVaeConfig)
@@ -93,7 +99,7 @@ class Tokenizing(nn.Module):
         if self.training:
             with torch.no_grad():
                 vae.mean.lerp_(raw.float().mean((0, 1, 2)), 0.05)
-                vae.scale.lerp_(raw.float().std((0, 1, 2)).clamp_min(1e-3), 0.05)
+                vae.scale.lerp_(self.spread(raw.float()), 0.05)
         z = (raw - vae.mean) / vae.scale + c.latent_noise * noise
         y = vae.decode(z, causal=self.stage == "causal").flatten(0, 1).float()  # (B T, 3, H, W)
         x = x.flatten(0, 1)
@@ -105,6 +111,11 @@ class Tokenizing(nn.Module):
             loss = loss + c.adversarial_weight * generator_loss + discriminator_loss
             losses |= {"generator": generator_loss, "discriminator": discriminator_loss}
         return {"loss": loss, **losses}
+
+    def spread(self, raw: Tensor) -> Tensor:
+        """What latents (B, T, L, D) are divided by, (D,): each number's own deviation, or one for all of them."""
+        each = raw.std((0, 1, 2)).clamp_min(1e-3)
+        return each.square().mean().sqrt().expand_as(each) if self.config.one_scale else each
 
 
 @torch.no_grad()
@@ -122,21 +133,39 @@ def begin_from(model: ArVae, other: ArVae) -> None:
 def begin_with_components(model: ArVae, frames: np.ndarray) -> None:
     """Let patches enter and leave as principal components of those in frames (N, 1, H, W, 3), half whitened.
 
-    What is between the two layers has then only to hand the strongest components on to show a picture.
+    What is between the two layers has then only to hand the strongest components on to show a picture. Where tokens
+    take their own part of it linearly, that is principal components, too, and the whole begins as those.
     """
-    p, w = model.config.patch, model.config.width
-    # (n, 3 p p)
-    x = F.unfold(to_tensor(frames[:, 0], model.mean.device), p, stride=p).transpose(1, 2).flatten(0, 1)
-    mean = x.mean(0)
-    _, spread, components = torch.linalg.svd(x - mean, full_matrices=False)
-    count = min(w, len(spread))
-    components, deviation = components[:count], (spread[:count] / len(x) ** 0.5).clamp_min(1e-4)
-    gain = (deviation * deviation.mean()).rsqrt()[:, None]  # (count, 1): about unit variance over all of them
-    model.patches_in.weight[:count] = (gain * components).unflatten(1, (3, p, p))
+    c, shown = model.config, to_tensor(frames[:, 0], model.mean.device)
+    gain, components, mean = _components(shown, (c.patch, c.patch), c.width)
+    count = len(gain)
+    model.patches_in.weight[:count] = (gain * components).unflatten(1, (3, c.patch, c.patch))
     assert model.patches_in.bias is not None
     model.patches_in.bias[:count] = -gain[:, 0] * (components @ mean)
-    model.patches_out.weight[:, :count] = (components / gain).T
-    model.patches_out.bias.copy_(mean)
+    if not c.linear:
+        model.patches_out.weight[:, :count] = (components / gain).T
+        model.patches_out.bias.copy_(mean)
+        return
+    part = model.part
+    gain, components, mean = _components(shown, part, c.dim)
+    for linear in (model.part_in, model.part_out):
+        nn.init.zeros_(linear.weight)
+    model.part_in.bias.zero_()
+    model.part_in.weight[: len(gain)] = gain * components
+    model.part_in.bias[: len(gain)] = -gain[:, 0] * (components @ mean)
+    model.part_out.weight[:, : len(gain)] = (components / gain).T
+    model.part_out.bias.copy_(mean)
+
+
+def _components(shown: Tensor, part: tuple[int, int], most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the parts of pictures (N, 3, H, W): gains (n, 1) after which the components (n, 3 h w) have about unit
+    variance over all of them, the components, and the mean (3 h w,)."""
+    x = F.unfold(shown, part, stride=part).transpose(1, 2).flatten(0, 1)
+    mean = x.mean(0)
+    _, spread, components = torch.linalg.svd(x - mean, full_matrices=False)
+    count = min(most, len(spread))
+    deviation = (spread[:count] / len(x) ** 0.5).clamp_min(1e-4)
+    return (deviation * deviation.mean()).rsqrt()[:, None], components[:count], mean
 
 
 @torch.no_grad()
@@ -159,7 +188,7 @@ def _begin(autoencoder: ArVae, config: Config, source: RandomClips) -> None:
     if config.init:
         begin_from(autoencoder, load_ar_vae(config.init)[0])
     else:
-        begin_with_components(autoencoder, source.batch(64, 1, np.random.default_rng(config.seed)))
+        begin_with_components(autoencoder, source.batch(512, 1, np.random.default_rng(config.seed)))
 
 
 def _log_images(
@@ -220,7 +249,7 @@ def main(args: list[str]) -> int:
 
         steps = max(1, round(config.steps * share)) if config.steps else 0
         part = replace(config, out=str(out / stage), seconds=config.seconds * share, steps=steps)
-        before, counters = train(model, loss_of, accelerator, config.optimizer, part, sample)
+        before, counters = train(model, loss_of, accelerator, config.optimizer, part, sample, RATES, BLOCKS)
         total["steps"] += counters["step"]
         total["seconds"] = round(total["seconds"] + counters["seconds"], 1)
     assert isinstance(before, Tokenizing)

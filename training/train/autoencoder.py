@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from training.data.episodes import open_both
 from training.data.frames import ORDERS, RandomFrames, ShardOrder
+from training.loop.adamw import OptimizerConfig
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from training.objectives.image_loss import image_loss
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
 from worldsim.cli.command import command

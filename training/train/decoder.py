@@ -24,10 +24,11 @@ from training.data.dreamt_latents import dreamt_latents
 from training.data.episodes import latents_of
 from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
+from training.loop.adamw import OptimizerConfig
 from training.loop.finetune import publish_part
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from training.objectives.decoding import Decoding, DecodingConfig
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded, LoadedModel

@@ -24,12 +24,13 @@ from envs.episodes.episode import Episode
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode, long_enough, open_both
 from training.data.returning_views import ReadsConfig, draw_reads, readable
+from training.loop.adamw import OptimizerConfig
 from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
-from training.loop.train import LoopConfig, OptimizerConfig
+from training.loop.train import LoopConfig
 from training.objectives.odometry import fit_turns, measure_drift
 from training.objectives.world_model import Objective, ObjectiveConfig
 from worldsim.checkpoint import (

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from training.data.clips import RowNoise
 from training.data.episodes import LatentEpisode
+from training.loop.adamw import OptimizerConfig
 from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from training.objectives.odometry import (
     Walk,
     dead_reckon,

@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from training.data.clips import RowNoise
 from training.evaluation.recall_buffer import SHORTEST, Batch, DreamsConfig, RecallBuffer
+from training.loop.adamw import OptimizerConfig
 from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from training.objectives.image_loss import image_loss
 from training.objectives.photometric import Walks, draw_walks, photometric_loss
 from worldsim import checkpoint

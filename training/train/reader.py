@@ -29,11 +29,12 @@ from training.data.returning_views import (
     readable,
     reading_loss,
 )
+from training.loop.adamw import OptimizerConfig
 from training.loop.encode import encode_both
 from training.loop.finetune import opened, publish_part
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import load

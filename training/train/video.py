@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode, long_enough, open_both
+from training.loop.adamw import OptimizerConfig
 from training.loop.encode import encode_both
 from training.loop.fit import begin_over, fit, publish
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
-from training.loop.train import LoopConfig, OptimizerConfig
+from training.loop.train import LoopConfig
 from training.objectives.video_model import VideoObjective, VideoObjectiveConfig, draw_setting
 from training.train import video_on_walks
 from worldsim.checkpoint import CheckpointError, load_autoencoder, resolve, weights

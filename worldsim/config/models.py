@@ -23,7 +23,8 @@ class ArVaeConfig:
     """The one-dimensional tokenizer of AR-Diffusion: latents are (tokens, dim), L x D in the paper.
 
     ``depth`` layers in the encoder and as many in the decoder, whose frames see the tokens of ``window`` frames, their
-    own among them. The default is for 64x64; at 128x128 ``size=128 patch=16 dim=16`` costs as much.
+    own among them. The default is for 64x64; at 128x128 ``size=128 patch=16 dim=16`` costs as much. ``linear``: beside
+    the transformers each token takes its own part of the picture linearly, and gives it back.
     """
 
     size: int = 64
@@ -34,6 +35,7 @@ class ArVaeConfig:
     depth: int = 4
     heads: int = 3
     window: int = 8
+    linear: bool = False
 
 
 @dataclass

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from worldsim.checkpoint import Loaded
 from worldsim.diffusion.ad_scheduler import Plan, generate
-from worldsim.diffusion.process import to_x0
+from worldsim.diffusion.process import corrupt, to_x0
 from worldsim.diffusion.samplers import sampler_from
 from worldsim.dream.env import Dream
 from worldsim.dream.packing import Kind, pack, unpack
@@ -29,6 +29,7 @@ from worldsim.frames import to_uint8
 from worldsim.models.ar_diffusion import ArDiffusion
 from worldsim.models.autoencoders.ar_vae import Stream
 from worldsim.models.denoisers.layers import Cache
+from worldsim.models.denoisers.token_frames import FrameCache
 from worldsim.session.snapshot import Snapshot, SnapshotError
 
 LADDER = (1, 4, 8)
@@ -38,22 +39,28 @@ LADDER = (1, 4, 8)
 @dataclass
 class ArState:
     """A dream by AR-Diffusion: the latents (1, L, D) of the last frames shown, and the normalised action (A,) that led
-    to each; ``count`` are all frames so far.
+    to each; ``own``: which of them it drew itself; ``count`` are all frames so far.
 
     What the networks keep of them is None where it is stale: ``cache`` is the denoiser's, over all frames but the
     newest; ``stream`` the decoder's, over all of them.
     """
 
     latents: deque[Tensor]
+    own: deque[bool]
     actions: deque[Tensor]
     count: int
     random: torch.Generator
     history: int
-    cache: Cache | None = field(default=None, repr=False)
+    cache: FrameCache | None = field(default=None, repr=False)
     stream: Stream | None = field(default=None, repr=False)
 
 
-KINDS = {"ArState": Kind(ArState), "Cache": Kind(Cache), "Stream": Kind(Stream)}
+KINDS = {
+    "ArState": Kind(ArState),
+    "FrameCache": Kind(FrameCache),
+    "Cache": Kind(Cache),
+    "Stream": Kind(Stream),
+}
 """What a state is made of."""
 
 
@@ -91,6 +98,7 @@ class ArPredictor(Predictor[ArState]):
         latents = self.loaded.encode(context.frames[-self._keep :]).unsqueeze(1)
         return ArState(
             deque(latents, self._keep),
+            deque([False] * len(latents), self._keep),
             deque(actions, self._keep),
             len(context.frames),
             torch.Generator().manual_seed(seed),
@@ -109,6 +117,7 @@ class ArPredictor(Predictor[ArState]):
         frame = to_uint8(self.model.autoencoder.decode_next(latent, self._streaming(state)))[0]
         ms["decode"] = (time.perf_counter() - began) * 1e3
         state.latents.append(latent)
+        state.own.append(True)
         state.actions.append(normalised)
         state.count += 1
         return [frame], ms
@@ -118,7 +127,7 @@ class ArPredictor(Predictor[ArState]):
         """Replace the newest frames, of which those count that the networks reach."""
         n = min(len(frames), len(state.latents))
         for i, latent in zip(range(-n, 0), self.loaded.encode(frames[-n:]).unsqueeze(1), strict=True):
-            state.latents[i] = latent
+            state.latents[i], state.own[i] = latent, False
         state.cache = state.stream = None
 
     def about(self, state: ArState, settings: Settings) -> dict[str, Any]:
@@ -155,18 +164,23 @@ class ArPredictor(Predictor[ArState]):
         cache = state.cache if causal else None
         new = 1 if cache is not None else min(state.history, len(state.latents))  # frames that no cache holds
         if cache is None and causal:
-            cache = Cache()
+            cache = FrameCache()
         elif cache is not None and state.history < max(self.spec.histories):  # it sees the longest to itself
-            cache = _newest(cache, (state.history - new) * model.config.autoencoder.tokens)
+            cache = cache.newest((state.history - new) * model.config.autoencoder.tokens)
         # Those frames go through the network once, before the new one; where attention is not causal, at every call.
         before = torch.cat(list(state.latents)[-new:])[None] * scale  # (1, new, L, D)
+        own = torch.tensor([list(state.own)[-new:]], device=self.device)
+        known = own * min(model.config.context_level, 1 / steps)  # (1, new), levels
+        if known.any():
+            noise = torch.randn(before.shape, generator=state.random).to(self.device)
+            before = corrupt(model.process, before, noise, known)
         actions = torch.stack([*list(state.actions)[-new:], action])[None]  # (1, new + 1, A)
         done = 0
 
         def predict(z: Tensor, level: Tensor, frames: slice) -> Tensor:
             nonlocal done
             shown = torch.cat([before[:, done:], z], 1)
-            levels = torch.cat([level.new_zeros(1, new - done), level], 1)
+            levels = torch.cat([known[:, done:], level], 1)
             first, finished = state.count - new + done, new - done if causal else 0
             raw = model.denoiser(shown, levels, actions[:, done:], None, cache, first, finished)[:, -1:]
             done = new if causal else 0
@@ -189,13 +203,6 @@ class ArPredictor(Predictor[ArState]):
             for latent in known:
                 self.model.autoencoder.decode_next(latent, state.stream)
         return state.stream
-
-
-def _newest(cache: Cache, tokens: int) -> Cache:
-    """What a cache holds of the last ``tokens`` tokens."""
-    if tokens == 0:
-        return Cache()
-    return Cache([k[:, :, -tokens:] for k in cache.keys], [v[:, :, -tokens:] for v in cache.values])
 
 
 class ArDream(Dream[ArState]):

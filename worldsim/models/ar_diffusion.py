@@ -18,7 +18,12 @@ from worldsim.diffusion.process import KINDS, DiffusionError, process_from, to_x
 from worldsim.diffusion.samplers import sampler_from
 from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.denoisers.ar_dit import ArDiT, ArDiTConfig
-from worldsim.models.denoisers.layers import Cache
+from worldsim.models.denoisers.forcing_dit import ForcingDiTConfig
+from worldsim.models.denoisers.forcing_tokens import ForcingTokens
+from worldsim.models.denoisers.protocol import DenoiserError
+from worldsim.models.denoisers.token_frames import FrameCache
+
+BACKBONES = ("ar_dit", "forcing_dit")
 
 
 @dataclass
@@ -27,17 +32,26 @@ class ArDiffusionConfig:
 
     ``beta_start`` to ``beta_end`` grow linearly over ``timesteps``, as the paper prints them. With 0.002 at the end 35%
     of a latent's variance is still signal at the last timestep, where sampling begins without any; ``beta_end=0.02``,
-    the usual value, leaves 0.004%. ``scale`` multiplies the latents before they are corrupted.
+    the usual value, leaves 0.004%. ``scale`` multiplies the latents before they are corrupted. ``process`` vp_linear is
+    that chain; rectified_flow corrupts in a straight line and has no rates. ``backbone``
+    ar_dit is the denoiser of the paper, forcing_dit that of the other methods, of its own sizes; of ``denoiser`` then
+    only the window counts.
+    ``context_level``: how noisy frames of its own are shown to it when it is played, so that it trusts what they are
+    and not their errors; at most the last level that a frame is denoised from, or they were noisier than it.
     """
 
     action_dim: int = 20
     prediction: str = "x0"
+    process: str = "vp_linear"
     beta_start: float = 0.0001
     beta_end: float = 0.002
     timesteps: int = 1000
     scale: float = 0.5
+    context_level: float = 0.0
     autoencoder: ArVaeConfig = field(default_factory=ArVaeConfig)
     denoiser: ArDiTConfig = field(default_factory=ArDiTConfig)
+    backbone: str = "ar_dit"
+    forcing_dit: ForcingDiTConfig = field(default_factory=ForcingDiTConfig)
 
     @property
     def size(self) -> int:
@@ -59,6 +73,18 @@ class Sampling:
     eta: float = 0.0
 
 
+def _denoiser(config: ArDiffusionConfig) -> ArDiT | ForcingTokens:
+    """The denoiser that a configuration asks for."""
+    tokens, dim, steering = config.autoencoder.tokens, config.autoencoder.dim, config.action_dim
+    if config.backbone not in BACKBONES:
+        raise DenoiserError(f"backbone: expected {' or '.join(BACKBONES)}, found {config.backbone!r}")
+    if config.backbone == "ar_dit":
+        return ArDiT(config.denoiser, tokens, dim, steering)
+    if not config.denoiser.causal:
+        raise DenoiserError("forcing_dit is causal; leave denoiser.causal=false or backbone=forcing_dit out")
+    return ForcingTokens(config.forcing_dit, tokens, dim, steering, config.denoiser.window)
+
+
 class ArDiffusion(nn.Module):
     """Everything a checkpoint of AR-Diffusion holds.
 
@@ -76,11 +102,10 @@ class ArDiffusion(nn.Module):
         if c.prediction not in KINDS:
             raise DiffusionError(f"prediction: expected {', '.join(KINDS)}, found {c.prediction!r}")
         # A chain of T steps with beta_1 ... beta_T is the continuous process with T beta over the unit interval.
-        self.process = process_from(
-            "vp_linear", beta_min=c.timesteps * c.beta_start, beta_max=c.timesteps * c.beta_end
-        )
+        rates = {"beta_min": c.timesteps * c.beta_start, "beta_max": c.timesteps * c.beta_end}
+        self.process = process_from(c.process, **(rates if c.process == "vp_linear" else {}))
         self.autoencoder = ArVae(c.autoencoder)
-        self.denoiser = ArDiT(c.denoiser, c.autoencoder.tokens, c.autoencoder.dim, c.action_dim)
+        self.denoiser = _denoiser(c)
         self.register_buffer("action_mean", torch.zeros(c.action_dim))
         self.register_buffer("action_std", torch.ones(c.action_dim))
 
@@ -139,7 +164,7 @@ class _Predictor:
         if self.twice == 2:
             self.known_mask = torch.cat([self.known_mask, ~self.known_mask])
         self.rows, self.kept = rows, 0
-        self.cache = Cache() if model.config.denoiser.causal else None
+        self.cache = FrameCache() if model.config.denoiser.causal else None
 
     def __call__(self, z: Tensor, level: Tensor, frames: slice) -> Tensor:
         part = slice(self.kept, frames.stop) if self.cache is not None else slice(0, z.shape[1])

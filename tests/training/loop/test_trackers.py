@@ -14,9 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from training.loop import trackers
+from training.loop.adamw import OptimizerConfig
 from training.loop.launch import launch
 from training.loop.trackers import TrackerError, Writer
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.train import LoopConfig, train
 
 
 class Notes(GeneralTracker):

@@ -27,6 +27,18 @@ def test_it_is_the_measured_similarity() -> None:
     assert float(image_loss(to_tensor(a), to_tensor(a), 0.5)[0]) == pytest.approx(0, abs=1e-5)
 
 
+def test_it_is_the_same_inside_of_a_training_in_bf16() -> None:
+    """Where pictures hardly vary, bf16 would measure roundings: plain walls are what worlds are made of."""
+    rng = np.random.default_rng(0)
+    true = np.full((2, 32, 32, 3), 200, np.uint8)
+    true[:, 16:] = 203
+    found = true + rng.integers(0, 2, true.shape).astype(np.uint8)
+    plain = image_loss(to_tensor(found), to_tensor(true), 0.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = image_loss(to_tensor(found), to_tensor(true), 0.5)
+    assert all(torch.equal(a, b) for a, b in zip(plain, mixed, strict=True))
+
+
 def test_the_objective_shows_what_it_denoised() -> None:
     torch.manual_seed(0)
     episode = LatentEpisode(

@@ -17,7 +17,7 @@ from training.data.frames import RandomClips
 from training.objectives.patch_discriminator import PatchDiscriminator, hinge
 from training.train import ar_vae as train_ar_vae
 from training.train import autoencoder as train_autoencoder
-from training.train.ar_vae import STAGES, Config, StagesConfig
+from training.train.ar_vae import STAGES, Config, StagesConfig, Tokenizing, begin_with_components
 from worldsim.checkpoint import CheckpointError, load_ar_vae, load_autoencoder
 from worldsim.config import ArVaeConfig, load
 from worldsim.frames import to_tensor
@@ -54,6 +54,37 @@ def test_the_same_command_after_the_end_trains_no_further(data: Path, run: Path)
     after = load_file(file)
     assert file.stat().st_mtime_ns > written and after.keys() == before.keys()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_linear_tokens_begin_as_principal_components() -> None:
+    """Pictures that are made of as many patterns as a token has numbers come back exactly, before any training."""
+    rng = np.random.default_rng(0)
+    patterns, weights = rng.normal(size=(3, 16, 8, 3)), rng.normal(size=(40, 2, 4, 3)) * [3, 2, 1]
+    # Tokens on a grid of 2 x 4 have parts of 16 by 8 pixels.
+    frames = np.einsum("nrck,khwd->nrhcwd", weights, patterns).reshape(40, 1, 32, 32, 3)
+    shown = np.clip(127.5 + 2 * frames, 0, 255).round().astype(np.uint8)
+    torch.manual_seed(0)
+    vae = ArVae(
+        ArVaeConfig(size=32, patch=8, tokens=8, dim=3, width=16, depth=1, heads=2, linear=True)
+    ).eval()
+    begin_with_components(vae, shown)
+    with torch.no_grad():
+        back = vae.decode(vae.encode(to_tensor(shown[:, 0]))[:, None])[:, 0]
+    assert float((back - to_tensor(shown[:, 0])).abs().max()) < 0.02  # roundings of uint8, and no more
+
+
+def test_one_scale_keeps_what_matters_more_larger() -> None:
+    raw = torch.randn(4, 2, 5, 3) * torch.tensor([3.0, 1.0, 0.1])
+    words = {
+        "data": "",
+        "out": "",
+        "autoencoder": ArVaeConfig(size=32, patch=8, tokens=4, dim=3, width=16, heads=2),
+    }
+    each = Tokenizing(Config(**words), STAGES[0]).spread(raw)
+    one = Tokenizing(Config(**words, one_scale=True), STAGES[0]).spread(raw)
+    torch.testing.assert_close((raw / each).std((0, 1, 2)), torch.ones(3))
+    assert one.unique().numel() == 1
+    assert float((raw / one).square().mean()) == pytest.approx(1, abs=0.1)
 
 
 def test_without_the_causal_stage_the_decoder_is_shown_no_past(data: Path, tmp_path: Path) -> None:

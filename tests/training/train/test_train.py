@@ -25,7 +25,8 @@ from training.convert import index
 from training.data.clips import ClipConfig, draw
 from training.data.episodes import LatentEpisode, returning_frames
 from training.loop import resume as state
-from training.loop.train import LoopConfig, OptimizerConfig, train
+from training.loop.adamw import OptimizerConfig
+from training.loop.train import LoopConfig, train
 from training.train import autoencoder as train_autoencoder
 from training.train import denoiser as train_denoiser
 from training.train.denoiser import begin_from

@@ -12,8 +12,8 @@ from worldsim.diffusion.process import DiffusionError, to_x0
 from worldsim.diffusion.samplers import sampler_from
 from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig, Sampling
 from worldsim.models.denoisers.ar_dit import ArDiT, ArDiTConfig
-from worldsim.models.denoisers.layers import Cache
 from worldsim.models.denoisers.protocol import DenoiserError
+from worldsim.models.denoisers.token_frames import FrameCache
 
 LENGTH = 7
 
@@ -25,9 +25,11 @@ def _inputs(count: int = LENGTH) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("what", ["latent", "level", "action"])
-@pytest.mark.parametrize("causal", [True, False])
-def test_a_changed_frame_leaves_all_earlier_frames_bit_identical(what: str, causal: bool) -> None:
-    model = small_ar_diffusion(causal=causal)
+@pytest.mark.parametrize(("causal", "forcing"), [(True, False), (True, True), (False, False)])
+def test_a_changed_frame_leaves_all_earlier_frames_bit_identical(
+    what: str, causal: bool, forcing: bool
+) -> None:
+    model = small_ar_diffusion(causal=causal, forcing=forcing)
     z, level, actions = _inputs()
     before = model(z, level, actions)
     {"latent": z, "level": level, "action": actions}[what][:, 3] *= 0.5
@@ -47,10 +49,13 @@ def test_a_frame_sees_no_further_back_than_its_window() -> None:
 
 @pytest.mark.parametrize("window", [1, 2, 4, 20])
 @pytest.mark.parametrize("parts", [[1] * LENGTH, [3, 1, 3], [LENGTH]])
-def test_frame_by_frame_with_kept_frames_equals_all_at_once(window: int, parts: list[int]) -> None:
-    net = small_ar_diffusion(window).denoiser
+@pytest.mark.parametrize("forcing", [False, True])
+def test_frame_by_frame_with_kept_frames_equals_all_at_once(
+    window: int, parts: list[int], forcing: bool
+) -> None:
+    net = small_ar_diffusion(window, forcing=forcing).denoiser
     z, level, actions = _inputs()
-    cache, found, first = Cache(), [], 0
+    cache, found, first = FrameCache(), [], 0
     for n in parts:
         part = slice(first, first + n)
         found.append(net(z[:, part], level[:, part], actions[:, part], None, cache, first, n))
@@ -61,10 +66,12 @@ def test_frame_by_frame_with_kept_frames_equals_all_at_once(window: int, parts: 
 
 @pytest.mark.parametrize("prediction", ["x0", "eps", "v"])
 @pytest.mark.parametrize("difference", [0, 2, 6])
+@pytest.mark.parametrize("forcing", [False, True])
 def test_generation_that_keeps_finished_frames_equals_one_that_computes_all(
-    prediction: str, difference: int
+    prediction: str, difference: int, forcing: bool
 ) -> None:
-    model = small_ar_diffusion(prediction=prediction)
+    process = "rectified_flow" if forcing else "vp_linear"
+    model = small_ar_diffusion(prediction=prediction, forcing=forcing, process=process)
     z, _, actions = _inputs()
     given = z[:, :2]
     sampling = Sampling(difference, steps=6)
@@ -78,6 +85,11 @@ def test_generation_that_keeps_finished_frames_equals_one_that_computes_all(
     plan = Plan(LENGTH - 2, difference, 6, given=2)
     whole = generate(plainly, plan, start, sampler_from("ddim", model.process))
     torch.testing.assert_close(found, whole[:, 2:] / 0.5, atol=1e-3, rtol=1e-3)
+
+
+def test_the_backbone_is_causal_only() -> None:
+    with pytest.raises(DenoiserError, match="forcing_dit is causal"):
+        small_ar_diffusion(causal=False, forcing=True)
 
 
 class _Counting(ArDiT):
@@ -153,6 +165,6 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
     with pytest.raises(DenoiserError, match="the action that led to it"):
         model(z, level, actions[:, :1])
     with pytest.raises(DenoiserError, match="causal attention only"):
-        small_ar_diffusion(causal=False).denoiser(z, level, actions, None, Cache())
+        small_ar_diffusion(causal=False).denoiser(z, level, actions, None, FrameCache())
     with pytest.raises(DiffusionError, match="prediction: expected x0, eps, v, found 'score'"):
         ArDiffusion(ArDiffusionConfig(prediction="score"))

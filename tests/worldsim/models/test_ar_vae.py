@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from worldsim.config import ArVaeConfig
-from worldsim.models.autoencoders.ar_vae import ArVae, ArVaeError, Stream
+from worldsim.models.autoencoders.ar_vae import ArVae, ArVaeError, Stream, from_parts, parts_of
 
 SMALL = ArVaeConfig(size=16, patch=4, tokens=5, dim=3, width=32, depth=2, heads=2, window=3)
 LENGTH = 7
@@ -73,6 +73,31 @@ def test_decoding_frame_by_frame_equals_decoding_at_once(latents: torch.Tensor, 
     stream = Stream()
     one_by_one = torch.stack([vae.decode_next(z, stream) for z in latents.unbind(1)], 1)
     torch.testing.assert_close(one_by_one, vae.decode(latents), atol=1e-4, rtol=0)
+
+
+def test_parts_of_a_picture_are_whole_again() -> None:
+    frames = torch.rand(2, 3, 16, 24)
+    parts = parts_of(frames, (8, 4))
+    assert parts.shape == (2, 12, 96)
+    assert torch.equal(parts[1, 7].view(3, 8, 4), frames[1, :, 8:16, 4:8])  # the second of the second row
+    assert torch.equal(from_parts(parts, (8, 4), rows=2), frames)
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_patches_are_those_of_a_convolution(linear: bool) -> None:
+    torch.manual_seed(0)
+    config = ArVaeConfig(**{**vars(SMALL), "tokens": 8, "linear": linear})
+    vae = ArVae(config).requires_grad_(False)
+    frames, seen = torch.rand(2, 3, 16, 16), []
+    vae.encoder[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    vae.encode_raw(frames)
+    expected = vae.patches_in(frames).flatten(2).transpose(1, 2) + vae.place_in
+    torch.testing.assert_close(seen[0][:, 8:], expected)
+
+
+def test_linear_tokens_must_divide_the_picture() -> None:
+    with pytest.raises(ArVaeError, match="a grid that divides the picture, found 5"):
+        ArVae(ArVaeConfig(**{**vars(SMALL), "linear": True}))
 
 
 def test_what_a_stream_remembers_stays_within_the_window(vae: ArVae, latents: torch.Tensor) -> None:

@@ -10,7 +10,9 @@ And time enters as rotary angles of the frame index, of which the paper says not
 
 Its training begins from published weights of TiTok; here it begins with attention that is local already and hands on
 what it finds (:mod:`worldsim.models.mimetic_init`), and the trainer lets patches begin as principal components. From
-small random numbers a short training stays at the mean picture (training/LOG.md).
+small random numbers a short training stays at the mean picture (training/LOG.md). With ``linear`` a token is from the
+start what a linear map makes of its own part of the picture, as principal components are, and the transformers learn
+what to add to that.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.config import ArVaeConfig
+from worldsim.models.autoencoders.exact import exactly
 from worldsim.models.autoencoders.transformer import Layer
 from worldsim.models.denoisers.layers import Attend, Cache, rotary, rotate
 from worldsim.models.mimetic_init import grid_of, identity_values, places, tie_query_key
@@ -38,6 +41,19 @@ class Stream:
 
     cache: Cache = field(default_factory=Cache)
     frames: int = 0
+
+
+def parts_of(frames: Tensor, part: tuple[int, int]) -> Tensor:
+    """Frames (N, 3, H, W) in parts of height and width ``part``, row by row, (N, P, 3 h w)."""
+    (height, width), rows = part, frames.shape[2] // part[0]
+    parts = frames.unflatten(3, (-1, width)).unflatten(2, (rows, height))  # (N, 3, rows, h, columns, w)
+    return parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+
+def from_parts(parts: Tensor, part: tuple[int, int], rows: int) -> Tensor:
+    """What :func:`parts_of` took apart, whole."""
+    parts = parts.unflatten(2, (3, *part)).unflatten(1, (rows, -1))  # (N, rows, columns, 3, h, w)
+    return parts.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
 class ArVae(nn.Module):
@@ -56,6 +72,8 @@ class ArVae(nn.Module):
         c, w = config, config.width
         if min(c.size, c.patch, c.tokens, c.dim, c.depth, c.heads, c.window) < 1 or c.size % c.patch:
             raise ArVaeError(f"expected sizes of at least 1 and frames of whole patches, found {c}")
+        if c.linear and any(c.size % count for count in grid_of(c.tokens)):
+            raise ArVaeError(f"linear: expected tokens on a grid that divides the picture, found {c.tokens}")
         if w % (2 * c.heads):
             raise ArVaeError(f"expected a width that {c.heads} heads of an even size divide, found {w}")
         self.side = c.size // c.patch
@@ -74,6 +92,9 @@ class ArVae(nn.Module):
         self.norm_out = nn.LayerNorm(w)
         self.patches_out = nn.Linear(w, 3 * c.patch**2)
         self.smooth = nn.Conv2d(3, 3, 3, padding=1)  # over the borders of patches
+        if c.linear:
+            pixels = 3 * self.part[0] * self.part[1]
+            self.part_in, self.part_out = nn.Linear(pixels, c.dim), nn.Linear(c.dim, pixels)
         nn.init.zeros_(self.smooth.weight)
         nn.init.zeros_(cast(Tensor, self.smooth.bias))
         for layer in (*self.encoder, *self.decoder):
@@ -81,17 +102,33 @@ class ArVae(nn.Module):
             identity_values(cast(Layer, layer).qkv, cast(Layer, layer).out)
         for linear in (self.to_latent, self.from_latent):
             nn.init.eye_(linear.weight)
+        if c.linear:  # the transformers begin by adding nothing
+            for last in (self.to_latent, self.patches_out):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(cast(Tensor, last.bias))
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Height and width of the part of a picture that is a token's own, in pixels."""
+        rows, columns = grid_of(self.config.tokens)
+        return self.config.size // rows, self.config.size // columns
 
     def encode_raw(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to latents (N, L, D) as the encoder puts them out; see :meth:`encode`."""
         size = self.config.size
         if frames.dim() != 4 or frames.shape[1:] != (3, size, size):
             raise ArVaeError(f"expected frames (N, 3, {size}, {size}), found {(*frames.shape,)}")
-        patches = self.patches_in(frames).flatten(2).transpose(1, 2) + self.place_in  # (N, P, width)
+        # A convolution whose stride is its size, as the product that it is: on a CPU several times faster.
+        patches = parts_of(frames, (self.config.patch, self.config.patch))
+        patches = F.linear(patches, self.patches_in.weight.flatten(1), self.patches_in.bias) + self.place_in
         x = torch.cat([self.queries.expand(len(frames), -1, -1), patches], 1)  # (N, L + P, width)
         for layer in self.encoder:
             x = layer(x)
-        return cast(Tensor, self.to_latent(self.norm_in(x[:, : self.config.tokens])))
+        latents = self.to_latent(self.norm_in(x[:, : self.config.tokens]))
+        if self.config.linear:
+            with exactly(frames):
+                latents = latents.float() + self.part_in(parts_of(frames.float(), self.part))
+        return cast(Tensor, latents)
 
     def encode(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to normalised latents (N, L, D), each frame on its own.
@@ -116,7 +153,7 @@ class ArVae(nn.Module):
         attend = self._among_frames(b, t, latents.device) if causal else F.scaled_dot_product_attention
         for layer in self.decoder:
             x = layer(x, attend)
-        return self._finish(x).unflatten(0, (b, t))
+        return self._finish(x, latents.flatten(0, 1)).unflatten(0, (b, t))
 
     def decode_next(self, latents: Tensor, stream: Stream) -> Tensor:
         """The frame (B, 3, H, W) of latents (B, L, D) that follow those the stream has seen; it remembers them.
@@ -140,19 +177,24 @@ class ArVae(nn.Module):
 
             x = layer(x, attend)
         stream.frames += 1
-        return self._finish(x)
+        return self._finish(x, latents)
 
     def _begin(self, latents: Tensor) -> Tensor:
         """Latents (B, T, L, D) to the decoder's tokens and placeholders (B, T, L + P, width)."""
         tokens = self.from_latent(latents * self.scale + self.mean) + self.place_out
         return torch.cat([tokens, self.placeholders.expand(*latents.shape[:2], -1, -1)], 2)
 
-    def _finish(self, x: Tensor) -> Tensor:
-        """(N, L + P, width) to frames (N, 3, H, W)."""
-        patches = self.patches_out(self.norm_out(x[:, self.config.tokens :]))  # (N, P, 3 p p)
-        grid = patches.transpose(1, 2).unflatten(2, (self.side, self.side))
-        frames = F.pixel_shuffle(grid, self.config.patch)
-        return cast(Tensor, frames + self.smooth(frames))
+    def _finish(self, x: Tensor, latents: Tensor) -> Tensor:
+        """(N, L + P, width) and the latents (N, L, D) that they are of to frames (N, 3, H, W)."""
+        with exactly(x):
+            # (N, P, 3 p p)
+            patches = self.patches_out(self.norm_out(x[:, self.config.tokens :].float()))
+            grid = patches.transpose(1, 2).unflatten(2, (self.side, self.side))
+            frames = F.pixel_shuffle(grid, self.config.patch)
+            if self.config.linear:
+                parts = self.part_out(latents.float() * self.scale + self.mean)
+                frames = frames + from_parts(parts, self.part, grid_of(self.config.tokens)[0])
+            return cast(Tensor, frames + self.smooth(frames))
 
     def _turn(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Rotary angles of frame indices (T,): (T, 1, 1, head / 2) each, the same for all that belongs to a frame."""

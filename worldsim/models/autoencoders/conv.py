@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldsim.config import AutoencoderConfig
+from worldsim.models.autoencoders.exact import exactly
 
 DOWNSAMPLING = 8
-HEAD = 2  # modules of the decoder that turn its features into a frame
+HEAD = 2  # modules of each decoder that turn its features into a frame
 FINE = 24  # channels of the second head
 
 
@@ -104,7 +105,7 @@ class ConvAutoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) to frames (N, 3, 8h, 8w), about [-1, 1]."""
-        return cast(Tensor, self.decoder(latents * self.scale[:, None, None]))
+        return self._drawn(self.decoder[:-HEAD](latents * self.scale[:, None, None]))
 
     def decode_for(self, latents: Tensor, side: int) -> Tensor:
         """Frames for pictures of ``side`` pixels: by the head for twice the side where there is one and it is asked
@@ -115,10 +116,15 @@ class ConvAutoencoder(nn.Module):
 
     def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """What both heads draw: frames (N, 3, 8h, 8w) and (N, 3, 16h, 16w)."""
-        head = len(self.decoder) - HEAD
-        features = self.decoder[:head](latents * self.scale[:, None, None])
-        small = self.decoder[head:](features)
-        return small, enlarged(small) + self.superresolution(features)
+        features = self.decoder[:-HEAD](latents * self.scale[:, None, None])
+        small, fine = self._drawn(features), self.superresolution[:-HEAD](features)
+        with exactly(fine):
+            return small, enlarged(small) + self.superresolution[-HEAD:](fine.float())
+
+    def _drawn(self, features: Tensor) -> Tensor:
+        """The frames (N, 3, H, W) of the decoder's last features."""
+        with exactly(features):
+            return cast(Tensor, self.decoder[-HEAD:](features.float()))
 
 
 def enlarged(small: Tensor) -> Tensor:

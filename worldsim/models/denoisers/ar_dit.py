@@ -1,8 +1,6 @@
 """The denoiser of AR-Diffusion: a diffusion transformer over the latent tokens of frames (sections 3.2 and A).
 
-Frames are (L, D) tokens, each frame at a noise level of its own. With temporal causal attention a token sees the tokens
-of its frame and of the frames before it, up to ``window`` frames in all; so frames that are clean and will not change
-any more can be kept as keys and values, and only those that still change are computed.
+Who sees whom, and how finished frames are kept, is in :mod:`worldsim.models.denoisers.token_frames`.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from torch.nn import functional as F
 
 from worldsim.models.denoisers.layers import Block, Cache, level_embedding, rotary
 from worldsim.models.denoisers.protocol import DenoiserError
+from worldsim.models.denoisers.token_frames import TokenFrames
 from worldsim.models.mimetic_init import grid_of, places, tie_query_key
 
 
@@ -30,7 +29,7 @@ class ArDiTConfig:
     causal: bool = True
 
 
-class ArDiT(nn.Module):
+class ArDiT(TokenFrames):
     """A network over frames of tokens; its raw output is taken for x0, eps or v by the caller.
 
     Args:
@@ -41,8 +40,8 @@ class ArDiT(nn.Module):
     """
 
     def __init__(self, config: ArDiTConfig, tokens: int, dim: int, control_dim: int) -> None:
-        super().__init__()
-        self.config, self.tokens, self.dim, self.control_dim = config, tokens, dim, control_dim
+        super().__init__(tokens, dim, control_dim, config.window, config.causal)
+        self.config = config
         width = config.width
         if width % (2 * config.heads):
             raise DenoiserError(
@@ -82,11 +81,11 @@ class ArDiT(nn.Module):
         Raises:
             DenoiserError: a shape that this denoiser was not built for, or a cache where attention is not causal.
         """
-        self._check(z, level, control, cache)
-        (t, s), window = z.shape[1:3], self.config.window
+        self.check(z, level, control, cache)
+        t, s = z.shape[1:3]
         if t == 0:
             return z
-        held = cache.keys[0].shape[2] // s if cache is not None and cache.keys else 0
+        held = self.held(cache)
         x = self.inside(z) + self.place
         c = self.control(control)
         if known_mask is not None:
@@ -94,42 +93,8 @@ class ArDiT(nn.Module):
         condition = F.silu(self.level(level_embedding(level)) + c)
         frames = torch.arange(first, first + t, device=z.device)
         turn = rotary(frames.repeat_interleave(s), self.config.width // self.config.heads)
-        mask = self._mask(held, t, z.device)
+        mask = self.mask(held, t, z.device)
         for i, block in enumerate(self.blocks):
-
-            def attend(q: Tensor, k: Tensor, v: Tensor, i: int = i) -> Tensor:
-                keys, values = (k, v) if cache is None else cache.before(i, k, v, held * s)
-                if cache is not None and finished and window > 1:
-                    cache.extend(i, k[:, :, : finished * s], v[:, :, : finished * s], (window - 1) * s)
-                return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-
-            x = block(x, condition, turn, attend)
+            x = block(x, condition, turn, self.attention(i, cache, held, finished, mask))
         scale, shift = self.modulate(condition)[:, :, None].chunk(2, -1)
         return cast(Tensor, self.outside(F.layer_norm(x, x.shape[-1:]) * (1 + scale) + shift))
-
-    def _mask(self, held: int, count: int, device: torch.device) -> Tensor | None:
-        """Which tokens see which: (T L, (held + T) L) bool, queries first; None where all see all."""
-        causal, window = self.config.causal, self.config.window
-        if held + count <= window and (count == 1 or not causal):
-            return None
-        back = held + torch.arange(count, device=device)[:, None] - torch.arange(held + count, device=device)
-        mask = (back.abs() < window) & (back >= 0) if causal else back.abs() < window
-        return mask.repeat_interleave(self.tokens, 0).repeat_interleave(self.tokens, 1)
-
-    def _check(self, z: Tensor, level: Tensor, control: Tensor, cache: Cache | None) -> None:
-        if z.dim() != 4 or z.shape[2:] != (self.tokens, self.dim):
-            raise DenoiserError(
-                f"expected latents (B, T, {self.tokens}, {self.dim}), found {(*z.shape,)}; "
-                "build the denoiser with the autoencoder's tokens"
-            )
-        if level.shape != z.shape[:2]:
-            raise DenoiserError(
-                f"expected one noise level a frame, {(*z.shape[:2],)}, found {(*level.shape,)}"
-            )
-        if control.shape != (*z.shape[:2], self.control_dim):
-            raise DenoiserError(
-                f"expected control {(*z.shape[:2], self.control_dim)}, found {(*control.shape,)}; "
-                "give each frame the action that led to it"
-            )
-        if cache is not None and not self.config.causal:
-            raise DenoiserError("finished frames can be kept under causal attention only; give no cache")

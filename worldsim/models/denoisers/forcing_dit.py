@@ -122,7 +122,7 @@ class ForcingDiT(nn.Module):
         x = self._tokens_of(z, beside)
         # Counted from the end of what comes before, so that a frame keeps its place whatever memory lies there.
         when = torch.arange(t, device=z.device) if times is None else times
-        turn = self._turn(when, control.cumsum(1) if travel is None else travel)
+        turn = self.turn(when, control.cumsum(1) if travel is None else travel)
         mask = self._mask(t, valid, z.device)
         if before is not None:
             mask = F.pad(mask, (before.keys[0].shape[2], 0), value=True)
@@ -141,7 +141,7 @@ class ForcingDiT(nn.Module):
         m, cache = z.shape[1], Cache()
         _, modulation = self._steering(level, control)
         x = self._tokens_of(z, None)
-        turn = self._turn(
+        turn = self.turn(
             torch.arange(-m, 0, device=z.device), control.cumsum(1) if travel is None else travel
         )
         mask = self._mask(m, None, z.device)
@@ -173,7 +173,7 @@ class ForcingDiT(nn.Module):
         x = F.pixel_unshuffle(z.flatten(0, 1), self.config.patch).flatten(2).transpose(1, 2)
         return cast(Tensor, self.token_in(x)).unflatten(0, z.shape[:2]) + self.position
 
-    def _turn(self, frames: Tensor, travel: Tensor) -> tuple[Tensor, Tensor]:
+    def turn(self, frames: Tensor, travel: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines of every token's angles: (n, head / 2) of frames (T,), (B, 1, n, head / 2) of frames
         (B, T), or (B, heads, n, head / 2) with sums of actions."""
         cos, sin = rotary(frames, self.config.width // self.config.heads)  # (T, head / 2)
