@@ -36,6 +36,7 @@ QUALITY = {
     "ssim": "SSIM ↑",
     "psnr": "PSNR ↑",
 }
+COSTS = {"calls": "network calls a frame", "computed": "frames computed a frame"}
 DASH = "-"
 Grid = tuple[list[str], list[list[str]]]
 """Column heads and rows of cells."""
@@ -188,17 +189,24 @@ def _retrieval(result: dict[str, Any], metric: str, columns: Sequence[str], with
         return None
     digits = 2 if metric == "psnr" else 3
     theirs = [f"paper {c}" for c in columns] if with_paper else []
-    heads = ["method", "history", "budget", *columns, "episodes", *theirs]
+    # What table 3 compares are methods, which cost unlike; results of before had not counted that.
+    costs = (
+        ["calls", "computed"] if result["table"] == 3 and all("calls" in r for r in result["rows"]) else []
+    )
+    heads = ["method", "history", "budget", *(COSTS[c] for c in costs), *columns, "episodes", *theirs]
     rows = []
+
+    def cells(start: list[str], got: dict[str, Any], end: str) -> list[str]:
+        return [*start, *(interval(got.get(c), digits=digits) for c in columns), end]
+
     for row in _played(result):
-        got = row["scores"].get(metric, {})
+        start = [*_start(row), *(f"{row[c]:.3g}" for c in costs)]
         done, of = row["of_episodes"]
-        cells = [*_start(row), *(interval(got.get(c), digits=digits) for c in columns), f"{done} of {of}"]
-        rows.append(cells + (_paper(result, row) if with_paper else []))
+        shown = cells(start, row["scores"].get(metric, {}), f"{done} of {of}")
+        rows.append(shown + (_paper(result, row) if with_paper else []))
     for name, scores in result.get("bounds", {}).items():
-        got = scores.get(metric, {})
-        cells = [BOUNDS[name], DASH, DASH, *(interval(got.get(c), digits=digits) for c in columns), DASH]
-        rows.append(cells + [DASH] * len(theirs))
+        start = [BOUNDS[name], *[DASH] * (2 + len(costs))]
+        rows.append(cells(start, scores.get(metric, {}), DASH) + [DASH] * len(theirs))
     return heads, rows
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.study import paper
 from training.study.config import FIGURE
+from worldsim.diffusion.methods import Method, method
+from worldsim.diffusion.schedules import calls
 from worldsim.metrics.theory.timestep_sets import NAMES
 
 WORLD, PREPEND, CHANNEL = "world", "prepend", "channel"
@@ -145,6 +147,26 @@ FIGURE_10 = tuple(
 )
 
 TABLES = {1: TABLE_1, 2: TABLE_2, 3: TABLE_3, 4: TABLE_4, FIGURE: FIGURE_10}
+
+
+def method_of(row: Row, most_steps: int) -> Method:
+    """The method that plays a video model's row, of ``most_steps`` steps at most, 0 for its own.
+
+    A method of fewer steps, such as FIFO, keeps its own.
+    """
+    chosen = method(row.preset, row.words)
+    return replace(chosen, steps=min(chosen.steps, most_steps or chosen.steps))
+
+
+def cost_of(row: Row, steps: int) -> dict[str, float]:
+    """What a new frame of a row costs when it is played with so many steps: ``calls`` of the network, and how many
+    ``computed`` frames go through it in all."""
+    if row.backbone == WORLD:
+        return {"calls": steps, "computed": steps}
+    chosen = method_of(row, steps)
+    schedule = chosen.schedule
+    whole = calls(schedule, chosen.steps) / schedule.stride
+    return {"calls": chosen.calls / schedule.stride, "computed": whole * schedule.window}
 
 
 def group_of(row: Row) -> str:

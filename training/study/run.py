@@ -27,7 +27,7 @@ from training.study import backbones, claims, losses, markdown, scores, timestep
 from training.study.backbones import Backbone
 from training.study.config import WORLDS, StudyConfig, StudyError
 from training.study.needle import TRUE
-from training.study.rows import TABLES, TWIN, WORLD, Row, group_of, groups
+from training.study.rows import TABLES, TWIN, WORLD, Row, cost_of, group_of, groups
 from training.study.units import NEEDLE, ROLLOUT, Unit, play_all
 from worldsim.actions import check_same
 from worldsim.config import load
@@ -153,7 +153,7 @@ def gathered(
     }
     for row in rows:
         group = group_of(row)
-        entry = described(row)
+        entry = described(row) | cost_of(row, _steps(config, row.backbone == WORLD))
         some = records[group]
         if not some:
             units, reason = plan[group]

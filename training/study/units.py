@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,8 @@ from training.study import backbones
 from training.study.config import StudyError
 from training.study.needle import Played, maze_scorer, play_needle
 from training.study.rollout import play_rollout
-from training.study.rows import TWIN, WORLD, Row
+from training.study.rows import TWIN, WORLD, Row, method_of
 from worldsim.checkpoint import Loaded
-from worldsim.diffusion.methods import method
 from worldsim.dream.env import Dream
 from worldsim.dream.registry import Options, Source
 
@@ -146,10 +145,7 @@ def dream_of(unit: Unit, row: Row, loaded: Loaded[Any]) -> Dream[Any]:
             denoising_steps=unit.steps,
             pose_from=unit.pose_from,
         )
-    chosen = method(row.preset, row.words)
-    # A method of fewer steps, such as FIFO, keeps its own.
-    steps = min(chosen.steps, unit.steps or chosen.steps)
-    return source.dream(Options(method=replace(chosen, steps=steps)), seed=seed)
+    return source.dream(Options(method=method_of(row, unit.steps)), seed=seed)
 
 
 def play_all(units: list[Unit], place: Place, until: float = 0.0) -> Iterator[Unit]:

@@ -5,9 +5,10 @@
 Reconstruction of single frames, then the same against a discriminator, then clips decoded causally, all weights going
 on. `stages.reconstruction=0.3` and so on are the shares of `seconds` (and of `steps`); a share of 0 leaves a stage out,
 and without the causal one the decoder's window is 1. `config=assets/configs/ar_vae.yaml` is the paper's size. The same
-command after a kill goes on in the stage where it stopped. `init=FILE` begins from the weights of another AR-VAE, of
-another world or with other dims of latents, as far as the two overlap. Writes RUN/ar_vae.safetensors (the EMA weights,
-with their configuration) and prints the held-out PSNR and SSIM as one JSON line.
+command after a kill goes on in the stage where it stopped. Without `init` tokens are principal components of their
+parts of the picture at first (`autoencoder.linear`); `init=FILE` begins from the weights of another AR-VAE, of another
+world or with other dims of latents, as far as the two overlap. Writes RUN/ar_vae.safetensors (the EMA weights, with
+their configuration) and prints the held-out PSNR and SSIM as one JSON line.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ class Config(LoopConfig):
     clip: int = 8
     latent_noise: float = 0.05
     ssim_weight: float = 0.5
-    one_scale: bool = False
+    one_scale: bool = True
     adversarial_weight: float = 0.05
     stages: StagesConfig = field(default_factory=StagesConfig)
-    autoencoder: ArVaeConfig = field(default_factory=ArVaeConfig)
+    autoencoder: ArVaeConfig = field(default_factory=lambda: ArVaeConfig(linear=True))
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, ema=0.99))
 
 
@@ -120,10 +121,14 @@ class Tokenizing(nn.Module):
 
 @torch.no_grad()
 def begin_from(model: ArVae, other: ArVae) -> None:
-    """Copy the weights of another AR-VAE; of tensors that are larger in one, the corner that both have."""
+    """Copy the weights of another AR-VAE; of tensors that are larger in one, the corner that both have.
+
+    Where the other has no linear tokens, they begin by adding nothing.
+    """
     theirs = other.state_dict()
     for name, ours in model.state_dict().items():
         if name not in theirs:
+            ours.zero_()
             continue
         corner = tuple(slice(0, min(a, b)) for a, b in zip(ours.shape, theirs[name].shape, strict=True))
         ours[corner] = theirs[name][corner]

@@ -284,6 +284,18 @@ def test_rows_that_name_another_row_as_theirs_would_dream_the_same() -> None:
             assert every[row.plays].history == row.history == row.budget
 
 
+def test_what_a_frame_costs_by_method() -> None:
+    """A window at once spreads its calls over the frames it gives; FIFO's window gives one frame a round."""
+    cost_by_row = {row.preset or row.name: rows.cost_of(row, 4) for row in rows.TABLE_3}
+    assert cost_by_row["outpainting"] == {"calls": 4 / 16, "computed": 4}
+    assert cost_by_row["gamengen"] == {"calls": 4, "computed": 4}  # frame by frame
+    fifo = method("fifo")
+    rounds = fifo.calls / fifo.schedule.stride
+    assert cost_by_row["fifo"]["calls"] == rounds > cost_by_row["outpainting"]["calls"]
+    assert cost_by_row["fifo"]["computed"] == rounds * fifo.frames_per_call
+    assert cost_by_row["world-48-16"] == {"calls": 4, "computed": 4}
+
+
 def test_every_row_of_the_papers_tables_is_in_the_study() -> None:
     assert {row.settings for row in rows.TABLE_1} >= set(paper.TABLE_1) == set(paper.TABLE_2)
     assert {row.preset for row in rows.TABLE_3} >= set(paper.TABLE_3)
@@ -373,6 +385,9 @@ def test_the_page_holds_every_row_and_n_and_needs_nothing_else(
     for table in (1, 3):
         for row in results[1][table]["rows"]:
             assert row["label"] in html
+    assert html.count("network calls a frame") == 2 * html.count(
+        "Table 3)"
+    )  # of SRR and of SSIM, no other table
     cell = results[1][1]["rows"][0]["scores"]["srr"]["0-16"]
     assert f"n={cell['n']}" in html and "another world" in html
     judged = [claim for table in (1, 2) for claim in results[1][table]["claims"]]

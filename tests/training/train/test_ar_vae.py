@@ -80,8 +80,8 @@ def test_one_scale_keeps_what_matters_more_larger() -> None:
         "out": "",
         "autoencoder": ArVaeConfig(size=32, patch=8, tokens=4, dim=3, width=16, heads=2),
     }
-    each = Tokenizing(Config(**words), STAGES[0]).spread(raw)
-    one = Tokenizing(Config(**words, one_scale=True), STAGES[0]).spread(raw)
+    each = Tokenizing(Config(**words, one_scale=False), STAGES[0]).spread(raw)
+    one = Tokenizing(Config(**words), STAGES[0]).spread(raw)
     torch.testing.assert_close((raw / each).std((0, 1, 2)), torch.ones(3))
     assert one.unique().numel() == 1
     assert float((raw / one).square().mean()) == pytest.approx(1, abs=0.1)
