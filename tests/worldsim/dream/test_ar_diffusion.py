@@ -110,6 +110,46 @@ def test_correcting_the_past_equals_having_had_it() -> None:
         assert np.array_equal(dream.step(last)[0], fresh.step(last)[0])
 
 
+def test_frames_of_its_own_are_shown_as_noisy_as_it_is_told_and_true_ones_clean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded, seen = _loaded(context_level=0.2), []
+    plain = loaded.model.denoiser.forward
+
+    def watched(z: torch.Tensor, level: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append((z[0, :-1], level[0, :-1]))
+        return plain(z, level, *rest)
+
+    monkeypatch.setattr(loaded.model.denoiser, "forward", watched)
+    dream, actions = ArDream(loaded, denoising_steps=2), _actions(3)
+    dream.reset(seed=1, options=_context())
+    clean = 0.5 * torch.cat(list(dream.state.latents))
+    dream.step(actions[0])
+    assert torch.equal(seen[0][0], clean) and not seen[0][1].any()  # the context is true
+    own = 0.5 * dream.state.latents[-1]
+    dream.step(actions[1])
+    shown, level = next((z, level) for z, level in seen[2:] if len(z))
+    assert level.tolist() == pytest.approx([0.2])
+    assert not torch.allclose(shown, own, atol=0.05)
+    del seen[:]
+    dream.correct(_context(3, 2)["frames"])
+    dream.step(actions[2])
+    # Of the three that it sees the newest two were corrected.
+    assert seen[0][1].tolist() == pytest.approx([0.0, 0.0, 0.0])
+
+
+def test_a_frame_of_its_own_is_never_noisier_than_the_one_it_is_drawn_for() -> None:
+    """The last of eight steps begins at an eighth of the levels, and levels may not fall along the frames."""
+    loaded, seen = _loaded(context_level=0.5), []
+    loaded.model.denoiser.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
+    dream = ArDream(loaded, denoising_steps=8)
+    dream.reset(seed=1, options=_context())
+    for action in _actions(3):
+        dream.step(action)
+    assert all((level.diff(dim=1) >= 0).all() for level in seen)
+    assert max(float(level[0, 0]) for level in seen if level.shape[1] > 1) == pytest.approx(1 / 8)
+
+
 def test_dials_say_what_fits() -> None:
     dream = ArDream(_loaded(window=16))
     assert (dream.history, dream.budget, dream.histories, dream.pose_from) == (15, 0, (1, 4, 8, 15), "none")
