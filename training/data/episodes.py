@@ -33,6 +33,10 @@ REQUESTS = 16
 """Files of a store that are asked for at once."""
 
 
+DRAWING = ("decoder.", "superresolution.", "part_out.")
+"""Weights of a convolutional autoencoder that make frames of latents, which they change nothing of."""
+
+
 class DataError(ValueError):
     """A data folder that cannot be trained on."""
 
@@ -287,7 +291,7 @@ def _encode(
 
 def latents_of(autoencoder: torch.nn.Module) -> str:
     """Twelve hex digits that tell which latents an autoencoder makes: another decoder changes none of them."""
-    return fingerprint(autoencoder, without=("decoder.", "superresolution."))
+    return fingerprint(autoencoder, without=DRAWING)
 
 
 def fingerprint(module: torch.nn.Module, without: tuple[str, ...] = ()) -> str:

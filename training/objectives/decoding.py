@@ -61,8 +61,8 @@ class Decoding(nn.Module):
     ) -> None:
         super().__init__()
         self.autoencoder, self.config = autoencoder, config
-        self.autoencoder.encoder.requires_grad_(False)
-        self.autoencoder.decoder.requires_grad_(not config.second_only)
+        self.autoencoder.encodes.requires_grad_(False)
+        self.autoencoder.draws.requires_grad_(not config.second_only)
         self.side = side
         heads = 1 + autoencoder.config.superresolution
         self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in range(heads))

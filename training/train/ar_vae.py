@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from training.data.episodes import long_enough, open_both
 from training.data.frames import RandomClips
 from training.loop.adamw import OptimizerConfig
+from training.loop.components import components
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
@@ -142,35 +142,24 @@ def begin_with_components(model: ArVae, frames: np.ndarray) -> None:
     take their own part of it linearly, that is principal components, too, and the whole begins as those.
     """
     c, shown = model.config, to_tensor(frames[:, 0], model.mean.device)
-    gain, components, mean = _components(shown, (c.patch, c.patch), c.width)
+    gain, found, mean = components(shown, (c.patch, c.patch), c.width)
     count = len(gain)
-    model.patches_in.weight[:count] = (gain * components).unflatten(1, (3, c.patch, c.patch))
+    model.patches_in.weight[:count] = (gain * found).unflatten(1, (3, c.patch, c.patch))
     assert model.patches_in.bias is not None
-    model.patches_in.bias[:count] = -gain[:, 0] * (components @ mean)
+    model.patches_in.bias[:count] = -gain[:, 0] * (found @ mean)
     if not c.linear:
-        model.patches_out.weight[:, :count] = (components / gain).T
+        model.patches_out.weight[:, :count] = (found / gain).T
         model.patches_out.bias.copy_(mean)
         return
     part = model.part
-    gain, components, mean = _components(shown, part, c.dim)
+    gain, found, mean = components(shown, part, c.dim)
     for linear in (model.part_in, model.part_out):
         nn.init.zeros_(linear.weight)
     model.part_in.bias.zero_()
-    model.part_in.weight[: len(gain)] = gain * components
-    model.part_in.bias[: len(gain)] = -gain[:, 0] * (components @ mean)
-    model.part_out.weight[:, : len(gain)] = (components / gain).T
+    model.part_in.weight[: len(gain)] = gain * found
+    model.part_in.bias[: len(gain)] = -gain[:, 0] * (found @ mean)
+    model.part_out.weight[:, : len(gain)] = (found / gain).T
     model.part_out.bias.copy_(mean)
-
-
-def _components(shown: Tensor, part: tuple[int, int], most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the parts of pictures (N, 3, H, W): gains (n, 1) after which the components (n, 3 h w) have about unit
-    variance over all of them, the components, and the mean (3 h w,)."""
-    x = F.unfold(shown, part, stride=part).transpose(1, 2).flatten(0, 1)
-    mean = x.mean(0)
-    _, spread, components = torch.linalg.svd(x - mean, full_matrices=False)
-    count = min(most, len(spread))
-    deviation = (spread[:count] / len(x) ** 0.5).clamp_min(1e-4)
-    return (deviation * deviation.mean()).rsqrt()[:, None], components[:count], mean
 
 
 @torch.no_grad()

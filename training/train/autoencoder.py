@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from training.data.episodes import open_both
 from training.data.frames import ORDERS, RandomFrames, ShardOrder
 from training.loop.adamw import OptimizerConfig
+from training.loop.components import components
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
@@ -33,7 +34,12 @@ from worldsim.cli.command import command
 from worldsim.config import AutoencoderConfig, ConfigError, load
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.ssim import psnr, ssim
-from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.autoencoders.conv import PART, ConvAutoencoder
+
+COMPONENTS_OF = 512
+"""Frames that principal components are taken of."""
+RATES = {"autoencoder.part_in": 0.1, "autoencoder.part_out": 0.1}
+"""Of what begins as those, which a usual step would lose at once."""
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Config(LoopConfig):
     order: str = "uniform"
     latent_noise: float = 0.1
     ssim_weight: float = 0.5
-    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=lambda: AutoencoderConfig(linear=True))
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=2e-3, ema=0.99))
 
     def __post_init__(self) -> None:
@@ -63,20 +69,37 @@ class Reconstruction(nn.Module):
         self.autoencoder = ConvAutoencoder(config.autoencoder)
         self.noise, self.ssim_weight = config.latent_noise, config.ssim_weight
         self.decoder_only = config.decoder_only
-        self.autoencoder.encoder.requires_grad_(not config.decoder_only)
+        self.autoencoder.encodes.requires_grad_(not config.decoder_only)
 
     def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) and unit noise of the latents' shape to the losses."""
-        raw = self.autoencoder.encoder(x)
+        raw = self.autoencoder.encode_raw(x)
         if self.training and not self.decoder_only:
             with torch.no_grad():
                 std = raw.float().std((0, 2, 3)).clamp_min(1e-3)
                 self.autoencoder.scale.lerp_(std, 0.05)
         scale = self.autoencoder.scale[:, None, None]
-        y = self.autoencoder.decoder(raw + self.noise * scale * noise)
+        y = self.autoencoder.decode(raw / scale + self.noise * noise)
         loss, pixels, similar = image_loss(y, x, self.ssim_weight)
         size = 1e-4 * raw.square().mean()
         return {"loss": loss + size, "l1": pixels, "ssim": similar}
+
+
+@torch.no_grad()
+def begin_with_components(autoencoder: ConvAutoencoder, frames: np.ndarray) -> None:
+    """Let latents begin as principal components of each cell's own pixels, half whitened, over frames (N, H, W, 3).
+
+    They are turned into one another at random, so that all channels vary about alike, as noise does, and what matters
+    more in a picture is still larger than noise for longer.
+    """
+    channels = autoencoder.config.channels
+    gain, found, mean = components(to_tensor(frames), PART, channels)
+    random = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(channels, len(gain), generator=random)).Q  # (channels, n)
+    autoencoder.part_in.weight.copy_(turn @ (gain * found))
+    autoencoder.part_in.bias.copy_(-autoencoder.part_in.weight @ mean)
+    autoencoder.part_out.weight.copy_((found / gain).T @ turn.T)
+    autoencoder.part_out.bias.copy_(mean)
 
 
 @torch.no_grad()
@@ -109,6 +132,10 @@ def main(args: list[str]) -> int:
     model = Reconstruction(config)
     if config.init:
         model.autoencoder.load_state_dict(begun.state_dict())
+    elif config.autoencoder.linear:
+        begin_with_components(
+            model.autoencoder, source.batch(COMPONENTS_OF, np.random.default_rng(config.seed))
+        )
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     out = Path(config.out)
 
@@ -134,7 +161,7 @@ def main(args: list[str]) -> int:
             y = ema.autoencoder.decode(ema.autoencoder.encode(x))
         writer.add_images("held_out/true_above_decoded", torch.cat([x, y.clamp(-1, 1)]) / 2 + 0.5, step)
 
-    ema, counters = train(model, loss_of, accelerator, config.optimizer, config, sample)
+    ema, counters = train(model, loss_of, accelerator, config.optimizer, config, sample, RATES)
     assert isinstance(ema, Reconstruction)
     ema.eval()
     if accelerator.is_main_process:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 class AutoencoderConfig:
     """The convolutional autoencoder: latents are (channels, H/8, W/8).
 
-    ``superresolution``: the decoder has a second head, which draws twice as many pixels each way.
+    ``superresolution``: the decoder has a second head, which draws twice as many pixels each way. ``linear``: beside
+    the convolutions each cell takes its own pixels linearly, and gives them back.
     """
 
     channels: int = 16
     encoder_widths: list[int] = field(default_factory=lambda: [32, 64, 128])
     decoder_widths: list[int] = field(default_factory=lambda: [48, 96, 128])
     superresolution: bool = False
+    linear: bool = False
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.helpers.small_model import WINDOW, small_config, small_model
+from tests.helpers.small_variant import awake
 from worldsim.config import GeneratorConfig
 from worldsim.engine.backend import EngineError
 from worldsim.engine.cpu.generator import FastGenerator
@@ -51,11 +52,13 @@ def poses(n: int) -> Tensor:
 
 
 def decoding(module: ConvAutoencoder) -> None:
-    """Also by the head for twice the side, where there is one."""
+    """Also by the head for twice the side, where there is one, and of cells that give their own pixels linearly."""
     with torch.inference_mode(False):
         larger = ConvAutoencoder(replace(module.config, superresolution=True)).eval()
         nn.init.normal_(larger.superresolution[5].weight, std=0.1)  # begins with nothing to add
-    for autoencoder in (module, larger):
+        linear = awake(ConvAutoencoder(replace(larger.config, linear=True))).eval()
+        linear.scale.uniform_(0.5, 2)
+    for autoencoder in (module, larger, linear):
         fast = twin(autoencoder, BUILD)
         for n, each in product((1, 2), (8, 16, 32)):
             latents = torch.randn(n, *GRID, CHANNELS).permute(0, 3, 1, 2)

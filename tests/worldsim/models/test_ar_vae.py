@@ -9,7 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from worldsim.config import ArVaeConfig
-from worldsim.models.autoencoders.ar_vae import ArVae, ArVaeError, Stream, from_parts, parts_of
+from worldsim.models.autoencoders.ar_vae import ArVae, ArVaeError, Stream
+from worldsim.models.autoencoders.parts import from_parts, parts_of
 
 SMALL = ArVaeConfig(size=16, patch=4, tokens=5, dim=3, width=32, depth=2, heads=2, window=3)
 LENGTH = 7

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from worldsim.engine.cpu.convolution import convolution, convolution_of, double, rows_first
 from worldsim.engine.cpu.linear import Dense
-from worldsim.models.autoencoders.conv import DOWNSAMPLING, HEAD, ConvAutoencoder, ResBlock
+from worldsim.models.autoencoders.conv import DOWNSAMPLING, HEAD, PART, ConvAutoencoder, ResBlock
 
 Stage = Callable[[Tensor], Tensor]
 """Cells (N, h, w, C) to cells."""
@@ -57,6 +57,7 @@ class Decoder:
             i += 1
         self.head = self.stages[-HEAD:]
         del self.stages[-HEAD:]
+        self.linear = _Linear(autoencoder) if autoencoder.config.linear else None
         self.superresolution = None
         if autoencoder.config.superresolution:
             shared = grid[0] // 2, grid[1] // 2
@@ -65,14 +66,31 @@ class Decoder:
     def __call__(self, cells: Tensor, side: int) -> list[np.ndarray]:
         """One picture uint8 for each of N latents, for a dream whose pictures have ``side`` pixels."""
         small = side <= DOWNSAMPLING * cells.shape[1]
+        own = None if self.linear is None else self.linear(cells)
         for stage in self.stages:
             cells = stage(cells)
         features = cells
         for stage in self.head:
             cells = stage(cells)
+        if own is not None:
+            cells = cells + own
         if self.superresolution is not None and not small:
             cells = enlarged(cells) + self.superresolution(features)
         return list(cells.clamp(0, 255).round_().to(torch.uint8).numpy())
+
+
+class _Linear:
+    """What each cell gives of its own pixels: cells (N, h, w, C) to (N, 8h, 8w, 3), 0 to 255 about 0."""
+
+    def __init__(self, autoencoder: ConvAutoencoder) -> None:
+        layer = autoencoder.part_out
+        weight = (layer.weight.detach() * autoencoder.scale).t() * 127.5
+        self.dense = Dense(weight, layer.bias.detach() * 127.5)
+
+    def __call__(self, cells: Tensor) -> Tensor:
+        n, h, w, c = cells.shape
+        parts = self.dense(cells.reshape(-1, c)).view(n, h, w, 3, *PART)
+        return parts.permute(0, 1, 4, 2, 5, 3).reshape(n, PART[0] * h, PART[1] * w, 3)
 
 
 class _Superresolution:

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from worldsim.config import ArVaeConfig
 from worldsim.models.autoencoders.exact import exactly
+from worldsim.models.autoencoders.parts import from_parts, parts_of
 from worldsim.models.autoencoders.transformer import Layer
 from worldsim.models.denoisers.layers import Attend, Cache, rotary, rotate
 from worldsim.models.mimetic_init import grid_of, identity_values, places, tie_query_key
@@ -41,19 +42,6 @@ class Stream:
 
     cache: Cache = field(default_factory=Cache)
     frames: int = 0
-
-
-def parts_of(frames: Tensor, part: tuple[int, int]) -> Tensor:
-    """Frames (N, 3, H, W) in parts of height and width ``part``, row by row, (N, P, 3 h w)."""
-    (height, width), rows = part, frames.shape[2] // part[0]
-    parts = frames.unflatten(3, (-1, width)).unflatten(2, (rows, height))  # (N, 3, rows, h, columns, w)
-    return parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-
-
-def from_parts(parts: Tensor, part: tuple[int, int], rows: int) -> Tensor:
-    """What :func:`parts_of` took apart, whole."""
-    parts = parts.unflatten(2, (3, *part)).unflatten(1, (rows, -1))  # (N, rows, columns, 3, h, w)
-    return parts.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
 class ArVae(nn.Module):

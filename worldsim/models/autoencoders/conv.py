@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from worldsim.config import AutoencoderConfig
 from worldsim.models.autoencoders.exact import exactly
+from worldsim.models.autoencoders.parts import from_parts, parts_of
 
 DOWNSAMPLING = 8
+PART = (DOWNSAMPLING, DOWNSAMPLING)
 HEAD = 2  # modules of each decoder that turn its features into a frame
 FINE = 24  # channels of the second head
 
@@ -38,7 +40,9 @@ class ConvAutoencoder(nn.Module):
     A space-to-depth input and a depth-to-space output keep every convolution at half resolution or
     below, where a CPU is fast. ``scale`` holds the standard deviation of the raw latents per channel;
     :meth:`encode` divides by it, so that a denoiser sees unit variance. ``superresolution``, where it is configured, is
-    a second head of the decoder, which adds to a frame enlarged to twice the side what is lost between its pixels.
+    a second head of the decoder, which adds to a frame enlarged to twice the side what is lost between its pixels. With
+    ``linear`` a cell's latents are what a linear map makes of its own pixels and what the convolutions, which begin
+    with nothing, add to that.
     """
 
     scale: Tensor
@@ -89,7 +93,26 @@ class ConvAutoencoder(nn.Module):
                 last,
                 nn.PixelShuffle(2),
             )
+        if config.linear:
+            pixels = 3 * DOWNSAMPLING**2
+            self.part_in, self.part_out = (
+                nn.Linear(pixels, config.channels),
+                nn.Linear(config.channels, pixels),
+            )
+            for conv in (self.encoder[-1], self.decoder[-2]):
+                nn.init.zeros_(cast(Tensor, conv.weight))
+                nn.init.zeros_(cast(Tensor, conv.bias))
         self.register_buffer("scale", torch.ones(config.channels))
+
+    @property
+    def encodes(self) -> nn.ModuleList:
+        """What makes latents of frames."""
+        return nn.ModuleList([self.encoder, *([self.part_in] if self.config.linear else [])])
+
+    @property
+    def draws(self) -> nn.ModuleList:
+        """What makes frames of latents, but for the second head."""
+        return nn.ModuleList([self.decoder, *([self.part_out] if self.config.linear else [])])
 
     def encode(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to latents (N, C, H/8, W/8), about unit variance.
@@ -101,11 +124,21 @@ class ConvAutoencoder(nn.Module):
             raise ValueError(
                 f"the autoencoder needs frames in multiples of 8 pixels, found {tuple(frames.shape)}"
             )
-        return cast(Tensor, self.encoder(frames)) / self.scale[:, None, None]
+        return self.encode_raw(frames) / self.scale[:, None, None]
+
+    def encode_raw(self, frames: Tensor) -> Tensor:
+        """Frames to latents (N, C, H/8, W/8) as the encoder puts them out; see :meth:`encode`."""
+        latents = cast(Tensor, self.encoder(frames))
+        if self.config.linear:
+            with exactly(frames):
+                own = self.part_in(parts_of(frames.float(), PART))  # (N, H/8 W/8, C)
+                latents = latents.float() + own.transpose(1, 2).unflatten(2, latents.shape[2:])
+        return latents
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) to frames (N, 3, 8h, 8w), about [-1, 1]."""
-        return self._drawn(self.decoder[:-HEAD](latents * self.scale[:, None, None]))
+        raw = latents * self.scale[:, None, None]
+        return self._drawn(raw, self.decoder[:-HEAD](raw))
 
     def decode_for(self, latents: Tensor, side: int) -> Tensor:
         """Frames for pictures of ``side`` pixels: by the head for twice the side where there is one and it is asked
@@ -116,15 +149,20 @@ class ConvAutoencoder(nn.Module):
 
     def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """What both heads draw: frames (N, 3, 8h, 8w) and (N, 3, 16h, 16w)."""
-        features = self.decoder[:-HEAD](latents * self.scale[:, None, None])
-        small, fine = self._drawn(features), self.superresolution[:-HEAD](features)
+        raw = latents * self.scale[:, None, None]
+        features = self.decoder[:-HEAD](raw)
+        small, fine = self._drawn(raw, features), self.superresolution[:-HEAD](features)
         with exactly(fine):
             return small, enlarged(small) + self.superresolution[-HEAD:](fine.float())
 
-    def _drawn(self, features: Tensor) -> Tensor:
-        """The frames (N, 3, H, W) of the decoder's last features."""
+    def _drawn(self, raw: Tensor, features: Tensor) -> Tensor:
+        """The frames (N, 3, H, W) of latents without their scale and of the decoder's last features of them."""
         with exactly(features):
-            return cast(Tensor, self.decoder[-HEAD:](features.float()))
+            frames = cast(Tensor, self.decoder[-HEAD:](features.float()))
+            if self.config.linear:
+                own = self.part_out(raw.float().flatten(2).transpose(1, 2))  # (N, h w, 3 * 8 * 8)
+                frames = frames + from_parts(own, PART, raw.shape[2])
+            return frames
 
 
 def enlarged(small: Tensor) -> Tensor:
