@@ -232,15 +232,16 @@ def _posed(world: World, config: Config, out: Path) -> list[Stage]:
             return [*words, *(_small("generator", 4) if config.light else [])]
         return words if compiles() else [*words, "compile=false"]
 
-    # A generator takes the denoiser's place: in a short run that is only good enough to learn the memory of pixels by.
-    sees, remembers = (20.0, 8.0) if config.light else (14.0, 14.0)
+    # An autoencoder begins as principal components, which are most of what it comes to. A generator takes the place of
+    # the denoiser: in a short run that is only good enough to learn the memory of pixels by.
+    sees, remembers, draws = (8.0, 10.0, 47.0) if config.light else (8.0, 14.0, 43.0)
     return [
         _autoencoder(world, config, out, sees),
         _memory(world, config, out, remembers),
         Stage("odometry", "dead reckoning alone", 5.0, train_odometry.main, train_odometry.Config, odometry),
         Stage("pixels", "the memory of pixels", 11.0, train_pixels.main, train_pixels.Config, pixels),
         Stage("walks", "the episodes in latents", 4.0, collect_walks.main, collect_walks.Config, walks),
-        Stage("generator", "what draws", 37.0, train_generator.main, train_generator.Config, generator),
+        Stage("generator", "what draws", draws, train_generator.main, train_generator.Config, generator),
     ]
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.study.rows import CHANNEL, PREPEND, WORLD
-from training.study.rows import TABLE_1 as ROWS
+from training.study.rows import CHANNEL, PREPEND, TABLE_1, TABLE_3, WORLD
 from training.study.scores import MOTION, Record, paired, quality_difference
 
 Records = Callable[[str], Sequence[Record]]
@@ -35,6 +34,7 @@ def _of(structure: str) -> list[Claim]:
     ]
 
 
+SOFT = "method-soft_compression"
 CLAIMS = (
     *_of(WORLD),
     *(
@@ -48,6 +48,17 @@ CLAIMS = (
     ),
     *_of(PREPEND),
     *_of(CHANNEL),
+    # Section 6.1: compressing many frames against each way to choose 16 of them, where choosing begins to forget.
+    *(
+        Claim(f"soft compression retrieves what {told} cannot", SOFT, f"method-{preset}", "16-32")
+        for preset, told in (
+            ("last_16", "the last 16 frames"),
+            ("last_32_skip_1", "every other of 32 frames"),
+            ("fifo", "FIFO"),
+            ("gamengen", "GameNGen"),
+            ("streaming_t2v", "StreamingT2V"),
+        )
+    ),
 )
 LEAST = 5  # episodes: intervals from fewer are too narrow to judge by
 SEPARATED = ("lfd_clips", "lfd_frames", *MOTION)
@@ -59,7 +70,7 @@ def retrieval_claims(
     """Each claim whose two rows were measured, with the paired difference and a verdict.
 
     Args:
-        scores: of Table 1, {row: {metric: {range: interval}}}.
+        scores: of Table 1 or 3, {row: {metric: {range: interval}}}.
     """
     found = []
     for claim in CLAIMS:
@@ -137,4 +148,4 @@ def _cheap(difference: dict[str, Any], whole: float) -> str:
 
 
 def _played(name: str) -> str:
-    return next(row.played for row in ROWS if row.name == name)
+    return next(row.played for row in (*TABLE_1, *TABLE_3) if row.name == name)

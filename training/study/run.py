@@ -172,7 +172,7 @@ def gathered(
     def of(name: str) -> list[dict[str, Any]]:
         return records.get(group_by_row[name], [])
 
-    if config.table == 1:
+    if config.table in (1, 3):
         judged: dict[str, Any] = next(iter(scores_by_row.values()), {})
         for metric in [m for m in ("srr", "ssim") if m in judged]:
             result.setdefault("claims", []).extend(

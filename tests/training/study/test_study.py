@@ -388,7 +388,7 @@ def test_the_page_holds_every_row_and_n_and_needs_nothing_else(
     assert html.count("network calls a frame") == 3  # SRR, SSIM and PSNR of table 3
     cell = results[1][1]["rows"][0]["scores"]["srr"]["0-16"]
     assert f"n={cell['n']}" in html and "another world" in html
-    judged = [claim for table in (1, 2) for claim in results[1][table]["claims"]]
+    judged = [claim for table in (1, 2, 3) for claim in results[1][table]["claims"]]
     assert judged and html.index("What held") < html.index("Table 1)")
     assert all(claim["verdict"] in html.split("</table>")[0] for claim in judged)
     assert "0.52" in out.with_suffix(".md").read_text()
