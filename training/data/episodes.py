@@ -26,15 +26,11 @@ from worldsim.config import addresses
 from worldsim.frames import to_tensor
 from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.models.autoencoders.ar_vae import ArVae
-from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.autoencoders.conv import DRAWING, ConvAutoencoder
 from worldsim.models.autoencoders.sd3 import Sd3Autoencoder
 
 REQUESTS = 16
 """Files of a store that are asked for at once."""
-
-
-DRAWING = ("decoder.", "superresolution.", "part_out.")
-"""Weights of a convolutional autoencoder that make frames of latents, which they change nothing of."""
 
 
 class DataError(ValueError):

@@ -62,10 +62,10 @@ def graft(
     )  # (n, L, C p p)
     there, there_bias, there_share = _map(x.flatten(0, 1), y.flatten(0, 1))
     back, back_bias, back_share = _map(y.flatten(0, 1), x.flatten(0, 1))
-    seen = given["token_in.weight"][:, : y.shape[2]]  # latents come before what memory puts beside them
+    columns = given["token_in.weight"][:, : y.shape[2]]  # latents come before what memory puts beside them
     state |= {name: given[name] for name in names}
-    state["token_in.weight"] = seen @ there
-    state["token_in.bias"] = given["token_in.bias"] + seen @ there_bias
+    state["token_in.weight"] = columns @ there
+    state["token_in.bias"] = given["token_in.bias"] + columns @ there_bias
     state["token_out.weight"] = back @ given["token_out.weight"]
     state["token_out.bias"] = back @ given["token_out.bias"] + back_bias
     mine.network.load_state_dict(state)

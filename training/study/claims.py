@@ -50,8 +50,8 @@ CLAIMS = (
     *_of(CHANNEL),
     # Section 6.1: compressing many frames against each way to choose 16 of them, where choosing begins to forget.
     *(
-        Claim(f"soft compression retrieves what {told} cannot", SOFT, f"method-{preset}", "16-32")
-        for preset, told in (
+        Claim(f"soft compression retrieves what {other} cannot", SOFT, f"method-{preset}", "16-32")
+        for preset, other in (
             ("last_16", "the last 16 frames"),
             ("last_32_skip_1", "every other of 32 frames"),
             ("fifo", "FIFO"),

@@ -133,9 +133,10 @@ def main(args: list[str]) -> int:
     if config.init:
         model.autoencoder.load_state_dict(begun.state_dict())
     elif config.autoencoder.linear:
-        begin_with_components(
-            model.autoencoder, source.batch(COMPONENTS_OF, np.random.default_rng(config.seed))
-        )
+        # By shards no more of them are opened than a batch opens.
+        run = COMPONENTS_OF // max(1, config.batch // 4) if order else 4
+        some = source.batch(COMPONENTS_OF, np.random.default_rng(config.seed), run)
+        begin_with_components(model.autoencoder, some)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     out = Path(config.out)
 

@@ -21,7 +21,7 @@ from omegaconf import MISSING
 from torch import Tensor, nn
 
 from training.data.dreamt_latents import dreamt_latents
-from training.data.episodes import DRAWING, latents_of
+from training.data.episodes import latents_of
 from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
 from training.loop.adamw import OptimizerConfig
@@ -37,7 +37,7 @@ from worldsim.config import load
 from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.metrics.networks import lpips
 from worldsim.metrics.ssim import psnr, ssim
-from worldsim.models.autoencoders.conv import ConvAutoencoder
+from worldsim.models.autoencoders.conv import DRAWING, ConvAutoencoder
 from worldsim.models.world_model import WorldModel
 
 

@@ -39,14 +39,14 @@ LADDER = (1, 4, 8)
 @dataclass
 class ArState:
     """A dream by AR-Diffusion: the latents (1, L, D) of the last frames shown, and the normalised action (A,) that led
-    to each; ``own``: which of them it drew itself; ``count`` are all frames so far.
+    to each; ``dreamt``: which of them it drew itself; ``count`` are all frames so far.
 
     What the networks keep of them is None where it is stale: ``cache`` is the denoiser's, over all frames but the
     newest; ``stream`` the decoder's, over all of them.
     """
 
     latents: deque[Tensor]
-    own: deque[bool]
+    dreamt: deque[bool]
     actions: deque[Tensor]
     count: int
     random: torch.Generator
@@ -117,7 +117,7 @@ class ArPredictor(Predictor[ArState]):
         frame = to_uint8(self.model.autoencoder.decode_next(latent, self._streaming(state)))[0]
         ms["decode"] = (time.perf_counter() - began) * 1e3
         state.latents.append(latent)
-        state.own.append(True)
+        state.dreamt.append(True)
         state.actions.append(normalised)
         state.count += 1
         return [frame], ms
@@ -127,7 +127,7 @@ class ArPredictor(Predictor[ArState]):
         """Replace the newest frames, of which those count that the networks reach."""
         n = min(len(frames), len(state.latents))
         for i, latent in zip(range(-n, 0), self.loaded.encode(frames[-n:]).unsqueeze(1), strict=True):
-            state.latents[i], state.own[i] = latent, False
+            state.latents[i], state.dreamt[i] = latent, False
         state.cache = state.stream = None
 
     def about(self, state: ArState, settings: Settings) -> dict[str, Any]:
@@ -169,8 +169,8 @@ class ArPredictor(Predictor[ArState]):
             cache = cache.newest((state.history - new) * model.config.autoencoder.tokens)
         # Those frames go through the network once, before the new one; where attention is not causal, at every call.
         before = torch.cat(list(state.latents)[-new:])[None] * scale  # (1, new, L, D)
-        own = torch.tensor([list(state.own)[-new:]], device=self.device)
-        known = own * min(model.config.context_level, 1 / steps)  # (1, new), levels
+        dreamt = torch.tensor([list(state.dreamt)[-new:]], device=self.device)
+        known = dreamt * min(model.config.context_level, 1 / steps)  # (1, new), levels
         if known.any():
             noise = torch.randn(before.shape, generator=state.random).to(self.device)
             before = corrupt(model.process, before, noise, known)

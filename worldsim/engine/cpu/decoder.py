@@ -66,14 +66,14 @@ class Decoder:
     def __call__(self, cells: Tensor, side: int) -> list[np.ndarray]:
         """One picture uint8 for each of N latents, for a dream whose pictures have ``side`` pixels."""
         small = side <= DOWNSAMPLING * cells.shape[1]
-        own = None if self.linear is None else self.linear(cells)
+        linear = None if self.linear is None else self.linear(cells)
         for stage in self.stages:
             cells = stage(cells)
         features = cells
         for stage in self.head:
             cells = stage(cells)
-        if own is not None:
-            cells = cells + own
+        if linear is not None:
+            cells = cells + linear
         if self.superresolution is not None and not small:
             cells = enlarged(cells) + self.superresolution(features)
         return list(cells.clamp(0, 255).round_().to(torch.uint8).numpy())

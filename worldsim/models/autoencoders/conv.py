@@ -16,6 +16,8 @@ DOWNSAMPLING = 8
 PART = (DOWNSAMPLING, DOWNSAMPLING)
 HEAD = 2  # modules of each decoder that turn its features into a frame
 FINE = 24  # channels of the second head
+DRAWING = ("decoder.", "superresolution.", "part_out.")
+"""How the names of the weights begin that make frames of latents, which they change nothing of."""
 
 
 class ResBlock(nn.Module):
@@ -131,8 +133,8 @@ class ConvAutoencoder(nn.Module):
         latents = cast(Tensor, self.encoder(frames))
         if self.config.linear:
             with exactly(frames):
-                own = self.part_in(parts_of(frames.float(), PART))  # (N, H/8 W/8, C)
-                latents = latents.float() + own.transpose(1, 2).unflatten(2, latents.shape[2:])
+                parts = self.part_in(parts_of(frames.float(), PART))  # (N, H/8 W/8, C)
+                latents = latents.float() + parts.transpose(1, 2).unflatten(2, latents.shape[2:])
         return latents
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -160,8 +162,8 @@ class ConvAutoencoder(nn.Module):
         with exactly(features):
             frames = cast(Tensor, self.decoder[-HEAD:](features.float()))
             if self.config.linear:
-                own = self.part_out(raw.float().flatten(2).transpose(1, 2))  # (N, h w, 3 * 8 * 8)
-                frames = frames + from_parts(own, PART, raw.shape[2])
+                parts = self.part_out(raw.float().flatten(2).transpose(1, 2))  # (N, h w, 3 * 8 * 8)
+                frames = frames + from_parts(parts, PART, raw.shape[2])
             return frames
 
 

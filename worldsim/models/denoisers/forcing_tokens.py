@@ -44,10 +44,10 @@ class ForcingTokens(TokenFrames):
             return z
         n = self.network
         known = None if known_mask is None else known_mask[..., None]
-        told, done = n.control(control), control if known is None else control * known
+        steering, done = n.control(control), control if known is None else control * known
         if known is not None:
-            told = torch.where(known, told, self.unknown.to(told.dtype))
-        condition = F.silu(n.level(embed(level)) + told)
+            steering = torch.where(known, steering, self.unknown.to(steering.dtype))
+        condition = F.silu(n.level(embed(level)) + steering)
         modulation = n.modulate(condition).unflatten(2, (1, MODULATIONS, -1))
         travel = done.float().cumsum(1)
         if cache is not None and cache.travel is not None:
