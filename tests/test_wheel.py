@@ -16,7 +16,7 @@ CONFIGS = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 PACKAGES = ("worldsim", "worldsim_app", "envs", "training")
-WRITTEN_DOWN = {"ship.py", "ablation.py", "run.py"}
+WRITTEN_DOWN = {"ship.py", "ablation.py", "differences.py", "run.py"}
 """Files that write a command into a result, beside numbers that a checkout gave."""
 
 

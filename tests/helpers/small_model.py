@@ -23,7 +23,7 @@ def small_config() -> ModelConfig:
         size=SIZE,
         fov=70.0,
         action_dim=20,
-        autoencoder=AutoencoderConfig(8, [8, 8, 16], [8, 8, 16], linear=True),
+        autoencoder=AutoencoderConfig(8, [8, 8, 16], [8, 8, 16]),
         denoiser=DenoiserConfig(width=32, depth=2, heads=2, patch=2, window=WINDOW),
         memory=MemoryConfig(width=16, depth=1, heads=2, reads=3, histories=[4, 8, 20], budgets=[2, 4, 8]),
     )

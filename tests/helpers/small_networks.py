@@ -18,13 +18,15 @@ from worldsim.models.world_model import WorldModel
 REMEMBERED = 9
 
 
-def small_generator(stem: int = 0, seed: int = 0) -> WorldModel:
+def small_generator(stem: int = 0, seed: int = 0, linear: bool = False) -> WorldModel:
     """A model that generates, with a memory of pixels; random weights everywhere."""
     torch.manual_seed(seed)
     generator = GeneratorConfig(
         width=32, depth=2, heads=2, window=3, stem=stem, stem_blocks=1, strides=[1.0, 0.5]
     )
-    model = WorldModel(replace(small_config(), generates=True, pixels=True, generator=generator))
+    config = small_config()
+    config.autoencoder.linear = linear
+    model = WorldModel(replace(config, generates=True, pixels=True, generator=generator))
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():

@@ -98,7 +98,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def _cell(found: dict[str, Any]) -> str:
-    return f"{found['mean']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
+    return f"{found['mean']:.4g} [{found['low']:.4g}, {found['high']:.4g}]"
 
 
 @command

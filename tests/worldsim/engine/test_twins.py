@@ -52,12 +52,13 @@ def poses(n: int) -> Tensor:
 
 
 def decoding(module: ConvAutoencoder) -> None:
-    """Also by the head for twice the side, where there is one, and where cells give nothing linearly."""
+    """Also by the head for twice the side, where there is one, and where cells give their own pixels linearly."""
     with torch.inference_mode(False):
-        larger = awake(ConvAutoencoder(replace(module.config, superresolution=True))).eval()
-        larger.scale.uniform_(0.5, 2)
-        curved = awake(ConvAutoencoder(replace(larger.config, linear=False))).eval()
-    for autoencoder in (module, larger, curved):
+        larger = ConvAutoencoder(replace(module.config, superresolution=True)).eval()
+        nn.init.normal_(larger.superresolution[5].weight, std=0.1)  # begins with nothing to add
+        linear = awake(ConvAutoencoder(replace(larger.config, linear=True))).eval()
+        linear.scale.uniform_(0.5, 2)
+    for autoencoder in (module, larger, linear):
         fast = twin(autoencoder, BUILD)
         for n, each in product((1, 2), (8, 16, 32)):
             latents = torch.randn(n, *GRID, CHANNELS).permute(0, 3, 1, 2)

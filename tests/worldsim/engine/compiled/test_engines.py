@@ -54,6 +54,16 @@ def test_networks_of_denoisers_run_by_onnx_runtime_too(name: str) -> None:
             torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
+@needs_onnx
+def test_linear_cells_are_drawn_by_onnx_runtime_too() -> None:
+    model = small_generator(linear=True)
+    network, args = networks(model)["decode"], arguments(model, "decode")
+    with torch.inference_mode():
+        call, expected = OnnxRuntime().compile(network, args), outputs(network(*args))
+        for a, b in zip(call(*args), expected, strict=True):
+            torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
+
+
 @needs_cxx
 def test_inductor_compiles_a_network_once_and_loads_it_the_next_time(
     cache: Path, monkeypatch: pytest.MonkeyPatch
