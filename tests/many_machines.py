@@ -117,10 +117,10 @@ def killing(kill: Kill | None, where: Path, episodes: int) -> Iterator[None]:
 
 
 def differing(one: Path, many: Path) -> list[str]:
-    """What is not the same in two folders, by name."""
+    """What is not the same in two folders, by name; what a killed process had begun to write counts for nothing."""
 
     def digests(folder: Path) -> dict[str, str]:
-        files = (f for f in folder.rglob("*") if f.is_file())
+        files = (f for f in folder.rglob("*") if f.is_file() and ".new" not in f.suffixes)
         return {str(f.relative_to(folder)): hashlib.sha256(_content(f)).hexdigest() for f in files}
 
     a, b = digests(one), digests(many)
