@@ -7,6 +7,9 @@ from torch import Tensor
 
 from worldsim.models.autoencoders.parts import parts_of
 
+RATES = {"autoencoder.part_in": 0.1, "autoencoder.part_out": 0.1}
+"""Factors of the learning rate of what begins as components, which a usual step would lose at once."""
+
 
 def components(shown: Tensor, part: tuple[int, int], most: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of the parts of pictures (N, 3, H, W): gains (n, 1) after which the components (n, 3 h w) have about unit

@@ -22,7 +22,9 @@ from omegaconf import MISSING
 
 from training.data.episodes import open_episodes
 from training.study.continuing import AHEAD, ClipsConfig, continued, copied, held_out, rebuilt, scores
+from training.study.markdown import interval
 from worldsim import checkpoint
+from worldsim.actions import check_same
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.diffusion.ad_scheduler import Plan
@@ -41,6 +43,7 @@ PAPER = {
 }
 """FVD of the paper's 16-frame rows by s of 50: FaceForensics, Sky-Timelapse, Taichi-HD, UCF-101 (256x256)."""
 DISTANCES = ("fvd", "lfd")
+DIGITS = {"ssim": 3, "psnr": 1, "fvd": 0, "lfd": 2}
 LABELS = {"ssim": "SSIM", "psnr": "PSNR", "fvd": "FVD", "lfd": "LFD"}
 
 
@@ -82,7 +85,7 @@ def markdown(summary: dict[str, Any]) -> str:
         "|---" * (len(names) + 3) + "|",
     ]
     for row in summary["rows"]:
-        cells = [_cell(row["scores"][name]) for name in names]
+        cells = [interval(row["scores"][name], n=False, digits=DIGITS[name.split("_")[0]]) for name in names]
         paper = PAPER.get(row["difference"]) if summary["denoising_steps"] == 50 else None
         theirs = ", ".join(f"{x:g}" for x in paper) if paper else "-"
         lines.append(" | ".join([f"| {row['label']}", str(row["calls"]), *cells, f"{theirs} |"]))
@@ -97,19 +100,17 @@ def markdown(summary: dict[str, Any]) -> str:
     )
 
 
-def _cell(found: dict[str, Any]) -> str:
-    return f"{found['mean']:.4g} [{found['low']:.4g}, {found['high']:.4g}]"
-
-
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
     if config.threads:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
-    model = checkpoint.load_ar_diffusion(config.checkpoint, device).model
+    loaded, episodes = checkpoint.load_ar_diffusion(config.checkpoint, device), open_episodes(config.held_out)
+    check_same(loaded.action_spec, episodes[0].meta["action_spec"], config.checkpoint, config.held_out)
+    model = loaded.model
     encode, networks = checkpoint.load(config.features, device).encode, _networks(config, device)
-    clips = held_out(config, open_episodes(config.held_out))
+    clips = held_out(config, episodes)
     true, rows = clips.frames[:, config.given :], list[dict[str, Any]]()
 
     def add(label: str, difference: float | None, calls: int, made: Any) -> None:

@@ -73,8 +73,9 @@ def main(args: list[str]) -> int:
     config.model.autoencoder, config.model.action_dim = shape, episodes[0].actions.shape[1]
     model = ArDiffusion(config.model)
     begin_over(model, autoencoder, episodes)
+    shares = {}
     if config.init:
-        graft(model, load_video(config.init), sources)
+        shares = graft(model, load_video(config.init), sources)
     objective = ArDiffusionObjective(model, timesteps, config.drop_actions, config.noise_clip)
     clip_config = ClipConfig(
         length=config.length,
@@ -96,6 +97,8 @@ def main(args: list[str]) -> int:
     )
     if accelerator.is_main_process:
         result["timesteps"] = timesteps.scheme
+        if shares:
+            result["init"] = {"from": config.init, "explained": shares}
         publish(config.out, ema.model, meta, result)
     return 0
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from training.data.episodes import long_enough, open_both
 from training.data.frames import RandomClips
 from training.loop.adamw import OptimizerConfig
-from training.loop.components import components
+from training.loop.components import RATES, components
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
@@ -42,8 +42,6 @@ from worldsim.models.autoencoders.ar_vae import ArVae
 
 STAGES = ("reconstruction", "adversarial", "causal")
 BLOCKS = ("autoencoder.encoder.", "autoencoder.decoder.")
-RATES = {"autoencoder.part_in": 0.1, "autoencoder.part_out": 0.1}
-"""Of what begins as principal components, which a usual step would lose at once."""
 
 
 @dataclass

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from training.data.episodes import open_both
 from training.data.frames import ORDERS, RandomFrames, ShardOrder
 from training.loop.adamw import OptimizerConfig
-from training.loop.components import components
+from training.loop.components import RATES, components
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
@@ -38,8 +38,6 @@ from worldsim.models.autoencoders.conv import PART, ConvAutoencoder
 
 COMPONENTS_OF = 512
 """Frames that principal components are taken of."""
-RATES = {"autoencoder.part_in": 0.1, "autoencoder.part_out": 0.1}
-"""Of what begins as those, which a usual step would lose at once."""
 
 
 @dataclass

@@ -21,7 +21,8 @@ def test_a_row_a_difference_and_a_page(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(differences, "_networks", lambda *_: None)  # I3D needs longer clips than these
     data = record(tmp_path / "data", steps=14)
     pair = tmp_path / "pair"
-    save(pair, small_ar_diffusion(action_dim=7), {"family": "minecraft", "action_spec": SPEC})
+    spec = open_episodes(data)[0].meta["action_spec"]
+    save(pair, small_ar_diffusion(action_dim=7), {"family": "dmlab", "action_spec": spec})
     words = [f"checkpoint={pair}", f"held_out={data}", f"out={tmp_path / 'out.json'}", "given=2", "frames=4"]
     words += [f"table={tmp_path / 'page.md'}", f"features={small_checkpoint(tmp_path / 'features')}"]
     assert differences.main([*words, "differences=[0,1.5,3]", "denoising_steps=3", "device=cpu"]) == 0
@@ -33,6 +34,13 @@ def test_a_row_a_difference_and_a_page(tmp_path: Path, monkeypatch: pytest.Monke
     page = (tmp_path / "page.md").read_text().splitlines()
     assert page[0] == "| s | network calls | SSIM 1 | SSIM 4 | PSNR 1 | PSNR 4 | LFD | paper's FVD |"
     assert page[2].startswith("| 0 | 3 | ") and page[2].endswith("| - |")  # the paper's are of 50 steps
+
+
+def test_episodes_of_another_world_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "pair", small_ar_diffusion(), {"family": "minecraft", "action_spec": SPEC})
+    words = [f"checkpoint={tmp_path / 'pair'}", f"held_out={record(tmp_path / 'data', steps=14)}"]
+    assert differences.main([*words, f"out={tmp_path / 'out.json'}", "device=cpu"]) == 2
+    assert "speaks minecraft actions" in capsys.readouterr().err
 
 
 def test_what_is_copied_is_the_last_frame_that_was_given(tmp_path: Path) -> None:
