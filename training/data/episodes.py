@@ -26,7 +26,7 @@ from worldsim.config import addresses
 from worldsim.frames import to_tensor
 from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.models.autoencoders.ar_vae import ArVae
-from worldsim.models.autoencoders.conv import DRAWING, ConvAutoencoder
+from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.autoencoders.sd3 import Sd3Autoencoder
 
 REQUESTS = 16
@@ -287,7 +287,7 @@ def _encode(
 
 def latents_of(autoencoder: torch.nn.Module) -> str:
     """Twelve hex digits that tell which latents an autoencoder makes: another decoder changes none of them."""
-    return fingerprint(autoencoder, without=DRAWING)
+    return fingerprint(autoencoder, without=getattr(autoencoder, "DRAWING", ()))
 
 
 def fingerprint(module: torch.nn.Module, without: tuple[str, ...] = ()) -> str:

@@ -1,7 +1,8 @@
 """What a decoder is asked for: the true picture, what networks of pictures see in it, and patches that look real.
 
-L1 and SSIM alone are content with a blur where latents do not say what a surface looks like. Latents are a little
-wrong in training, blurred and with noise, as those are that were made up.
+The decoder of a convolutional autoencoder, or of a tokenizer, whose latents are tokens. L1 and SSIM alone are content
+with a blur where latents do not say what a surface looks like. Latents are a little wrong in training, blurred and with
+noise, as those are that were made up.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from torch.nn import functional as F
 from training.objectives.generation import blurred
 from training.objectives.image_loss import image_loss
 from training.objectives.patch_discriminator import FeatureDiscriminator, PatchDiscriminator, hinge
+from worldsim.diffusion.process import per_frame
 from worldsim.metrics.networks.lpips import Lpips
+from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.autoencoders.conv import DOWNSAMPLING, ConvAutoencoder, enlarged
+
+SECOND = "superresolution."
 
 
 @dataclass
@@ -51,30 +56,43 @@ class DecodingConfig:
     blur: float = 0.5
 
 
+def let_learn(module: nn.Module, names: tuple[str, ...]) -> None:
+    """Leave every weight as it is but those whose names begin with one of ``names``."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name.startswith(names))
+
+
 class Decoding(nn.Module):
     """A decoder with its losses, and discriminators for each of its heads, the first of which draws ``side`` pixels;
     ``widths``: channels of what the perceptual network compares, if there is one. ``forward`` is what a distributed
     launcher wraps."""
 
     def __init__(
-        self, autoencoder: ConvAutoencoder, config: DecodingConfig, side: int, widths: Sequence[int] = ()
+        self,
+        autoencoder: ConvAutoencoder | ArVae,
+        config: DecodingConfig,
+        side: int,
+        widths: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.autoencoder, self.config = autoencoder, config
-        self.autoencoder.encodes.requires_grad_(False)
-        self.autoencoder.draws.requires_grad_(not config.second_only)
-        self.side = side
-        heads = 1 + autoencoder.config.superresolution
+        self.autoencoder, self.config, self.side = autoencoder, config, side
+        let_learn(autoencoder, (SECOND,) if config.second_only else autoencoder.DRAWING)
+        if isinstance(autoencoder, ArVae):
+            self.period, heads = autoencoder.config.patch, 1
+        else:
+            self.period, heads = DOWNSAMPLING, 1 + autoencoder.config.superresolution
         self.discriminators = nn.ModuleList(PatchDiscriminator() for _ in range(heads))
         self.feature_discriminators = nn.ModuleList(
             FeatureDiscriminator(widths[1:]) for _ in range(heads if widths else 0)
         )
 
     def disturbed(self, z: Tensor, noise: Tensor, amounts: Tensor) -> Tensor:
-        """Latents (N, C, h, w) with unit noise of their shape, by amounts (N, 2) in [0, 1] of both disturbances."""
+        """Latents (N, ...) with unit noise of their shape, by amounts (N, 2) in [0, 1] of both disturbances; tokens are
+        not blurred."""
         blur, grain = (amounts * amounts.new_tensor([self.config.blur, self.config.noise])).T
-        z = torch.lerp(z, blurred(z[None])[0], blur[:, None, None, None])
-        return z + grain[:, None, None, None] * noise
+        if z.ndim == 4:
+            z = torch.lerp(z, blurred(z[None])[0], per_frame(blur, z))
+        return z + per_frame(grain, z) * noise
 
     def forward(
         self,
@@ -87,14 +105,16 @@ class Decoding(nn.Module):
         judged: bool,
         dreamt: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Frames (N, 3, H, W) in [-1, 1] and their latents (N, C, h, w) to the losses; ``judged``: by the
+        """Frames (N, 3, H, W) in [-1, 1] and their latents (N, ...) to the losses; ``judged``: by the
         discriminators too; ``corner``: of the window, in shares of the room that there is; ``dreamt``: latents
         (M, C, h, w) that were made up, for the second head. Of frames of twice the side both heads are asked for what
         they draw.
         """
         z = self.disturbed(z, noise, amounts)
-        if x.shape[-1] == DOWNSAMPLING * z.shape[-1]:
-            return self.losses(self.autoencoder.decode(z).float(), x, corner, perceptual, judged)
+        if isinstance(self.autoencoder, ArVae) or x.shape[-1] == self.side:
+            return self.losses(
+                pictures(self.autoencoder, z, self.side).float(), x, corner, perceptual, judged
+            )
         small, large = (y.float() for y in self.autoencoder.decode_both(z))
         woven, made_up = weave(large - x), None
         if dreamt is not None:
@@ -122,7 +142,7 @@ class Decoding(nn.Module):
         c, head = self.config, int(y.shape[-1] > self.side)
         fakes = y if made_up is None else torch.cat([y, made_up])
         loss, pixels, similar = image_loss(y, x, c.ssim)
-        losses = {"l1": pixels, "ssim": similar, "pattern": pattern(y - x, DOWNSAMPLING << head)}
+        losses = {"l1": pixels, "ssim": similar, "pattern": pattern(y - x, self.period << head)}
         loss = loss + c.pattern * losses["pattern"]
         if judged:
             adversarial, discriminating = hinge(self.discriminators[head], x, fakes)
@@ -140,6 +160,13 @@ class Decoding(nn.Module):
             loss = loss + c.features * adversarial + discriminating
             losses |= {"adversarial_features": adversarial, "discriminator_features": discriminating}
         return {"loss": loss, **losses}
+
+
+def pictures(autoencoder: ConvAutoencoder | ArVae, z: Tensor, side: int) -> Tensor:
+    """What latents (N, ...) show, each on its own, by the head for ``side`` pixels if there are two: (N, 3, H, W)."""
+    if isinstance(autoencoder, ArVae):
+        return autoencoder.decode(z[:, None], causal=False)[:, 0]
+    return autoencoder.decode_for(z, side)
 
 
 def window(x: Tensor, side: int, corner: tuple[float, float]) -> Tensor:

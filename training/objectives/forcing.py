@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.data.sequences import Sequence
+from training.objectives import redraws
 from training.objectives.generation import blurred
 from training.objectives.loss_weights import clip_noise, fused_snr
 from training.objectives.noise_levels import PATTERNS, LevelsConfig, draw_levels
-from worldsim.diffusion.process import corrupt, per_frame
+from worldsim.diffusion.process import corrupt, per_frame, to_x0
 from worldsim.models.denoisers.forcing_dit import ForcingDiT
 from worldsim.models.memory.variants.protocol import References
 from worldsim.models.video_model import VideoModel
@@ -36,8 +37,9 @@ class ForcingConfig:
     the past of channel concatenation is. ``start``: share of sequences that begin with noise, without a past; ``long``:
     share of those that do not, whose first noise comes after a clean stretch of any length. ``context``: highest level
     of clean frames, most of which have nearly none, and ``soft``: share of rows whose clean frames are blurred, as a
-    model's own are. The weight of an error is the paper's fused SNR with ``decay`` and ``cap``, noise is clipped at
-    ``noise_clip``."""
+    model's own are. ``redrawn``: share of the sequences whose clean frames the model draws itself after the first few,
+    ``redraws`` times over at most (:mod:`training.objectives.redraws`); the truth is asked for. The weight of
+    an error is the paper's fused SNR with ``decay`` and ``cap``, noise is clipped at ``noise_clip``."""
 
     frames: int = 256
     odds: list[float] = field(default_factory=lambda: [0.6, 0.15, 0.2, 0.05])
@@ -56,6 +58,8 @@ class ForcingConfig:
     long: float = 0.5
     context: float = 0.2
     soft: float = 0.3
+    redrawn: float = 0.0
+    redraws: int = 2
     decay: float = 0.96
     cap: float = 5.0
     noise_clip: float = 6.0
@@ -65,7 +69,8 @@ class ForcingConfig:
 @dataclass
 class Setting:
     """What all rows of a step share: its kind, batch and frames, of a memory its history and budget, 0 for none, and
-    how many frames of a thinned sequence are ``kept``, the ``last`` of them without a gap."""
+    how many frames of a thinned sequence are ``kept``, the ``last`` of them without a gap; and how many times its
+    clean frames are drawn anew, ``redraws``."""
 
     kind: str
     batch: int
@@ -74,6 +79,7 @@ class Setting:
     budget: int = 0
     kept: int = 0
     last: int = 0
+    redraws: int = 0
 
 
 def draw_setting(config: ForcingConfig, kinds: tuple[str, ...], seed: int, step: int) -> Setting:
@@ -81,13 +87,8 @@ def draw_setting(config: ForcingConfig, kinds: tuple[str, ...], seed: int, step:
     rng = np.random.default_rng((seed, step, 2))
     odds = np.array([odd if kind in kinds else 0.0 for kind, odd in zip(KINDS, config.odds, strict=True)])
     kind = str(rng.choice(KINDS, p=odds / odds.sum()))
-    if kind == "sequence" and config.thinned and rng.random() < config.thinned:
-        span = int(rng.choice(config.spans))
-        last = min(config.window * 3 // 2, config.kept)
-        return Setting(kind, max(1, config.frames // config.kept), span, kept=config.kept, last=last)
     if kind == "sequence":
-        length = int(rng.choice(config.lengths, p=config.length_odds))
-        return Setting(kind, max(1, config.frames // length), length)
+        return _sequence_setting(config, rng)
     history = int(rng.choice(config.histories, p=config.history_odds))
     budget = min(history, int(rng.choice(config.budgets, p=config.budget_odds)))
     if kind == "cross_attention" or (kind == "channel" and rng.random() >= config.compressed):
@@ -98,15 +99,30 @@ def draw_setting(config: ForcingConfig, kinds: tuple[str, ...], seed: int, step:
     return Setting(kind, max(1, config.frames // on_axis), history + config.window, history, budget)
 
 
+def _sequence_setting(config: ForcingConfig, rng: np.random.Generator) -> Setting:
+    if config.thinned and rng.random() < config.thinned:
+        last, batch = min(config.window * 3 // 2, config.kept), max(1, config.frames // config.kept)
+        setting = Setting("sequence", batch, int(rng.choice(config.spans)), kept=config.kept, last=last)
+    else:
+        length = int(rng.choice(config.lengths, p=config.length_odds))
+        setting = Setting("sequence", max(1, config.frames // length), length)
+    if rng.random() < config.redrawn:
+        setting.redraws = int(rng.integers(1, config.redraws + 1))
+    return setting
+
+
 @dataclass
 class Draw:
     """Random numbers of a batch: noise (B, T, C, h, w), level (B, T), which frames are clean context (B, T), and how
-    much of each of those is blurred, soft (B, T)."""
+    much of each of those is blurred, soft (B, T); N redraws begin at levels start (N, B, T), 0 of frames that stay
+    true, with other noise (N, B, T, C, h, w)."""
 
     noise: Tensor
     level: Tensor
     context: Tensor
     soft: Tensor
+    start: Tensor
+    other: Tensor
 
     def to(self, device: torch.device) -> Draw:
         """Every tensor on the device."""
@@ -127,7 +143,15 @@ def draw(
     soft = (rng.random((b, 1)) < config.soft) * rng.random((b, length)) * context
     g = torch.Generator().manual_seed(int(rng.integers(2**62)))
     noise = clip_noise(torch.randn(shape, generator=g), config.noise_clip)
-    return Draw(noise, torch.from_numpy(level), torch.from_numpy(context), torch.from_numpy(soft).float())
+    start = np.zeros((setting.redraws, b, length), np.float32)
+    if setting.redraws:
+        soft *= 0  # what is drawn anew has errors enough
+        start += redraws.STEP * rng.integers(1, redraws.STEPS + 1, (setting.redraws, b, 1))
+        stay = rng.integers(length - config.window + 1, size=b)
+        start *= np.arange(length) >= stay[:, None]
+    other = torch.randn((setting.redraws, *shape), generator=g)
+    rows = [torch.from_numpy(x) for x in (level, context, soft.astype(np.float32), start)]
+    return Draw(noise, rows[0], rows[1], rows[2], rows[3], other)
 
 
 def _contexts(config: ForcingConfig, setting: Setting, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -190,10 +214,13 @@ class Forcing(nn.Module):
         m, c, z0 = self.model, self.config, sequence.latents
         actions = m.normalise(sequence.actions)
         shown = torch.lerp(z0, blurred(z0), per_frame(d.soft, z0))
+        if setting.redraws:
+            drawn = self._drawn_anew(sequence, actions, d)
+            shown = torch.where(per_frame(d.context, z0), drawn, z0)
         z = corrupt(m.process, shown, d.noise, d.level)
         h = setting.history
         if setting.kind == "sequence":
-            raw = self._sequence(z, d, actions, sequence.kept)
+            raw = self._sequence(z, d.level, d.context, actions, sequence.kept)
         else:
             travel = m.past_travel(actions[:, :h]) if m.travels else None
             past = References(z[:, :h], actions[:, :h], d.level[:, :h], d.context[:, :h], travel)
@@ -202,13 +229,28 @@ class Forcing(nn.Module):
         raw, level, x0 = raw.float(), d.level[:, h:], z0[:, h:]
         kind = m.config.prediction
         weight = fused_snr(m.process, d.level.clamp_min(1e-3), kind, c.cap, c.decay)[:, h:]
-        weight = torch.where(d.soft[:, h:] > 0, 0.2 * weight, weight)  # what is lost nobody asks back
+        spoilt = (d.soft > 0) | ((d.start > 0).any(0) & d.context)
+        weight = torch.where(spoilt[:, h:], 0.2 * weight, weight)  # what is lost nobody asks back
         error = (raw - self._target(x0, d.noise[:, h:], level)).square().mean((2, 3, 4))
         high = level > 0.5
         at_noise = error.detach()[high].mean() if bool(high.any()) else error.detach().mean()
         return {"loss": (weight * error).mean(), setting.kind: at_noise}
 
-    def _sequence(self, z: Tensor, d: Draw, actions: Tensor, kept: Tensor | None) -> Tensor:
+    def _drawn_anew(self, sequence: Sequence, actions: Tensor, d: Draw) -> Tensor:
+        """The latents of a sequence as the model draws them from themselves, one time after the other."""
+        m, z = self.model, sequence.latents
+
+        def clean_of(now: Tensor, level: Tensor) -> Tensor:
+            raw = self._sequence(now, level, level == 0, actions, sequence.kept)
+            return to_x0(m.process, raw.float(), now, level, m.config.prediction)
+
+        for start, noise in zip(d.start, d.other, strict=True):
+            z = redraws.drawn_anew(m.process, clean_of, z, start, noise)
+        return z
+
+    def _sequence(
+        self, z: Tensor, level: Tensor, context: Tensor, actions: Tensor, kept: Tensor | None
+    ) -> Tensor:
         """Every frame of a stretch at once, or the kept ones, its clean frames controlled as prepended ones are."""
         m = self.model
         way = m.memory("prepend")[0]
@@ -216,8 +258,8 @@ class Forcing(nn.Module):
         if kept is not None:
             extra = {name: _taken(value, kept) for name, value in extra.items()} | {"times": kept}
             actions = _taken(actions, kept)
-        control = torch.where(d.context[..., None], way.norm(actions), actions)  # type: ignore[attr-defined]
-        out: Tensor = m.denoiser(z, d.level, control, **extra)
+        control = torch.where(context[..., None], way.norm(actions), actions)  # type: ignore[attr-defined]
+        out: Tensor = m.denoiser(z, level, control, **extra)
         return out
 
     def _target(self, x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:

@@ -15,15 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.evidence_clips import GeneratorClips, Source
+from training.objectives import redraws
 from worldsim.diffusion import process as diffusion
 from worldsim.models.autoencoders.conv import DOWNSAMPLING
 from worldsim.models.denoisers.generator import Generator
 
+FLOW = diffusion.RectifiedFlow()
 STRIDES = (1.0, 0.5, 0.25, 0.125)
 """Step sizes that are learned; half of the smallest is told as infinitesimal, 0."""
-REDRAWN = 0.25
-"""Step size by which a generator draws contexts of its own, from one of the first ``REDRAWN_STEPS`` multiples of it."""
-REDRAWN_STEPS = 3
 LEAST_BLEND = 0.5
 """How far a row that fades does so at least, of 1, where nothing but the other view is left."""
 EvidenceOf = Callable[[Sequence[Source], Tensor], Tensor]
@@ -119,7 +118,7 @@ def draw(shape: torch.Size, config: GenerationConfig, strided: bool, random: tor
     drawn = min(round(config.redrawn * b), b - rows) if strided else 0
     soft[b - drawn :] = 0
     times = int(torch.randint(1, config.redraws + 1, (), generator=random))
-    start = REDRAWN * torch.randint(1, REDRAWN_STEPS + 1, (times, drawn, 1), generator=random)
+    start = redraws.STEP * torch.randint(1, redraws.STEPS + 1, (times, drawn, 1), generator=random)
     other = torch.randn((times, drawn, *shape[1:]), generator=random)
     reshown = round(config.reshown * drawn)
     some = min(round(config.lost_rows * drawn), reshown)
@@ -197,14 +196,12 @@ class Generation(nn.Module):
     ) -> Tensor:
         """Clips (R, L, C, h, w) as the generator draws them from themselves under noise of levels ``start`` (R, 1)."""
         level = start.expand(-1, z.shape[1])
-        stride = torch.full_like(level, REDRAWN)
-        now = diffusion.corrupt(z, noise, level)
-        for _ in range(REDRAWN_STEPS):
-            then = (level - REDRAWN).clamp_min(0)
-            x0 = self.generator(now, level, control, evidence, stride).float()
-            moved = diffusion.reverse(now, x0, level, then)
-            now, level = torch.where(diffusion.per_frame(level > 0, z), moved, now), then
-        return now
+        stride = torch.full_like(level, redraws.STEP)
+
+        def clean_of(now: Tensor, at: Tensor) -> Tensor:
+            return self.generator(now, at, control, evidence, stride)  # type: ignore[no-any-return]
+
+        return redraws.drawn_anew(FLOW, clean_of, z, level, noise)
 
     @torch.no_grad()
     def halves(

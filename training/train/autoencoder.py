@@ -28,6 +28,7 @@ from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.trackers import Writer
 from training.loop.train import LoopConfig, train
+from training.objectives.decoding import let_learn
 from training.objectives.image_loss import image_loss
 from worldsim.checkpoint import load_autoencoder, save_autoencoder
 from worldsim.cli.command import command
@@ -67,7 +68,8 @@ class Reconstruction(nn.Module):
         self.autoencoder = ConvAutoencoder(config.autoencoder)
         self.noise, self.ssim_weight = config.latent_noise, config.ssim_weight
         self.decoder_only = config.decoder_only
-        self.autoencoder.encodes.requires_grad_(not config.decoder_only)
+        if config.decoder_only:
+            let_learn(self.autoencoder, ConvAutoencoder.DRAWING)
 
     def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
         """Frames (N, 3, H, W) and unit noise of the latents' shape to the losses."""

@@ -1,27 +1,32 @@
 """Sharpen the decoder of a checkpoint on walks: python -m training.train_decoder checkpoint=blocks walks=DIR out=RUN
 
+That of an AR-Diffusion model is sharpened on recorded episodes: `checkpoint=blocks_ar_diffusion data=DIR`.
+
 Encoder and latents stay as they are, so that everything that was learned over them fits. Asks for L1, SSIM, LPIPS and
 patches that discriminators take for true ones, from latents a little blurred and noisy
 (:mod:`training.objectives.decoding`). Walks of twice the model's side (`training.collect_walks size=128`) give the
 decoder a second head, which draws pictures of that side. LPIPS needs its weights installed, `decoding.lpips=0` leaves
 it out. `dreamt=FILE.npy decoding.weave=200 decoding.second_only=true` trains the second head alone, also over latents
 that a generator made up (`training.imagination.latents`), where its weave shows most. The same command after a kill
-goes on where it stopped. Ends by writing RUN/checkpoint and printing PSNR, SSIM and LPIPS of held-out frames, before
-and after, as one JSON line.
+goes on where it stopped; `init=RUN/checkpoint` begins with the decoder of another checkpoint over the same latents.
+Ends by writing RUN/checkpoint and printing PSNR, SSIM and LPIPS of held-out frames, before and after, as one JSON line.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from omegaconf import MISSING
 from torch import Tensor, nn
 
+from envs.episodes.episode import Episode
 from training.data.dreamt_latents import dreamt_latents
-from training.data.episodes import latents_of
+from training.data.episodes import DataError, latents_of, open_both
+from training.data.frames import RandomFrames
 from training.data.walks import Walks, read
 from training.data.walks import episodes as episodes_of
 from training.loop.adamw import OptimizerConfig
@@ -29,15 +34,18 @@ from training.loop.finetune import publish_part
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig, train
-from training.objectives.decoding import Decoding, DecodingConfig
+from training.objectives.decoding import Decoding, DecodingConfig, pictures
 from worldsim import checkpoint
+from worldsim.actions import check_same
 from worldsim.checkpoint import Loaded, LoadedModel
 from worldsim.cli.command import command
 from worldsim.config import load
 from worldsim.frames import larger, to_tensor, to_uint8
 from worldsim.metrics.networks import lpips
 from worldsim.metrics.ssim import psnr, ssim
-from worldsim.models.autoencoders.conv import DRAWING, ConvAutoencoder
+from worldsim.models.ar_diffusion import ArDiffusion
+from worldsim.models.autoencoders.ar_vae import ArVae
+from worldsim.models.autoencoders.conv import ConvAutoencoder
 from worldsim.models.world_model import WorldModel
 
 
@@ -45,7 +53,8 @@ from worldsim.models.world_model import WorldModel
 class Config(LoopConfig):
     data: str = ""
     checkpoint: str = MISSING
-    walks: str = MISSING
+    walks: str = ""
+    init: str = ""
     held_out_walks: int = 16
     batch: int = 24
     dreamt: str = (
@@ -54,6 +63,26 @@ class Config(LoopConfig):
     metric: str = "alex"  # the backbone of the LPIPS that is printed, which had better be another one
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(lr=5e-4, ema=0.99))
+
+
+class Source(Protocol):
+    """Where frames come from."""
+
+    def batch(self, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Frames (count, 3, H, W) in [-1, 1] and latents (count, ...)."""
+
+
+class Recorded:
+    """Single frames of episodes, and the latents that a tokenizer makes of them."""
+
+    def __init__(self, episodes: list[Episode], tokenizer: ArVae) -> None:
+        self.frames, self.tokenizer = RandomFrames(episodes), tokenizer
+
+    @torch.no_grad()
+    def batch(self, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Frames (count, 3, H, W) in [-1, 1] and latents (count, L, D)."""
+        x = to_tensor(self.frames.batch(count, rng, run=min(count, 4)), device)
+        return x, self.tokenizer.encode(x)
 
 
 class Pictures:
@@ -85,13 +114,56 @@ def with_superresolution(loaded: LoadedModel) -> LoadedModel:
     return Loaded(model.eval(), loaded.description, loaded.path)
 
 
+def opened(config: Config) -> tuple[Loaded[Any], Source, Source]:
+    """The checkpoint, what its decoder is trained on, and what is held out.
+
+    Raises:
+        DataError: neither walks nor episodes where they are needed, of another world, or a tokenizer whose pictures
+            depend on those before.
+    """
+    loaded = checkpoint.load_any(config.checkpoint)
+    if isinstance(loaded.model, ArDiffusion):
+        tokenizer = loaded.model.autoencoder
+        if tokenizer.config.window > 1:
+            raise DataError("expected a tokenizer that decodes each frame alone, found one with a window")
+        both = open_both(config.data, config.held_out, loaded.model.config.size)
+        check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), config.data)
+        known, others = (Recorded(some, tokenizer) for some in both)
+        return loaded, known, others
+    loaded = checkpoint.load(config.checkpoint)
+    if not config.walks:
+        raise DataError(f"a decoder of {config.checkpoint} is trained on walks; say walks=DIR")
+    shards = read(config.walks, latents_of(loaded.model.autoencoder))
+    if shards[0].frames.shape[2] > loaded.model.config.size:
+        loaded = with_superresolution(loaded)
+    whole, held = list(episodes_of(shards)), -config.held_out_walks
+    return loaded, Pictures(shards, whole[:held]), Pictures(shards, whole[held:])
+
+
+def drawing(autoencoder: ConvAutoencoder | ArVae) -> dict[str, Tensor]:
+    """The weights that make frames of latents."""
+    return {k: v for k, v in autoencoder.state_dict().items() if k.startswith(autoencoder.DRAWING)}
+
+
+def take_decoder(autoencoder: ConvAutoencoder | ArVae, init: str) -> None:
+    """Give an autoencoder the decoder of another checkpoint.
+
+    Raises:
+        DataError: it is over other latents, or of other sizes.
+    """
+    other = checkpoint.load_any(init).model.autoencoder
+    if latents_of(other) != latents_of(autoencoder) or drawing(other).keys() != drawing(autoencoder).keys():
+        raise DataError(f"expected init={init} to draw the latents of checkpoint, found another autoencoder")
+    autoencoder.load_state_dict(drawing(other), strict=False)
+
+
 @torch.no_grad()
 def measure(
-    autoencoder: ConvAutoencoder, frames: Tensor, latents: Tensor, perceptual: lpips.Lpips | None
+    autoencoder: ConvAutoencoder | ArVae, frames: Tensor, latents: Tensor, perceptual: lpips.Lpips | None
 ) -> dict[str, float]:
     """Means over frames (N, 3, H, W) in [-1, 1] against what is drawn from their latents."""
     side = frames.shape[-1]
-    true, drawn = to_uint8(frames), to_uint8(larger(autoencoder.decode_for(latents, side), side))
+    true, drawn = to_uint8(frames), to_uint8(larger(pictures(autoencoder, latents, side), side))
     pairs = list(zip(true, drawn, strict=True))
     scores = {
         "psnr": round(float(np.mean([psnr(a, b) for a, b in pairs])), 3),
@@ -108,15 +180,11 @@ def measure(
 def main(args: list[str]) -> int:
     config = load(Config, args)
     accelerator = launch(config, partial=True)
-    loaded, device = checkpoint.load(config.checkpoint), accelerator.device
-    shards = read(config.walks, latents_of(loaded.model.autoencoder))
-    side = loaded.model.config.size
-    if shards[0].frames.shape[2] > side:
-        loaded = with_superresolution(loaded)
-    autoencoder = loaded.model.autoencoder.to(device)
-    whole = list(episodes_of(shards))
-    source = Pictures(shards, whole[: -config.held_out_walks])
-    held = Pictures(shards, whole[-config.held_out_walks :])
+    device = accelerator.device
+    loaded, source, held = opened(config)
+    autoencoder, side = loaded.model.autoencoder.to(device), loaded.model.config.size
+    if config.init:
+        take_decoder(autoencoder, config.init)
     perceptual: lpips.Lpips | None = None
     metric: lpips.Lpips | None = None
     if config.decoding.lpips:
@@ -153,8 +221,9 @@ def main(args: list[str]) -> int:
     )
     assert isinstance(ema, Decoding)
     if accelerator.is_main_process:
-        drawn = {k: v for k, v in ema.autoencoder.state_dict().items() if k.startswith(DRAWING)}
-        loaded.model.autoencoder.load_state_dict(drawn, strict=False)  # the encoder to the bit
+        loaded.model.autoencoder.load_state_dict(
+            drawing(ema.autoencoder), strict=False
+        )  # the encoder to the bit
         result |= {"steps": counters["step"], "seconds": round(counters["seconds"])}
         result |= {"after": measure(loaded.model.autoencoder.to(device), *fixed, metric)}
         loaded.model.cpu()

@@ -118,9 +118,12 @@ def continued(loaded: Loaded[WorldModel], config: VideoModelConfig, fresh: bool 
     return model
 
 
-def take_weights(model: VideoModel, init: str) -> None:
+def take_weights(model: VideoModel, init: str) -> bool:
     """Give a video model the weights of another one, of all that both have; what its memories put beside latents it
     reads as it did.
+
+    Returns:
+        Whether how its heads turn is learned already, by a model with as many timeless pairs.
 
     Raises:
         DataError: it is over another autoencoder.
@@ -136,6 +139,7 @@ def take_weights(model: VideoModel, init: str) -> None:
         fitting[tokens] = mine[tokens].clone()
         fitting[tokens][:, :count] = theirs[tokens][:, :count]
     model.load_state_dict(mine | fitting)
+    return "denoiser.turning" in fitting and other.config.forcing_dit == model.config.forcing_dit
 
 
 @torch.no_grad()
@@ -153,9 +157,9 @@ class Batches:
     def __init__(self, objective: Forcing, accelerator: Accelerator) -> None:
         self.objective, self.accelerator = objective, accelerator
 
-    def draw(self, source: Sequences, seed: int, step: int) -> Batch:
+    def draw(self, source: Sequences, config: ForcingConfig, seed: int, step: int) -> Batch:
         """Frames, setting and random numbers of a step."""
-        config, rank = self.objective.config, self.accelerator.process_index
+        rank = self.accelerator.process_index
         setting = forcing.draw_setting(config, self.objective.kinds, seed, step)
         sequence = source.draw(seed, step, setting.batch, setting.length, rank, setting.kept, setting.last)
         return sequence, setting, forcing.draw(config, setting, sequence.latents.shape, seed, step, rank)
@@ -169,8 +173,9 @@ class Batches:
 
     @torch.no_grad()
     def held_out(self, source: Sequences) -> dict[str, float]:
-        """Mean losses on walks that were not trained on, the same for every run."""
-        batches = [self.draw(source, HELD_OUT_SEED, i) for i in range(HELD_OUT_BATCHES)]
+        """Mean losses on walks that were not trained on, over true frames, the same for every run."""
+        config = replace(self.objective.config, redrawn=0.0)
+        batches = [self.draw(source, config, HELD_OUT_SEED, i) for i in range(HELD_OUT_BATCHES)]
         return mean_losses([self.losses(batch, self.objective) for batch in batches])
 
 
@@ -186,10 +191,10 @@ def main(args: list[str]) -> int:
     known = Sequences(shards, 0, held, config.returning)
     others = Sequences(shards, held, None, config.returning)
     model = continued(loaded, config.model, config.fresh)
-    if config.init:
-        take_weights(model, config.init)
+    turns = take_weights(model, config.init) if config.init else False
     if (
-        isinstance(model.denoiser, ForcingDiT)
+        not turns
+        and isinstance(model.denoiser, ForcingDiT)
         and model.denoiser.travels
         and model.denoiser.config.timeless_pairs
     ):
@@ -201,7 +206,7 @@ def main(args: list[str]) -> int:
         torch._dynamo.config.recompile_limit = 64  # one program for each length of sequence
         model.denoiser.run_block = torch.compile(model.denoiser.run_block, dynamic=False)
     learner = Muon(objective, config.rates, blocks=BLOCKS)
-    with ahead(lambda step: batches.draw(known, config.seed, step)) as batch_of:
+    with ahead(lambda step: batches.draw(known, config.forcing, config.seed, step)) as batch_of:
 
         def losses_of(step: int, _: float) -> dict[str, Tensor]:
             batch: Batch = batch_of(step)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.helpers.small_ar_diffusion import small_ar_diffusion
+from tests.helpers.small_run import record
+from tests.helpers.small_variant import awake
 from training import collect_walks
-from training.data.episodes import DataError, latents_of
+from training.data.episodes import DataError, latents_of, open_episodes
 from training.data.walks import read
 from training.imagination import latents as imagined_latents
 from training.objectives.decoding import PERIOD, Decoding, DecodingConfig, pattern, weave, window
 from training.objectives.patch_discriminator import FeatureDiscriminator, hinge
 from training.train import decoder as train_decoder
+from training.train.video_on_walks import FACTS
 from worldsim import checkpoint
 from worldsim.metrics.networks import lpips
 from worldsim.metrics.networks.weights import NetworkError
+from worldsim.models.ar_diffusion import ArDiffusion
+from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.autoencoders.conv import enlarged
 
 
@@ -41,6 +48,79 @@ def test_a_sharpened_decoder_is_better_and_nothing_else_changes(
     changed = {name for name, value in new.items() if not torch.equal(value, old[name])}
     assert changed
     assert all(name.startswith("autoencoder.decoder.") for name in changed)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("data"), steps=12)
+
+
+def _tokenizing(folder: Path, data: Path, window: int) -> str:
+    model = small_ar_diffusion(action_dim=7)
+    vae = replace(model.config.autoencoder, window=window, linear=True)
+    model = ArDiffusion(replace(model.config, autoencoder=vae))
+    meta = open_episodes(data)[0].meta
+    checkpoint.save(folder, model, {name: meta[name] for name in FACTS})
+    return str(folder)
+
+
+TOKENS = [
+    "steps=40", "seconds=1e9", "batch=8", "decoding.lpips=0", "decoding.noise=0.1", "decoding.head_start=30",
+    "optimizer.warmup=5", "optimizer.lr=2e-3", "optimizer.ema=0.8", "threads=1", "precision=fp32",
+]  # fmt: skip
+
+
+def test_a_tokenizers_decoder_is_sharpened_and_another_run_takes_it(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = _tokenizing(tmp_path / "given", data, window=1)
+    words = [f"checkpoint={given}", f"data={data}"]
+    assert train_decoder.main([*words, f"out={tmp_path / 'a'}", *TOKENS]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["after"]["psnr"] > told["before"]["psnr"] + 0.5
+    old, new = (checkpoint.load_ar_diffusion(str(p)).model for p in (given, tmp_path / "a" / "checkpoint"))
+    assert latents_of(old.autoencoder) == latents_of(new.autoencoder)
+    before, after = old.state_dict(), new.state_dict()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith(tuple(f"autoencoder.{p}" for p in ArVae.DRAWING)) for name in changed)
+    begun = [f"out={tmp_path / 'b'}", f"init={tmp_path / 'a' / 'checkpoint'}", *TOKENS, "steps=1"]
+    assert train_decoder.main([*words, *begun]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["before"]["psnr"] == pytest.approx(told["after"]["psnr"], abs=1e-3)
+
+
+def test_decoders_that_cannot_be_sharpened_are_refused(
+    small: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = _tokenizing(tmp_path / "given", data, window=3)
+    assert train_decoder.main([f"checkpoint={given}", f"data={data}", f"out={tmp_path}"]) == 2
+    assert "found one with a window" in capsys.readouterr().err
+    assert train_decoder.main([f"checkpoint={small}", f"data={data}", f"out={tmp_path}"]) == 2
+    assert "say walks=DIR" in capsys.readouterr().err
+    alone = _tokenizing(tmp_path / "alone", data, window=1)
+    words = [f"checkpoint={alone}", f"data={data}", f"out={tmp_path}", f"init={small}"]
+    assert train_decoder.main(words) == 2
+    assert "found another autoencoder" in capsys.readouterr().err
+
+
+def test_each_weight_of_a_tokenizer_either_encodes_or_draws() -> None:
+    torch.manual_seed(0)
+    model = ArVae(replace(small_ar_diffusion().config.autoencoder, linear=True)).requires_grad_(False)
+    awake(model)
+    mark, frames = latents_of(model), torch.rand(2, 3, 32, 32)
+    z = model.encode(frames)
+    shown = model.decode(z[:, None])
+    for name, weight in model.named_parameters():
+        if name.startswith(ArVae.DRAWING):
+            weight.add_(0.1)
+    assert torch.equal(model.encode(frames), z) and latents_of(model) == mark
+    assert not torch.allclose(model.decode(z[:, None]), shown)
+    drawn = model.decode(z[:, None])
+    for name, weight in model.named_parameters():
+        if not name.startswith(ArVae.DRAWING):
+            weight.add_(0.1)
+    assert torch.equal(model.decode(z[:, None]), drawn) and latents_of(model) != mark
 
 
 def test_walks_of_twice_the_side_give_the_decoder_a_second_head(

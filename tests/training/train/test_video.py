@@ -208,6 +208,25 @@ def test_a_run_goes_on_from_another_ones_weights(maze: str, walks: Path, tmp_pat
             assert torch.equal(mine[tuple(slice(n) for n in value.shape)], value), key
 
 
+def test_how_heads_turn_is_not_learned_twice(maze: str, walks: Path, tmp_path: Path) -> None:
+    """What was begun by headings and learned is gone on from; only without timeless pairs it begins anew."""
+    alone = ["forcing.odds=[1,0,0,0]", "model.more_memories=[]", "rates.ema=0"]
+    still = ["steps=1", "rates.muon=0", "rates.adamw=0"]
+    for timeless in ("0.5", "0"):
+        out = tmp_path / timeless
+        first = _on_walks(maze, walks, out, "steps=3", *alone, f"model.forcing_dit.timeless={timeless}")
+        begun = [*still, *alone, f"init={out / 'checkpoint'}"]
+        second = _on_walks(maze, walks, tmp_path / f"more{timeless}", *begun).model.denoiser
+        assert isinstance(second, ForcingDiT) and isinstance(first.model.denoiser, ForcingDiT)
+        assert torch.equal(second.turning, first.model.denoiser.turning) == (timeless == "0.5")
+
+
+def test_sequences_that_it_draws_anew_are_trained_on(maze: str, walks: Path, tmp_path: Path) -> None:
+    words = ["forcing.redrawn=1", "forcing.thinned=0.5", "forcing.odds=[1,0,0,0]"]
+    loaded = _on_walks(maze, walks, tmp_path, "steps=4", *words)
+    assert np.isfinite(loaded.description.training["held_out"]["sequence"])
+
+
 def test_thinned_stretches_that_come_back_are_trained_on(maze: str, walks: Path, tmp_path: Path) -> None:
     words = ["forcing.thinned=1", "forcing.spans=[20]", "forcing.kept=10", "returning=1"]
     loaded = _on_walks(maze, walks, tmp_path, "steps=2", "forcing.odds=[1,0,0,0]", *words)

@@ -18,7 +18,7 @@ what to add to that.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,18 @@ class ArVae(nn.Module):
     Raises:
         ArVaeError: sizes that do not fit together.
     """
+
+    DRAWING: ClassVar = (
+        "from_latent.",
+        "place_out",
+        "placeholders",
+        "decoder.",
+        "norm_out.",
+        "patches_out.",
+        "smooth.",
+        "part_out.",
+    )
+    """How the names of the weights begin that make frames of latents, which they change nothing of."""
 
     mean: Tensor
     scale: Tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,6 @@ DOWNSAMPLING = 8
 PART = (DOWNSAMPLING, DOWNSAMPLING)
 HEAD = 2  # modules of each decoder that turn its features into a frame
 FINE = 24  # channels of the second head
-DRAWING = ("decoder.", "superresolution.", "part_out.")
-"""How the names of the weights begin that make frames of latents, which they change nothing of."""
 
 
 class ResBlock(nn.Module):
@@ -46,6 +44,9 @@ class ConvAutoencoder(nn.Module):
     ``linear`` a cell's latents are what a linear map makes of its own pixels and what the convolutions, which begin
     with nothing, add to that.
     """
+
+    DRAWING: ClassVar = ("decoder.", "superresolution.", "part_out.")
+    """How the names of the weights begin that make frames of latents, which they change nothing of."""
 
     scale: Tensor
 
@@ -105,16 +106,6 @@ class ConvAutoencoder(nn.Module):
                 nn.init.zeros_(cast(Tensor, conv.weight))
                 nn.init.zeros_(cast(Tensor, conv.bias))
         self.register_buffer("scale", torch.ones(config.channels))
-
-    @property
-    def encodes(self) -> nn.ModuleList:
-        """What makes latents of frames."""
-        return nn.ModuleList([self.encoder, *([self.part_in] if self.config.linear else [])])
-
-    @property
-    def draws(self) -> nn.ModuleList:
-        """What makes frames of latents, but for the second head."""
-        return nn.ModuleList([self.decoder, *([self.part_out] if self.config.linear else [])])
 
     def encode(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] to latents (N, C, H/8, W/8), about unit variance.
