@@ -50,7 +50,11 @@ def fit(
 
     @torch.no_grad()
     def evaluate(module: nn.Module) -> dict[str, float]:
-        return mean_losses([losses_on(held_out, module, HELD_OUT_SEED, i) for i in range(batches)])
+        learning = module.training
+        module.eval()
+        losses = mean_losses([losses_on(held_out, module, HELD_OUT_SEED, i) for i in range(batches)])
+        module.train(learning)
+        return losses
 
     def sample(module: nn.Module, writer: Writer, step: int) -> None:
         for name, value in evaluate(module).items():

@@ -34,6 +34,13 @@ class Timesteps:
         self.scheme = scheme if non_decreasing or scheme == "equal" else "independent"
         self.frames, self.steps = frames, steps
         self.fopp = Fopp(frames, steps) if self.scheme == "fopp" else None
+        self._others = {frames: self}
+
+    def of(self, frames: int) -> Timesteps:
+        """The same for another number of frames."""
+        if frames not in self._others:
+            self._others[frames] = Timesteps(self.scheme, self.scheme != "independent", frames, self.steps)
+        return self._others[frames]
 
     def draw(self, which: Tensor, each: Tensor) -> Tensor:
         """Timesteps (B, F) from numbers uniform in [0, 1): ``which`` (B, 2), ``each`` (B, F)."""

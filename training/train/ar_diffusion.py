@@ -28,7 +28,7 @@ from training.loop.graft import graft
 from training.loop.launch import launch
 from training.loop.mirror import mirrored
 from training.loop.train import LoopConfig
-from training.objectives.ar_diffusion import ArDiffusionObjective
+from training.objectives.ar_diffusion import ArDiffusionObjective, ContinuationConfig
 from training.objectives.timesteps import Timesteps
 from worldsim.checkpoint import load_ar_vae, load_video
 from worldsim.cli.command import command
@@ -41,7 +41,8 @@ BLOCKS = ("model.denoiser.blocks.", "model.denoiser.network.blocks.")
 @dataclass
 class Config(LoopConfig):
     """``length`` frames a clip, ``batch`` clips a step; ``drop_actions`` of the clips are trained without actions.
-    ``init``: a video model whose denoiser is begun from (:mod:`training.loop.graft`)."""
+    ``continuation``: clips whose first frames are given. ``init``: a video model whose denoiser is begun from
+    (:mod:`training.loop.graft`)."""
 
     autoencoder: str = MISSING
     init: str = ""
@@ -51,6 +52,7 @@ class Config(LoopConfig):
     non_decreasing: bool = True
     drop_actions: float = 0.1
     noise_clip: float = 6.0
+    continuation: ContinuationConfig = field(default_factory=ContinuationConfig)
     model: ArDiffusionConfig = field(default_factory=ArDiffusionConfig)
     optimizer: OptimizerConfig = field(
         default_factory=lambda: OptimizerConfig(lr=5e-4, weight_decay=0.0, betas=(0.9, 0.999))
@@ -76,7 +78,9 @@ def main(args: list[str]) -> int:
     shares = {}
     if config.init:
         shares = graft(model, load_video(config.init), sources)
-    objective = ArDiffusionObjective(model, timesteps, config.drop_actions, config.noise_clip)
+    objective = ArDiffusionObjective(
+        model, timesteps, config.drop_actions, config.noise_clip, config.continuation
+    )
     clip_config = ClipConfig(
         length=config.length,
         batch=config.batch,

@@ -13,7 +13,7 @@ from scipy.stats import chisquare
 from tests.helpers.small_ar_diffusion import SMALL_VAE, small_ar_diffusion
 from tests.helpers.small_run import record
 from training.data.clips import RowNoise
-from training.objectives.ar_diffusion import ArDiffusionObjective
+from training.objectives.ar_diffusion import ArDiffusionObjective, ContinuationConfig
 from training.objectives.timesteps import SCHEMES, Timesteps
 from training.train import ar_diffusion as train_ar_diffusion
 from training.train.ar_diffusion import Config
@@ -84,6 +84,41 @@ def test_who_predicts_the_truth_has_no_loss(prediction: str, monkeypatch: pytest
     assert told[0].all() and not told[1].any()
 
 
+def test_given_frames_are_clean_and_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The composition is of the others; a model that draws nothing is shown that as its own, and the truth at first."""
+    model, shown = small_ar_diffusion(prediction="x0", scale=1.0), list[tuple[torch.Tensor, torch.Tensor]]()
+
+    def nothing(z: torch.Tensor, level: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        shown.append((z, level))
+        return torch.zeros_like(z)
+
+    monkeypatch.setattr(model, "forward", nothing)
+    x, numbers = torch.randn(400, 6, 4, 3), list(range(400))
+    timesteps = Timesteps("fopp", True, 6, 1000)
+    for redrawn in (0.0, 1.0):
+        config = ContinuationConfig(given=0.75, redrawn=redrawn)
+        objective = ArDiffusionObjective(model, timesteps, 0.0, 6.0, config)
+        losses = objective(x, torch.zeros(400, 6, 20), RowNoise(numbers, CPU))
+        z, level = shown[-1]
+        given = level == 0
+        counts = given.sum(1)
+        assert torch.equal(given, torch.arange(6) < counts[:, None]), "the first ones"
+        assert set(counts.tolist()) == set(range(6)), "never all"
+        assert float((counts > 0).float().mean()) == pytest.approx(0.75, abs=0.08)
+        assert bool((level.diff(dim=1) >= 0).all())
+        assert float(level[counts == 5][:, 5].std()) > 0.2, "of the one that is left any level"
+        assert float(losses["loss"]) == pytest.approx(float(x[~given].square().mean()), rel=1e-3)
+        own = given & ~(z == x).flatten(2).all(2)
+        assert bool(own.any()) == bool(redrawn) and not z[own].any()
+        assert bool((own <= given).all()) and bool((own.int().diff(dim=1) >= 0)[given[:, 1:]].all())
+        assert bool((given & ~own).any())
+    objective.eval()
+    objective(x, torch.zeros(400, 6, 20), RowNoise(numbers, CPU))
+    assert not (shown[-1][1] == 0).any(), "held-out losses are of whole clips"
+    with pytest.raises(ValueError, match="shares from 0 to 1"):
+        ContinuationConfig(given=1.5)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Recorded episodes and an AR-VAE that has learnt nothing."""
@@ -100,8 +135,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         ["timesteps=uniform_first"],
         ["timesteps=equal", "model.denoiser.causal=false", "model.prediction=eps"],
         ["timesteps=independent", "non_decreasing=false", "model.prediction=v"],
+        ["continuation.given=1", "continuation.redrawn=0.5"],
     ],
-    ids=["whole", "uniform_first", "equal-both_ways-eps", "independent-v"],
+    ids=["whole", "uniform_first", "equal-both_ways-eps", "independent-v", "continued"],
 )
 def test_a_row_of_the_ablation_trains_and_its_checkpoint_comes_back(
     trained: tuple[Path, Path], tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
