@@ -8,7 +8,8 @@ patches that discriminators take for true ones, from latents a little blurred an
 decoder a second head, which draws pictures of that side. LPIPS needs its weights installed, `decoding.lpips=0` leaves
 it out. `dreamt=FILE.npy decoding.weave=200 decoding.second_only=true` trains the second head alone, also over latents
 that a generator made up (`training.imagination.latents`), where its weave shows most. The same command after a kill
-goes on where it stopped; `init=RUN/checkpoint` begins with the decoder of another checkpoint over the same latents.
+goes on where it stopped; `init=RUN/checkpoint` begins with the decoder of another checkpoint over the same latents,
+and with `seconds=0` that is all.
 Ends by writing RUN/checkpoint and printing PSNR, SSIM and LPIPS of held-out frames, before and after, as one JSON line.
 """
 
@@ -145,16 +146,18 @@ def drawing(autoencoder: ConvAutoencoder | ArVae) -> dict[str, Tensor]:
     return {k: v for k, v in autoencoder.state_dict().items() if k.startswith(autoencoder.DRAWING)}
 
 
-def take_decoder(autoencoder: ConvAutoencoder | ArVae, init: str) -> None:
-    """Give an autoencoder the decoder of another checkpoint.
+def take_decoder(autoencoder: ConvAutoencoder | ArVae, init: str) -> dict[str, Any]:
+    """Give an autoencoder the decoder of another checkpoint, and tell what is known of its training.
 
     Raises:
         DataError: it is over other latents, or of other sizes.
     """
-    other = checkpoint.load_any(init).model.autoencoder
+    loaded = checkpoint.load_any(init)
+    other = loaded.model.autoencoder
     if latents_of(other) != latents_of(autoencoder) or drawing(other).keys() != drawing(autoencoder).keys():
         raise DataError(f"expected init={init} to draw the latents of checkpoint, found another autoencoder")
     autoencoder.load_state_dict(drawing(other), strict=False)
+    return dict(loaded.description.training.get("decoder", {}))
 
 
 @torch.no_grad()
@@ -184,7 +187,10 @@ def main(args: list[str]) -> int:
     loaded, source, held = opened(config)
     autoencoder, side = loaded.model.autoencoder.to(device), loaded.model.config.size
     if config.init:
-        take_decoder(autoencoder, config.init)
+        known = take_decoder(autoencoder, config.init)
+        if not config.seconds:
+            publish_part(config.out, loaded, "decoder", known)
+            return 0
     perceptual: lpips.Lpips | None = None
     metric: lpips.Lpips | None = None
     if config.decoding.lpips:

@@ -84,10 +84,15 @@ def test_a_tokenizers_decoder_is_sharpened_and_another_run_takes_it(
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith(tuple(f"autoencoder.{p}" for p in ArVae.DRAWING)) for name in changed)
-    begun = [f"out={tmp_path / 'b'}", f"init={tmp_path / 'a' / 'checkpoint'}", *TOKENS, "steps=1"]
-    assert train_decoder.main([*words, *begun]) == 0
+    begun = [f"out={tmp_path / 'b'}", f"init={tmp_path / 'a' / 'checkpoint'}", *TOKENS]
+    assert train_decoder.main([*words, *begun, "steps=1"]) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert again["before"]["psnr"] == pytest.approx(told["after"]["psnr"], abs=1e-3)
+    assert train_decoder.main([*words, *begun, "seconds=0"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == told
+    taken = checkpoint.load_ar_diffusion(str(tmp_path / "b" / "checkpoint"))
+    assert taken.description.training["decoder"]["steps"] == 40
+    assert all(torch.equal(value, after[name]) for name, value in taken.model.state_dict().items())
 
 
 def test_decoders_that_cannot_be_sharpened_are_refused(
