@@ -163,11 +163,11 @@ def _plots(
         first = found.get((env, 1))
         metric = METRIC[env]
         if first and any(metric in row.get("scores", {}) for row in first["rows"]):
-            plot = tradeoff_plot(first, result, metric)
-            if plot is not None:
-                page.picture(
-                    plot.png(), "The price of remembering: decay against retrieval (paper, Figure 11)."
-                )
+            for structure, name in STRUCTURES.items():
+                plot = tradeoff_plot(first, result, metric, structure)
+                if plot is not None:
+                    caption = "the price of remembering, decay against retrieval (paper, Figure 11)."
+                    page.picture(plot.png(), f"{name}: {caption}")
         _strips(page, sorted(units.glob("rollout-world/*.json"))[: config.strips], result["rows"], ())
 
 

@@ -90,15 +90,17 @@ def segments_axis(panel: Axes, names: Sequence[str]) -> None:
     panel.set_xlabel("frames since the last true one", fontsize=12 * POINTS)
 
 
-def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric: str) -> Canvas | None:
+def tradeoff_plot(
+    retrieval: dict[str, Any], degradation: dict[str, Any], metric: str, backbone: str
+) -> Canvas | None:
     """Figure 11: largest PSNR decay against mean retrieval, a point for each budget; None where either is missing."""
     known = {
         (r["history"], r["budget"]): r
         for r in retrieval["rows"]
-        if r["backbone"] == "world" and "scores" in r
+        if r["backbone"] == backbone and "scores" in r
     }
     points = []
-    for row in degradation["rows"]:
+    for row in (r for r in degradation["rows"] if r["backbone"] == backbone):
         match = known.get((row["history"], row["budget"]))
         if "scores" in row and match and match["scores"][metric]["avg"]["mean"] is not None:
             points.append((match["scores"][metric]["avg"], row["scores"]["decay"], row["budget"]))
@@ -120,7 +122,7 @@ def tradeoff_plot(retrieval: dict[str, Any], degradation: dict[str, Any], metric
         near: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, 5), "fontsize": 12 * POINTS}
         panel.annotate(f"B = {budget}", (x, y), color=rgb(colour), **near)
     counts = sorted({s["n"] for s, _, _ in points})
-    first = next(row["scores"] for row in degradation["rows"] if "scores" in row)
+    first = next(r["scores"] for r in degradation["rows"] if r["backbone"] == backbone and "scores" in r)
     n = f"n = {counts[0]} trials; {first['episodes']} rollouts x {first['seeds']} seeds"
     canvas.text((70, 22), n, size=11)
     return canvas

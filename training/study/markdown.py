@@ -48,7 +48,8 @@ def table(result: dict[str, Any]) -> str:
     for caption, grid in grids(result):
         lines += [caption, "", *lines_of(grid), ""]
     if result.get("claims"):
-        lines += ["What the paper claims, by paired differences over the same frames:", ""]
+        by = "correlation over budgets" if result["table"] == 4 else "paired differences over the same frames"
+        lines += [f"What the paper claims, by {by}:", ""]
         lines += [*lines_of(claims(result["claims"])), ""]
     lines += [f"- {words}" for words in remarks(result)]
     return "\n".join([*lines, f"- {source(result)}"]) + "\n"

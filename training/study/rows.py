@@ -132,7 +132,10 @@ TABLE_3 = (
     _world(48, 16, "Ray memory, history 48 and budget 16"),
 )
 
-TABLE_4 = tuple(_world(48, budget) for budget in COMPRESSED)
+TABLE_4 = (
+    *(_world(48, budget) for budget in COMPRESSED),
+    *(_structure(PREPEND, "Prepending", 48, budget) for budget in COMPRESSED),
+)
 
 FIGURE_10 = tuple(
     Row(

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from training.data.episodes import open_episodes
 from training.loop.cluster import Place
-from training.study import backbones, claims, losses, markdown, scores, timesteps
+from training.study import backbones, claims, losses, markdown, scores, timesteps, tradeoff
 from training.study.backbones import Backbone
 from training.study.config import WORLDS, StudyConfig, StudyError
 from training.study.needle import TRUE
@@ -187,6 +187,8 @@ def gathered(
         if found[WORLD].path:
             result["losses"] = losses.by_level(config, found[WORLD])
             result["predicted"] = timesteps.predictions(result["losses"], config.timesteps)
+    if config.table == 4:
+        result["claims"] = tradeoff.claims(config, records)
     if config.table == 2:
         result["claims"] = claims.separation_claims(of, list(scores_by_row), config.seed)
     return result
