@@ -18,6 +18,11 @@ AGES = (8, 30, 60)
 """One in each range of ages."""
 
 
+def _runs(fall: float) -> dict[str, Any]:
+    """Two seeds of 32 frames."""
+    return {seed: {"psnr": [20.0] * 16 + [20 - fall] * 16} for seed in "01"}
+
+
 def _study(folder: Path, episodes: int, slope: float) -> tuple[StudyConfig, dict[str, list[dict[str, Any]]]]:
     """Needles in which larger budgets retrieve more, rollouts that decay the more so the larger the slope."""
     rng = np.random.default_rng(0)
@@ -33,13 +38,10 @@ def _study(folder: Path, episodes: int, slope: float) -> tuple[StudyConfig, dict
                 "rows": {row.name: {"trial": {"ssim": values}}},
             }
             (units / f"n{i}.json").write_text(json.dumps(needle))
-        fall = 5 + slope * k
-        runs = {
-            str(seed): {"psnr": [20.0] * 16 + list(20 - fall + 0.01 * rng.random(16))} for seed in range(2)
-        }
+        falls = [5 + slope * k + 0.01 * float(rng.random()) for _ in range(episodes)]
         records[row.name] = [
-            {"header": {"episode": f"r{i}", "checkpoint": "mine"}, "rows": {row.name: runs}}
-            for i in range(episodes)
+            {"header": {"episode": f"r{i}", "checkpoint": "mine"}, "rows": {row.name: _runs(fall)}}
+            for i, fall in enumerate(falls)
         ]
     return StudyConfig(table=4, env="labmaze", out=str(folder)), records
 
@@ -66,9 +68,7 @@ def test_what_rises_in_every_other_episode_alone_is_not_shown(tmp_path: Path) ->
     for k, some in enumerate(records.values()):
         for i, record in enumerate(some):
             fall = 5 + (k - 1.5) * (-1) ** i + 0.01 * k
-            for row in record["rows"].values():
-                for run in row.values():
-                    run["psnr"] = [20.0] * 16 + [20 - fall] * 16
+            record["rows"] = {name: _runs(fall) for name in record["rows"]}
     (found,) = tradeoff.claims(config, records)
     assert found["verdict"] == "not shown"
     assert found["difference"]["low"] < 0 < found["difference"]["high"]
