@@ -145,15 +145,18 @@ def recorded_shard(config: Config, first: int, episodes: list[Episode], length: 
     if not here:
         _one_thread()
     loaded = _loaded(config.checkpoint, str(pick_device("auto")) if here else "cpu")
-    side, rows = config.size or loaded.model.config.size, []
-    for recorded in episodes:
-        with recorded as episode:
-            assert episode.poses is not None
-            frames, acted = smaller(episode.frames(0, length), side), episode.action_vectors()[: length - 1]
-            actions = np.concatenate([np.zeros_like(acted[:1]), acted])
-            poses = episode.poses[:length].astype(np.float32)
-        rows.append((frames, *encode(loaded, frames, poses), actions, poses))
+    rows = [walk_of(loaded, episode, length, config.size or loaded.model.config.size) for episode in episodes]
     return _kept(config, folder, loaded, rows)
+
+
+def walk_of(loaded: Loaded, recorded: Episode, length: int, side: int) -> tuple[np.ndarray, ...]:
+    """What :class:`.Walks` holds of the first ``length`` frames of a recorded episode with poses."""
+    with recorded as episode:
+        assert episode.poses is not None
+        frames, acted = smaller(episode.frames(0, length), side), episode.action_vectors()[: length - 1]
+        actions = np.concatenate([np.zeros_like(acted[:1]), acted])
+        poses = episode.poses[:length].astype(np.float32)
+    return frames, *encode(loaded, frames, poses), actions, poses
 
 
 def place(out: str) -> Path:

@@ -107,6 +107,7 @@ def _trained(d: Description) -> list[str]:
             "held_out",
         ),
         "Generator": (d.training.get("generator"), " on {walks} walks", "held-out losses", "held_out"),
+        "Decoder sharpened": (d.training.get("decoder"), "", "held-out frames", "after"),
     }
     lines = []
     for name, (found, over, label, key) in parts.items():

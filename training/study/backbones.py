@@ -131,7 +131,7 @@ def _find(config: StudyConfig, name: str) -> Backbone:
         fingerprint(model.autoencoder),
         fingerprint(model, without=("free_running.",)),
     )
-    facts = description.training
+    facts = description.training.get("generator") or description.training
     trained_for = (
         f"{facts['steps']} steps in {facts['seconds']} s" if "seconds" in facts else "no word of its training"
     )

@@ -163,7 +163,8 @@ def remarks(result: dict[str, Any]) -> list[str]:
     if "losses" in result:
         notes.append(
             f"Loss curve: mean squared error of the predicted latent at {len(result['losses']['levels'])} levels, over "
-            f"n = {result['losses']['clips']} clips of 16 frames after true ones, the same at every level."
+            f"n = {result['losses']['clips']} clips after true frames, the same at every level, "
+            f"{result['losses'].get('frames', 16)} frames of each."
         )
     if "rollout" in result:
         r = result["rollout"]
