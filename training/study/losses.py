@@ -56,8 +56,8 @@ def by_level(config: StudyConfig, world: Backbone) -> dict[str, Any]:
     if file.exists() and (kept := json.loads(file.read_text()))["header"] == header:
         return dict(kept["found"])
     loaded = backbones.load(world.path, str(pick_device(config.device)))
-    measured = _of_generator if loaded.model.config.generates else _of_denoiser
-    errors, frames = measured(loaded, episodes, config.seed, file.parent / "latents")
+    measure = _of_generator if loaded.model.config.generates else _of_denoiser
+    errors, frames = measure(loaded, episodes, config.seed, file.parent / "latents")
     found = {
         "levels": list(LEVELS),
         "x0": [round(float(e), 6) for e in errors.mean(0)],
