@@ -166,12 +166,24 @@ def gathered(
         result["bounds"] = _bounds(config, records[WORLD])
     if config.rolls:
         result["rollout"] = {"context": config.context, "length": config.rollout, "seeds": config.seeds}
-    scores_by_row = {row["name"]: row["scores"] for row in result["rows"] if "scores" in row}
     group_by_row = {row.name: group_of(row) for row in (*TABLES[1], *rows)}
 
     def of(name: str) -> list[dict[str, Any]]:
         return records.get(group_by_row[name], [])
 
+    _add_claims(config, result, records, found[WORLD], of)
+    return result
+
+
+def _add_claims(
+    config: StudyConfig,
+    result: dict[str, Any],
+    records: dict[str, list[dict[str, Any]]],
+    world: Backbone,
+    of: claims.Records,
+) -> None:
+    """Add what the paper claims of this table or figure, and what was found."""
+    scores_by_row = {row["name"]: row["scores"] for row in result["rows"] if "scores" in row}
     if config.table in (1, 3):
         judged: dict[str, Any] = next(iter(scores_by_row.values()), {})
         for metric in [m for m in ("srr", "ssim") if m in judged]:
@@ -184,14 +196,13 @@ def gathered(
         sets = {name: of(row) for name, row in timesteps.ROW.items()}
         result["measured"] = timesteps.degradation(sets)
         result["claims"] = timesteps.claims(sets, config.seed)
-        if found[WORLD].path:
-            result["losses"] = losses.by_level(config, found[WORLD])
+        if world.path:
+            result["losses"] = losses.by_level(config, world)
             result["predicted"] = timesteps.predictions(result["losses"], config.timesteps)
     if config.table == 4:
         result["claims"] = tradeoff.claims(config, records)
     if config.table == 2:
         result["claims"] = claims.separation_claims(of, list(scores_by_row), config.seed)
-    return result
 
 
 def _described(backbone: Backbone) -> dict[str, Any]:
