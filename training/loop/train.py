@@ -23,6 +23,7 @@ from training.loop.claim import claim
 from training.loop.cluster import LOCAL, Place
 from training.loop.progress import preparation, tell
 from training.loop.trackers import TENSORBOARD, Writer, check, open_writer
+from worldsim.config import ConfigError
 
 LONGEST = 60.0
 """Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
@@ -99,7 +100,10 @@ def run(
 
     Raises:
         FolderInUse: another process trains in ``config.out``.
+        ConfigError: no time to train in.
     """
+    if config.seconds <= 0:
+        raise ConfigError(f"seconds: expected more than 0, found {config.seconds:g}")
     with claim(Path(config.out)) if accelerator.is_main_process else nullcontext():
         learner.counters |= state.restore(Path(config.out), learner.parts, learner.optimizers) or {}
         _run(learner, losses_of, config, accelerator, sample, lines)

@@ -34,11 +34,9 @@ class ContinuationConfig:
     redraws: int = 2
 
     def __post_init__(self) -> None:
-        if not (0 <= self.given <= 1 and 0 <= self.redrawn <= 1 and self.redraws >= 1):
-            raise ValueError(
-                "continuation: expected shares from 0 to 1 and at least one redraw, "
-                f"found {self.given}, {self.redrawn} and {self.redraws}"
-            )
+        if not 0 <= self.given <= 1:
+            raise ValueError(f"continuation.given: expected a share from 0 to 1, found {self.given}")
+        redraws.check(self.redrawn, self.redraws)
 
 
 class ArDiffusionObjective(nn.Module):
@@ -124,15 +122,15 @@ class ArDiffusionObjective(nn.Module):
         often, other = noise.uniform(1), noise.normal(c.redraws, *x.shape[1:])
         frames = torch.arange(f, device=x.device)
         mine = (whether < c.redrawn) & (frames >= (stay * given.sum(1, keepdim=True)).floor())
+
+        def clean_of(now: Tensor, at: Tensor) -> Tensor:
+            return to_x0(m.process, m(now, at, actions, known_mask).float(), now, at, m.config.prediction)
+
         for i in range(c.redraws):
             again = mine & (i < 1 + (often * c.redraws).floor())
             level = torch.where(
                 again, redraws.STEP * (1 + (start[:, i : i + 1] * redraws.STEPS).floor()), 0.0
             )
-
-            def clean_of(now: Tensor, at: Tensor) -> Tensor:
-                return to_x0(m.process, m(now, at, actions, known_mask).float(), now, at, m.config.prediction)
-
             x = redraws.drawn_anew(m.process, clean_of, x, level, other[:, i])
         return x
 

@@ -65,6 +65,9 @@ class ForcingConfig:
     noise_clip: float = 6.0
     levels: LevelsConfig = field(default_factory=LevelsConfig)
 
+    def __post_init__(self) -> None:
+        redraws.check(self.redrawn, self.redraws)
+
 
 @dataclass
 class Setting:

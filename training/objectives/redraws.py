@@ -19,6 +19,19 @@ CleanOf = Callable[[Tensor, Tensor], Tensor]
 """Noisy latents (R, L, ...) and their levels (R, L) to the clean ones that a model takes them for."""
 
 
+def check(redrawn: float, redraws: int) -> None:
+    """Whether a share of what is trained on can be drawn anew so often.
+
+    Raises:
+        ValueError: no share, or no redraw at all.
+    """
+    if not (0 <= redrawn <= 1 and redraws >= 1):
+        raise ValueError(
+            "expected redrawn from 0 to 1 and redraws of at least 1, "
+            f"found redrawn={redrawn} and redraws={redraws}"
+        )
+
+
 @torch.no_grad()
 def drawn_anew(process: Process, clean_of: CleanOf, z: Tensor, level: Tensor, noise: Tensor) -> Tensor:
     """Clips (R, L, ...) as they are drawn from themselves under noise of levels (R, L), multiples of the step size.

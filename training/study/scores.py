@@ -42,7 +42,7 @@ def retrieval(records: Sequence[Record], row: str, ranges: Sequence[str], seed: 
     """{metric: {range or avg: interval}}; ``avg`` is the mean of the ranges, as in the paper's tables."""
     found: dict[str, Any] = {}
     for metric in metrics_of(records, row):
-        values = [{r: _known(trials(record, row, metric, r)) for r in ranges} for record in records]
+        values = [{r: known(trials(record, row, metric, r)) for r in ranges} for record in records]
         cells = {r: interval([v[r] for v in values], seed) for r in ranges}
         average = mean_of_means([[v[r] for r in ranges] for v in values], seed)
         found[metric] = cells | {AVERAGE: average | {"n": sum(c["n"] for c in cells.values())}}
@@ -141,7 +141,8 @@ def lfd_by_segment(records: Sequence[Record], row: str, kind: str) -> list[float
     ]
 
 
-def _known(values: Sequence[float | None]) -> list[float]:
+def known(values: Sequence[float | None]) -> list[float]:
+    """Those that there are."""
     return [v for v in values if v is not None]
 
 

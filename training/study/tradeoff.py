@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from training.study.claims import LEAST, unjudged
 from training.study.config import StudyConfig
 from training.study.rows import PREPEND, TABLE_4, WORLD, Row, group_of
-from training.study.scores import RANGES_1, Record, trials
+from training.study.scores import RANGES_1, Record, known, trials
 from training.study.units import NEEDLE
 from worldsim.metrics.bootstrap import COVERAGE, DRAWS
 from worldsim.metrics.degradation import by_segment, maximum_decay
@@ -53,7 +53,7 @@ def _correlation(
     seed: int,
 ) -> dict[str, Any]:
     values = [
-        [[_known(trials(r, row.played, metric, ages)) for ages in RANGES_1] for r in some]
+        [[known(trials(r, row.played, metric, ages)) for ages in RANGES_1] for r in some]
         for row, some in zip(rows, needles, strict=True)
     ]
     sums, counts = (
@@ -117,7 +117,3 @@ def _shared(by_row: list[list[Record]]) -> list[list[Record]]:
     episodes = [{r["header"]["episode"]: r for r in some} for some in by_row]
     common = sorted(set.intersection(*(set(some) for some in episodes)))
     return [[some[name] for name in common] for some in episodes]
-
-
-def _known(values: Sequence[float | None]) -> list[float]:
-    return [v for v in values if v is not None]

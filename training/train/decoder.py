@@ -127,6 +127,8 @@ def opened(config: Config) -> tuple[Loaded[Any], Source, Source]:
         tokenizer = loaded.model.autoencoder
         if tokenizer.config.window > 1:
             raise DataError("expected a tokenizer that decodes each frame alone, found one with a window")
+        if not config.data:
+            raise DataError(f"a decoder of {config.checkpoint} is trained on episodes; say data=DIR")
         both = open_both(config.data, config.held_out, loaded.model.config.size)
         check_same(loaded.action_spec, both[0][0].meta["action_spec"], str(loaded.path), config.data)
         known, others = (Recorded(some, tokenizer) for some in both)

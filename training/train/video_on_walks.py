@@ -139,7 +139,8 @@ def take_weights(model: VideoModel, init: str) -> bool:
         fitting[tokens] = mine[tokens].clone()
         fitting[tokens][:, :count] = theirs[tokens][:, :count]
     model.load_state_dict(mine | fitting)
-    return "denoiser.turning" in fitting and other.config.forcing_dit == model.config.forcing_dit
+    pairs = [m.config.forcing_dit.timeless_pairs for m in (other, model)]
+    return "denoiser.turning" in fitting and pairs[0] == pairs[1]
 
 
 @torch.no_grad()

@@ -74,6 +74,8 @@ def test_redrawn_sequences_begin_with_true_frames() -> None:
     settings = [draw_setting(config, KINDS, 0, i) for i in range(100)]
     assert {s.redraws for s in settings if s.kind == "sequence"} == {1, 2}
     assert not any(s.redraws for s in settings if s.kind != "sequence")
+    with pytest.raises(ValueError, match=r"found redrawn=.* and redraws=0"):
+        ForcingConfig(redrawn=0.4, redraws=0)
     assert not any(draw_setting(ForcingConfig(), KINDS, 0, i).redraws for i in range(100)), "unless asked for"
     setting = Setting("sequence", 100, 48, redraws=2)
     d = draw(config, setting, torch.Size((100, 48, *SHAPE)), 0, 0, 0)

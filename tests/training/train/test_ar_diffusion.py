@@ -115,7 +115,7 @@ def test_given_frames_are_clean_and_not_asked_for(monkeypatch: pytest.MonkeyPatc
     objective.eval()
     objective(x, torch.zeros(400, 6, 20), RowNoise(numbers, CPU))
     assert not (shown[-1][1] == 0).any(), "held-out losses are of whole clips"
-    with pytest.raises(ValueError, match="shares from 0 to 1"):
+    with pytest.raises(ValueError, match="share from 0 to 1"):
         ContinuationConfig(given=1.5)
 
 
