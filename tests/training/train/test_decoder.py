@@ -108,7 +108,8 @@ def test_decoders_that_cannot_be_sharpened_are_refused(
     alone = _tokenizing(tmp_path / "alone", data, window=1)
     assert train_decoder.main([f"checkpoint={alone}", f"walks={data}", f"out={tmp_path}"]) == 2
     assert "say data=DIR" in capsys.readouterr().err
-    assert train_decoder.main([f"checkpoint={alone}", f"data={data}", f"out={tmp_path}", "seconds=0"]) == 2
+    words = [f"checkpoint={alone}", f"data={data}", f"out={tmp_path}", "decoding.lpips=0"]
+    assert train_decoder.main([*words, "seconds=0"]) == 2
     assert "seconds: expected more than 0" in capsys.readouterr().err
     words = [f"checkpoint={alone}", f"data={data}", f"out={tmp_path}", f"init={small}"]
     assert train_decoder.main(words) == 2
