@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
 
 from worldsim.dream.context import DreamError
 from worldsim.dream.remote import protocol
-from worldsim.dream.remote.protocol import MOST_BYTES, VERSION, MessageError, decode, encode
+from worldsim.dream.remote.line import Line
+from worldsim.dream.remote.protocol import VERSION, MessageError, decode, encode
 from worldsim.session.interfaces import DreamLost
 
 CONNECT, ANSWER, BEGIN = (
@@ -39,7 +39,7 @@ class Link:
         )
         self._address = address
         self._lock = threading.RLock()
-        self._socket: ClientConnection | None = None
+        self._socket: Line | None = None
         self._number = 0
         self._gone: deque[tuple[int, str, int]] = deque()  # what nobody here needs any more, by generation
         self.generation = 0
@@ -112,15 +112,7 @@ class Link:
                 socket.close()
 
     def _open(self) -> dict[str, Any]:
-        socket = connect(
-            self._address,
-            max_size=MOST_BYTES,
-            compression=None,
-            open_timeout=CONNECT,
-            close_timeout=1,
-            ping_timeout=None,  # while it computes in C a small machine may not answer
-            proxy=None,
-        )
+        socket = Line(self._address, CONNECT)
         try:
             hello = decode(socket.recv(timeout=CONNECT))
             if hello["type"] != "hello" or hello.get("version") != VERSION:

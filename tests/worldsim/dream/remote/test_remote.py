@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import run_demo
 from envs.episodes.episode import Episode
 from tests.helpers.small_model import SIZE, SPEC, small_checkpoint
 from tests.helpers.small_world import Drum, act
+from tests.helpers.tls import tls_proxy
 from tests.worldsim.dream.remote.conftest import serving
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.context import DreamError
@@ -261,3 +263,24 @@ def test_another_dream_at_the_same_address_is_not_taken_for_the_first(loaded: Lo
         pytest.raises(DreamLost, match="another dream"),
     ):
         dream.reset(seed=1)
+
+
+def test_over_tls_every_one_of_many_connections_is_answered(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trustme = pytest.importorskip("trustme", reason="trustme is not installed (the extra `test` has it)")
+    authority, certified = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(certified)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with (
+        serving(lambda size, spec: WorldPredictor(loaded, size=size), loaded.fingerprint) as address,
+        tls_proxy(address, certified) as port,
+    ):
+        for _ in range(200):  # one in a hundred was lost where two threads shared a connection
+            link = Link(f"wss://localhost:{port}")
+            assert link.request("open")["type"] == "done"
+            link.close()
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(DreamError, match="certificate"):
+            Link(f"wss://localhost:{port}")
