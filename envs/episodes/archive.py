@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from envs.episodes import limits
 from envs.episodes.format import EpisodeError
+from envs.episodes.open_files import too_many
 from envs.episodes.section import Section, SectionLost, stream
 
 _HEAD = 30  # bytes before a member's name
@@ -23,6 +24,7 @@ def open_archive(path: Path, section: Section | None = None) -> zipfile.ZipFile:
     Raises:
         EpisodeError: it is no whole zip, no plain file, or holds too much.
         FileNotFoundError, PermissionError: it is not there, or may not be read.
+        OSError: this process has too many files open.
     """
     if section is None and not stat.S_ISREG(path.stat().st_mode):
         raise EpisodeError(f"{path} is no recorded episode: expected a file, a zip")
@@ -36,7 +38,9 @@ def open_archive(path: Path, section: Section | None = None) -> zipfile.ZipFile:
         archive = zipfile.ZipFile(path if section is None else stream(section))
     except (FileNotFoundError, PermissionError, EpisodeError, SectionLost):
         raise
-    except limits.DAMAGE:
+    except limits.DAMAGE as error:
+        if too_many(error):
+            raise
         raise EpisodeError(
             f"{path} is no recorded episode, or only the beginning of one: expected a whole zip"
         ) from None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from envs.episodes import limits
+from envs.episodes import limits, open_files
 from envs.episodes.archive import open_archive, read_member
 from envs.episodes.arrays import ArraysError, read_arrays
 from envs.episodes.described import checked
@@ -167,8 +167,12 @@ class Episode:
 
     def close(self) -> None:
         """Close the file; reading opens it again."""
-        if self._zip is not None and self._pid == os.getpid():
-            self._zip.close()
+        archive, self._zip = self._zip, None
+        if archive is not None and self._pid == os.getpid():
+            archive.close()
+
+    def let_go(self) -> None:
+        """As :meth:`close`, but what another thread reads just now is read to its end."""
         self._zip = None
 
     def __enter__(self) -> Episode:
@@ -185,9 +189,13 @@ class Episode:
     @property
     def _archive(self) -> zipfile.ZipFile:
         # A forked worker shares the file position of its parent, so every process opens its own.
-        if self._zip is None or self._pid != os.getpid():
-            self._zip, self._pid = open_archive(self.path, self.section), os.getpid()
-        return self._zip
+        archive = self._zip
+        if archive is None or self._pid != os.getpid():
+            archive = open_archive(self.path, self.section)
+            self._zip, self._pid = archive, os.getpid()
+            if self.section is None:
+                open_files.hold(self)
+        return archive
 
     def _read(self, name: str, most: int) -> bytes:
         return read_member(self._archive, name, most, self.path, self.section)

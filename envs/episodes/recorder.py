@@ -96,11 +96,13 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
         With ``background`` this is where it is going to be.
         """
-        if self._sealer is not None:
-            self._sealer.check()
         writer, self._writer = self._writer, None
-        if writer is None:
-            return None
+        path = None if writer is None else self._end(writer)
+        if self._sealer is not None:
+            self._sealer.check()  # that an earlier one could not be sealed is no reason to leave this one
+        return path
+
+    def _end(self, writer: EpisodeWriter) -> Path | None:
         if writer.frames < 2:
             writer.discard()
             return None
@@ -173,9 +175,11 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def seal(self) -> None:
         """Seal the running recording, and wait until all are sealed."""
-        self.stop()
-        if self._sealer is not None:
-            self._sealer.wait()
+        try:
+            self.stop()
+        finally:
+            if self._sealer is not None:
+                self._sealer.wait()
 
     def close(self) -> None:
         """Seal the running recording and close the environment."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from envs.episodes.episode import Episode, EpisodeError
+from envs.episodes.open_files import too_many
 from envs.episodes.section import SectionLost
 from training.data import index
 from worldsim.actions import check_same
@@ -83,9 +84,9 @@ def _opened(folder: str, files: dict[str, addresses.Entry]) -> Iterator[tuple[st
             if not far:
                 episode.verify()
             return episode
-        except SectionLost:
-            raise
         except (EpisodeError, OSError) as error:
+            if isinstance(error, SectionLost) or too_many(error):  # which says nothing of this file
+                raise
             return error
 
     if not far:
@@ -294,7 +295,6 @@ def fingerprint(module: torch.nn.Module, without: tuple[str, ...] = ()) -> str:
     """Twelve hex digits of the weights, those whose names begin with one of ``without`` left out."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
-        if name.startswith(without):
-            continue
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        if not name.startswith(without):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -48,7 +48,8 @@ def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Generator[
                 return
             step += 1
 
-    threading.Thread(target=work, daemon=True).start()
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
     try:
         while True:
             made = ready.get()
@@ -57,3 +58,4 @@ def prefetched(make: Callable[[int], Any], first: int, depth: int) -> Generator[
             yield made
     finally:
         ended.set()
+        worker.join()  # a thread inside torch while the interpreter ends aborts the process

@@ -42,7 +42,7 @@ class Mirror:
         """
         with FileLock(self.folder / f"{RECORD}.lock"):  # of the processes of one machine the first fetches
             record = self.folder / RECORD
-            self._record = json.loads(record.read_text()) if record.exists() else {}
+            self._record = _read_record(record)
             for name, entry in addresses.entries(self.address).items():
                 file = self.folder / name
                 if name.startswith("."):
@@ -90,12 +90,25 @@ class Mirror:
             addresses.upload(file, address)
             entry = addresses.entry(address)
             self._record[name] = [f"{status.st_mtime_ns} {status.st_size}", entry.tag if entry else ""]
-            (self.folder / RECORD).write_text(json.dumps(self._record))
+            self._write_record()
 
     def _note(self, name: str, file: Path, tag: str) -> None:
         status = file.stat()
         self._record[name] = [f"{status.st_mtime_ns} {status.st_size}", tag]
-        (self.folder / RECORD).write_text(json.dumps(self._record))
+        self._write_record()
+
+    def _write_record(self) -> None:
+        new = self.folder / f"{RECORD}.new"
+        new.write_text(json.dumps(self._record))
+        new.replace(self.folder / RECORD)
+
+
+def _read_record(file: Path) -> dict[str, list[int | str]]:
+    """What is known of each file; nothing where that is not there, or was cut short: all is compared again then."""
+    try:
+        return dict(json.loads(file.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return {}
 
 
 def saved(file: Path) -> None:

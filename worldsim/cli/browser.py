@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 
 from worldsim.cli.command import say
 from worldsim.cli.keymaps import keymap
@@ -27,17 +29,30 @@ def serve(options: Options, make: Callable[[], Played], sinks: Callable[[int, in
         ServerError: the packages are not installed, or the address cannot be used.
         KeyboardInterrupt: it was told to end.
     """
+    port = PORT if options.port is None else options.port
+    address = Address(options.host or HOST, port, options.names)
+    most = options.sessions or (1 if options.single else MOST)
+    serve_games(games(options, make, sinks), address, most, say)
 
-    made = 0
+
+def games(
+    options: Options, make: Callable[[], Played], sinks: Callable[[int, int], Sinks]
+) -> Callable[[], Game]:
+    """What makes the game of every session; any thread may call it, several at once."""
+    numbers = count(1)
 
     def game() -> Game:
-        nonlocal made
-        made += 1
+        number = next(numbers)  # before the world, which takes seconds: another session may begin meanwhile
         played, config = make(), options.config
-        keys = keymap(options, played.session.env.unwrapped)
-        left = sinks(made, config.tick_rate or keys.tick_rate)
-        if options.compare:
-            played.session.controls.set_compare(True)
+        try:
+            keys = keymap(options, played.session.env.unwrapped)
+            if options.compare:
+                played.session.controls.set_compare(True)
+            left = sinks(number, config.tick_rate or keys.tick_rate)
+        except BaseException:
+            with suppress(Exception):  # why there is no game is what counts, not what comes of closing it
+                played.session.close()
+            raise
         return Game(
             played.session,
             keys,
@@ -55,6 +70,4 @@ def serve(options: Options, make: Callable[[], Played], sinks: Callable[[int, in
             config.invert_y,
         )
 
-    port = PORT if options.port is None else options.port
-    address = Address(options.host or HOST, port, options.names)
-    serve_games(game, address, options.sessions or (1 if options.single else MOST), say)
+    return game

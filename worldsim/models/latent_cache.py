@@ -36,14 +36,13 @@ class LatentCache:
     def __call__(self, frames: np.ndarray) -> Tensor:
         """Latents (n, C, h, w) of frames uint8 (n, H, W, 3)."""
         keys = [frame.tobytes() for frame in frames]
-        unknown = [i for i, key in enumerate(keys) if key not in self._known]
         found: dict[bytes, Tensor] = {}
-        if unknown:
-            found = {keys[i]: z for i, z in zip(unknown, self.encode(frames[unknown]), strict=True)}
-        for key in keys:  # all that is known is taken before anything is kept, which may push it out
-            if key not in found:
-                known = self._known.pop(key)
+        for key in keys:  # taken before anything is encoded or kept: meanwhile other sessions may push it out
+            if key not in found and (known := self._known.pop(key, None)) is not None:
                 found[key] = known.result() if isinstance(known, Future) else known
+        unknown = [i for i, key in enumerate(keys) if key not in found]
+        if unknown:
+            found |= {keys[i]: z for i, z in zip(unknown, self.encode(frames[unknown]), strict=True)}
         for key in dict.fromkeys(keys):
             self._keep(key, found[key])
         return torch.stack([found[key] for key in keys])

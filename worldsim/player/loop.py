@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -160,13 +161,14 @@ class Player:
                 self._frame()
                 clock.tick(DRAW_RATE)
         finally:
-            if self._stepper.is_alive():
-                self._stepper.stop()
-            self._take_all()
-            self._window.close()
-            self._instant_replay.wait()
-            if self.session.bookmarks is not None:
-                self.session.bookmarks.wait()
+            with ExitStack() as ending:  # the last first, each of them whatever another one raises
+                if self.session.bookmarks is not None:
+                    ending.callback(self.session.bookmarks.wait)
+                ending.callback(self._instant_replay.wait)
+                ending.callback(self._window.close)
+                ending.callback(self._take_all)
+                if self._stepper.is_alive():
+                    self._stepper.stop()
         if self._stepper.error is not None:
             raise self._stepper.error
 

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ class Game:
     limit: int | None = None  # ends after this many ticks
     invert_y: bool = False
 
+    def close(self) -> None:
+        """Close the world, which seals what was recorded, and finish the sinks even where that fails."""
+        try:
+            if self.session.bookmarks is not None:
+                self.session.bookmarks.wait()
+            self.session.close()
+        finally:
+            if self.finish is not None:
+                self.finish()
+
 
 class HostedSession:
     """Plays a game for one page, and shows it to others.
@@ -56,21 +67,29 @@ class HostedSession:
         self.id, self.key = secrets.token_urlsafe(12), secrets.token_urlsafe(24)
         self.absent_since = time.monotonic()  # when the last player left
         self._game, self._lock = game, threading.RLock()
-        self._clips = tempfile.TemporaryDirectory(prefix="worldsim-clips-", ignore_cleanup_errors=True)
+        self._player: Viewer | None = None
+        self._viewers: list[Viewer] = []
+        self._paused = self._hidden = self._closed = False
+        with ExitStack() as undo:
+            undo.callback(_give_up, game)
+            self._clips = tempfile.TemporaryDirectory(prefix="worldsim-clips-", ignore_cleanup_errors=True)
+            undo.callback(self._clips.cleanup)
+            self._begin(game, undo)
+            undo.pop_all()
+
+    def _begin(self, game: Game, undo: ExitStack) -> None:
         rate = game.tick_rate or game.keymap.tick_rate
         self._hands = RemoteHands(game.keymap, game.turn_rate, game.mouse_degrees, game.invert_y)
         self._stepper = Stepper(game.session, self._hands.act, rate, game.make_policy, game.limit)
         self._stepper.paused.set()
         self._replay = InstantReplay(rate, Path(self._clips.name), game.session.controls.notices.put)
-        self._player: Viewer | None = None
-        self._viewers: list[Viewer] = []
-        self._paused = self._hidden = self._closed = False
         board = Scoreboard(game.session.reset(seed=game.seed, options=game.options))
         self._publisher = Publisher(
             board, self._stepper, self._hands, (self._replay, *game.sinks), self._audience
         )
         self._publisher.about = {"title": game.title, "session": self.id, "keys": list(game.keymap.keys)}
         self._stepper.start()
+        undo.callback(self._stepper.stop)
         self._publisher.start()
 
     @property
@@ -151,15 +170,11 @@ class HostedSession:
             if self._closed:
                 return
             self._closed = True
-        reason = reason or self._publisher.ended_by
-        self._publisher.stop()
         self._stepper.stop()
+        self._publisher.stop()
+        reason = reason or self._publisher.ended_by
         try:
-            if self._game.session.bookmarks is not None:
-                self._game.session.bookmarks.wait()
-            self._game.session.close()
-            if self._game.finish is not None:
-                self._game.finish()
+            self._game.close()
         finally:
             for viewer in list(self._viewers):
                 viewer.tell({"type": "ended", "reason": reason})
@@ -202,3 +217,9 @@ class HostedSession:
         """All pages, and whether one of them plays."""
         with self._lock:
             return list(self._viewers), self.playing
+
+
+def _give_up(game: Game) -> None:
+    """Close a game that could not begin: why it could not is what counts, not what comes of closing it."""
+    with suppress(Exception):
+        game.close()

@@ -20,6 +20,7 @@ from worldsim.server.viewer import Viewer
 from worldsim.session.headless import Sink
 from worldsim.session.tick import Tick
 
+REST = 5.0  # seconds to take what a stepper that has ended left
 POLL = 0.05  # seconds between two looks at a session that does not step
 MOST_FILES = 16  # clips and recordings offered; the oldest are offered no more
 OVER, BROKEN = "the session is over", "the session broke; the terminal of the server says how"
@@ -69,7 +70,8 @@ class Publisher(threading.Thread):
         self._clip_asked.set()
 
     def stop(self) -> None:
-        """End the thread and wait for it."""
+        """End the thread and wait for it; the stepper has ended, and what it left is taken first, for some seconds."""
+        self.join(REST)  # it ends by itself when it has taken all
         self._stop_now.set()
         self.join()
 
@@ -114,6 +116,8 @@ class Publisher(threading.Thread):
         while True:
             self._board.add(tick)
             self._take(tick)
+            if self._stop_now.is_set():
+                return True
             try:
                 tick = self._stepper.ticks.get_nowait()
             except queue.Empty:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from worldsim.server.hosted import Game, HostedSession
 
@@ -79,8 +79,7 @@ class Sessions:
             gone = [h for h in self._by_id.values() if h.ended or (not h.playing and h.absent_since < late)]
             for hosted in gone:
                 del self._by_id[hosted.id]
-        for hosted in gone:
-            hosted.close()
+        _close_each(gone)
 
     def close(self) -> None:
         """Close all of them, and make no more."""
@@ -88,5 +87,16 @@ class Sessions:
             self._closed = True
             gone = [*self._by_id.values(), *([self._spare] if self._spare else [])]
             self._by_id, self._spare = {}, None
-        for hosted in gone:
-            hosted.close("the server was stopped")
+        _close_each(gone, "the server was stopped")
+
+
+def _close_each(sessions: Iterable[HostedSession], reason: str | None = None) -> None:
+    """Close all of them, whatever comes of one; the first error is raised at the end."""
+    errors = list[BaseException]()
+    for hosted in sessions:
+        try:
+            hosted.close(reason)
+        except BaseException as error:  # Ctrl-C too: the others' recordings are still to be sealed
+            errors.append(error)
+    if errors:
+        raise errors[0]

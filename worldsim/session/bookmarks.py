@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -109,9 +111,32 @@ class Bookmarks:
         self._at, self._came_back = bookmark.number, True
 
     def _write(self, path: Path, state: Snapshot) -> None:
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # others may write one of this name now
         try:
-            files.write(path, state)
+            files.write(new, state)
+            path = _publish(new, path)
         except OSError as error:
-            self._tell(str(error))
+            self._tell(str(error).replace(new.name, path.name))
         else:
             self._tell(f"kept {path}")
+        finally:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+
+
+def _publish(new: Path, path: Path) -> Path:
+    """Give a whole file this name, or one with a number where another thread or process has it."""
+    stem, number = path.stem, 1
+    while True:
+        try:
+            path.open("xb").close()  # whoever makes it has the name
+            break
+        except FileExistsError:
+            number += 1
+            path = path.with_name(f"{stem}-{number}{path.suffix}")
+    try:
+        new.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return path

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 import envs  # noqa: F401
 from envs.actions import noop
+from envs.episodes import writer
 from envs.episodes.episode import Episode, seal_partials
 from envs.episodes.recorder import Recorder
 from envs.policies import registry as policies
@@ -176,3 +178,31 @@ def test_two_recorders_in_one_folder_do_not_seal_each_others_work(tmp_path: Path
     second = Recorder(Flatland(), tmp_path)
     assert second.recovered == [] and seal_partials(tmp_path) == []
     assert first.stop() is not None
+
+
+def test_where_an_earlier_recording_could_not_be_sealed_the_running_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, names, begun = writer.seal, iter(("full", "whole")), threading.Event()
+
+    def seal(file: Any, path: Path, **options: Any) -> Any:
+        if path.stem == "full":
+            begun.wait(30)
+            raise OSError(28, "No space left on device", str(path))
+        return real(file, path, **options)
+
+    monkeypatch.setattr(writer, "seal", seal)
+    recorder = Recorder(Flatland(), tmp_path, autostart=False, name=lambda meta: next(names), background=True)
+    recorder.reset(seed=0)
+    recorder.start()
+    _play(recorder, 3)
+    recorder.stop()
+    recorder.start()
+    _play(recorder, 3)
+    begun.set()
+    assert recorder._sealer is not None
+    for thread in recorder._sealer._threads:
+        thread.join()
+    with pytest.raises(OSError, match="No space left"):
+        recorder.close()
+    assert len(Episode(tmp_path / "whole.zip")) == 4

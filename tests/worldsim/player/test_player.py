@@ -523,3 +523,20 @@ def test_an_error_of_the_dream_reaches_the_caller_and_closes_the_window() -> Non
     with pytest.raises(RuntimeError, match="the dream broke"):
         Player(Session(Drum(), {"memory": Broken()}), MinecraftKeymap()).run()
     assert not pygame.display.get_init()
+
+
+def test_where_the_video_breaks_its_reason_is_told_and_all_is_closed(tmp_path: Path) -> None:
+    class Slow(LastFrameDream):
+        def step(self, action: Any) -> Any:
+            time.sleep(0.05)  # so that a tick waits to be taken
+            return super().step(action)
+
+    video = VideoWriter(tmp_path / "a.mp4", 20)
+    session = Session(Drum(), {"memory": Slow()}, bookmarks=tmp_path / "bookmarks")
+    player = Player(
+        session, MinecraftKeymap(), sinks=(video,), make_policy=lambda info: lambda o, i: act(), limit=400
+    )
+    threading.Timer(1.0, video._process.kill).start()
+    with pytest.raises(OSError, match="the video could not be written"):
+        player.run(seed=1)
+    assert not pygame.display.get_init()

@@ -49,6 +49,7 @@ class RemotePredictor(Predictor[RemoteState]):
             theirs = link.about["spec"].action_spec
             check_same(theirs, action_spec, f"the dream at {link.name}", "this world")
         self._generation = 0
+        self._forgetting: weakref.finalize[Any, RemotePredictor] | None = None
         self.spec = self._opened()
 
     @property
@@ -167,13 +168,17 @@ class RemotePredictor(Predictor[RemoteState]):
             raise DreamLost(f"another dream answers at {self._link.name} now; start anew to play it")
 
     def _opened(self) -> Spec:
-        """Ask for a model of this size, in this generation of the link."""
+        """Ask for a model of this size, in this generation of the link; it is forgotten there with this predictor."""
         answer = self._link.request("open", BEGIN, **self._wanted)
         try:
             self._model, spec = whole(answer, "model"), protocol.spec_from(answer.get("spec"))
         except MessageError as error:
             raise self._broken(str(error)) from None
         self._generation = self._link.generation
+        if self._forgetting is not None:
+            self._forgetting.detach()  # that model went with its connection
+        self._forgetting = weakref.finalize(self, self._link.forget, self._generation, "model", self._model)
+        self._forgetting.atexit = False
         return spec
 
     def _state(self, answer: dict[str, Any]) -> RemoteState:

@@ -14,6 +14,7 @@ from websockets.exceptions import WebSocketException
 from worldsim.dream.remote.protocol import MOST_BYTES
 
 _T = TypeVar("_T")
+CLOSE = 1.0  # seconds for the other end to say goodbye in
 
 
 class Line:
@@ -41,13 +42,14 @@ class Line:
             self._end()
             raise
 
-    def send(self, message: bytes) -> None:
+    def send(self, message: bytes, timeout: float) -> None:
         """Send a message.
 
         Raises:
+            TimeoutError: the server did not read it in so many seconds; the connection is gone then.
             WebSocketException: the connection is gone.
         """
-        self._wait(self._socket.send(message))
+        self._wait(self._sent(message, timeout))
 
     def recv(self, timeout: float) -> bytes | str:
         """The next message.
@@ -62,7 +64,7 @@ class Line:
         """Leave, and end the thread. May be called twice."""
         if not self._loop.is_closed():
             with contextlib.suppress(OSError, WebSocketException):
-                self._wait(self._socket.close())
+                self._wait(self._closed())
             self._end()
 
     async def _connected(self, address: str, seconds: float) -> ClientConnection:
@@ -71,15 +73,38 @@ class Line:
             max_size=MOST_BYTES,
             compression=None,
             open_timeout=seconds,
-            close_timeout=1,
+            close_timeout=CLOSE,
             ping_timeout=None,  # while it computes in C a small machine may not answer
             proxy=None,
         )
+
+    async def _sent(self, message: bytes, timeout: float) -> None:
+        try:
+            await asyncio.wait_for(self._socket.send(message), timeout)
+        except TimeoutError:
+            self._socket.transport.abort()  # half a message is no message, and closing waits for full buffers
+            raise
+
+    async def _closed(self) -> None:
+        try:
+            await asyncio.wait_for(self._socket.close(), 2 * CLOSE)  # its own limit leaves out full buffers
+        except TimeoutError:
+            self._socket.transport.abort()
 
     def _wait(self, doing: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(doing, self._loop).result()
 
     def _end(self) -> None:
+        self._wait(_cancel_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel_others() -> None:
+    """End what still waits in this loop, as it does after Ctrl-C; the loop would complain of it at its end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=CLOSE)

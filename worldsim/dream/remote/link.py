@@ -49,15 +49,15 @@ class Link:
             raise DreamError(f"no dream answers at {self.name}: {_why(error)}") from None
 
     def request(self, kind: str, seconds: float = ANSWER, **fields: Any) -> dict[str, Any]:
-        """Ask, and wait for the answer.
+        """Ask, and wait for the answer: so many seconds at most until all is sent, and as many until it comes.
 
         Raises:
-            DreamLost: the connection broke, or no answer came in time; it is closed.
+            DreamLost: the connection broke, or the server was not in time; it is closed.
             DreamError: the server refuses, in its own words.
         """
         with self._lock:
             self._number += 1
-            self._send({"type": kind, "id": self._number, **fields})
+            self._send({"type": kind, "id": self._number, **fields}, seconds)
             try:
                 assert self._socket is not None
                 answer = decode(self._socket.recv(timeout=seconds))
@@ -78,10 +78,10 @@ class Link:
         """Say something that wants no answer.
 
         Raises:
-            DreamLost: the connection broke.
+            DreamLost: the connection broke, or the server does not read.
         """
         with self._lock:
-            self._send({"type": kind, **fields})
+            self._send({"type": kind, **fields}, ANSWER)
 
     def again(self) -> None:
         """Open it again, if it is lost.
@@ -131,15 +131,17 @@ class Link:
         self._socket, self.generation = socket, self.generation + 1
         return about
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], seconds: float) -> None:
         if self._socket is None:
             raise DreamLost(f"the dream at {self.name} is gone")
         try:
             while self._gone:
                 generation, kind, number = self._gone.popleft()
                 if generation == self.generation:
-                    self._socket.send(encode({"type": "forget", kind: number}))
-            self._socket.send(encode(message))
+                    self._socket.send(encode({"type": "forget", kind: number}), seconds)
+            self._socket.send(encode(message), seconds)
+        except TimeoutError:
+            raise self._lost(f"it read nothing for {seconds:.0f} seconds") from None
         except (OSError, WebSocketException) as error:
             raise self._lost(_why(error)) from None
 

@@ -147,6 +147,8 @@ class Room:
     def _forget(self, message: dict[str, Any]) -> None:
         if message.get("state") is not None:
             self.states.pop(whole(message, "state"), None)
+        if message.get("model") is not None:  # dreams of it go on
+            self.models.pop(whole(message, "model"), None)
 
     def _kept(self, model: Predictor[Any], state: Any, asked_settings: Any) -> dict[str, Any]:
         if len(self.states) >= MOST_STATES:

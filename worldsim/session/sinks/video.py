@@ -49,6 +49,8 @@ class VideoWriter:
             OSError: writing failed, for example because the disk is full.
         """
         assert self._process.stdin is not None
+        if self._process.stdin.closed:  # it ended early, which was told
+            return
         self._empty = False
         try:
             pickle.dump(tick, self._process.stdin, pickle.HIGHEST_PROTOCOL)
