@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,9 +21,9 @@ from envs.episodes.episode import Episode, EpisodeError
 from envs.episodes.open_files import too_many
 from envs.episodes.section import SectionLost
 from training.data import index
+from training.data.latent_files import latents_of_episode
 from worldsim.actions import check_same
 from worldsim.config import addresses
-from worldsim.frames import to_tensor
 from worldsim.metrics.retrieval import RevisitFinder
 from worldsim.models.autoencoders.ar_vae import ArVae
 from worldsim.models.autoencoders.conv import ConvAutoencoder
@@ -211,12 +210,12 @@ def latent_episodes(
     device: torch.device,
     quiet: bool = False,
 ) -> list[LatentEpisode]:
-    """Encode every episode once; the latents are cached on disk under a name that holds the weights' hash."""
+    """Encode every episode once; the latents are cached on disk (:mod:`training.data.latent_files`)."""
     mark = latents_of(autoencoder)
     cache.mkdir(parents=True, exist_ok=True)
     out = []
     for episode in tqdm(episodes, "encoding", unit="episode", disable=quiet):
-        latents = np.load(encode_episode(episode, autoencoder, mark, cache, device), allow_pickle=False)
+        latents = latents_of_episode(episode, autoencoder, mark, cache, device)
         poses: Any = episode.poses
         out.append(
             LatentEpisode(
@@ -227,27 +226,6 @@ def latent_episodes(
             )
         )
     return out
-
-
-def cached(episode: str | Path, mark: str, cache: Path) -> Path:
-    """Where an episode's latents lie, of the weights that ``mark`` tells."""
-    return cache / f"{Path(episode).stem}-{mark}.npy"
-
-
-def encode_episode(
-    episode: Episode,
-    autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae,
-    mark: str,
-    cache: Path,
-    device: torch.device,
-) -> Path:
-    """The file of an episode's latents (N, C, h, w), half; made, whole or not at all, if it is not there."""
-    path = cached(episode.path, mark, cache)
-    if not path.exists():
-        new = path.with_suffix(f".{os.getpid()}.new.npy")
-        np.save(new, _encode(episode, autoencoder, device))
-        new.replace(path)
-    return path
 
 
 def encode_both(
@@ -275,15 +253,6 @@ def action_statistics(episodes: list[LatentEpisode]) -> tuple[Tensor, Tensor]:
     actions = torch.cat([e.actions for e in episodes])
     std = actions.std(0)
     return actions.mean(0), torch.where(std < 1e-3, torch.ones_like(std), std)
-
-
-@torch.no_grad()
-def _encode(
-    episode: Episode, autoencoder: ConvAutoencoder | Sd3Autoencoder | ArVae, device: torch.device
-) -> np.ndarray:
-    frames = episode.frames(0, len(episode))
-    parts = [autoencoder.encode(to_tensor(frames[i : i + 64], device)) for i in range(0, len(frames), 64)]
-    return torch.cat(parts).half().cpu().numpy()
 
 
 def latents_of(autoencoder: torch.nn.Module) -> str:

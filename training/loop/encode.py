@@ -12,6 +12,7 @@ from tqdm import tqdm
 from envs.episodes.episode import Episode
 from training.data import episodes as data
 from training.data.episodes import LatentEpisode
+from training.data.latent_files import latent_file, latents_of_episode, read_latents
 from training.loop.cluster import LOCAL, Place, Task, started
 from training.loop.train import LoopConfig
 
@@ -36,8 +37,10 @@ def fill(episodes: list[Episode], autoencoder: nn.Module, cache: Path, place: Pl
     """
     cache.mkdir(parents=True, exist_ok=True)
     mark = data.latents_of(autoencoder)
-    files = {data.cached(episode.path, mark, cache): str(episode.path) for episode in episodes}
-    missing = {file: path for file, path in files.items() if not file.exists()}
+    files = {latent_file(episode, mark, cache): episode for episode in episodes}
+    missing = {
+        file: str(episode.path) for file, episode in files.items() if read_latents(file, len(episode)) is None
+    }
     plain = autoencoder.to("cpu")
     made = (Task(file.stem, encode, (path, plain, mark, str(cache))) for file, path in missing.items())
     device = next(autoencoder.parameters()).device
@@ -52,4 +55,5 @@ def encode(episode: str, autoencoder: nn.Module, mark: str, cache: str) -> str:
     """One episode's latents into the cache; the file."""
     torch.set_num_threads(1)
     with Episode(episode) as opened:
-        return str(data.encode_episode(opened, autoencoder, mark, Path(cache), torch.device("cpu")))  # type: ignore[arg-type]
+        latents_of_episode(opened, autoencoder, mark, Path(cache), torch.device("cpu"))  # type: ignore[arg-type]
+        return str(latent_file(opened, mark, Path(cache)))
