@@ -10,6 +10,7 @@ cluster, which share the folder (docs/cluster.md).
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -26,6 +27,7 @@ from tqdm import tqdm
 from envs.adapters.gym_make import PREFIX
 from envs.adapters.windowless import windowless
 from envs.episodes import limits
+from envs.episodes.episode import Episode, EpisodeError
 from envs.episodes.format import file_name
 from envs.episodes.recorder import Recorder
 from envs.episodes.sealing import in_use
@@ -35,7 +37,7 @@ from training.data import index
 from training.loop.cluster import LOCAL, Held, Place, Task, started
 from training.loop.progress import tell
 from worldsim.cli.command import command
-from worldsim.config import addresses, load
+from worldsim.config import ConfigError, addresses, load
 
 ENVS = {
     "blocks": ("minecraft", "embedded"),
@@ -45,6 +47,8 @@ ENVS = {
 }
 APART = ("luanti", "MineRL", "DeepMindLab")
 """In the names of worlds of which a process can have but one."""
+SIZES = (8, 1024)
+"""Pixels of a side, at least and at most."""
 POLICIES = ("explore", "needle", "mixed", "roam", "look_around", "hold_keys", "build", "random")
 
 
@@ -71,6 +75,10 @@ class CollectConfig:
         for name in ("episodes", "steps", "size", "workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"expected {name} of at least 1, found {name}={getattr(self, name)}")
+        if not SIZES[0] <= self.size <= SIZES[1]:
+            raise ValueError(f"expected a size from {SIZES[0]} to {SIZES[1]}, found size={self.size}")
+        if not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise ValueError(f"expected seconds of 0 or more, found seconds={self.seconds}")
         if not 0 <= self.seed <= limits.SEED - self.episodes:
             raise ValueError(f"expected a seed from 0 to {limits.SEED}, found seed={str(self.seed)[:60]}")
         self.place()
@@ -108,6 +116,9 @@ def collect(config: CollectConfig) -> tuple[int, int]:
     Where that is an address, each episode is recorded here and then brought there, whole or not at all.
 
     Ctrl-C lets the episodes being played end, seals them, and raises KeyboardInterrupt.
+
+    Raises:
+        ConfigError: what is there is of another size, or of another world of that name.
     """
     jobs = [Job(config, config.seed + i) for i in range(config.episodes)]
     if addresses.is_address(config.out):
@@ -117,6 +128,7 @@ def collect(config: CollectConfig) -> tuple[int, int]:
         out.mkdir(parents=True, exist_ok=True)
         there = {job.name for job in jobs if (out / f"{job.name}.zip").exists()}
     missing = [job for job in jobs if job.name not in there]
+    _check_alike(config, [job.name for job in jobs if job.name in there])
     done, before, began = 0, len(jobs) - len(missing), time.monotonic()
 
     def spent() -> float:
@@ -137,6 +149,39 @@ def collect(config: CollectConfig) -> tuple[int, int]:
             bar.update()
             tell(max((before + done) / len(jobs), spent()), {"episodes": before + done})
     return done, before
+
+
+def _check_alike(config: CollectConfig, names: list[str]) -> None:
+    """Whether the episodes of these names, which are there, are what is asked for.
+
+    Raises:
+        ConfigError: one is of another size or another world.
+    """
+    env_id, kwargs = identify(*ENVS.get(config.env, (config.env, "gymnasium")))
+    for name, meta in _metas(config.out, names):
+        if (size := meta.get("size", config.size)) != config.size:
+            raise ConfigError(
+                f"{config.out} has {name} with size={size}, and size={config.size} is asked for; "
+                "give the same, or another out="
+            )
+        world = meta.get("env_kwargs", {}).get("world", kwargs.get("world"))
+        if meta.get("env_id", env_id) != env_id or world != kwargs.get("world"):
+            found = f"{PREFIX}{world}" if "world" in kwargs and world else meta.get("env_id")
+            raise ConfigError(f"{config.out} has {name} of {found}, not of {config.env}; choose another out=")
+
+
+def _metas(out: str, names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is said of those of these episodes for which it can be read quickly: of a store, those in its index."""
+    if addresses.is_address(out):
+        rows = {row.name: row for row in index.read(out)}
+        yield from ((n, {"size": rows[n].size, "env_id": rows[n].world}) for n in names if n in rows)
+        return
+    for name in names:
+        try:
+            with Episode(addresses.local_path(out) / f"{name}.zip") as episode:
+                yield name, episode.meta
+        except (EpisodeError, OSError):  # which a trainer leaves out with a notice
+            continue
 
 
 _worlds: dict[tuple[str, int], gymnasium.Env[Any, Any]] = {}

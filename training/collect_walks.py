@@ -10,11 +10,13 @@ whose share covers it; what is there already is not played again. Held-out walks
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -25,7 +27,7 @@ from tqdm import tqdm
 import envs  # noqa: F401  (registers the worlds)
 from envs.episodes.episode import Episode
 from envs.policies import registry as policies
-from training.data.episodes import DataError, latents_of
+from training.data.episodes import DataError, fingerprint, latents_of
 from training.data.walks import META, Walks, send, shards_in, write
 from training.loop.cluster import LOCAL, Place, Task, started
 from training.loop.finetune import opened
@@ -34,7 +36,7 @@ from worldsim import checkpoint
 from worldsim.actions import as_vector, space_from_spec
 from worldsim.checkpoint import Loaded
 from worldsim.cli.command import command
-from worldsim.config import addresses, load
+from worldsim.config import ConfigError, addresses, load
 from worldsim.frames import smaller, to_tensor
 from worldsim.runtime import pick_device
 
@@ -65,6 +67,12 @@ class Config:
 
     def __post_init__(self) -> None:
         Place(self.cluster)
+        for name, least in (("episodes", 1), ("steps", 1), ("shard", 1), ("shortest", 1), ("workers", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ConfigError(f"{name}: expected at least {least}, found {value}")
+        if self.size % 8 or not 0 <= self.size <= 1024:
+            expected = "a multiple of 8 up to 1024, or 0 for the model's own"
+            raise ConfigError(f"size: expected {expected}, found {self.size}")
 
 
 def policy_of(config: Config, seed: int) -> str:
@@ -176,10 +184,48 @@ def _loaded(name: str, device: str) -> Loaded:
 
 
 def _kept(config: Config, folder: Path, loaded: Loaded, rows: Sequence[tuple[np.ndarray, ...]]) -> Path:
-    d = loaded.description
-    meta = {"autoencoder": latents_of(loaded.model.autoencoder), "env_id": d.env_id, "family": d.family}
-    write(folder, Walks(*(np.stack(column) for column in zip(*rows, strict=True))), meta)
+    walks = Walks(*(np.stack(column) for column in zip(*rows, strict=True)))
+    write(folder, walks, made_by(config, loaded))
     return _sent(config, folder)
+
+
+def made_by(config: Config, loaded: Loaded) -> dict[str, Any]:
+    """What makes a shard what it is, which those of one folder share."""
+    d, model = loaded.description, loaded.model
+    facts: dict[str, Any] = {
+        "env_id": d.env_id,
+        "family": d.family,
+        "autoencoder": latents_of(model.autoencoder),
+        "pixels": fingerprint(model.pixels) if model.config.pixels else "",
+        "size": config.size or model.config.size,
+    }
+    # Recorded walks are as long as their episodes.
+    return facts if config.data else facts | {"steps": config.steps, "shard": config.shard}
+
+
+def _check_alike(config: Config, facts: dict[str, Any], names: Sequence[str]) -> None:
+    """Whether the shards of these names, which are there, were made with the same words; old ones do not say all.
+
+    Raises:
+        ConfigError: one was made with others.
+    """
+    for name, meta in _metas(config.out, names):
+        if other := [key for key, value in facts.items() if meta.get(key, value) != value]:
+            made = " ".join(f"{key}={meta[key]}" for key in other)
+            asked = " ".join(f"{key}={facts[key]}" for key in other)
+            raise ConfigError(
+                f"{config.out} has the shard {name} with {made}, and {asked} is asked for; "
+                "give the same to go on, or another out="
+            )
+
+
+def _metas(out: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in names:
+        if addresses.is_address(out):
+            written = addresses.read(addresses.join(addresses.join(out, name), META)).decode()
+        else:
+            written = (addresses.local_path(out) / name / META).read_text()
+        yield name, json.loads(written)
 
 
 def _sent(config: Config, folder: Path) -> Path:
@@ -215,7 +261,9 @@ def shards(config: Config) -> dict[str, Task]:
 def main(args: list[str]) -> None:
     """Parse, make what is missing, count."""
     config = load(Config, args)
+    facts = made_by(config, checkpoint.load(config.checkpoint))
     asked, there = shards(config), shards_in(config.out)
+    _check_alike(config, facts, [name for name in asked if name in there])
     missing = [task for name, task in asked.items() if name not in there]
     with (
         tqdm(total=len(asked), initial=len(asked) - len(missing), desc="walks", unit="shard") as bar,

@@ -51,7 +51,7 @@ from training.loop.cluster import LOCAL, Cluster, Place, Task, started
 from worldsim.actions import check_same
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load, shipped
-from worldsim.config.addresses import write_text
+from worldsim.config.addresses import PICTURES, is_address, local_path, prepare_output, spool, write_text
 from worldsim.dream.registry import PAIR, Source
 from worldsim.metrics.perceptual import Perceptual
 from worldsim.runtime import hardware, pick_device
@@ -64,21 +64,31 @@ def main(args: list[str]) -> int:
 
         return run(args)
     config = load(Config, args)
+    if not (config.ahead or config.needle or config.alone):
+        raise ConfigError("nothing to measure: expected ahead=, needle= or alone=, a folder of episodes")
+    prepare_output("out", config.out, ".json", store=True)
+    prepare_output("strips", config.strips, *PICTURES)
     gpus = 1.0 if pick_device(config.device).type == "cuda" else 0.0
     place = Place(config.cluster, config.workers, gpus=gpus)
-    here = config.cluster == LOCAL and config.workers == 1
-    if not here:
+    if config.cluster != LOCAL or config.workers > 1:
         config = replace(config, threads=config.threads or 1)
     if config.threads:
         torch.set_num_threads(config.threads)
     try:
         with started(place) as cluster:
-            return _evaluate(config, cluster, here)
+            return _evaluate(config, cluster)
     finally:
         tasks.forget()
 
 
-def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
+def _kept(config: Config) -> str:
+    """The folder that keeps what episodes gave, empty for none: other machines do not see the cache of this one."""
+    if not is_address(config.out):
+        return f"{local_path(config.out)}.episodes" if config.out else ""
+    return str(spool(config.out)) if config.cluster == LOCAL else ""
+
+
+def _evaluate(config: Config, cluster: Cluster) -> int:
     device = pick_device(config.device)
     source = tasks.source_of(config.checkpoint, str(device), config.method)
     if config.alone and (source.loaded is None or source.loaded.description.kind == PAIR):
@@ -87,7 +97,7 @@ def _evaluate(config: Config, cluster: Cluster, here: bool) -> int:
         )
         raise ConfigError(f"alone=: {what}, of which there is no Fréchet distance here")
     networks = tasks.networks_of(config.perceptual, str(device))
-    play = Play(cluster, source, "" if here or not config.out else f"{config.out}.episodes")
+    play = Play(cluster, source, _kept(config))
     result = _head(config, source, networks) | {"hardware": hardware(device)}
     drawn: ahead.Pictures = {}
     if config.method == ALL:
@@ -172,9 +182,15 @@ def _scores(
             check_same(action_spec, episodes[0].meta["action_spec"], config.checkpoint, folder)
         return episodes[: config.episodes or None]
 
+    folders = {tasks.AHEAD: config.ahead, NEEDLE: config.needle, FREE_RUNNING: config.alone}
+    opened = {kind: held_out(folder) for kind, folder in folders.items() if folder}
+    if config.ahead:  # what is too short is refused before anything is played
+        ahead.long_enough(opened[tasks.AHEAD], config)
+    if config.alone:
+        long_enough(opened[FREE_RUNNING], config.context)
     found: dict[str, Any] = {}
     if config.ahead:
-        episodes = held_out(config.ahead)
+        episodes = opened[tasks.AHEAD]
         played = play(tasks.AHEAD, config, episodes, networks)
         found["ahead"] = ahead_table(played, source, config, networks)
         if config.strips and not config.alone:
@@ -185,14 +201,13 @@ def _scores(
             print(f"{metric.upper()}, frames ahead")
             print(table((who, {h: v[metric] for h, v in row.items()}) for who, row in rows))
     if config.needle:
-        needle = needle_table(play(NEEDLE, config, held_out(config.needle), networks), source, networks)
+        needle = needle_table(play(NEEDLE, config, opened[NEEDLE], networks), source, networks)
         found |= needle
         for name, rows_of in needle.items():
             print(f"{'LPIPS' if name.endswith('lpips') else 'SSIM'} of returning views, by age")
             print(table(rows_of.items()))
     if config.alone:
-        episodes = held_out(config.alone)
-        long_enough(episodes, config.context)
+        episodes = opened[FREE_RUNNING]
         dreamt = np.stack(play(FREE_RUNNING, config, episodes, networks))
         found["alone"] = _free_running(config, source, episodes, dreamt, networks)
     return found

@@ -82,6 +82,9 @@ def test_ctrl_c_ends_cleanly_and_leaves_only_whole_episodes(tmp_path: Path) -> N
         (["policy=wander"], "expected policy=explore, needle, mixed"),
         (["episodes=many"], "could not be converted to Integer"),
         (["steps=0"], "expected steps of at least 1"),
+        (["size=100000"], "expected a size from 8 to 1024"),
+        (["seconds=nan"], "expected seconds of 0 or more"),
+        (["seconds=-1"], "expected seconds of 0 or more"),
         (["hello"], "expected key=value, found 'hello'"),
     ],
 )
@@ -138,6 +141,16 @@ def test_no_episode_begins_after_its_time_but_there_is_one(
     assert "1 episodes recorded, 0 were there already" in capsys.readouterr().out
     assert collect.main(words) == 0
     assert len(list(tmp_path.glob("*.zip"))) == 2
+
+
+def test_what_is_there_of_another_size_is_no_part_of_what_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect.main(_words(tmp_path, episodes=1, steps=3)) == 0
+    assert collect.main([*_words(tmp_path, episodes=2, steps=3), "size=24"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert "size=16, and size=24 is asked for" in line
+    assert len(list(tmp_path.glob("*.zip"))) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which processes there are")

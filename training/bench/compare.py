@@ -22,6 +22,8 @@ from worldsim.metrics.bootstrap import interval
 
 SHOWN = 10
 """Episodes that got worse, in a text."""
+LEAST = 1e-9
+"""A tolerance of 0, where something is divided by it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Row:
     @property
     def failed(self) -> bool:
         """Whether it got worse by more than is allowed, and not by chance."""
-        return bool(self.better["mean"] < -self.tolerance and self.better["high"] < 0)
+        return bool(not self.better["mean"] >= -self.tolerance and self.better["high"] < 0)
 
     def described(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -132,7 +134,7 @@ def compare(
             by = float(np.mean(difference))
             worst.append((i, key, round(float(np.mean(v)), 4), round(float(np.mean(w)), 4), round(by, 4)))
     # In units of what is allowed, since metrics have different ones.
-    worst.sort(key=lambda w: w[4] / float(getattr(tolerance, metric(w[1]).replace(" ", "_"))))
+    worst.sort(key=lambda w: w[4] / max(LEAST, float(getattr(tolerance, metric(w[1]).replace(" ", "_")))))
     missing = [i for i in scripts if b.get(i) and not a.get(i)]
     return Comparison(name, other, rows, worst, missing, _unasked(suite, scripts, b))
 

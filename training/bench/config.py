@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from training.bench.suite import TASKS, WORLDS
@@ -27,6 +28,11 @@ class Tolerance:
     turn_error: float = 0.5
     step_error: float = 0.02
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (math.isfinite(value) and value >= 0):  # NaN too, which nothing is worse than
+                raise ConfigError(f"tolerance.{name}: expected a number of 0 or more, found {value}")
+
 
 @dataclass
 class Config:
@@ -47,8 +53,8 @@ class Config:
     suite: str = "small"
     out: str = ""
     against: str = ""
-    worlds: list[str] = field(default_factory=list)
-    tasks: list[str] = field(default_factory=list)
+    worlds: list[str] = field(default_factory=lambda: list(WORLDS))
+    tasks: list[str] = field(default_factory=lambda: list(TASKS))
     tolerance: Tolerance = field(default_factory=Tolerance)
     twin: bool = False
     minutes: float = 0.0
@@ -64,12 +70,15 @@ class Config:
     def __post_init__(self) -> None:
         Place(self.cluster)
         for name, known in (("worlds", WORLDS), ("tasks", TASKS)):
+            if not getattr(self, name):
+                raise ConfigError(f"{name}: expected some of {', '.join(known)}, found none")
             if wrong := [word for word in getattr(self, name) if word not in known]:
                 raise ConfigError(f"{name}: expected some of {', '.join(known)}, found {wrong[0]}")
         self.perceptual = self.perceptual.lower()
         if self.perceptual not in ("auto", "true", "false"):
             raise ConfigError(f"perceptual: expected auto, true or false, found {self.perceptual}")
-        if self.frame_seconds <= 0 or self.load_seconds <= 0 or self.minutes < 0 or self.threads < 1:
+        times = (self.frame_seconds, self.load_seconds, self.minutes)
+        if not all(map(math.isfinite, times)) or min(times[:2]) <= 0 or self.minutes < 0 or self.threads < 1:
             raise ConfigError(
                 "expected frame_seconds, load_seconds and threads above 0, and minutes of 0 or more"
             )

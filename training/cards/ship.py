@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from training.cards import tables
 from worldsim import checkpoint
 from worldsim.checkpoint import CARD, CONFIG, SHIPPED, WEIGHTS, Description, Loaded
 from worldsim.cli.command import command
-from worldsim.config import load
+from worldsim.config import ConfigError, load
 from worldsim.session.interfaces import BLIND
 
 LARGEST = 40 * 2**20
@@ -44,6 +45,21 @@ class Config:
     alone_seed: int = 985000
     imagination: str = ""
     mirror: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name != MISSING and not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
+            raise ConfigError(f"name: expected letters, digits, _ and - alone, found {self.name!r}")
+
+
+def read(path: str) -> dict[str, Any]:
+    """Scores in a file; a ConfigError where it holds no JSON object."""
+    try:
+        found = json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} holds no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: expected an object of scores, found {type(found).__name__}")
+    return found
 
 
 def card(config: Config, loaded: Loaded[Any], scores: dict[str, Any]) -> str:
@@ -141,7 +157,7 @@ def _scored(config: Config, world: str, scores: dict[str, Any]) -> list[str]:
     lines = [line for title, table in found for line in (title, "", *table, "")]
     for file, table_of in ((config.imagination, tables.imagination), (config.mirror, tables.mirror)):
         if file:
-            lines += [*table_of(json.loads(Path(file).read_text())), ""]
+            lines += [*table_of(read(file)), ""]
     return lines
 
 
@@ -166,7 +182,7 @@ def _compared(config: Config, scores: dict[str, Any]) -> dict[str, Any] | None:
     """
     if not config.against:
         return None
-    found: dict[str, Any] = json.loads(Path(config.against).read_text())["ahead"]
+    found: dict[str, Any] = read(config.against)["ahead"]
     if found["copy"] != scores["ahead"]["copy"]:
         raise ValueError(
             f"{config.against}: expected scores on the same episodes; evaluate both on one folder"
@@ -179,7 +195,7 @@ def _imagining(config: Config) -> list[str]:
     commands = []
     for file, module in ((config.imagination, "imagination"), (config.mirror, "imagination.mirror")):
         if file:
-            settings = json.loads(Path(file).read_text())["settings"]
+            settings = read(file)["settings"]
             words = [f"{k}={settings[k]}" for k in ("seeds", "clips_each", "precision") if k in settings]
             commands.append(f"python -m training.{module} checkpoint={config.name} {' '.join(words)}")
     return commands
@@ -235,6 +251,28 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def written(config: Config, loaded: Loaded[Any]) -> str:
+    """The card from its files of scores; a ConfigError where they lack what a card tells."""
+    try:
+        return card(config, loaded, read(config.scores))
+    except (LookupError, TypeError, AttributeError, StopIteration) as error:
+        files = [file for file in (config.scores, config.against, config.imagination, config.mirror) if file]
+        raise ConfigError(
+            f"{', '.join(files)}: what a card needs is missing or no score: {error!r}"
+        ) from None
+
+
+def _check_world(description: Description, target: Path) -> None:
+    """Whether what is shipped under that name, if anything is, is of the same world; else a ConfigError."""
+    if (target / CONFIG).is_file():
+        _, shipped = checkpoint.describe(str(target))
+        if shipped.env_id != description.env_id:
+            raise ConfigError(
+                f"name: {target.name} is a dream of {shipped.env_id}, and the checkpoint is one of "
+                f"{description.env_id}; choose another name"
+            )
+
+
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
@@ -244,13 +282,14 @@ def main(args: list[str]) -> int:
         raise ValueError(
             f"{loaded.path / WEIGHTS} has {size / 2**20:.0f} MiB; a shipped checkpoint has at most 40"
         )
-    scores = json.loads(Path(config.scores).read_text())
     target = SHIPPED / config.name
+    _check_world(loaded.description, target)
+    text = written(config, loaded)
     target.mkdir(parents=True, exist_ok=True)
     for name in (WEIGHTS, CONFIG):
         if (loaded.path / name).resolve() != (target / name).resolve():
             shutil.copyfile(loaded.path / name, target / name)
-    (target / CARD).write_text(card(config, loaded, scores))
+    (target / CARD).write_text(text, "utf-8")
     print(f"{target}: {size / 2**20:.1f} MiB")
     return 0
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -40,7 +41,7 @@ WRITERS: dict[str, Writer] = {"teco": teco.write, "minari": minari.write, "lerob
 ORDERED = ("minari", "lerobot")  # formats in which an episode's number is that of all before it
 FINISH: dict[str, Callable[[Path], None]] = {"lerobot": lerobot.finish}  # after the last file
 LONGEST = 200  # bytes of a name: file systems take 255, and endings are added
-DONE = ".done"  # folder of DST with an empty file for each source that was converted whole
+DONE = ".done"  # folder of DST with a file for each source that was converted whole, which says what it was
 
 
 class ConvertError(ValueError):
@@ -68,10 +69,11 @@ class Job:
     name: str
     kind: str
     size: int = 0  # of imported pictures; 0 for the other direction
+    origin: str = ""  # what is kept of the source once it is converted
 
 
 def convert(job: Job) -> str:
-    """Convert a file, and say in an empty file that it is; a sentence where it is bad."""
+    """Convert a file, and say in a small one that it is; a sentence where it is bad."""
     done = job.folder / DONE / job.name
     if done.exists():  # by a worker that died before it could say so
         return ""
@@ -87,7 +89,7 @@ def convert(job: Job) -> str:
         if isinstance(error, OSError) and not _of_source(error, job.source):
             raise
         return f"skipped {job.source}: {error}"
-    done.touch()
+    done.write_text(job.origin, "utf-8")
     return ""
 
 
@@ -128,6 +130,7 @@ def _each(files: list[Path], root: Path, folder: Path, kind: str, size: int, pla
 
     Raises:
         FolderInUse: another process converts into ``folder``.
+        ConvertError: what was converted under one of the names was another file, or converted otherwise.
     """
     counts, names = Counts(), _names(files, root)
     with (
@@ -137,9 +140,12 @@ def _each(files: list[Path], root: Path, folder: Path, kind: str, size: int, pla
     ):
         (folder / DONE).mkdir(exist_ok=True)
         missing = [path for path in files if not (folder / DONE / names[path]).exists()]
+        for path in files:
+            if (done := folder / DONE / names[path]).exists():
+                _check_origin(done, _origin(path, kind, size), folder)
         counts.before = len(files) - len(missing)
         bar.update(counts.before)
-        jobs = (Job(path, folder, names[path], kind, size) for path in missing)
+        jobs = (Job(p, folder, names[p], kind, size, json.dumps(_origin(p, kind, size))) for p in missing)
         for _, bad in cluster.run(Task(job.name, convert, (job,)) for job in jobs):
             if bad:
                 counts.bad += 1
@@ -148,6 +154,35 @@ def _each(files: list[Path], root: Path, folder: Path, kind: str, size: int, pla
                 counts.converted += 1
             bar.update()
     return counts
+
+
+def _origin(source: Path, kind: str, size: int) -> dict[str, Any]:
+    """Which file is converted, and into what; another one may have its name below another folder."""
+    return {
+        "source": str(Path.cwd() / source),
+        "bytes": source.stat().st_size if source.exists() else 0,
+        "format": kind,
+        "size": size,
+    }
+
+
+def _check_origin(done: Path, origin: dict[str, Any], folder: Path) -> None:
+    """Whether what was converted under a name is this file; what says nothing of it, as before, is taken to be it.
+
+    Raises:
+        ConvertError: it was another file, or converted otherwise.
+    """
+    try:
+        before = json.loads(done.read_text("utf-8"))
+    except ValueError:
+        return
+    if not isinstance(before, dict):
+        return
+    if other := [key for key in origin if before.get(key, origin[key]) != origin[key]]:
+        made, asked = (" ".join(f"{key}={of[key]}" for key in other) for of in (before, origin))
+        raise ConvertError(
+            f"{folder} has {done.name} already, converted from {made}, and now it is {asked}; choose another folder"
+        )
 
 
 def _names(files: list[Path], root: Path) -> dict[Path, str]:

@@ -63,7 +63,7 @@ def make(config: Config) -> Made:
     """Index what is new in ``data``; with ``out``, pack it into shards there.
 
     Raises:
-        DataError: there is no episode.
+        DataError: there is no episode, or one of another world than those of the index.
         StoreError: a store cannot be spoken to.
     """
     lie, known = index.entries(config.data), index.read(config.data)
@@ -96,14 +96,29 @@ def _in_place(
     there = index.entries(config.data)
     for name in [name for name, row in have.items() if row.shard not in there]:
         del have[name]
+    worlds = {row.world for row in have.values()}
     for file, entry in tqdm(sources.items(), "index", unit="episode"):
         assert isinstance(entry, Entry)
         if (data := _fetched(config.data, file, entry, bad)) is not None and (
             row := _read(data, file, folder, bad)
         ):
+            _check_world(row, worlds, config.data)
             have[row.name] = replace(row, shard=file, tag=entry.tag)
     index.write(config.data, have.values())
     return 0
+
+
+def _check_world(row: Row, known: set[str], folder: str) -> None:
+    """Whether an episode may stand in an index beside those of these worlds.
+
+    Raises:
+        DataError: it is of another one.
+    """
+    if known and row.world not in known:
+        raise DataError(
+            f"{folder} holds episodes of {', '.join(sorted(known))}, and {row.name} is of {row.world}; "
+            "an index is of one world: choose another folder"
+        )
 
 
 def _pack(
@@ -129,6 +144,7 @@ def _new(
     config: Config, sources: dict[str, Entry | Row], have: dict[str, Row], folder: Path, bad: list[str]
 ) -> Iterator[tuple[Row, bytes]]:
     """What is not packed yet, with its bytes."""
+    worlds = {row.world for row in have.values()}
     for file, source in tqdm(sources.items(), "pack", unit="episode"):
         packed = have.get(file.removesuffix(".zip"))
         if packed is not None and _same(packed, source):
@@ -136,6 +152,7 @@ def _new(
         if (data := _fetched(config.data, file, source, bad)) is None:
             continue
         if row := _read(data, file, folder, bad):
+            _check_world(row, worlds, config.out)
             yield replace(row, tag=source.tag), data
 
 

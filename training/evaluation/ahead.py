@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from tqdm import tqdm
 
 from envs.episodes.episode import Episode
+from training.data.episodes import DataError
 from training.evaluation.config import Config, dream_of
 from training.evaluation.lockstep import Walk, replay
 from training.evaluation.scores import Row, Scores
@@ -43,6 +44,20 @@ def measure_ahead(
     play = ahead_player(source, episodes[0], config, networks, horizons)
     rows = (play(episode) for episode in tqdm(episodes, "ahead", unit="episode"))
     return ahead_table(rows, source, config, networks, horizons)
+
+
+def long_enough(episodes: list[Episode], config: Config) -> None:
+    """Whether any episode has room for a walk; shorter ones beside it add nothing.
+
+    Raises:
+        DataError: none has.
+    """
+    need = config.context + max(h for h in HORIZONS if h <= config.farthest) + 1
+    if (longest := max(len(episode) for episode in episodes)) < need:
+        raise DataError(
+            f"{config.context} frames of context and those ahead of them take episodes of {need} frames, found "
+            f"{longest} at most; record with steps={need - 1}, or set a smaller context= or farthest="
+        )
 
 
 def ahead_player(

@@ -49,8 +49,14 @@ class Config:
     cluster: str = "local"
 
     def __post_init__(self) -> None:
-        if self.blind < 1:
-            raise ConfigError(f"blind: expected at least 1 frame, found {self.blind}")
+        for name in ("blind", "context"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"{name}: expected at least 1 frame, found {value}")
+        if self.workers < 1:
+            raise ConfigError(f"workers: expected at least 1 process, found {self.workers}")
+        for name in ("episodes", "threads"):
+            if (value := getattr(self, name)) < 0:
+                raise ConfigError(f"{name}: expected at least 0, found {value}")
         if self.farthest < 1 or self.starts < 0:
             raise ConfigError(
                 f"expected farthest of at least 1 and starts of at least 0, found {self.farthest} and {self.starts}"

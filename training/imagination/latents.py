@@ -38,7 +38,7 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     if not config.out or config.frames < config.stride or config.stride < 1:
         raise ConfigError("expected out=FILE.npy and frames of at least one stride")
-    loaded = opened(config)
+    loaded = opened(config, ".npy")
     env, dream = world_of(loaded), dream_of(loaded, config)
     kept: list[torch.Tensor] = []
     for seed in seeds(config, "dreams", "dream"):

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from training.imagination.config import Played
+from training.imagination.config import Config, Played
 from training.imagination.play import dream_of
 from worldsim import checkpoint
 from worldsim.checkpoint import Loaded
-from worldsim.config.addresses import write_text
+from worldsim.config.addresses import PICTURES, prepare_output, write_text
 from worldsim.dream.world import DreamEnv
 from worldsim.models.world_model import WorldModel
 from worldsim.runtime import hardware, pick_device
@@ -21,8 +21,11 @@ UNTOLD = ("out", "cache", "strips", "strips_true")
 """Settings that say where things lie, and nothing about what was measured."""
 
 
-def opened(config: Played) -> Loaded[WorldModel]:
-    """The checkpoint on its device, after the threads are set."""
+def opened(config: Played, ending: str = ".json") -> Loaded[WorldModel]:
+    """The checkpoint on its device, after the threads are set and the files to be made are found to be possible."""
+    prepare_output("out", config.out, ending, store=ending == ".json")
+    if isinstance(config, Config):
+        prepare_output("strips", config.strips, *PICTURES)
     if config.threads:
         torch.set_num_threads(config.threads)
     return checkpoint.load(config.checkpoint, pick_device(config.device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training import collect, collect_walks
-from training.pipeline.worlds import World
+from training.pipeline.worlds import SHORTEST, World
 from training.train import autoencoder as train_autoencoder
 from training.train import denoiser as train_denoiser
 from training.train import generator as train_generator
@@ -17,12 +18,15 @@ from training.train import odometry as train_odometry
 from training.train import pixels as train_pixels
 from worldsim.config import ConfigError, load
 from worldsim.runtime import pick_device
+from worldsim.runtime import precision as checked_precision
 
 SHORT = 600.0
 """Seconds of a stage below which it is told to begin faster and to look at less."""
 LIGHT = 1200.0
 """Seconds of a whole run without a GPU below which its networks are small: large ones would see few batches."""
 MANY = 100_000  # episodes; the time ends their collection
+PLACES = {"out", "data", "checkpoint", "walks"}
+"""Words of a stage that name a folder which others read or write."""
 
 
 @dataclass
@@ -44,8 +48,19 @@ class Config:
     precision: str = "auto"
 
     def __post_init__(self) -> None:
-        if (self.hours > 0) == (self.minutes > 0):
+        if (self.hours != 0) == (self.minutes != 0):
             raise ConfigError("expected hours=H or minutes=M, how long to train, and not both")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            name = "hours" if self.hours else "minutes"
+            raise ConfigError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+        for name, least in (("steps", 1), ("seed", 0), ("workers", 0), ("threads", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ConfigError(f"{name}: expected at least {least}, found {value}")
+        smallest, largest = collect.SIZES
+        if self.size % 8 or not smallest <= self.size <= largest:
+            expected = f"a multiple of 8 from {smallest} to {largest}"
+            raise ConfigError(f"size: expected {expected}, found {self.size}")
+        checked_precision(self.precision, pick_device("auto"))
 
     @property
     def seconds(self) -> float:
@@ -96,7 +111,8 @@ def stages(world: World, config: Config, out: Path, asked: dict[str, list[str]])
         asked: words for single stages, by their names.
 
     Raises:
-        ConfigError: a stage that does not exist, or one with words that it does not know.
+        ConfigError: a stage that does not exist, one with words that it does not know or that would part it from the
+            others, or episodes too short for one.
     """
     found = _posed(world, config, out) if world.posed else _poseless(world, config, out)
     if world.recordings is None:
@@ -105,9 +121,41 @@ def stages(world: World, config: Config, out: Path, asked: dict[str, list[str]])
     if strange := [name for name in asked if name not in known]:
         raise ConfigError(f"no stage {strange[0]!r} here; the stages are {', '.join(known)}")
     found = [replace(stage, asked=tuple(asked.get(stage.name, ()))) for stage in found]
+    configs = {}
     for stage in found:
-        load(stage.config, stage.given(60.0))  # says now what is misspelt, and not after hours
+        _check_places(stage)
+        configs[stage.name] = load(stage.config, stage.given(60.0))  # says now what is misspelt
+    if "collect" in configs:
+        _check_steps(world, configs)
     return found
+
+
+def _check_places(stage: Stage) -> None:
+    """Whether a stage reads and writes where the others expect it to.
+
+    Raises:
+        ConfigError: it is told of another place.
+    """
+    fixed = {word.partition("=")[0] for word in stage.words(60.0)} & PLACES
+    for word in stage.asked:
+        if (key := word.partition("=")[0]) in fixed:
+            raise ConfigError(f"{stage.name}.{key} follows from the run; out=DIR moves all of it")
+
+
+def _check_steps(world: World, configs: dict[str, Any]) -> None:
+    """Whether the episodes that are to be collected are long enough for every stage.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    needs = {"memory": configs["memory"].clip.length}
+    if world.posed:
+        needs |= {"odometry": configs["odometry"].length, "pixels": SHORTEST - 1}
+    stage = max(needs, key=lambda name: needs[name])
+    if configs["collect"].steps < needs[stage]:
+        raise ConfigError(
+            f"steps: expected at least {needs[stage]}, which {stage} needs, found {configs['collect'].steps}"
+        )
 
 
 def data(world: World, out: Path) -> Path:

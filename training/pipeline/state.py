@@ -25,8 +25,7 @@ class State:
     def __init__(self, out: Path, asked: dict[str, Any]) -> None:
         self.path, self.asked = out / FILE, asked
         self.stages: dict[str, dict[str, Any]] = {}
-        if not self.path.exists():
-            self.save()
+        if not self.path.exists():  # written when the first stage begins
             return
         try:
             found = json.loads(self.path.read_text("utf-8"))

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from worldsim import checkpoint
 from worldsim.actions import check_same
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
+from worldsim.config.addresses import prepare_output, write_text
 from worldsim.diffusion.ad_scheduler import Plan
 from worldsim.metrics.perceptual import NetworkError, Perceptual
 from worldsim.models.ar_diffusion import Sampling
@@ -103,6 +103,8 @@ def markdown(summary: dict[str, Any]) -> str:
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
+    prepare_output("out", config.out, ".json", store=True)
+    prepare_output("table", config.table, ".md", store=True)
     if config.threads:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
@@ -132,9 +134,9 @@ def main(args: list[str]) -> int:
         **{k: getattr(config, k) for k in ("checkpoint", "given", "frames", "denoising_steps", "features")},
         "rows": rows,
     }
-    Path(config.out).write_text(json.dumps(summary, indent=1) + "\n")
+    write_text(config.out, json.dumps(summary, indent=1) + "\n")
     if config.table:
-        Path(config.table).write_text(markdown(summary) + "\n")
+        write_text(config.table, markdown(summary) + "\n")
     return 0
 
 

@@ -25,6 +25,7 @@ BACKENDS = {  # what draws each world, the first unless told otherwise
 }
 POLICIES = ("keyboard", "explore", "needle", "roam", "look_around", "hold_keys", "build", "random")
 PLAYERS = {GYM: "random"}  # who plays a headless run, where it is not the needle policy
+OUTPUTS = {"video": ".mp4", "report": ".json"}  # whose endings keep them from taking a recording's place
 HEADLESS_STEPS = 300
 MOST_SESSIONS = 64
 LARGEST_SEED = 2**128  # that a recording tells
@@ -190,9 +191,12 @@ def parse(words: list[str]) -> Options:
         here = "`worldsim doctor` says what this machine has"
         raise OptionError(f"expected --device cpu or cuda, found {found.device!r}; {here}")
     _check_browser(found)
-    for name in ("video", "report"):
-        if (path := getattr(found, name)) is not None and not path.parent.is_dir():
+    for name, ending in OUTPUTS.items():
+        path = getattr(found, name)
+        if path is not None and not path.parent.is_dir():
             raise OptionError(f"--{name} {path}: there is no folder {path.parent}; make it or name another")
+        if path is not None and path.suffix.lower() != ending:
+            raise OptionError(f"--{name} {path}: expected a file that ends in {ending}")
     for name in ("replay", "bookmark"):
         if (path := getattr(found, name)) is not None and not path.is_file():
             raise OptionError(f"--{name} {path}: there is no such file")

@@ -18,9 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from worldsim.config.loading import ConfigError
+
 TRIES = 4
 FIRST_WAIT = 0.5
 """Seconds before the second try; each further wait is twice as long, and up to a half more."""
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
 """What a protocol takes, where fsspec alone does not do."""
 REPLACES = {"s3", "s3a", "gs", "gcs", "hf", "memory", "az", "abfs", "adl", "oss", "oci"}
@@ -65,32 +68,14 @@ def join(folder: str | Path, name: str) -> str:
 
 def entries(folder: str) -> dict[str, Entry]:
     """The files that lie in a folder of a store, by name; none where there is no such folder."""
-    store, path = _opened(folder)
-
-    def work() -> dict[str, Entry]:
-        store.invalidate_cache()
-        try:
-            rows = store.ls(path, detail=True)
-        except FileNotFoundError:
-            return {}
-        return {str(r["name"]).rpartition("/")[2]: _entry(r) for r in rows if r["type"] == "file"}
-
-    return _tried(work, folder)
+    rows = _listed(folder)
+    return {str(r["name"]).rpartition("/")[2]: _entry(r) for r in rows if r["type"] == "file"}
 
 
 def folders(folder: str) -> list[str]:
     """The names of the folders in a folder of a store, sorted."""
-    store, path = _opened(folder)
-
-    def work() -> list[str]:
-        store.invalidate_cache()
-        try:
-            rows = store.ls(path, detail=True)
-        except FileNotFoundError:
-            return []
-        return sorted(str(r["name"]).rstrip("/").rpartition("/")[2] for r in rows if r["type"] == "directory")
-
-    return _tried(work, folder)
+    rows = _listed(folder)
+    return sorted(str(r["name"]).rstrip("/").rpartition("/")[2] for r in rows if r["type"] == "directory")
 
 
 def entry(address: str) -> Entry | None:
@@ -187,6 +172,23 @@ def here(name: str | Path) -> Path:
     return file
 
 
+def prepare_output(word: str, name: str, *endings: str, store: bool = False) -> None:
+    """Refuse what a result cannot be written to later, and make its folder; an empty name is none.
+
+    Raises:
+        ConfigError: another ending, a folder, or an address where there is no ``store``.
+    """
+    if not name:
+        return
+    file, place = local_path(name), "" if store else " of this machine"
+    if file.suffix.lower() not in endings or (place and is_address(name)):
+        raise ConfigError(f"{word}={name}: expected a file{place} that ends in {' or '.join(endings)}")
+    if file.is_dir():
+        raise ConfigError(f"{word}={name} is a folder; name a file in it")
+    if not is_address(name):
+        file.parent.mkdir(parents=True, exist_ok=True)
+
+
 def write_text(name: str, text: str) -> None:
     """Write a result, to a path or to an address."""
     if is_address(name):
@@ -238,12 +240,21 @@ def _file_system(protocol: str, process: int) -> Any:
 
     options: dict[str, Any] = {"use_listings_cache": False} if protocol in ("s3", "s3a") else {}
     if protocol in ("s3", "s3a"):  # tries are counted here, once
-        options["config_kwargs"] = {
-            "retries": {"max_attempts": 0},
-            "connect_timeout": 10,
-            "read_timeout": 60,
-        }
+        options["config_kwargs"] = {"retries": {"max_attempts": 0}, "connect_timeout": 10, "read_timeout": 60}
     return fsspec.filesystem(protocol, skip_instance_cache=True, **options)
+
+
+def _listed(folder: str) -> list[dict[str, Any]]:
+    store, path = _opened(folder)
+
+    def work() -> list[dict[str, Any]]:
+        store.invalidate_cache()
+        try:
+            return list(store.ls(path, detail=True))
+        except FileNotFoundError:
+            return []
+
+    return _tried(work, folder)
 
 
 def _put(store: Any, path: str, address: str, put: Callable[[str], Any]) -> None:

@@ -255,6 +255,13 @@ def test_numbers_that_are_missing_fail_a_gate(elsewhere: Path, short: Suite) -> 
         (["blocks,colour=3"], "expected settings of history, budget"),
         (["blocks,history=long"], "expected history to be a number, found long"),
         (["blocks", "tasks=[dance]"], "expected some of needle, ahead"),
+        (["blocks", "tasks=[]"], "tasks: expected some of needle, ahead"),
+        (["blocks", "worlds=[]"], "worlds: expected some of blocks"),
+        (["blocks", "tolerance.ssim=nan"], "tolerance.ssim: expected a number of 0 or more, found nan"),
+        (["blocks", "tolerance.psnr=inf"], "tolerance.psnr: expected"),
+        (["blocks", "tolerance.fd=-1"], "tolerance.fd: expected"),
+        (["blocks", "minutes=nan"], "minutes of 0 or more"),
+        (["blocks", "frame_seconds=nan"], "expected frame_seconds"),
         (["blocks", "against=nowhere/bench.json", "suite=tiny"], "no results at nowhere"),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from envs.actions import noop, space, spec
 from envs.episodes.episode import Episode, EpisodeWriter
 from training import collect
-from training.convert import teco
+from training.convert import index, teco
 from training.convert.__main__ import main
 from training.convert.recording import video_frames
 
@@ -214,6 +214,37 @@ def test_an_interrupted_conversion_goes_on(
     assert "2 converted, 1 were there already, 0 bad" in capsys.readouterr().out
     assert {len(Episode(p)) for p in (tmp_path / "out").glob("*.zip")} == {3}
     assert not list((tmp_path / "out").glob("*.partial"))
+
+
+def test_another_source_of_the_same_names_is_not_there_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        _dmlab(tmp_path / name, [0, 1, 2])
+    out = tmp_path / "out"
+    assert _convert(tmp_path / "a", out, "--from", "teco_dmlab") == 0
+    assert _convert(tmp_path / "a", out, "--from", "teco_dmlab") == 0
+    assert "1 were there already" in capsys.readouterr().out
+    assert _convert(tmp_path / "b", out, "--from", "teco_dmlab") == 2
+    assert "has train-0 already, converted from source=" in capsys.readouterr().err
+    assert _convert(tmp_path / "a", out, "--from", "teco_dmlab", "--size", 32) == 2
+    assert "size=64, and now it is size=32" in capsys.readouterr().err
+    (out / ".done" / "train-0").write_text("")  # from before
+    assert _convert(tmp_path / "b", out, "--from", "teco_dmlab") == 0
+
+
+def test_an_index_is_of_one_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    for family in ("dmlab", "minecraft"):
+        writer = EpisodeWriter(tmp_path / family, family, _meta(family, 64))
+        writer.first(_ramp()[0])
+        writer.add(noop(family), _ramp()[1])
+        writer.seal()
+    out = f"out={tmp_path / 'shards'}"
+    assert index.main([f"data={tmp_path / 'dmlab'}", out]) == 0
+    assert index.main([f"data={tmp_path / 'minecraft'}", out]) == 2
+    assert "an index is of one world" in capsys.readouterr().err
+    assert len(list((tmp_path / "shards").glob("*.tar"))) == 1
 
 
 @pytest.mark.parametrize("family", ["minecraft", "dmlab"])

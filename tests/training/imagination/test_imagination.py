@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from training import collect
 from training.data.bodies import BODIES
 from training.imagination import __main__ as imagination
 from training.imagination import features as seen
-from training.imagination import mirror
+from training.imagination import latents, mirror
 from training.imagination.config import Config, MirrorConfig
 from training.imagination.distances import Frechet, Neighbours
 from training.imagination.eyes import in_dream, in_picture
@@ -340,6 +341,22 @@ def test_a_mistake_is_one_sentence(
 ) -> None:
     assert imagination.main([f"checkpoint={model}", *WORDS, *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        (imagination.main, "out=scores.zip"),
+        (imagination.main, "strips=s.xyz"),
+        (mirror.main, "out=mirror"),
+        (latents.main, "out=latents.json"),
+    ],
+)
+def test_where_no_result_can_be_written_is_refused_before_anything_is_loaded(
+    command: Callable[[list[str]], int], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["checkpoint=nowhere", word]) == 2
+    assert f"{word}: expected a file" in capsys.readouterr().err
 
 
 def test_a_world_that_is_not_ours_to_make_is_refused(tmp_path: Path, eyes: StandIn) -> None:

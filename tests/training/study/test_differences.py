@@ -43,6 +43,14 @@ def test_episodes_of_another_world_are_refused(tmp_path: Path, capsys: pytest.Ca
     assert "speaks minecraft actions" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["out=scores.zip"], ["out=scores.json", "table=page.html"]])
+def test_where_no_result_can_be_written_is_refused_before_anything_is_loaded(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert differences.main(["checkpoint=nowhere", "held_out=nowhere", *words]) == 2
+    assert f"{words[-1]}: expected a file that ends in" in capsys.readouterr().err
+
+
 def test_what_is_copied_is_the_last_frame_that_was_given(tmp_path: Path) -> None:
     config = ClipsConfig(clips=1, given=3, frames=2)
     clips = held_out(config, open_episodes(record(tmp_path / "data", steps=14)))
