@@ -97,9 +97,11 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         With ``background`` this is where it is going to be.
         """
         writer, self._writer = self._writer, None
-        path = None if writer is None else self._end(writer)
-        if self._sealer is not None:
-            self._sealer.check()  # that an earlier one could not be sealed is no reason to leave this one
+        try:
+            if self._sealer is not None:
+                self._sealer.check()
+        finally:  # that an earlier one could not be sealed is no reason to leave this one
+            path = None if writer is None else self._end(writer)
         return path
 
     def _end(self, writer: EpisodeWriter) -> Path | None:
