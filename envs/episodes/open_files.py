@@ -1,4 +1,4 @@
-"""How many recorded files a process keeps open: those read last, and no more than it may open."""
+"""How many recorded files a process keeps open: those opened last, half as many as it may open."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def most() -> int:
 
 def hold(holder: Holder) -> None:
     """Note that ``holder`` has opened its file; of too many the first opened are let go of."""
+    _HOLDERS.pop(id(holder), None)  # one that was closed, or of the process before a fork, is the newest again
     _HOLDERS[id(holder)] = weakref.ref(holder)
     while len(_HOLDERS) > most():
         _, first = _HOLDERS.popitem(last=False)
-        if (found := first()) is not None and found is not holder:
+        if (found := first()) is not None:
             found.let_go()
 
 
