@@ -33,7 +33,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -54,7 +53,7 @@ from worldsim.config import ConfigError, load, shipped
 from worldsim.config.addresses import PICTURES, is_address, local_path, prepare_output, spool, write_text
 from worldsim.dream.registry import PAIR, Source
 from worldsim.metrics.perceptual import Perceptual
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware, pick_device, use_threads
 
 
 @command
@@ -72,8 +71,7 @@ def main(args: list[str]) -> int:
     place = Place(config.cluster, config.workers, gpus=gpus)
     if config.cluster != LOCAL or config.workers > 1:
         config = replace(config, threads=config.threads or 1)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     try:
         with started(place) as cluster:
             return _evaluate(config, cluster)

@@ -12,7 +12,19 @@ from worldsim.config.hardware import DEVICES, PRECISIONS
 
 
 class DeviceError(ValueError):
-    """A device that this machine does not have, or a precision that does not exist."""
+    """A device that this machine does not have, or a precision or number of threads that does not exist."""
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads; 0 leaves torch's choice.
+
+    Raises:
+        DeviceError: fewer than none.
+    """
+    if count < 0:
+        raise DeviceError(f"threads: expected at least 0, which is torch's own choice, found {count}")
+    if count:
+        torch.set_num_threads(count)
 
 
 def pick_device(name: str) -> torch.device:

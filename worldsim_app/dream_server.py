@@ -74,16 +74,14 @@ def main(words: list[str]) -> None:
 
 def _server(config: DreamServerConfig, host: str, names: list[str]) -> tuple[Any, str | None]:
     """The server and its token, if it needs one."""
-    import torch
 
     from worldsim.diffusion.methods import method
     from worldsim.dream import registry
     from worldsim.dream.remote.server import About, DreamServer
-    from worldsim.runtime import hardware, pick_device
+    from worldsim.runtime import hardware, pick_device, use_threads
     from worldsim.session.network import is_local
 
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     source = registry.find(config.checkpoint, pick_device(config.device), config.method)
     video = source.loaded is not None and source.loaded.description.kind == "video"
 

@@ -34,7 +34,8 @@ def most() -> int:
 
 def hold(holder: Holder) -> None:
     """Note that ``holder`` has opened its file; of too many the first opened are let go of."""
-    _HOLDERS.pop(id(holder), None)  # one that was closed, or of the process before a fork, is the newest again
+    # One that was closed, or that is of the process before a fork, is the newest again.
+    _HOLDERS.pop(id(holder), None)
     _HOLDERS[id(holder)] = weakref.ref(holder)
     while len(_HOLDERS) > most():
         _, first = _HOLDERS.popitem(last=False)

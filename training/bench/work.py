@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from envs.adapters.engine_missing import EngineMissing
@@ -41,7 +40,7 @@ from training.bench.watch import Deadline, Watched
 from training.evaluation.scores import networks
 from worldsim.actions import ActionSpecMismatch
 from worldsim.dream.env import Dream
-from worldsim.runtime import pick_device
+from worldsim.runtime import pick_device, use_threads
 
 UNIT = 2
 """The format of one episode's file; another one is measured again."""
@@ -108,7 +107,7 @@ class Worker:
             whatever a model raises that cannot even be found or loaded.
         """
         config = self.job.config
-        torch.set_num_threads(config.threads)
+        use_threads(config.threads)
         suite, began = find(config.suite), time.monotonic()
         self._before = _peak_mib()
         device = pick_device(config.device)

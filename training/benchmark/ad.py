@@ -20,7 +20,7 @@ from worldsim import checkpoint
 from worldsim.config import load
 from worldsim.diffusion.ad_scheduler import Plan
 from worldsim.models.ar_diffusion import ArDiffusion, ArDiffusionConfig, Sampling
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware, pick_device, use_threads
 
 PAPER = {
     16: {0: 2.4, 5: 5.2, 10: 7.9, 15: 10.8, 20: 13.6, 25: 16.4, 50: 30.5},
@@ -69,8 +69,7 @@ class Row:
 def run(args: list[str]) -> dict[str, Any]:
     """Time every row; see the module."""
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     device = pick_device(config.device)
     model = _model(config, device)
     rows: list[Row] = []

@@ -14,7 +14,7 @@ from training.evaluation.lockstep import Walk
 from worldsim import checkpoint
 from worldsim.checkpoint import LoadedModel
 from worldsim.dream.world import DreamEnv
-from worldsim.runtime import pick_device
+from worldsim.runtime import pick_device, use_threads
 
 WARM = 8  # the first frames warm caches up and are not counted
 
@@ -38,8 +38,7 @@ class Dreamt:
 
 def opened(config: Dreamt) -> tuple[LoadedModel, torch.device]:
     """The checkpoint and its device, after the threads are set."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     device = pick_device(config.device)
     return checkpoint.load(config.checkpoint, device), device
 

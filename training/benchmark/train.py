@@ -34,7 +34,7 @@ from training.train.generator import Batches, with_generator
 from worldsim import checkpoint
 from worldsim.config import GeneratorConfig, load
 from worldsim.models.world_model import WorldModel
-from worldsim.runtime import hardware
+from worldsim.runtime import hardware, use_threads
 
 SEED = 4_000_000
 
@@ -57,7 +57,7 @@ class Config:
 def run(args: list[str]) -> dict[str, Any]:
     """Play, train both, compare; see the module."""
     config = load(Config, args)
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory() as folder:
         found = {"generator": _generator(config, Path(folder))}
@@ -100,7 +100,7 @@ def _generator(config: Config, folder: Path) -> dict[str, float]:
     )
     for first in range(0, played.episodes, played.shard):
         collect_walks.shard(played, first)
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     loaded = with_generator(checkpoint.load(config.checkpoint), config.generator)
     run = train_generator.Config(
         checkpoint=config.checkpoint, walks=played.out, out=str(folder / "run"), generator=config.generator

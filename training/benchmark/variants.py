@@ -18,7 +18,7 @@ from worldsim.models.denoisers.causal_dit import CausalDiT
 from worldsim.models.denoisers.unet3d import UNet3D, UNet3DConfig
 from worldsim.models.memory.variants.protocol import MemoryVariantConfig, References, compress
 from worldsim.models.memory.variants.registry import compressor_from, variants, way_from
-from worldsim.runtime import hardware
+from worldsim.runtime import hardware, use_threads
 
 DENOISERS = ("unet3d", "causal_dit")
 COLUMNS = (
@@ -79,7 +79,7 @@ class Cost:
 def run(args: list[str]) -> dict[str, Any]:
     """Measure every denoiser without memory and with each variant that the paper defines."""
     config = load(VariantsConfig, args)
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     rows = []
     print(_line(COLUMNS))
     for denoiser in DENOISERS:

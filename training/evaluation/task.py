@@ -22,7 +22,7 @@ from training.evaluation.needle import needle_player
 from worldsim.dream import registry
 from worldsim.dream.registry import Source
 from worldsim.metrics.perceptual import Perceptual
-from worldsim.runtime import pick_device
+from worldsim.runtime import pick_device, use_threads
 
 AHEAD, NEEDLE, FREE_RUNNING = "ahead", "needle", "alone"
 WHERE = ("out", "strips", "workers", "cluster", "episodes", AHEAD, NEEDLE, FREE_RUNNING)
@@ -66,8 +66,7 @@ def play(part: Part) -> Any:
     if part.kept and file.exists():
         return _read(file)
     config = part.config
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     with Episode(part.episode) as episode:
         found = _player(part.kind, json.dumps(asdict(config)), part.like)(episode, part.index)
     if part.kept:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from training.imagination.config import Config, Played
@@ -15,7 +14,7 @@ from worldsim.checkpoint import Loaded
 from worldsim.config.addresses import PICTURES, prepare_output, write_text
 from worldsim.dream.world import DreamEnv
 from worldsim.models.world_model import WorldModel
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware, pick_device, use_threads
 
 UNTOLD = ("out", "cache", "strips", "strips_true")
 """Settings that say where things lie, and nothing about what was measured."""
@@ -26,8 +25,7 @@ def opened(config: Played, ending: str = ".json") -> Loaded[WorldModel]:
     prepare_output("out", config.out, ending, store=ending == ".json")
     if isinstance(config, Config):
         prepare_output("strips", config.strips, *PICTURES)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     return checkpoint.load(config.checkpoint, pick_device(config.device))
 
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from worldsim.config import ConfigError
+
+
+def check_numbers(config: object, least: Mapping[str, float], prefix: str = "") -> None:
+    """Whether the numbers of these names are finite, and at least this much each.
+
+    Args:
+        prefix: how the names are typed, where the configuration is a part of another: ``optimizer.``.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for name, minimum in least.items():
+        value = getattr(config, name)
+        if not math.isfinite(value) or value < minimum:
+            expected = f"at least {minimum:g}" if math.isfinite(value) else "a finite number"
+            raise ConfigError(f"{prefix}{name}: expected {expected}, found {value:g}")
 
 
 @dataclass
@@ -26,6 +46,10 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     ema: float = 0.995
+
+    def __post_init__(self) -> None:
+        least = dict.fromkeys(("lr", "muon", "final", "warmup", "weight_decay", "clip", "ema"), 0.0)
+        check_numbers(self, least, "optimizer.")
 
 
 class AdamW:
@@ -65,7 +89,7 @@ class AdamW:
     def set_rates(self, step: int, progress: float) -> None:
         """A linear rise over the warm-up, then a linear fall to the final share."""
         c = self.config
-        share = min(1.0, (step + 1) / c.warmup) * (1 - (1 - c.final) * progress)
+        share = min(1.0, (step + 1) / max(1, c.warmup)) * (1 - (1 - c.final) * progress)
         for group in self.optimizer.param_groups:
             group["lr"] = c.lr * group["rate"] * share
         if "muon" in self.optimizers:

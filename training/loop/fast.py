@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.loop.adamw import check_numbers
+
 
 @dataclass
 class Rates:
@@ -22,6 +24,10 @@ class Rates:
     cooldown: float = 0.3
     clip: float = 1.0
     ema: float = 0.998
+
+    def __post_init__(self) -> None:
+        least = dict.fromkeys(("muon", "adamw", "weight_decay", "warmup", "cooldown", "clip", "ema"), 0.0)
+        check_numbers(self, least, "rates.")
 
 
 Blocks = tuple[str, ...]
@@ -46,7 +52,8 @@ def optimizers(
 
 def pace(step: int, progress: float, rates: Rates) -> float:
     """The share of the peak learning rate at a step."""
-    return min(1.0, (step + 1) / rates.warmup) * min(1.0, max(0.0, (1 - progress) / rates.cooldown))
+    rise = min(1.0, (step + 1) / max(1, rates.warmup))
+    return rise * (min(1.0, max(0.0, (1 - progress) / rates.cooldown)) if rates.cooldown else 1.0)
 
 
 class Weights(nn.Module):

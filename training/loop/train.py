@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from training.loop import resume as state
-from training.loop.adamw import AdamW, OptimizerConfig
+from training.loop.adamw import AdamW, OptimizerConfig, check_numbers
 from training.loop.claim import claim
 from training.loop.cluster import LOCAL, Place
 from training.loop.progress import preparation, tell
@@ -27,6 +28,13 @@ from worldsim.config import ConfigError
 
 LONGEST = 60.0
 """Seconds that one step counts at most: a run that was stopped meanwhile has not trained."""
+LEAST = {"seed": 0, "threads": 0, "seconds": 0, "steps": 0, "save_every": 0, "log_every": 1}
+"""The least that the numbers of :class:`LoopConfig` may be; all are finite."""
+SEEDS = 2**63
+
+
+class Diverged(ValueError):
+    """A training whose loss or weights are no numbers any more."""
 
 
 @dataclass
@@ -58,6 +66,7 @@ class LoopConfig:
     cluster: str = LOCAL
 
     def __post_init__(self) -> None:
+        check_limits(self)
         check(self.tracker)
         Place(self.cluster)
 
@@ -65,6 +74,17 @@ class LoopConfig:
     def encoded(self) -> Path:
         """The folder where encoded episodes are kept."""
         return Path(self.latents) if self.latents else Path(self.out) / "latents"
+
+
+def check_limits(config: LoopConfig) -> None:
+    """Whether a run can have these numbers.
+
+    Raises:
+        ConfigError: one is too small, not finite, or a seed that torch does not take.
+    """
+    check_numbers(config, LEAST | {"sample_every": -math.inf})
+    if config.seed >= SEEDS:
+        raise ConfigError(f"seed: expected less than 2**63, found {config.seed}")
 
 
 class Learner(Protocol):
@@ -100,8 +120,10 @@ def run(
 
     Raises:
         FolderInUse: another process trains in ``config.out``.
-        ConfigError: no time to train in.
+        ConfigError: no time to train in, or a number that no run can have.
+        Diverged: the loss or the weights became NaN or infinite; the state that was saved before stays.
     """
+    check_limits(config)
     if config.seconds <= 0:
         raise ConfigError(f"seconds: expected more than 0, found {config.seconds:g}")
     with claim(Path(config.out)) if accelerator.is_main_process else nullcontext():
@@ -120,7 +142,7 @@ def _run(
 ) -> None:
     # Sharp attention leaves denormal numbers behind, which cost a CPU a seventh of a step (training/LOG.md).
     torch.set_flush_denormal(True)
-    main, counters, out = accelerator.is_main_process, learner.counters, Path(config.out)
+    main, counters = accelerator.is_main_process, learner.counters
     counters["seconds"] += preparation(config.seconds)
     first = counters["step"]
     writer = open_writer(config, accelerator, first)
@@ -140,21 +162,27 @@ def _run(
             counters["seconds"] += min(now - last, LONGEST) if step > first else 0.0
             last = now
             _average(running, of_all(losses, accelerator))
+            if not math.isfinite(running["loss"]):
+                raise _diverged("loss", config, step)
             if main:
                 tell(progress, {"step": step + 1, **running})
             if main and step % config.log_every == 0:
                 _log(writer, None if lines else bar, running, counters, step)
             if now - saved > config.save_every:
-                _save(learner, running, out, main)
+                _save(learner, running, config, main)
                 saved = time.monotonic()
             if writer and sample and now - sampled > config.sample_every:
                 sample(writer, step)
                 sampled = time.monotonic()
     finally:
-        _save(learner, running, out, main)  # also on Ctrl-C: what was learned since the last save is kept
-        bar.close()
-        if writer:
-            writer.close()
+        try:
+            if math.isfinite(running.get("loss", 0.0)):
+                # On Ctrl-C too: what was learned since the last one is kept.
+                _save(learner, running, config, main)
+        finally:
+            bar.close()
+            if writer:
+                writer.close()
 
 
 def update(learner: Learner, loss: Tensor, step: int, accelerator: Accelerator) -> None:
@@ -196,11 +224,29 @@ def _log(
         bar.update(min(round(counters["seconds"]), bar.total) - bar.n)
 
 
-def _save(learner: Learner, running: dict[str, float], out: Path, main: bool) -> None:
-    """Everything that a run needs to go on."""
+def _save(learner: Learner, running: dict[str, float], config: LoopConfig, main: bool) -> None:
+    """Everything that a run needs to go on, if the weights are numbers: a finite loss can have had no such gradient.
+
+    Raises:
+        Diverged: they are none.
+    """
+    norms = [p.detach().abs().max().float() for p in learner.learned if p.numel()]
+    if norms and not bool(torch.stack(norms).isfinite().all()):
+        raise _diverged("weights", config, learner.counters["step"] - 1)
     learner.counters["losses"] = dict(running)
     if main:
-        state.save(out, learner.parts, learner.optimizers, learner.counters)
+        state.save(Path(config.out), learner.parts, learner.optimizers, learner.counters)
+
+
+def _diverged(what: str, config: LoopConfig, step: int) -> Diverged:
+    """The sentence for a loss or for weights that are no numbers."""
+    file = Path(config.out) / state.FILE
+    kept = f"{file}, saved before, is kept" if file.exists() else "nothing was saved"
+    rate = "rates.muon and rates.adamw" if hasattr(config, "rates") else "optimizer.lr"
+    return Diverged(
+        f"the {what} became NaN or infinite at step {step}; {kept}; lower {rate}, or begin anew in another out= "
+        "where what it goes on from is damaged"
+    )
 
 
 def train(
@@ -221,6 +267,7 @@ def train(
 
     Raises:
         FolderInUse: another process trains in ``config.out``.
+        Diverged: as :func:`run`.
     """
     learner = AdamW(model.to(accelerator.device), optimizer, rates or {}, blocks)
     wrapped, average = accelerator.prepare(model), learner.ema.module

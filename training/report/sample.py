@@ -35,7 +35,7 @@ from worldsim.config import ConfigError, load
 from worldsim.frames import to_uint8
 from worldsim.models.ar_diffusion import Sampling
 from worldsim.models.autoencoders.ar_vae import ArVae, Stream
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware, pick_device, use_threads
 from worldsim.session.sinks.video_encoder import write
 
 PANE = 128  # least side of a picture in what is written, in pixels
@@ -107,8 +107,7 @@ def grid(videos: np.ndarray) -> np.ndarray:
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     device = pick_device(config.device)
     loaded = load_ar_diffusion(config.checkpoint, device)
     model, episode = loaded.model, Episode(config.prompt)

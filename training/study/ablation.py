@@ -32,7 +32,7 @@ from worldsim import checkpoint
 from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.models.ar_diffusion import Sampling
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware, pick_device, use_threads
 
 CAUSAL, EPS = "model.denoiser.causal=false", "model.prediction=eps"
 FREE = ["timesteps=independent", "non_decreasing=false"]
@@ -121,8 +121,7 @@ def row(config: Config, name: str, seed: int, clips: Clips, device: torch.device
 @command
 def main(args: list[str]) -> int:
     config = load(Config, args)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     device, out = pick_device(config.device), Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     clips = held_out(config, open_episodes(config.held_out))

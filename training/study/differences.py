@@ -30,7 +30,7 @@ from worldsim.config.addresses import prepare_output, write_text
 from worldsim.diffusion.ad_scheduler import Plan
 from worldsim.metrics.perceptual import NetworkError, Perceptual
 from worldsim.models.ar_diffusion import Sampling
-from worldsim.runtime import hardware, pick_device
+from worldsim.runtime import hardware, pick_device, use_threads
 
 PAPER = {
     0: (71.9, 40.8, 80.9, 194.4),
@@ -105,8 +105,7 @@ def main(args: list[str]) -> int:
     config = load(Config, args)
     prepare_output("out", config.out, ".json", store=True)
     prepare_output("table", config.table, ".md", store=True)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     device = pick_device(config.device)
     loaded, episodes = checkpoint.load_ar_diffusion(config.checkpoint, device), open_episodes(config.held_out)
     check_same(loaded.action_spec, episodes[0].meta["action_spec"], config.checkpoint, config.held_out)

@@ -18,13 +18,15 @@ from worldsim import kernel_cache
 
 MISTAKE, INTERRUPTED, NOBODY_READS = 2, 130, 141
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BUGS = (errno.EBADF, errno.EFAULT)  # no file of a user's is the cause
+PROMPT = "EOF when reading a line"  # of input()
 ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
     """Wrap ``main(args)``; call it as ``sys.exit(main())``. ``--help`` prints the docstring of its module.
 
-    ValueError, FileNotFoundError, PermissionError, a full disk and a game that ended become one sentence on stderr and
+    ValueError, what the system says of a file, a damaged file and a game that ended become one sentence on stderr and
     exit code 2; KeyboardInterrupt becomes 130, and so do SIGTERM (143) and SIGHUP (129), which are raised as it; a
     reader of the output who left becomes 141, as in any pipe. Anything else is a bug and keeps its traceback.
     """
@@ -45,7 +47,7 @@ def command(main: Callable[[list[str]], int | None]) -> Callable[..., int]:
             except KeyboardInterrupt:
                 _complain("interrupted")
                 return 128 + ending[0] if ending else INTERRUPTED
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, EOFError) as error:
                 if _gone(error):
                     return NOBODY_READS
                 sentence = explain(error)
@@ -109,7 +111,13 @@ def explain(error: BaseException) -> str | None:
             return f"no such file or folder:{where}" if where else _one_line(error)
         if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
             return f"{error.strerror or type(error).__name__}:{where}"
-        return None
+        if error.errno is None or error.errno in BUGS or not error.strerror:
+            return None
+        where += f" to {error.filename2}" if error.filename2 else ""
+        return f"{error.strerror}{where and ':'}{where}"
+    if isinstance(error, EOFError) and str(error) != PROMPT:
+        said = _one_line(error).removesuffix(".")
+        return f"a file is damaged, as it ends too early ({said}); make or fetch it again"
     if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
         return _one_line(error)
     return None

@@ -17,7 +17,7 @@ from worldsim.dream import registry
 from worldsim.dream.context import check_size
 from worldsim.dream.registry import PAIR, Source
 from worldsim.engine.select import chosen
-from worldsim.runtime import hardware, pick_device, precision, why_there
+from worldsim.runtime import hardware, pick_device, precision, use_threads, why_there
 from worldsim.session.dreams import FORGETFUL, MEMORY
 from worldsim.session.interfaces import Dream
 
@@ -51,8 +51,7 @@ def load(
     if options.checkpoint is None and options.world not in SHIPPED:
         print(TRAINING.format(env=options.env, slug=options.slug))
         return None
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     source = registry.find(_name(options), pick_device(options.device), config.method)
     video = source.loaded is not None and source.loaded.description.kind == "video"
     played = registry.Options(

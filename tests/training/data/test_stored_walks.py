@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -93,6 +93,53 @@ def test_an_array_that_is_none_or_not_whole_is_a_sentence(tmp_path: Path) -> Non
     addresses.write(f"{STORE}/half/frames.npy", whole)  # a shard without its meta is not there yet
     addresses.write(file, whole)
     assert len(walks.read(STORE)) == 1
+
+
+def _swapped(shard: Path) -> None:
+    fields = [np.load(shard / f"{name}.npy") for name in ("actions", "latents")]
+    for name, array in zip(("latents", "actions"), fields, strict=True):
+        np.save(shard / f"{name}.npy", array)
+
+
+def _cut(shard: Path) -> None:
+    whole = (shard / "frames.npy").read_bytes()
+    (shard / "frames.npy").write_bytes(whole[:-100])
+
+
+def _without_numbers(shard: Path) -> None:
+    poses = np.load(shard / "poses.npy")
+    poses[1, 3] = np.nan
+    np.save(shard / "poses.npy", poses)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "no facts": lambda shard: (shard / "meta.json").write_text("{}"),
+    "a list": lambda shard: (shard / "meta.json").write_text("[]"),
+    "half a meta": lambda shard: (shard / "meta.json").write_text("{"),
+    "no text": lambda shard: (shard / "meta.json").write_bytes(b"\xff\xfe"),
+    "empty": lambda shard: (shard / "poses.npy").write_bytes(b""),
+    "missing": lambda shard: (shard / "poses.npy").unlink(),
+    "shorter": lambda shard: np.save(shard / "actions.npy", np.load(shard / "actions.npy")[:, 1:]),
+    "cut": _cut,
+    "swapped": _swapped,
+    "no numbers": _without_numbers,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_walks_are_a_sentence_that_names_the_shard(damage: str, tmp_path: Path) -> None:
+    shard = _shard(tmp_path / "000000000", 0)
+    DAMAGE[damage](shard)
+    with pytest.raises(DataError, match=f"{shard} are damaged"):
+        walks.read(tmp_path, "abc")
+
+
+def test_a_shard_that_another_process_wrote_meanwhile_stays(tmp_path: Path) -> None:
+    first = _shard(tmp_path / "000000000", 0)
+    poses = np.load(first / "poses.npy")
+    _shard(first, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["000000000"]
+    np.testing.assert_array_equal(np.load(first / "poses.npy"), poses)
 
 
 def _episodes(count: int, shards: int) -> list[Episode]:

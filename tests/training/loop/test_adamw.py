@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from training.loop.adamw import AdamW, OptimizerConfig
+from training.loop.fast import Rates, pace
+from worldsim.config import ConfigError
 
 
 def _network() -> nn.Module:
@@ -42,6 +47,21 @@ def test_both_rise_over_the_warm_up_and_fall_to_the_end() -> None:
         rates = [g["lr"] for g in learner.optimizer.param_groups]
         assert rates == pytest.approx([1e-3 * share, 0.5e-3 * share])
         assert learner.optimizers["muon"].param_groups[0]["lr"] == pytest.approx(0.02 * share)
+
+
+def test_no_warm_up_begins_at_the_peak() -> None:
+    learner = AdamW(_network(), OptimizerConfig(lr=1e-3, warmup=0), {})
+    learner.set_rates(0, 0.0)
+    assert learner.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3)
+    assert pace(0, 0.5, Rates(warmup=0, cooldown=0.0)) == 1.0
+
+
+@pytest.mark.parametrize("words", [{"lr": math.nan}, {"lr": math.inf}, {"warmup": -1}])
+def test_rates_that_cannot_be_are_refused(words: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"optimizer\.{next(iter(words))}: expected .*, found"):
+        OptimizerConfig(**words)
+    with pytest.raises(ConfigError, match=r"rates\.muon: expected a finite number"):
+        Rates(muon=math.nan)
 
 
 def test_a_step_of_muon_turns_a_matrix_by_its_rate() -> None:

@@ -92,4 +92,24 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    assert explain(OSError(errno.EIO, "odd")) is None and explain(KeyError("x")) is None
+    bugs = (OSError(errno.EBADF, "odd"), OSError("odd"), KeyError("x"), EOFError("EOF when reading a line"))
+    assert all(explain(error) is None for error in bugs)
+
+
+@pytest.mark.parametrize("name", ["ENAMETOOLONG", "ELOOP", "ENOTEMPTY", "EINVAL", "EIO", "ETXTBSY"])
+def test_what_the_system_says_of_a_file_is_one_sentence(name: str) -> None:
+    number = getattr(errno, name)
+    assert explain(OSError(number, os.strerror(number), "runs/x")) == f"{os.strerror(number)}: runs/x"
+    renamed = OSError(number, os.strerror(number), "runs/x.new", None, "runs/x")
+    assert explain(renamed) == f"{os.strerror(number)}: runs/x.new to runs/x"
+    assert explain(OSError(number, os.strerror(number))) == os.strerror(number)
+
+
+def test_a_file_that_ends_too_early_is_damaged_and_no_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    @command
+    def main(words: list[str]) -> None:
+        raise EOFError("No data left in file")
+
+    assert main([]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and "damaged" in lines[0] and "No data left in file" in lines[0]
