@@ -5,7 +5,8 @@
 Every row is trained the same ``steps`` from the same seeds and continues the same held-out clips by the AD scheduler:
 ``given`` true frames, then ``frames`` new ones under the recorded actions. Measured are SSIM and PSNR some frames
 ahead, with 95% bootstrap intervals over episodes, and the latent Frechet distance (LFD) of the new clips in the feature
-space of the checkpoint ``features``, with jackknife intervals. LFD is no FVD: other features, another scale.
+space of the checkpoint ``features`` and, with the extra ``perceptual``, LPIPS and FVD, with jackknife intervals for
+distances. LFD is no FVD: other features, another scale. Rows are compared by pairs, over the same clips.
 
 Rows of the paper are cumulative, each takes one more thing away; the others change one thing alone. ``rows`` chooses
 (`all` by default). The row without the improved AR-VAE needs ``plain=FILE``, an AR-VAE trained with
@@ -25,8 +26,17 @@ import torch
 from omegaconf import MISSING
 
 from training.data.episodes import open_episodes
+from training.study.ablation_claims import claims
 from training.study.ablation_table import markdown
-from training.study.continuing import Clips, ClipsConfig, continued, held_out, rebuilt, scores
+from training.study.continuing import (
+    ClipsConfig,
+    Reference,
+    continued,
+    copied,
+    held_out,
+    networks_or_none,
+    rebuilt,
+)
 from training.train import ar_diffusion as train_ar_diffusion
 from worldsim import checkpoint
 from worldsim.cli.command import command
@@ -55,7 +65,8 @@ PLAIN = "-vae"  # the row over the plain AR-VAE; those behind it have the improv
 
 @dataclass
 class Config(ClipsConfig):
-    """``difference`` and ``denoising_steps`` are the AD scheduler's; 1 of 10 is the paper's 5 of 50."""
+    """``difference`` and ``denoising_steps`` are the AD scheduler's; 1 of 10 is the paper's 5 of 50. ``networks``:
+    whether LPIPS and FVD are measured, where the extra ``perceptual`` is installed, in ``precision``."""
 
     data: str = MISSING
     held_out: str = MISSING
@@ -70,6 +81,8 @@ class Config(ClipsConfig):
     words: list[str] = field(default_factory=list)
     difference: float = 1
     denoising_steps: int = 10
+    networks: bool = True
+    precision: str = "auto"
     device: str = "auto"
     threads: int = 0
 
@@ -82,7 +95,7 @@ class Config(ClipsConfig):
             raise ConfigError(f"expected a row and a seed; the row {PLAIN} needs plain=FILE as well")
 
 
-def row(config: Config, name: str, seed: int, clips: Clips, device: torch.device) -> dict[str, Any]:
+def row(config: Config, name: str, seed: int, reference: Reference, device: torch.device) -> dict[str, Any]:
     """Train one row with one seed, unless it is there, and measure it.
 
     Raises:
@@ -104,15 +117,16 @@ def row(config: Config, name: str, seed: int, clips: Clips, device: torch.device
     if train_ar_diffusion.main(words):
         raise ConfigError(f"the training of row {name} did not end well; see above")
     model = checkpoint.load_ar_diffusion(str(run / "checkpoint"), device).model
-    encode, true = checkpoint.load(config.features, device).encode, clips.frames[:, config.given :]
     sampling = Sampling(config.difference, config.denoising_steps)
+    made = continued(model, reference.clips, config.given, sampling)
     result = {
         "row": name,
         "seed": seed,
         "words": ROWS[name],
         "training": checkpoint.describe(str(run / "checkpoint"))[1].training,
-        "scores": scores(continued(model, clips, config.given, sampling), true, clips, encode),
-        "autoencoder": scores(rebuilt(model, clips, config.given), true, clips, encode),
+        "scores": reference.scores(made),
+        "autoencoder": reference.scores(rebuilt(model, reference.clips, config.given)),
+        "clips": reference.per_clip(made),
     }
     file.write_text(json.dumps(result, indent=1) + "\n")
     return result
@@ -125,7 +139,15 @@ def main(args: list[str]) -> int:
     device, out = pick_device(config.device), Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     clips = held_out(config, open_episodes(config.held_out))
-    results = [row(config, name, seed, clips, device) for seed in config.seeds for name in config.rows]
+    encode = checkpoint.load(config.features, device).encode
+    networks = networks_or_none(device, config.precision) if config.networks else None
+    reference = Reference(clips.frames[:, config.given :], clips, encode, networks)
+    results = [row(config, name, seed, reference, device) for seed in config.seeds for name in config.rows]
+    results.sort(key=lambda r: (list(ROWS).index(r["row"]), r["seed"]))
+    values: dict[str, list[Any]] = {}
+    for result in results:
+        values.setdefault(result["row"], []).append(result["clips"])
+    copies = copied(clips, config.given)
     summary = {
         "command": " ".join(["python -m training.ablate_ar_diffusion", *args]),
         "hardware": hardware(device),
@@ -137,12 +159,14 @@ def main(args: list[str]) -> int:
         "difference": config.difference,
         "denoising_steps": config.denoising_steps,
         "features": config.features,
-        "results": sorted(results, key=lambda r: (list(ROWS).index(r["row"]), r["seed"])),
+        "copying": reference.scores(copies),
+        "claims": claims(values, reference.per_clip(copies)),
+        "results": results,
     }
     (out / "ablation.json").write_text(json.dumps(summary, indent=1) + "\n")
     if config.table:
         Path(config.table).write_text(markdown(summary))
-    print(json.dumps({k: v for k, v in summary.items() if k != "results"}))
+    print(json.dumps({k: v for k, v in summary.items() if k not in ("results", "claims")}))
     return 0
 
 

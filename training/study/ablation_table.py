@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
+from training.study.ablation_claims import COPYING
+
 LABELS = {
     "whole": ("AR-Diffusion", "12.2 / 62.8"),
     "-fopp": ("- FoPP (uniform first frame)", "11.0 / 101.0"),
@@ -19,8 +21,12 @@ LABELS = {
     "v": ("v prediction", ""),
 }
 """What a row is called, and the paper's FID / FVD of it."""
-COLUMNS = ("ssim_1", "ssim_4", "ssim_16", "psnr_1", "psnr_16", "lfd")
-HEAD = ("SSIM, 1 ahead", "4 ahead", "16 ahead", "PSNR, 1 ahead", "16 ahead", "LFD")
+HEADS = {
+    **{"ssim_1": "SSIM, 1 ahead", "ssim_4": "4 ahead", "ssim_16": "16 ahead"},
+    **{"lpips_1": "LPIPS, 1 ahead", "lpips_4": "4 ahead", "lpips_16": "16 ahead"},
+    **{"psnr_1": "PSNR, 1 ahead", "psnr_16": "16 ahead", "lfd": "LFD", "fvd": "FVD"},
+}
+CLAIMS = ("better by the paper", "less", "frames ahead", "SSIM, difference", "seeds", "verdict")
 
 
 def markdown(summary: dict[str, Any]) -> str:
@@ -37,10 +43,10 @@ def markdown(summary: dict[str, Any]) -> str:
         f"{summary['steps']} training steps a row over one AR-VAE, {summary['clips']} held-out clips of "
         f"{summary['episodes']} episodes: {summary['given']} true frames, then {summary['frames']} new ones in "
         f"{summary['denoising_steps']} DDIM steps, s = {summary['difference']:g} of them. Each cell is the mean over "
-        "seeds, in brackets the widest of the seeds' 95% intervals over episodes (SSIM, PSNR: bootstrap; LFD: "
-        "jackknife), behind it the seeds' own values. "
+        "seeds, in brackets the widest of the seeds' 95% intervals over episodes (SSIM, LPIPS, PSNR: bootstrap; "
+        "LFD, FVD: jackknife), behind it the seeds' own values. "
         f"LFD is the Frechet distance in the latents of the checkpoint `{summary['features']}`; it is not FVD and has "
-        "another scale. Less is better for LFD, FID and FVD.",
+        "another scale. Less is better for LPIPS, LFD, FID and FVD.",
         "",
     ]
     if cumulative:
@@ -48,8 +54,16 @@ def markdown(summary: dict[str, Any]) -> str:
         lines += _table(cumulative, by_row, paper=True)
     if single:
         lines += ["", "One change alone:", "", *_table(single, by_row, paper=False)]
-    rebuilt = results[0]["autoencoder"]
-    lines += ["", "The AR-VAE alone, the ceiling of every row: " + _ceiling(rebuilt) + "."]
+    limits = {"the AR-VAE alone, the ceiling of every row": results[0]["autoencoder"]}
+    limits |= {"copying the last given frame": summary["copying"]}
+    lines += ["", *(f"{name[0].upper()}{name[1:]}: {_means(scores)}.\n" for name, scores in limits.items())]
+    lines += [
+        "Row against row, and each against copying, by paired differences over the same clips (mean over seeds, 95% "
+        "bootstrap intervals over episodes, then each seed's own; judged where the interval leaves 0 out and the seeds "
+        "agree):",
+        "",
+        *_claims(summary["claims"]),
+    ]
     missing = [LABELS[name][0] for name in LABELS if name not in by_row]
     if missing:
         lines += ["", f"Rows not run: {', '.join(missing)}."]
@@ -58,20 +72,33 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def _table(names: list[str], by_row: dict[str, list[dict[str, Any]]], paper: bool) -> list[str]:
-    columns = [i for i, c in enumerate(COLUMNS) if c in by_row[names[0]][0]["scores"]]
+    columns = [c for c in HEADS if c in by_row[names[0]][0]["scores"]]
     head = [
         "",
-        *(HEAD[i] for i in columns),
+        *(HEADS[c] for c in columns),
         "seeds",
         *(["paper's FID / FVD (Sky, 256x256)"] if paper else []),
     ]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name in names:
         rows = by_row[name]
-        cells = [_cell([r["scores"][COLUMNS[i]] for r in rows]) for i in columns]
+        cells = [_cell([r["scores"][c] for r in rows]) for c in columns]
         label, theirs = LABELS[name]
         row = [label, *cells, str(len(rows)), *([theirs] if paper else [])]
         lines.append("| " + " | ".join(row) + " |")
+    return lines
+
+
+def _claims(found: list[dict[str, Any]]) -> list[str]:
+    lines = ["| " + " | ".join(CLAIMS) + " |", "|---" * len(CLAIMS) + "|"]
+    for claim in found:
+        labels = [COPYING if claim[k] == COPYING else LABELS[claim[k]][0] for k in ("better", "worse")]
+        d = claim["difference"]
+        difference = f"{d['mean']:.3f} [{d['low']:.3f}, {d['high']:.3f}]"
+        seeds = ", ".join(f"{x:.3f}" for x in claim["seeds"])
+        lines.append(
+            "| " + " | ".join([*labels, str(claim["ahead"]), difference, seeds, claim["verdict"]]) + " |"
+        )
     return lines
 
 
@@ -84,5 +111,5 @@ def _cell(scores: list[dict[str, Any]]) -> str:
     return f"{mean(means):.3g}{spread}{each}"
 
 
-def _ceiling(scores: dict[str, Any]) -> str:
-    return ", ".join(f"{HEAD[i]} {scores[c]['mean']:.3g}" for i, c in enumerate(COLUMNS) if c in scores)
+def _means(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{HEADS[c]} {scores[c]['mean']:.3g}" for c in HEADS if c in scores)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from worldsim.config import ConfigError
 from worldsim.frames import to_tensor, to_uint8
 from worldsim.metrics.bootstrap import interval
 from worldsim.metrics.frechet import clip_features, fit, frechet_distance
-from worldsim.metrics.perceptual import Perceptual
+from worldsim.metrics.perceptual import NetworkError, Perceptual
 from worldsim.metrics.ssim import psnr, ssim
 from worldsim.models.ar_diffusion import ArDiffusion, Sampling
 
@@ -88,21 +90,60 @@ def copied(clips: Clips, given: int) -> np.ndarray:
     return np.repeat(clips.frames[:, given - 1 : given], clips.frames.shape[1] - given, axis=1)
 
 
-def scores(
-    made: np.ndarray, true: np.ndarray, clips: Clips, encode: Any, networks: Perceptual | None = None
-) -> dict[str, Any]:
-    """SSIM and PSNR at each distance, LFD and, by ``networks``, FVD, of clips (n, F, H, W, 3) against the true ones."""
-    cuts = np.cumsum(clips.each)[:-1]
-    found: dict[str, Any] = {}
-    for name, measure in (("ssim", ssim), ("psnr", psnr)):
-        for ahead in (a for a in AHEAD if a <= true.shape[1]):
-            values = np.array([measure(t[ahead - 1], m[ahead - 1]) for t, m in zip(true, made, strict=True)])
-            groups: list[list[float]] = [part.tolist() for part in np.split(values, cuts)]
-            found[f"{name}_{ahead}"] = interval(groups)
-    found["lfd"] = _distance(clip_features(encode, true), clip_features(encode, made), cuts)
-    if networks is not None:
-        found["fvd"] = _distance(networks.clip_features(true), networks.clip_features(made), cuts)
-    return found
+def networks_or_none(device: torch.device, precision: str) -> Perceptual | None:
+    """LPIPS and FVD; without the extra ``perceptual`` a line says that they are left out."""
+    try:
+        return Perceptual.load(device, precision)
+    except NetworkError as error:
+        print(f"no LPIPS, no FVD: {error}", file=sys.stderr)
+        return None
+
+
+@dataclass
+class Reference:
+    """The true new frames of clips, uint8 (n, F, H, W, 3), and what others are scored by against them.
+
+    ``encode``: frames to the latents in whose space LFD is measured; ``networks``: of LPIPS and FVD, or None.
+    """
+
+    true: np.ndarray
+    clips: Clips
+    encode: Any
+    networks: Perceptual | None = None
+
+    def per_clip(self, made: np.ndarray) -> dict[str, list[list[float]]]:
+        """SSIM, PSNR (dB) and LPIPS at each distance, of each episode's clips; rows over the same clips are pairs."""
+        cuts, found = np.cumsum(self.clips.each)[:-1], {}
+        for name, measure in (("ssim", ssim), ("psnr", psnr), ("lpips", self._lpips)):
+            for ahead in (a for a in AHEAD if a <= self.true.shape[1]):
+                if name == "lpips" and self.networks is None:
+                    continue
+                pairs = zip(self.true[:, ahead - 1], made[:, ahead - 1], strict=True)
+                values = np.array([measure(true, other) for true, other in pairs])
+                found[f"{name}_{ahead}"] = [part.tolist() for part in np.split(values, cuts)]
+        return found
+
+    def scores(self, made: np.ndarray) -> dict[str, Any]:
+        """The means of :meth:`per_clip`, LFD and FVD of clips (n, F, H, W, 3), with their intervals over episodes."""
+        found: dict[str, Any] = {name: interval(groups) for name, groups in self.per_clip(made).items()}
+        cuts = np.cumsum(self.clips.each)[:-1]
+        found["lfd"] = _distance(self._latents, clip_features(self.encode, made), cuts)
+        if self.networks is not None:
+            found["fvd"] = _distance(self._features, self.networks.clip_features(made), cuts)
+        return found
+
+    def _lpips(self, true: np.ndarray, made: np.ndarray) -> float:
+        assert self.networks is not None
+        return float(self.networks.lpips(true[None], made[None])[0])
+
+    @cached_property
+    def _latents(self) -> Any:
+        return clip_features(self.encode, self.true)
+
+    @cached_property
+    def _features(self) -> Any:
+        assert self.networks is not None
+        return self.networks.clip_features(self.true)
 
 
 def _distance(true: Any, made: Any, cuts: np.ndarray) -> dict[str, Any]:

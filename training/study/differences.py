@@ -16,11 +16,19 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from omegaconf import MISSING
 
 from training.data.episodes import open_episodes
-from training.study.continuing import AHEAD, ClipsConfig, continued, copied, held_out, rebuilt, scores
+from training.study.continuing import (
+    AHEAD,
+    ClipsConfig,
+    Reference,
+    continued,
+    copied,
+    held_out,
+    networks_or_none,
+    rebuilt,
+)
 from training.study.markdown import interval
 from worldsim import checkpoint
 from worldsim.actions import check_same
@@ -28,7 +36,6 @@ from worldsim.cli.command import command
 from worldsim.config import ConfigError, load
 from worldsim.config.addresses import prepare_output, write_text
 from worldsim.diffusion.ad_scheduler import Plan
-from worldsim.metrics.perceptual import NetworkError, Perceptual
 from worldsim.models.ar_diffusion import Sampling
 from worldsim.runtime import hardware, pick_device, use_threads
 
@@ -67,14 +74,6 @@ class Config(ClipsConfig):
             raise ConfigError("differences: expected at least one")
 
 
-def _networks(config: Config, device: torch.device) -> Perceptual | None:
-    try:
-        return Perceptual.load(device, config.precision)
-    except NetworkError as error:
-        print(f"no FVD: {error}", file=sys.stderr)
-        return None
-
-
 def markdown(summary: dict[str, Any]) -> str:
     """The table of what was found, a row a difference."""
     names = [f"{kind}_{n}" for kind in ("ssim", "psnr") for n in AHEAD] + list(DISTANCES)
@@ -110,12 +109,13 @@ def main(args: list[str]) -> int:
     loaded, episodes = checkpoint.load_ar_diffusion(config.checkpoint, device), open_episodes(config.held_out)
     check_same(loaded.action_spec, episodes[0].meta["action_spec"], config.checkpoint, config.held_out)
     model = loaded.model
-    encode, networks = checkpoint.load(config.features, device).encode, _networks(config, device)
-    clips = held_out(config, episodes)
-    true, rows = clips.frames[:, config.given :], list[dict[str, Any]]()
+    clips, rows = held_out(config, episodes), list[dict[str, Any]]()
+    encode = checkpoint.load(config.features, device).encode
+    networks = networks_or_none(device, config.precision)
+    reference = Reference(clips.frames[:, config.given :], clips, encode, networks)
 
     def add(label: str, difference: float | None, calls: int, made: Any) -> None:
-        found = scores(made, true, clips, encode, networks)
+        found = reference.scores(made)
         rows.append({"label": label, "difference": difference, "calls": calls, "scores": found})
         print(json.dumps({"s": label} | {k: v["mean"] for k, v in found.items()}), flush=True)
 

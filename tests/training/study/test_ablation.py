@@ -13,6 +13,7 @@ from tests.helpers.small_ar_diffusion import SMALL_VAE
 from tests.helpers.small_model import small_checkpoint
 from tests.helpers.small_run import record
 from training.study import ablation
+from training.study.ablation_claims import COPYING, claims
 from training.study.ablation_table import LABELS
 from training.train import ar_diffusion as train_ar_diffusion
 from worldsim.checkpoint import save_autoencoder
@@ -50,6 +51,7 @@ def test_a_row_and_seed_is_trained_once_and_the_page_has_its_numbers(
         "given=2",
         "frames=4",
         "denoising_steps=2",
+        "networks=false",
         f"words={SMALL}",
     ]
     assert ablation.main(words) == 0
@@ -69,6 +71,13 @@ def test_a_row_and_seed_is_trained_once_and_the_page_has_its_numbers(
         and "12.2 / 62.8" in page
         and "it is not FVD" in page
     )
+    assert found["copying"]["ssim_1"]["n"] == found["clips"]
+    assert {(c["better"], c["worse"]) for c in found["claims"]} == {
+        ("whole", COPYING),
+        ("-non_decreasing", COPYING),
+    }
+    assert all(c["verdict"].startswith("not judged") for c in found["claims"])
+    assert "| AR-Diffusion | copying | 1 |" in page and "Copying the last given frame: SSIM" in page
     assert "Rows not run: - FoPP (uniform first frame), - improved VAE" in page
     monkeypatch.setattr(train_ar_diffusion, "main", lambda args: pytest.fail("trained a row again"))
     assert ablation.main(words) == 0
@@ -78,3 +87,26 @@ def test_a_row_and_seed_is_trained_once_and_the_page_has_its_numbers(
     assert "rows: expected some of whole, -fopp" in capsys.readouterr().err
     assert ablation.main([*words, "rows=[-vae]"]) == 2
     assert "needs plain=FILE" in capsys.readouterr().err
+
+
+def _values(shift: float, episodes: int = 6) -> dict[str, list[list[float]]]:
+    """Two clips an episode, of which episodes differ far more than rows do."""
+    return {"ssim_1": [[0.1 * e + shift, 0.1 * e + 0.05 + shift] for e in range(episodes)]}
+
+
+def test_rows_are_compared_by_pairs_and_judged_where_every_seed_agrees() -> None:
+    rows = {"whole": [_values(0.02), _values(0.03)], "-fopp": [_values(0.0), _values(0.0)]}
+    rows |= {"independent": [_values(0.04), _values(0.06)], "eps": [_values(0.01), _values(0.04)]}
+    found = {(c["better"], c["worse"]): c for c in claims(rows, _values(0.02))}
+    fopp = found["whole", "-fopp"]
+    assert (
+        fopp["difference"]["low"] == fopp["difference"]["high"] == pytest.approx(0.025)
+    )  # episodes cancel out
+    assert fopp["seeds"] == pytest.approx([0.02, 0.03]) and fopp["verdict"] == "shown"
+    assert found["whole", "independent"]["verdict"] == "contradicted"
+    assert found["whole", "eps"]["verdict"] == "not told apart"  # one seed says so, the other does not
+    assert found["independent", COPYING]["verdict"] == "shown"
+    assert found["-fopp", COPYING]["verdict"] == "contradicted"
+    assert claims({"whole": [_values(0.1)]}, _values(0.0))[0]["verdict"] == "not judged: one seed"
+    few = claims({"whole": [_values(0.1, 4)] * 2}, _values(0.0, 4))[0]
+    assert few["verdict"] == "not judged: 4 of the 5 episodes that it takes"

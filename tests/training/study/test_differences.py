@@ -18,7 +18,7 @@ from worldsim.checkpoint import save
 
 
 def test_a_row_a_difference_and_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differences, "_networks", lambda *_: None)  # I3D needs longer clips than these
+    monkeypatch.setattr(differences, "networks_or_none", lambda *_: None)  # I3D needs longer clips than these
     data = record(tmp_path / "data", steps=14)
     pair = tmp_path / "pair"
     spec = open_episodes(data)[0].meta["action_spec"]
